@@ -1,0 +1,52 @@
+"""What a plan holds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+OBJECT_FIELDS = (
+    "class",
+    "cell",
+    "cx",
+    "cy",
+    "angle",
+    "flip",
+    "scale",
+    "z",
+    "x",
+    "y",
+    "w",
+    "h",
+    "visible",
+    "full",
+)
+"""Columns of `Scene.objects`: centres in 1/256 px, angle in 1/65536 turn, scale in 1/65536; x, y, w, h is the box of
+the visible part in px; visible and full are pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light:
+    """Optical parameters of one look of one scene, all drawn, all integers (fixed point is the field's business)."""
+
+    look: str
+    values: dict[str, int | tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One smear without its colour.
+
+    objects: i4 (n, 14), columns OBJECT_FIELDS, in ascending z. label: u1 (H, W), class ids. instance: u2 (H, W),
+    0 = background, else 1 + row in objects. dropped: cells left out because too little of them was visible.
+    background: 0 none, 1 healthy, 2 infected, 3 mixed. lights: one per look of the recipe.
+    """
+
+    split: str
+    index: int
+    objects: npt.NDArray[np.int32]
+    label: npt.NDArray[np.uint8]
+    instance: npt.NDArray[np.uint16]
+    dropped: int
+    background: int
+    lights: tuple[Light, ...]

@@ -1,0 +1,76 @@
+"""What a source says of one image: where it is, which class, which group, and how its cells can be told from glass.
+
+A source only lists; it decodes no pixels. So listing is fast, its order is fixed, and masking can run in any process.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How the cells of an image are found."""
+
+    GIVEN = "given"
+    """A companion mask; every connected region of values > 0 is one cell."""
+    OUTLINE = "outline"
+    """An outline burned in as pure red (255, 0, 0); its inside is the cell."""
+    BLACK_GROUND = "black_ground"
+    """The cell lies on pure black."""
+    STAIN = "stain"
+    """By threshold: the cell of the named class nearest to the centre of the image or of `box`."""
+
+
+class Redistribution(StrEnum):
+    ALLOWED = "allowed"
+    FORBIDDEN = "forbidden"
+    NOT_STATED = "not_stated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a source as a whole.
+
+    grouping: what `Entry.group` is ("patient", "slide" or "image"); patients_known: whether a group is a patient.
+    um_per_px: scale of its images, micrometres per pixel, or None where `calibrate` names the classes whose
+    median area sets it. glass: colour of its empty glass where a crop shows none, RGB 0-255, or None where it is
+    always measured.
+    """
+
+    title: str
+    licence: str
+    redistribution: Redistribution
+    cite: str
+    grouping: str
+    patients_known: bool
+    um_per_px: float | None = None
+    calibrate: tuple[str, ...] = ()
+    glass: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One image of a source (one box of it, where a field has several).
+
+    path, mask: relative to the source's root, with forward slashes. mask_pad: pixels that the mask was cropped by on
+    every side. box: x, y, width, height of the cell in the image, px. tight: the image was cropped to the cell, so
+    touching the border is no sign of a cut cell. also_red: the whole, isolated red cells around are wanted too.
+    """
+
+    path: str
+    class_key: str
+    group: str
+    method: Method
+    mask: str | None = None
+    mask_pad: int = 0
+    box: tuple[int, int, int, int] | None = None
+    tight: bool = False
+    also_red: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """All entries of a source in a fixed order, and the files it left out: reason -> number of files."""
+
+    facts: Facts
+    entries: tuple[Entry, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
