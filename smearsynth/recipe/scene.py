@@ -1,0 +1,108 @@
+"""The recipe's `scene`: what a smear holds and how its cells lie."""
+
+from difflib import get_close_matches
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from smearsynth.recipe.base import Spec
+from smearsynth.recipe.combinations import COMBINATIONS, Combination
+from smearsynth.recipe.ranges import Range, Within
+
+UNIT_FIELD = 224 * 224
+"""Area in px of the field that one foreground and `OBJECTS_PER_UNIT` are meant for."""
+OBJECTS_PER_UNIT = 64
+MOST_OBJECTS = 65_534
+"""Instance maps are u2: 0 is background and 65,535 stays free."""
+
+
+class SceneSpec(Spec):
+    """How smears are planned. A range is [low, high], drawn uniformly per smear or per cell."""
+
+    backgrounds: Literal["equal", "clinical"] = Field(
+        "equal",
+        description="equal: only infected, only healthy and mixed red cells equally often; clinical: every smear "
+        "is mixed and its infected share is drawn from parasitaemia_range, by default 0.001-0.10",
+    )
+    density_range: Annotated[Range, Within(0, 0.8)] = Field(
+        (0.12, 0.55),
+        description="per smear: share of the field, outside its white cells and platelets, that red cells "
+        "cover, as far as room allows; 0-0.8",
+    )
+    parasitaemia_range: Annotated[Range, Within(0, 1)] | None = Field(
+        None,
+        description="per smear: infected share of the red cells of a mixed smear; 0-1; "
+        "null: 0.05-0.5, in clinical smears 0.001-0.10",
+    )
+    overlap: float = Field(
+        0.12, ge=0, le=0.5, description="largest share of either cell's area that two cells may share; 0-0.5"
+    )
+    border: bool = Field(True, description="cells may be cut by the border of the field")
+    rotate: bool = Field(True, description="cells are turned through 360 degrees")
+    flip: bool = Field(True, description="cells are mirrored")
+    scale_range: Annotated[Range, Within(0.5, 2)] = Field(
+        (0.95, 1.05), description="per cell: factor on its size at 40x; 0.5-2"
+    )
+    min_visible: float = Field(
+        0.15,
+        ge=0,
+        le=0.5,
+        description="a cell of which a smaller share of its area is visible is left out; 0-0.5",
+    )
+    white_cells_from: Literal["one_source", "any"] = Field(
+        "one_source",
+        description="one_source: the white cells of one smear come from one source wherever a source has all "
+        "their classes in that split; any: from all",
+    )
+    combinations: tuple[str, ...] = Field(
+        (),
+        description="names of the combinations to build, each equally often, such as "
+        '"neutrophil+lymphocyte/mixed", "monocyte/infected" or "none/healthy"; empty: all 108 (clinical: all 36 mixed ones)',
+    )
+    max_objects: Annotated[int, Field(ge=1, le=MOST_OBJECTS)] | None = Field(
+        None,
+        description="most cells in a smear and rows of the shards' object table; 1-65534; "
+        "null: 64 per 224x224 px of field",
+    )
+
+    @model_validator(mode="after")
+    def _combinations_exist(self) -> "SceneSpec":
+        known = [c.name for c in self._offered()]
+        for position, name in enumerate(self.combinations):
+            if name not in known:
+                raise ValueError(f"combinations.{position}: {_unknown(name, known)}")
+            if name in self.combinations[:position]:
+                raise ValueError(f'combinations.{position}: "{name}" is named twice: name it once')
+        return self
+
+    def _offered(self) -> list[Combination]:
+        return [c for c in COMBINATIONS.values() if self.backgrounds == "equal" or c.background == "mixed"]
+
+    def chosen(self) -> tuple[Combination, ...]:
+        """The combinations to build, in the fixed order of all 108 whatever the order in the recipe."""
+        return tuple(c for c in self._offered() if not self.combinations or c.name in self.combinations)
+
+    def infected_share(self) -> tuple[float, float]:
+        """The range that the infected share of a mixed smear is drawn from."""
+        if self.parasitaemia_range is not None:
+            return self.parasitaemia_range
+        return (0.001, 0.10) if self.backgrounds == "clinical" else (0.05, 0.5)
+
+    def rows(self, size: tuple[int, int]) -> int:
+        """Rows of the object table for fields of `size` (height, width) px; ValueError if ids run out."""
+        if self.max_objects is not None:
+            return self.max_objects
+        rows = max(OBJECTS_PER_UNIT, -(-OBJECTS_PER_UNIT * size[0] * size[1] // UNIT_FIELD))
+        if rows > MOST_OBJECTS:
+            raise ValueError(
+                f"size: a field of {size[0]}x{size[1]} px may hold {rows} cells and an instance map has ids "
+                f"for {MOST_OBJECTS}: choose a smaller size or set scene.max_objects"
+            )
+        return rows
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    if name in COMBINATIONS:
+        return f'"{name}" is no clinical smear: these are all mixed, name "{name.rpartition("/")[0]}/mixed"'
+    near = get_close_matches(name, known, n=1) or [known[-1]]
+    return f'there is no combination "{name}": the nearest is "{near[0]}"'
