@@ -1,0 +1,100 @@
+"""The shard format, version 1.
+
+A shard is one plain HDF5 file, readable by any HDF5 tool without a plug-in, and never changed once it has its
+name. N samples, images of H x W pixels, K rows per sample for objects with F fields, numbers little-endian:
+
+    image         u1 (N, H, W, 3)  RGB
+    label         u1 (N, H, W)     class id; 255 = ignore (imported sets only)
+    instance      u2 (N, H, W)     0 = background, else 1 + row in `objects`
+    objects       i4 (N, K, F)     attribute `fields` names the F columns: class, cell, cx, cy, angle, flip,
+                                   scale, z, x, y, w, h, visible, full; centres in 1/256 px, angle in 1/65536
+                                   turn, scale in 1/65536; x, y, w, h = box of the visible part, px; visible
+                                   and full are pixels; rows in ascending z, unused rows 0
+    object_count  u2 (N,)          rows of `objects` in use
+    foreground    u2 (N, 9)        objects of class 1 to 9
+    background    u1 (N,)          0 none, 1 healthy, 2 infected, 3 mixed red cells
+    scene         u4 (N,)          index of the scene in its split; its looks share it, in adjacent rows
+    look          u1 (N,)          index into the attribute `looks`
+    sample_id     S  (N,)          "train-00000042"; further looks "train-00000042@reference"
+    digest        S64 (N,)         sha256 of the sample, hex (see `shards.digest`)
+
+`image`, `label`, `instance` and `objects` are the big ones. Codec `gzip`: chunk = one sample, the standard
+deflate filter. Codec `none`: contiguous, so that a sample can be mapped into memory at
+`Dataset.id.get_offset()`. All others are contiguous. An imported set may lack `instance` and `objects` and
+have another taxonomy.
+
+Attributes of the file: format_version, generator_version, taxonomy_version, class_ids, class_keys,
+class_colours (sRGB "#rrggbb"), um_per_px, split, recipe_hash, bank_digest, looks. There are no timestamps:
+equal content gives equal bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth import taxonomy
+
+FORMAT_VERSION = 1
+GENERATOR_VERSION = 1
+"""Rises with every change of a golden digest: only within one version are two sets of one recipe equal."""
+
+SPLITS = ("train", "val", "test")
+CODECS = ("gzip", "none")
+BIG = {"image": "u1", "label": "u1", "instance": "<u2", "objects": "<i4"}
+"""Datasets that hold one compressed chunk per sample, and their types."""
+SMALL = {
+    "object_count": "<u2",
+    "foreground": "<u2",
+    "background": "u1",
+    "scene": "<u4",
+    "look": "u1",
+    "digest": "S64",
+}
+"""Datasets of a few bytes per sample, and their types; `sample_id` is as wide as its longest name."""
+MAX_OBJECTS = 65_534
+"""Objects that one sample can hold: instance ids are u2 and 0 is background."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a shard says of itself, in its attributes. fields: columns of `objects`, () where it has none."""
+
+    split: str
+    looks: tuple[str, ...]
+    recipe_hash: str
+    bank_digest: str
+    fields: tuple[str, ...]
+    um_per_px: float = taxonomy.UM_PER_PX
+    class_ids: tuple[int, ...] = tuple(c.id for c in taxonomy.CLASSES)
+    class_keys: tuple[str, ...] = tuple(c.key for c in taxonomy.CLASSES)
+    class_colours: tuple[str, ...] = tuple(c.colour for c in taxonomy.CLASSES)
+    taxonomy_version: int = taxonomy.TAXONOMY_VERSION
+    generator_version: int = GENERATOR_VERSION
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One row of a shard.
+
+    image: u1 (H, W, 3) RGB. label: u1 (H, W). instance: u2 (H, W). objects: i4 (n, F), n <= K. digest: 64 hex
+    digits.
+    """
+
+    image: npt.NDArray[np.uint8]
+    label: npt.NDArray[np.uint8]
+    instance: npt.NDArray[np.uint16]
+    objects: npt.NDArray[np.int32]
+    background: int
+    scene: int
+    look: int
+    sample_id: str
+    digest: str
+
+
+def sample_id(split: str, scene: int, look: int, looks: Sequence[str]) -> str:
+    """ "train-00000042" for the first look, "train-00000042@NAME" for further ones."""
+    name = f"{split}-{scene:08d}"
+    return name if look == 0 else f"{name}@{looks[look]}"

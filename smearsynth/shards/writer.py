@@ -1,0 +1,141 @@
+"""Writes shards.
+
+Samples are deflated before they meet HDF5 (`pack`), because the library is one big lock and its own zlib is
+several times slower than ISA-L at the same size. A shard gets its name only when it is whole: it is written
+under a temporary name, flushed, fsynced and renamed.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+
+from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, Header, Sample
+
+LEVEL = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A sample ready for the disk: the bytes of its big datasets, and the values of its small ones."""
+
+    chunks: dict[str, bytes]
+    values: dict[str, object]
+
+
+def pack(sample: Sample, *, max_objects: int, codec: str) -> Packed:
+    """Pads `objects` to max_objects rows and deflates the big datasets. Needs no lock, so threads may share
+    it.
+    """
+    n, fields = sample.objects.shape
+    if n > min(max_objects, MAX_OBJECTS):
+        raise ValueError(f"{sample.sample_id} holds {n} objects; the shard has room for {max_objects}.")
+    objects = np.zeros((max_objects, fields), BIG["objects"])
+    objects[:n] = sample.objects
+    arrays = {"image": sample.image, "label": sample.label, "instance": sample.instance, "objects": objects}
+    values = {
+        "object_count": n,
+        "foreground": np.bincount(sample.objects[:, 0], minlength=10)[1:10],
+        "background": sample.background,
+        "scene": sample.scene,
+        "look": sample.look,
+        "digest": sample.digest.encode(),
+        "sample_id": sample.sample_id.encode(),
+    }
+    raw = {name: np.ascontiguousarray(array, BIG[name]) for name, array in arrays.items()}
+    if codec == "gzip":
+        return Packed(chunks={k: isal_zlib.compress(v, LEVEL) for k, v in raw.items()}, values=values)
+    return Packed(chunks={k: v.tobytes() for k, v in raw.items()}, values=values)
+
+
+class ShardWriter:
+    """Writes one shard, row by row; as a context manager it leaves a whole file at `path`, or nothing."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        header: Header,
+        rows: int,
+        size: tuple[int, int],
+        max_objects: int,
+        codec: str,
+        temporary: Path,
+    ) -> None:
+        """rows: samples that will be appended. size: (H, W). temporary: name until it is whole, same file
+        system.
+        """
+        if codec not in CODECS:
+            raise ValueError(f"Unknown codec {codec!r}; choose one of {', '.join(CODECS)}.")
+        self._path, self._temporary, self._codec, self._rows = path, temporary, codec, rows
+        shapes = {
+            "image": (*size, 3),
+            "label": size,
+            "instance": size,
+            "objects": (max_objects, len(header.fields)),
+        }
+        self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *SMALL)}
+        self._file = h5py.File(temporary, "w")
+        self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}
+        self._big["objects"].attrs["fields"] = list(header.fields)
+        for name, value in asdict(header).items():
+            if name != "fields":
+                self._file.attrs[name] = list(value) if isinstance(value, tuple) else value
+
+    def _create(self, name: str, rows: int, shape: Sequence[int]) -> h5py.Dataset:
+        layout = {"chunks": (1, *shape), "compression": "gzip", "compression_opts": LEVEL}
+        return self._file.create_dataset(
+            name, (rows, *shape), BIG[name], track_times=False, **(layout if self._codec == "gzip" else {})
+        )
+
+    def append(self, packed: Packed) -> None:
+        """The next row."""
+        row = len(self._values["scene"])
+        assert row < self._rows, "more rows than the shard was made for"
+        for name, chunk in packed.chunks.items():
+            dataset = self._big[name]
+            if self._codec == "gzip":
+                dataset.id.write_direct_chunk((row,) + (0,) * (dataset.ndim - 1), chunk)
+            else:
+                dataset[row] = np.frombuffer(chunk, dataset.dtype).reshape(dataset.shape[1:])
+        for name, value in packed.values.items():
+            self._values[name].append(value)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        assert len(self._values["scene"]) == self._rows, "fewer rows than the shard was made for"
+        for name, values in self._values.items():
+            data = np.array(values, SMALL.get(name))
+            self._file.create_dataset(name, data=data, track_times=False)
+        self._file.close()
+        publish(self._temporary, self._path)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Gives a finished file its name: its bytes are on the disk before the name is."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,206 @@
+"""Shards: what is written is what any HDF5 tool and the reader see, byte for byte the same in every run."""
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from smearsynth.scene.scene import OBJECT_FIELDS
+from smearsynth.shards import format as fmt
+from smearsynth.shards.digest import dataset_digest, sample_digest
+from smearsynth.shards.reader import ShardReader
+from smearsynth.shards.writer import ShardWriter, pack
+
+H, W, K, ROWS = 20, 33, 6, 5
+HEADER = fmt.Header(
+    split="val",
+    looks=("natural", "reference"),
+    recipe_hash="ab" * 32,
+    bank_digest="cd" * 32,
+    fields=OBJECT_FIELDS,
+)
+
+
+def make_sample(row: int) -> fmt.Sample:
+    rng = np.random.default_rng(row)
+    image = rng.integers(0, 256, (H, W, 3), dtype=np.uint8)
+    label = rng.integers(0, 10, (H, W), dtype=np.uint8)
+    instance = rng.integers(0, 65535, (H, W)).astype(np.uint16)
+    objects = rng.integers(-(2**31), 2**31, (row, len(OBJECT_FIELDS))).astype(np.int32)
+    objects[:, 0] = rng.integers(1, 10, row)
+    return fmt.Sample(
+        image=image,
+        label=label,
+        instance=instance,
+        objects=objects,
+        background=row % 4,
+        scene=100 + row // 2,
+        look=row % 2,
+        sample_id=fmt.sample_id("val", 100 + row // 2, row % 2, HEADER.looks),
+        digest=sample_digest(image, label, instance),
+    )
+
+
+def write(path: Path, codec: str = "gzip", rows: int = ROWS, stop_at: int | None = None) -> list[fmt.Sample]:
+    samples = [make_sample(row) for row in range(rows)]
+    with ShardWriter(
+        path,
+        header=HEADER,
+        rows=rows,
+        size=(H, W),
+        max_objects=K,
+        codec=codec,
+        temporary=path.with_suffix(".part"),
+    ) as writer:
+        for row, sample in enumerate(samples):
+            if row == stop_at:
+                raise RuntimeError("stopped")
+            writer.append(pack(sample, max_objects=K, codec=codec))
+    return samples
+
+
+@pytest.mark.parametrize("codec", fmt.CODECS)
+def test_reader_and_plain_h5py_both_give_what_was_written(tmp_path: Path, codec: str) -> None:
+    samples = write(tmp_path / "s.h5", codec)
+    reader = ShardReader(tmp_path / "s.h5")
+    assert len(reader) == ROWS
+    assert reader.header == HEADER
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert set(file) == {*fmt.BIG, *fmt.SMALL, "sample_id"} == set(reader.names)
+        for row, sample in enumerate(samples):
+            padded = np.zeros((K, len(OBJECT_FIELDS)), np.int32)
+            padded[:row] = sample.objects
+            expected = {
+                "image": sample.image,
+                "label": sample.label,
+                "instance": sample.instance,
+                "objects": padded,
+            }
+            for name, array in expected.items():
+                for got in (file[name][row], reader.read(name, row)):
+                    assert got.dtype == array.dtype
+                    np.testing.assert_array_equal(got, array)
+            np.testing.assert_array_equal(reader.objects(row), sample.objects)
+            counts = [int((sample.objects[:, 0] == k).sum()) for k in range(1, 10)]
+            assert file["foreground"][row].tolist() == counts
+            assert file["object_count"][row] == row
+            assert file["sample_id"][row].decode() == sample.sample_id
+            assert file["digest"][row].decode() == sample.digest
+            assert (file["scene"][row], file["look"][row]) == (sample.scene, sample.look)
+            assert file["background"][row] == sample.background
+        for name, dtype in {**fmt.BIG, **fmt.SMALL}.items():
+            assert file[name].dtype == np.dtype(dtype)
+            assert file[name].shape[0] == ROWS
+    assert reader.column("sample_id").tolist() == [s.sample_id for s in samples]
+    assert samples[1].sample_id == "val-00000100@reference"
+
+
+def test_attributes_hold_the_taxonomy_for_a_reader_that_knows_nothing_of_us(tmp_path: Path) -> None:
+    write(tmp_path / "s.h5")
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert file.attrs["class_keys"].tolist()[9] == "healthy_rbc"
+        assert file.attrs["class_colours"].tolist()[3] == "#fbbebe"
+        assert file.attrs["class_ids"].tolist() == list(range(10))
+        assert file.attrs["um_per_px"] == 0.2
+        assert file.attrs["split"] == "val"
+        assert file["objects"].attrs["fields"].tolist() == list(OBJECT_FIELDS)
+
+
+def test_gzip_is_one_standard_chunk_per_sample_and_none_can_be_mapped(tmp_path: Path) -> None:
+    samples = write(tmp_path / "gzip.h5")
+    write(tmp_path / "none.h5", "none")
+    with h5py.File(tmp_path / "gzip.h5") as file:
+        for name in fmt.BIG:
+            assert file[name].chunks == (1, *file[name].shape[1:])
+            assert file[name].compression == "gzip"
+    with h5py.File(tmp_path / "none.h5") as file:
+        offset = file["image"].id.get_offset()
+    mapped = np.memmap(tmp_path / "none.h5", np.uint8, "r", offset=offset, shape=(ROWS, H, W, 3))
+    np.testing.assert_array_equal(mapped, np.stack([s.image for s in samples]))
+
+
+@pytest.mark.parametrize("codec", fmt.CODECS)
+def test_equal_content_gives_equal_bytes_in_another_process_at_another_time(
+    tmp_path: Path, codec: str
+) -> None:
+    write(tmp_path / "here.h5", codec)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; import test_shards\n"
+        "test_shards.write(Path(sys.argv[2]), sys.argv[3])"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "there.h5"), codec]
+    subprocess.run(command, check=True, env={**os.environ, "TZ": "Asia/Tokyo"})
+    assert (tmp_path / "here.h5").read_bytes() == (tmp_path / "there.h5").read_bytes()
+
+
+def test_digests_are_those_of_numpy_and_hashlib() -> None:
+    samples = [make_sample(row) for row in range(3)]
+    for s in samples:
+        naive = s.image.tobytes() + s.label.tobytes() + s.instance.astype("<u2").tobytes()
+        assert s.digest == hashlib.sha256(naive).hexdigest()
+    strided = np.asfortranarray(samples[0].label)
+    assert sample_digest(samples[0].image, strided, samples[0].instance) == samples[0].digest
+    raw = b"".join(bytes.fromhex(s.digest) for s in samples)
+    assert dataset_digest(s.digest for s in samples) == hashlib.sha256(raw).hexdigest()
+
+
+def test_a_shard_that_fails_midway_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="stopped"):
+        write(tmp_path / "s.h5", stop_at=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_objects_are_refused_and_never_cut_off() -> None:
+    with pytest.raises(ValueError, match="holds 7 objects; the shard has room for 6"):
+        pack(make_sample(7), max_objects=K, codec="gzip")
+
+
+def test_reader_serves_threads_forks_and_pickles(tmp_path: Path) -> None:
+    samples = write(tmp_path / "s.h5")
+    reader = ShardReader(tmp_path / "s.h5")
+    expected = [s.image for s in samples]
+    with ThreadPoolExecutor(4) as pool:
+        for row, image in enumerate(pool.map(lambda r: reader.read("image", r % ROWS), range(200))):
+            np.testing.assert_array_equal(image, expected[row % ROWS])
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(reader.read("image", 3), expected[3]) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    copy = pickle.loads(pickle.dumps(reader))
+    np.testing.assert_array_equal(copy.read("image", 4), expected[4])
+
+
+def test_rows_outside_the_shard_are_errors(tmp_path: Path) -> None:
+    write(tmp_path / "s.h5")
+    for row in (-1, ROWS):
+        with pytest.raises(IndexError, match="has rows 0 to 4"):
+            ShardReader(tmp_path / "s.h5").read("image", row)
+
+
+def test_files_that_are_no_shards_are_named(tmp_path: Path) -> None:
+    (tmp_path / "text.h5").write_text("not HDF5")
+    with pytest.raises(ValueError, match=r"text\.h5 cannot be read as a shard"):
+        len(ShardReader(tmp_path / "text.h5"))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["label"] = np.zeros((1, 2, 2), np.uint8)
+    with pytest.raises(ValueError, match=r"other\.h5 is no shard of format version 1"):
+        len(ShardReader(tmp_path / "other.h5"))
+
+
+def test_the_room_is_light() -> None:
+    code = "import sys, smearsynth.shards.reader, smearsynth.shards.writer; print(' '.join(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    heavy = {"cv2", "numba", "scipy", "skimage", "PIL", "pydantic", "yaml", "torch", "matplotlib"}
+    assert not heavy & set(modules)
+    ours = {m for m in modules if m.startswith("smearsynth.") and not m.startswith("smearsynth.shards")}
+    assert ours == {"smearsynth.taxonomy"}
