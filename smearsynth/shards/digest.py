@@ -11,9 +11,9 @@ def sample_digest(
     image: npt.NDArray[np.uint8], label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16]
 ) -> str:
     """sha256, 64 hex digits, over image, label and instance in C order, little-endian."""
-    sha = hashlib.sha256(np.ascontiguousarray(image, "u1"))
-    sha.update(np.ascontiguousarray(label, "u1"))
-    sha.update(np.ascontiguousarray(instance, "<u2"))
+    sha = hashlib.sha256(np.ascontiguousarray(image, "u1").data)
+    sha.update(np.ascontiguousarray(label, "u1").data)
+    sha.update(np.ascontiguousarray(instance, "<u2").data)
     return sha.hexdigest()
 
 

@@ -19,7 +19,7 @@ from smearsynth.shards.format import BIG, FORMAT_VERSION, Header
 
 
 class ShardReader:
-    """One shard. Cheap to make, to pickle and to carry over a fork; nothing is opened before the first read."""
+    """One shard. Cheap to make, to pickle and to carry over a fork; opens nothing before the first read."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
