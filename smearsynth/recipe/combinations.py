@@ -1,8 +1,8 @@
 """The 108 combinations of a smear: 36 foregrounds times 3 backgrounds of red cells.
 
-A foreground is none, one or two of the seven white-cell and platelet classes, with repetition. Its name is the
-class keys in the order of their ids joined by "+", then "/" and the background: "lymphocyte+monocyte/mixed",
-"none/healthy".
+A foreground is none, one or two of the seven white-cell and platelet classes, with repetition. Its name is
+the class keys in the order of their ids joined by "+", then "/" and the background: "none/healthy",
+"lymphocyte+monocyte/mixed".
 """
 
 from dataclasses import dataclass

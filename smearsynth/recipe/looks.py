@@ -13,33 +13,34 @@ _Channel = Annotated[Range, Within(1, 255)]
 
 
 class LookSpec(Spec):
-    """One look: the name of a base, or a mapping with a name of its own that overrides parameters of its base.
+    """One look: the name of a base, or a mapping with a name of its own that overrides parameters of a base.
 
-    `reference` (white ground, cells pasted with hard edges) has no parameters. Values are drawn once per smear.
+    `reference` (white ground, cells pasted with hard edges) has no parameters. Values are drawn per smear.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="name in shards and sample ids")
-    base: Base = Field("natural", description="reference or natural")
+    base: Base = Field(default="natural", description="reference or natural")
     glass_range: Annotated[Range, Within(1, 255)] = Field(
-        (216, 246), description="grey value of the empty glass where it is brightest; 1-255"
+        default=(216, 246), description="grey value of the empty glass where it is brightest; 1-255"
     )
     glass_warmth_range: Annotated[Range, Within(-0.2, 0.2)] = Field(
-        (-0.02, 0.05),
+        default=(-0.02, 0.05),
         description="tint of the glass: red is raised and blue lowered by half of this share; -0.2 to 0.2",
     )
     illumination_range: Annotated[Range, Within(0, 0.5)] = Field(
-        (0.0, 0.06), description="share of the light that is lost at the darkest corner of the field; 0-0.5"
+        default=(0.0, 0.06),
+        description="share of the light that is lost at the darkest corner of the field; 0-0.5",
     )
     stain_strength_range: Annotated[Range, Within(0.25, 2)] = Field(
-        (0.85, 1.15), description="factor on the optical density of every cell; 0.25-2"
+        default=(0.85, 1.15), description="factor on the optical density of every cell; 0.25-2"
     )
     red_cell_colour_range: tuple[_Channel, _Channel, _Channel] = Field(
-        ((222, 240), (168, 204), (164, 206)),
+        default=((222, 240), (168, 204), (164, 206)),
         description="red, green and blue of the body of a typical red cell, on a glass of 255; each 1-255; "
         "drawn together from dark to bright so that the hue stays that of stained haemoglobin",
     )
     red_cell_own_share: float = Field(
-        0.25,
+        default=0.25,
         ge=0,
         le=1,
         description="share of its own deviation from the typical colour that a red cell keeps; "

@@ -20,47 +20,51 @@ class SceneSpec(Spec):
     """How smears are planned. A range is [low, high], drawn uniformly per smear or per cell."""
 
     backgrounds: Literal["equal", "clinical"] = Field(
-        "equal",
-        description="equal: only infected, only healthy and mixed red cells equally often; clinical: every smear "
-        "is mixed and its infected share is drawn from parasitaemia_range, by default 0.001-0.10",
+        default="equal",
+        description="equal: only infected, only healthy and mixed red cells equally often; clinical: every "
+        "smear is mixed and its infected share is drawn from parasitaemia_range, by default 0.001-0.10",
     )
     density_range: Annotated[Range, Within(0, 0.8)] = Field(
-        (0.12, 0.55),
+        default=(0.12, 0.55),
         description="per smear: share of the field, outside its white cells and platelets, that red cells "
         "cover, as far as room allows; 0-0.8",
     )
     parasitaemia_range: Annotated[Range, Within(0, 1)] | None = Field(
-        None,
+        default=None,
         description="per smear: infected share of the red cells of a mixed smear; 0-1; "
         "null: 0.05-0.5, in clinical smears 0.001-0.10",
     )
     overlap: float = Field(
-        0.12, ge=0, le=0.5, description="largest share of either cell's area that two cells may share; 0-0.5"
+        default=0.12,
+        ge=0,
+        le=0.5,
+        description="largest share of either cell's area that two cells may share; 0-0.5",
     )
-    border: bool = Field(True, description="cells may be cut by the border of the field")
-    rotate: bool = Field(True, description="cells are turned through 360 degrees")
-    flip: bool = Field(True, description="cells are mirrored")
+    border: bool = Field(default=True, description="cells may be cut by the border of the field")
+    rotate: bool = Field(default=True, description="cells are turned through 360 degrees")
+    flip: bool = Field(default=True, description="cells are mirrored")
     scale_range: Annotated[Range, Within(0.5, 2)] = Field(
-        (0.95, 1.05), description="per cell: factor on its size at 40x; 0.5-2"
+        default=(0.95, 1.05), description="per cell: factor on its size at 40x; 0.5-2"
     )
     min_visible: float = Field(
-        0.15,
+        default=0.15,
         ge=0,
         le=0.5,
         description="a cell of which a smaller share of its area is visible is left out; 0-0.5",
     )
     white_cells_from: Literal["one_source", "any"] = Field(
-        "one_source",
+        default="one_source",
         description="one_source: the white cells of one smear come from one source wherever a source has all "
         "their classes in that split; any: from all",
     )
     combinations: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="names of the combinations to build, each equally often, such as "
-        '"neutrophil+lymphocyte/mixed", "monocyte/infected" or "none/healthy"; empty: all 108 (clinical: all 36 mixed ones)',
+        '"neutrophil+lymphocyte/mixed", "monocyte/infected" or "none/healthy"; '
+        "empty: all 108 (clinical: all 36 mixed ones)",
     )
     max_objects: Annotated[int, Field(ge=1, le=MOST_OBJECTS)] | None = Field(
-        None,
+        default=None,
         description="most cells in a smear and rows of the shards' object table; 1-65534; "
         "null: 64 per 224x224 px of field",
     )
