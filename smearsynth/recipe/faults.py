@@ -1,0 +1,40 @@
+"""Faults of a recipe: where each one is, which key it is about, and in one sentence what is wrong and what mends it.
+
+A recipe's faults are collected and told together, so that nobody has to run a build five times to find five typos.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from smearsynth.errors import UserError
+
+Key = tuple[str | int, ...]
+"""Path to a value of the recipe: ("sources", 1, "root")."""
+
+
+def dotted(key: Key) -> str:
+    """A key path as it is written in `--set`: sources[1].root."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """where: "recipe.yaml:12", or the override that brought the value in. key: () for the recipe as a whole."""
+
+    where: str
+    key: Key
+    sentence: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, dotted(self.key), self.sentence) if part)
+
+
+class RecipeError(UserError):
+    """All faults of a recipe; its text has one a line."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(self.faults)
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)

@@ -1,0 +1,172 @@
+"""The recipe as a whole: everything that decides a dataset, each key with its default, meaning and range."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from smearsynth.recipe.base import Spec
+from smearsynth.recipe.cells import CellsSpec
+from smearsynth.recipe.faults import Fault, Key
+from smearsynth.recipe.looks import LookSpec
+from smearsynth.recipe.scene import SceneSpec
+from smearsynth.recipe.source import SourceSpec
+
+RECIPE_VERSION = 1
+MOST_SAMPLES = 99_999_999
+"""A sample id has eight digits."""
+
+SplitName = Literal["train", "val", "test"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Side = Annotated[int, Field(ge=64, le=4096)]
+Samples = Annotated[int, Field(ge=0, le=MOST_SAMPLES)]
+
+
+def _square(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Size = Annotated[
+    tuple[Side, Side],
+    BeforeValidator(_square),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                side := {"type": "integer", "minimum": 64, "maximum": 4096},
+                {"type": "array", "items": side, "minItems": 2, "maxItems": 2},
+            ]
+        }
+    ),
+]
+
+
+def _all_splits(counts: dict[SplitName, int]) -> dict[SplitName, int]:
+    if not any(counts.values()):
+        raise ValueError("asks for no smear at all: give at least one split a number, as in {train: 400}")
+    return {"train": counts.get("train", 0), "val": counts.get("val", 0), "test": counts.get("test", 0)}
+
+
+class SplitSpec(Spec):
+    """Share of each class's cells that goes to each split; they sum to 1."""
+
+    train: Share = Field(default=0.8, description="share of the cells for training; above 0, below 1")
+    val: Share = Field(default=0.1, description="share of the cells for validation; above 0, below 1")
+    test: Share = Field(default=0.1, description="share of the cells for testing; above 0, below 1")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SplitSpec":
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, val and test sum to {total:.6g}: change them to sum to 1")
+        return self
+
+
+class ShardsSpec(Spec):
+    """How the files of the dataset are cut; it decides no sample."""
+
+    samples: int = Field(default=1024, ge=1, le=65_536, description="smears per shard file; 1-65536")
+    codec: Literal["gzip", "none"] = Field(
+        default="gzip", description="compression inside the HDF5 files: gzip or none"
+    )
+
+
+class Recipe(Spec):
+    """A smearsynth recipe: what a dataset of synthetic blood smears is made from and what it holds."""
+
+    version: int = Field(default=RECIPE_VERSION, ge=1, description="version of the recipe's format; 1")
+    name: str = Field(
+        default="smears",
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$",
+        description="name of the dataset and of the folder it is built in: letters, digits, and . _ - between them",
+    )
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="key of every random draw; 0 to 2**63-1")
+    size: Size = Field(
+        default=(224, 224), description="field of a smear in px at 0.20 um: a side, or [height, width]; 64-4096"
+    )
+    count: Annotated[dict[SplitName, Samples], AfterValidator(_all_splits)] = Field(
+        default={"train": 8000, "val": 1000, "test": 1000},
+        description="smears per split; a split that is left out has none; 0-99999999",
+    )
+    sources: tuple[SourceSpec, ...] = Field(min_length=1, max_length=255, description="where the cells come from")
+    cells: CellsSpec = Field(default=CellsSpec(), description="quality gate, mix of sources, assembled clumps")
+    split: SplitSpec = Field(default=SplitSpec(), description="share of the cells for train, val and test")
+    scene: SceneSpec = Field(default=SceneSpec(), description="what a smear holds and how its cells lie")
+    looks: tuple[LookSpec, ...] = Field(
+        default=(LookSpec(name="natural"),),
+        min_length=1,
+        max_length=255,
+        description="how smears are coloured, each smear by every look: natural, reference, or a mapping that "
+        "overrides one of them",
+    )
+    shards: ShardsSpec = Field(default=ShardsSpec(), description="how the files of the dataset are cut")
+    publish: bool = Field(default=False, description="the set is to be handed on: refuses sources that may not be")
+    lock: str | None = Field(
+        default=None, description="file with path and sha256 of every source file, relative to the recipe; null: none"
+    )
+    _places: Mapping[Key, str] = PrivateAttr(default={(): "recipe"})
+
+    @field_validator("version")
+    @classmethod
+    def _not_newer(cls, value: int) -> int:
+        if value > RECIPE_VERSION:
+            raise ValueError(
+                f"version {value} is newer than this smearsynth reads ({RECIPE_VERSION}): update smearsynth"
+            )
+        return value
+
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, value: tuple[SourceSpec, ...]) -> tuple[SourceSpec, ...]:
+        names = [source.name for source in value]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                first = names.index(name)
+                raise ValueError(f'[{i}].name: sources[{first}] is "{name}" too: give this one another `name`')
+        return value
+
+    @field_validator("cells")
+    @classmethod
+    def _mixed_sources_exist(cls, value: CellsSpec, info: ValidationInfo) -> CellsSpec:
+        names = [source.name for source in info.data.get("sources", ())]
+        for class_key, shares in value.mix.items():
+            for name in shares:
+                if names and name not in names:
+                    raise ValueError(
+                        f'mix.{class_key}: there is no source "{name}": the sources are {", ".join(names)}'
+                    )
+        return value
+
+    @field_validator("looks")
+    @classmethod
+    def _looks_differ(cls, value: tuple[LookSpec, ...]) -> tuple[LookSpec, ...]:
+        names = [look.name for look in value]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise ValueError(f'[{i}]: a look "{name}" stands before it: give this one another name')
+        return value
+
+    def fault(self, key: Key, sentence: str) -> Fault:
+        """A fault of this recipe at `key`, with the file and line that the key was read from."""
+        where = next(self._places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self._places)
+        return Fault(where, key, sentence)
+
+    def sample_hash(self) -> str:
+        """sha256, hex, over what decides samples: not over names, counts, paths, shards and permissions.
+
+        Files of a source are no part of it: the digest of the bank stands for their content.
+        """
+        free = {"name", "count", "shards", "publish", "lock"}
+        content = self.model_dump(mode="json", exclude={**dict.fromkeys(free, True), "sources": {"__all__": {"root"}}})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
