@@ -30,6 +30,10 @@ MOST_SAMPLES = 99_999_999
 SplitName = Literal["train", "val", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=64, le=4096)]
+_DECIDES_NO_SAMPLE: Any = {
+    **dict.fromkeys(("name", "count", "shards", "publish", "lock"), True),
+    "sources": {"__all__": {"root", "licence", "redistribution", "cite"}},
+}
 Samples = Annotated[int, Field(ge=0, le=MOST_SAMPLES)]
 
 
@@ -162,11 +166,11 @@ class Recipe(Spec):
         return Fault(where, key, sentence)
 
     def sample_hash(self) -> str:
-        """sha256, hex, over what decides samples: not over names, counts, paths, shards and permissions.
+        """sha256, hex, over what decides samples: not over names, counts, paths, shards, licences
+        and permissions.
 
         Files of a source are no part of it: the digest of the bank stands for their content.
         """
-        free = {"name", "count", "shards", "publish", "lock"}
-        content = self.model_dump(mode="json", exclude={**dict.fromkeys(free, True), "sources": {"__all__": {"root"}}})
+        content = self.model_dump(mode="json", exclude=_DECIDES_NO_SAMPLE)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -83,6 +83,18 @@ class SourceSpec(Spec):
     exclude: tuple[Inside, ...] = Field(
         default=(), description="globs of files to leave out, relative to root, such as mixt/*.bmp"
     )
+    licence: str | None = Field(
+        None, description='crops only: licence of the images, such as "CC-BY-4.0"; the other kinds state their own'
+    )
+    redistribution: Literal["allowed", "forbidden", "not_stated"] = Field(
+        "not_stated", description="crops only: whether the licence lets the images be handed on, as `publish` needs"
+    )
+    cite: str | None = Field(None, description="crops only: the work to cite for these images")
+    licence: str | None = Field(default=None, description="crops only: licence of your images, for the card")
+    redistribution: Literal["allowed", "forbidden", "not_stated"] = Field(
+        default="not_stated", description="crops only: whether your images may be handed on; publish needs allowed"
+    )
+    cite: str | None = Field(default=None, description="crops only: how to cite your images, for the card")
     _written_root: str = PrivateAttr("")
 
     @model_validator(mode="wrap")
@@ -118,11 +130,11 @@ class SourceSpec(Spec):
             raise ValueError("um_per_px and calibrate both set the scale: remove one of them")
         return value
 
-    @field_validator("labels", "also")
+    @field_validator("labels", "also", "licence", "redistribution", "cite")
     @classmethod
     def _only_crops(cls, value: str | None, info: ValidationInfo) -> str | None:
         kind = info.data.get("kind", "crops")
-        if value is not None and kind != "crops":
+        if value not in (None, "not_stated") and kind != "crops":
             raise ValueError(f"only sources of kind crops have it, and this one is {kind}: remove it")
         return value
 
