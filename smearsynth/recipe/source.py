@@ -84,17 +84,14 @@ class SourceSpec(Spec):
         default=(), description="globs of files to leave out, relative to root, such as mixt/*.bmp"
     )
     licence: str | None = Field(
-        None, description='crops only: licence of the images, such as "CC-BY-4.0"; the other kinds state their own'
+        default=None,
+        description='crops only: licence of the images, such as "CC-BY-4.0"; the other kinds state their own',
     )
     redistribution: Literal["allowed", "forbidden", "not_stated"] = Field(
-        "not_stated", description="crops only: whether the licence lets the images be handed on, as `publish` needs"
+        default="not_stated",
+        description="crops only: whether the licence lets the images be handed on, as `publish` needs",
     )
-    cite: str | None = Field(None, description="crops only: the work to cite for these images")
-    licence: str | None = Field(default=None, description="crops only: licence of your images, for the card")
-    redistribution: Literal["allowed", "forbidden", "not_stated"] = Field(
-        default="not_stated", description="crops only: whether your images may be handed on; publish needs allowed"
-    )
-    cite: str | None = Field(default=None, description="crops only: how to cite your images, for the card")
+    cite: str | None = Field(default=None, description="crops only: the work to cite for these images")
     _written_root: str = PrivateAttr("")
 
     @model_validator(mode="wrap")
