@@ -69,8 +69,13 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """All entries of a source in a fixed order, and the files it left out: reason -> number of files."""
+    """All entries of a source in a fixed order, and the files it left out: reason -> number of files.
+
+    An image that is left out takes its mask with it, uncounted. tables: the CSV files that were read, relative to the
+    root; like the images they decide what the cells are.
+    """
 
     facts: Facts
     entries: tuple[Entry, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()

@@ -1,0 +1,95 @@
+"""The files of a source's folder: what is there, in an order that no file system decides.
+
+A symbolic link to a folder is not followed, and a file is only read when it truly lies inside the root, so a path
+written in somebody else's table cannot reach the rest of the disk.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from os import walk as walk_folders
+from pathlib import Path, PurePosixPath
+
+from smearsynth.errors import UserError
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+TABLE_SUFFIX = ".csv"
+NOT_IMAGE = "not an image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Paths relative to the root, with forward slashes, in natural order.
+
+    left_out: reason -> number of files that are neither image nor table, or hidden, or excluded by the recipe.
+    """
+
+    images: tuple[str, ...]
+    tables: tuple[str, ...]
+    excluded: frozenset[str]
+    left_out: Counter[str]
+
+
+def natural(path: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key: `cell_2` before `cell_10`, upper and lower case together; the path itself decides a tie."""
+    pieces = re.findall(r"[0-9]+|[^0-9]+", path.casefold())
+    return [(int(p), "") if p[0] in "0123456789" else (-1, p) for p in pieces], path
+
+
+def outermost_first(paths: Sequence[str]) -> list[str]:
+    """Paths by depth, then natural order: of two copies of a folder the one nearer to the root comes first."""
+    return sorted(paths, key=lambda path: (path.count("/"), natural(path)))
+
+
+def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
+    """All files under `root`. exclude: globs on the relative path, in any case; `*` also crosses folders.
+
+    Raises UserError where `root` is no folder, or where a glob matches nothing (a mistyped name would otherwise
+    keep the very file that was to go).
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; set the source's `root` to where the database was unpacked")
+    paths = sorted(_walk(root), key=natural)
+    excluded = {path for path in paths if any(_matches(path, glob) for glob in exclude)}
+    for glob in exclude:
+        if not any(_matches(path, glob) for path in excluded):
+            raise UserError(f"{root}: `exclude: {glob}` matches no file there; correct the pattern or remove it")
+    images, tables, left_out = [], [], Counter[str]()
+    for path in paths:
+        suffix = PurePosixPath(path).suffix.casefold()
+        if path in excluded:
+            left_out["excluded by the recipe"] += 1
+        elif _is_hidden(path):
+            left_out["hidden or system file"] += 1
+        elif suffix in IMAGE_SUFFIXES:
+            images.append(path)
+        elif suffix == TABLE_SUFFIX:
+            tables.append(path)
+        else:
+            left_out[NOT_IMAGE] += 1
+    return Files(images=tuple(images), tables=tuple(tables), excluded=frozenset(excluded), left_out=left_out)
+
+
+def locate(root: Path, path: str) -> Path:
+    """The file `path` of a source, absolute. Raises UserError where it leaves `root` by `..`, a drive or a link."""
+    base = root.resolve()
+    file = (base / path).resolve()
+    if not file.is_relative_to(base):
+        raise UserError(f"{path}: leads out of the source's folder {root}; keep all files of a source inside it")
+    return file
+
+
+def _walk(root: Path) -> list[str]:
+    return [
+        (Path(folder) / name).relative_to(root).as_posix() for folder, _, names in walk_folders(root) for name in names
+    ]
+
+
+def _matches(path: str, glob: str) -> bool:
+    return fnmatchcase(path.casefold(), glob.casefold())
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))

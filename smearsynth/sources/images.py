@@ -1,0 +1,173 @@
+"""Image files to arrays: the header is judged before a pixel is decoded, and one form comes out of every kind of file.
+
+A file's bytes are read once, so that the digest recorded for it is the digest of what was decoded.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from smearsynth.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""All that is ever opened: none of these can run a program, as PostScript does."""
+MAX_PIXELS = 64_000_000
+MAX_BYTES = 8 * MAX_PIXELS
+"""Room for the largest image as uncompressed 16-bit RGBA."""
+MIN_SIDE = 8
+"""An image narrower than this shows no cell."""
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations in which height and width change places."""
+
+
+class ImageFault(UserError):  # noqa: N818  (a fault is counted, not a crash)
+    """An image that is refused. reason: short key that refusals are counted by; str(): the sentence for the user."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(reason, sentence)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+@dataclass(frozen=True)
+class Header:
+    """Height and width of the upright image in px; whether a pixel is one value: grey, two-level or palette."""
+
+    height: int
+    width: int
+    single_channel: bool
+
+
+def read_header(path: Path) -> Header:
+    """Size and kind of an image without decoding it. Raises ImageFault."""
+    with _opened(path, path.name) as image:
+        # Other formats are turned by Pillow itself, or carry no orientation.
+        turned = "exif" in image.info and image.getexif().get(0x0112) in SIDEWAYS
+        height, width = image.size if turned else image.size[::-1]
+        return Header(height, width, image.mode in ("1", "L", "P") or image.mode.startswith("I;16"))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file as it is. Raises ImageFault (`missing`, `unreadable`, `too_large`)."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageFault("too_large", f"{path}: over {MAX_BYTES >> 20} MiB; cut it into smaller images")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ImageFault("missing", f"{path}: the file is not there; unpack the source again") from None
+    except OSError as error:
+        raise ImageFault("unreadable", f"{path}: cannot be read ({error.strerror}); check the file") from None
+
+
+def sha256_of(data: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def decode_image(data: bytes, name: str) -> Pixels:
+    """u1 (h, w, 3) RGB, upright, of the first frame.
+
+    16-bit values are divided by 257 (the high byte where a pixel has three of them), grey is repeated, and what is
+    transparent is laid on white, as empty glass is. name: of the file, for messages. Raises ImageFault.
+    """
+    with _opened(BytesIO(data), name) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image), name)
+
+
+def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
+    """u1 (h, w), 255 where the mask has any value above 0 and is not transparent, else 0.
+
+    shape: height and width of the image it belongs to. pad: pixels that the mask was cropped by on every side; they
+    are put back as background, for a mask resized instead would be shifted by up to `pad`.
+    Raises ImageFault, also for a mask of another size (`mask_size`), without any cell (`mask_empty`), in a format
+    that blurs its edge (`mask_lossy`), or that is not there (`mask_missing`).
+    """
+    if not path.is_file():
+        raise ImageFault("mask_missing", f"{path}: the mask is not there; unpack the source again")
+    with _opened(BytesIO(read_bytes(path)), str(path)) as image:
+        if image.format == "JPEG":
+            raise ImageFault("mask_lossy", f"{path}: JPEG blurs the edge of a mask; give it as PNG or BMP")
+        image.load()
+        mask = np.pad(_above_zero(ImageOps.exif_transpose(image)), pad)
+    if mask.shape != shape:
+        rim = f" with its rim of {pad} px" if pad else ""
+        raise ImageFault(
+            "mask_size",
+            f"{path}: the mask is {_size(mask.shape)}{rim}, its image {_size(shape)}; give the mask of that image",
+        )
+    if not mask.any():
+        raise ImageFault("mask_empty", f"{path}: the mask is empty; mark the cell with values above 0")
+    return mask.astype(np.uint8) * np.uint8(255)
+
+
+@contextmanager
+def _opened(file: Path | BytesIO, name: str) -> Iterator[Image.Image]:
+    """The image with its header judged; whatever Pillow raises while it is open becomes an ImageFault."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=FORMATS)
+        with image:
+            _judge(image.size[::-1], name)
+            yield image
+    except ImageFault:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise _too_large(name) from None
+    # A damaged file makes Pillow's readers fail in many ways, and none of them is documented.
+    except Exception as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if cause.startswith("cannot identify"):
+            cause = f"none of the formats {', '.join(FORMATS)}"
+        raise ImageFault("unreadable", f"{name}: cannot be read as an image ({cause}); replace the file") from None
+
+
+def _judge(shape: tuple[int, ...], name: str) -> None:
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise _too_large(name, f", it has {_size(shape)}")
+    if min(shape) < MIN_SIDE:
+        raise ImageFault(
+            "too_small", f"{name}: {_size(shape)} px show no cell; at least {MIN_SIDE} px a side are needed"
+        )
+
+
+def _too_large(name: str, size: str = "") -> ImageFault:
+    limit = MAX_PIXELS // 1_000_000
+    return ImageFault("too_large", f"{name}: images may have up to {limit} megapixels{size}; cut it into fields")
+
+
+def _to_rgb(image: Image.Image, name: str) -> Pixels:
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ImageFault("pixel_type", f"{name}: 32-bit pixels have no agreed range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA")).astype(np.uint32)
+        alpha = rgba[..., 3:]
+        return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.array(image.convert("RGB"))
+
+
+def _above_zero(image: Image.Image) -> npt.NDArray[np.bool_]:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return np.asarray(image) > 0
+    rgba = np.asarray(image.convert("RGBA"))
+    return (rgba[..., :3].max(axis=2) > 0) & (rgba[..., 3] > 0)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

@@ -1,0 +1,84 @@
+"""LISC: fields of 720x576 px, 100x objective, with an expert's masks of some of their leukocytes."""
+
+import re
+from collections import Counter
+
+from smearsynth.recipe.source import SourceSpec
+from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
+from smearsynth.sources.files import Files, outermost_first
+from smearsynth.sources.names import classify, resolve
+from smearsynth.taxonomy import CLASSES, WHITE_CELLS
+
+LAYOUT = (
+    "`Main Dataset/{Baso,eosi,lymp,mixt,mono,neut}/N.bmp` and "
+    "`Ground Truth Segmentation/<class>/areaforexpert1/N_expert.bmp`, also inside `LISC Database/`"
+)
+FACTS = Facts(
+    title="LISC: Leukocyte Images for Segmentation and Classification",
+    licence="terms of its authors: no copying and no redistribution",
+    redistribution=Redistribution.FORBIDDEN,
+    cite="Rezatofighi, Soltanian-Zadeh: Automatic recognition of five types of white blood cells in peripheral "
+    "blood. Computerized Medical Imaging and Graphics 35, 2011",
+    grouping="image",
+    patients_known=False,
+    calibrate=tuple(c.key for c in CLASSES if c.id in WHITE_CELLS),
+)
+MASK_PAD = 4
+"""The masks are 712x568: the images less 4 px on every side."""
+FOLDERS: dict[str, str | None] = {
+    "baso": "basophil",
+    "eosi": "eosinophil",
+    "lymp": "lymphocyte",
+    "mixt": None,
+    "mono": "monocyte",
+    "neut": "neutrophil",
+}
+IMAGE = re.compile(r"(?:.*/)?main dataset/(?P<folder>[^/]+)/(?P<number>[0-9]+)\.\w+")
+MASK = re.compile(r"(?:.*/)?ground truth segmentation/(?P<folder>[^/]+)/areaforexpert1/(?P<number>[0-9]+)_expert\.\w+")
+
+Key = tuple[str, int]
+"""Class folder in lower case and number: what an image and its mask have in common."""
+
+
+def list_lisc(spec: SourceSpec, files: Files) -> Listing:
+    """One entry per image with a mask, matched by its number. A field's several leukocytes are one group."""
+    images, masks, left_out = _by_key(files)
+    folders = {path: folder for (folder, _), path in images.items()}
+    classes, unused = classify(folders, resolve(folders.values(), spec, FOLDERS))
+    entries = []
+    for (folder, number), path in images.items():
+        mask = masks.pop((folder, number), None)
+        if path not in classes:
+            continue
+        if mask is None:
+            left_out["image without a mask"] += 1
+            continue
+        entries.append(
+            Entry(
+                path=path,
+                class_key=classes[path],
+                group=f"{folder}/{number}",
+                method=Method.GIVEN,
+                mask=mask,
+                mask_pad=MASK_PAD,
+            )
+        )
+    left_out["mask without an image"] += len(masks)
+    return Listing(facts=FACTS, entries=tuple(entries), left_out=left_out + unused)
+
+
+def _by_key(files: Files) -> tuple[dict[Key, str], dict[Key, str], Counter[str]]:
+    images: dict[Key, str] = {}
+    masks: dict[Key, str] = {}
+    left_out = Counter[str]()
+    for path in outermost_first(files.images):
+        for pattern, found in ((IMAGE, images), (MASK, masks)):
+            if match := pattern.fullmatch(path.casefold()):
+                key = (match["folder"], int(match["number"]))
+                if key in found:
+                    left_out["second copy"] += 1
+                found.setdefault(key, path)
+                break
+        else:
+            left_out["file of unknown name"] += 1
+    return images, masks, left_out
