@@ -1,0 +1,85 @@
+"""Every fault of a recipe and of its sources, found from names alone: no image is decoded."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smearsynth.errors import UserError
+from smearsynth.recipe import Fault, Recipe, RecipeError, load
+from smearsynth.sources import list_entries
+from smearsynth.sources.entry import Listing, Redistribution
+from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, THROMBOCYTE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A recipe without a fault, and the listing of each of its sources by name."""
+
+    recipe: Recipe
+    listings: Mapping[str, Listing]
+
+
+def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
+    """Reads a recipe and lists its sources.
+
+    overrides: "path=value" each, as `--set` takes them. Raises RecipeError with all faults: first those of the recipe
+    alone, and once it has none, those of its sources.
+    """
+    recipe = load(recipe_path, overrides)
+    return Checked(recipe=recipe, listings=check_sources(recipe))
+
+
+def check_sources(recipe: Recipe) -> dict[str, Listing]:
+    """The listing of each source by name. Raises RecipeError with every fault of every source."""
+    listings: dict[str, Listing] = {}
+    faults: list[Fault] = []
+    for number, spec in enumerate(recipe.sources):
+        try:
+            listings[spec.name] = list_entries(spec)
+        except UserError as error:
+            faults += [recipe.fault(("sources", number), line) for line in str(error).splitlines()]
+    faults += _not_to_publish(recipe, listings)
+    if len(listings) == len(recipe.sources):
+        faults += _absent_classes(recipe, listings)
+    if faults:
+        raise RecipeError(faults)
+    return listings
+
+
+def _not_to_publish(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fault]:
+    if not recipe.publish:
+        return []
+    faults = []
+    for number, spec in enumerate(recipe.sources):
+        facts = listings[spec.name].facts if spec.name in listings else None
+        if facts is None or facts.redistribution is Redistribution.ALLOWED:
+            continue
+        forbidden = facts.redistribution is Redistribution.FORBIDDEN
+        law = "forbids to hand its images on" if forbidden else "does not state that its images may be handed on"
+        own = ", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else ""
+        faults.append(
+            recipe.fault(
+                ("sources", number),
+                f"{facts.title} {law} ({facts.licence}), and `publish` is true: set publish: false, "
+                f"or leave this source out{own}",
+            )
+        )
+    return faults
+
+
+def _absent_classes(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fault]:
+    present = Counter(entry.class_key for listing in listings.values() for entry in listing.entries)
+    if any(entry.also_red for listing in listings.values() for entry in listing.entries):
+        present["healthy_rbc"] += 1
+    if CLASSES[THROMBOCYTE].key in present:
+        # Clumps are assembled from single thrombocytes where no source has any.
+        present[CLASSES[PLATELET_CLUMP].key] += 1
+    return [
+        recipe.fault(
+            ("sources",),
+            f"no source has a cell of class {c.key}: add a source that has some, or map its folder by `classes`",
+        )
+        for c in CLASSES[1:]
+        if c.key not in present
+    ]
