@@ -58,9 +58,7 @@ def fingerprint(cell: Cell) -> npt.NDArray[np.uint16]:
     return np.where(mask >= 128, np.maximum(grey, 1), 0).astype(np.uint16)
 
 
-def find_pairs(
-    fingerprints: npt.NDArray[np.uint16], sha256: Sequence[str], groups: Sequence[str]
-) -> tuple[Pair, ...]:
+def find_pairs(fingerprints: npt.NDArray[np.uint16], sha256: Sequence[str], groups: Sequence[str]) -> tuple[Pair, ...]:
     """Pairs of cells from different groups that are the same cell, a < b, in ascending order.
 
     fingerprints: u2 (n, 48, 48) from `fingerprint`; sha256: of the files they came from; groups: "source/group".

@@ -65,9 +65,7 @@ def assert_no_leak(groups: Sequence[str], split: npt.NDArray[np.uint8], pairs: I
             raise AssertionError(f"Group {group} stands in {SPLITS[seen[group]]} and in {SPLITS[index]}.")
     for pair in pairs:
         if split[pair.a] != split[pair.b]:
-            raise AssertionError(
-                f"Duplicates from {groups[pair.a]} and {groups[pair.b]} stand in two splits."
-            )
+            raise AssertionError(f"Duplicates from {groups[pair.a]} and {groups[pair.b]} stand in two splits.")
 
 
 def _must_have(counts: Counter[int], reached: Counts, groups_left: Counter[int]) -> list[int]:
