@@ -165,12 +165,14 @@ class Recipe(Spec):
         where = next(self._places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self._places)
         return Fault(where, key, sentence)
 
+    def sample_settings(self) -> dict[str, Any]:
+        """What decides samples, as plain data: not names, counts, paths, shards, licences and permissions."""
+        return self.model_dump(mode="json", exclude=_DECIDES_NO_SAMPLE)
+
     def sample_hash(self) -> str:
-        """sha256, hex, over what decides samples: not over names, counts, paths, shards, licences
-        and permissions.
+        """sha256, hex, over `sample_settings`.
 
         Files of a source are no part of it: the digest of the bank stands for their content.
         """
-        content = self.model_dump(mode="json", exclude=_DECIDES_NO_SAMPLE)
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.sample_settings(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
