@@ -1,14 +1,15 @@
 """A user's own cells: images of one named cell each, in a folder per class or flat with a table of labels."""
 
 from collections import Counter
+from pathlib import PurePosixPath
 
+from smearsynth.errors import UserError
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources.companions import pair_named_masks, pair_same_names
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
 from smearsynth.sources.files import Files
 from smearsynth.sources.labels import read_labels
 from smearsynth.sources.names import classify, folders_of, name_by_folder, resolve
-from smearsynth.sources.tables import refuse
 from smearsynth.taxonomy import CLASSES
 
 LAYOUT = (
@@ -28,7 +29,7 @@ def list_crops(spec: SourceSpec, files: Files) -> Listing:
     else:
         names, left_out = read_labels(spec.root, spec.labels, pairs)
         known = resolve(names.values(), spec, {})
-        _refuse_unknown(spec, set(names.values()) - set(known))
+        _refuse_unknown(str(spec.root / spec.labels), set(names.values()) - set(known))
     classes, unused = classify(names, known)
     left_out["mask without an image"] += len(orphans)
     entries = tuple(
@@ -46,17 +47,16 @@ def list_crops(spec: SourceSpec, files: Files) -> Listing:
         facts=_facts(spec, entries),
         entries=entries,
         left_out=left_out + unused,
-        tables=() if spec.labels is None else (spec.labels,),
+        tables=() if spec.labels is None else (PurePosixPath(spec.labels).as_posix(),),
     )
 
 
-def _refuse_unknown(spec: SourceSpec, names: set[str]) -> None:
-    refuse(
-        [
-            f"{spec.root / (spec.labels or '')}: {name!r} names no class; map it under the source's `classes`, or to null to leave it out"
-            for name in sorted(names)
-        ]
-    )
+def _refuse_unknown(table: str, names: set[str]) -> None:
+    if names:
+        raise UserError(
+            f"{table}: {', '.join(map(repr, sorted(names)))} names no class; map it under the source's `classes`, "
+            "or to null to leave it out"
+        )
 
 
 def _facts(spec: SourceSpec, entries: tuple[Entry, ...]) -> Facts:

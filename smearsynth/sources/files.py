@@ -63,6 +63,9 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
             left_out["excluded by the recipe"] += 1
         elif _is_hidden(path):
             left_out["hidden or system file"] += 1
+        elif not path.isprintable():
+            # Such a name cannot stand in a lock file, a card or an HDF5 string.
+            left_out["file name with control characters"] += 1
         elif suffix in IMAGE_SUFFIXES:
             images.append(path)
         elif suffix == TABLE_SUFFIX:

@@ -118,11 +118,11 @@ def _opened(file: Path | BytesIO, name: str) -> Iterator[Image.Image]:
     """The image with its header judged; whatever Pillow raises while it is open becomes an ImageFault."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=FORMATS)
-        with image:
-            _judge(image.size[::-1], name)
-            yield image
+            with Image.open(file, formats=FORMATS) as image:
+                _judge(image.size[::-1], name)
+                yield image
     except ImageFault:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):

@@ -39,23 +39,22 @@ def read_labels(root: Path, table: str, images: Iterable[str]) -> tuple[dict[str
 
 
 def _ids(images: list[str]) -> tuple[dict[str, list[str]], ...]:
-    """Images by path, by name, by stem and by number: the ways an id can name one, the most exact first."""
-    ways: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(4))
+    """Images by path, name, each without extension, and number: the ways an id can name one, most exact first."""
+    ways: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(5))
     for image in images:
         path = PurePosixPath(image.casefold())
-        for way, key in zip(ways, (str(path), path.name, path.stem, _number(path.stem)), strict=True):
+        keys = (str(path), path.name, str(path.with_suffix("")), path.stem, _number(path.stem))
+        for way, key in zip(ways, keys, strict=True):
             way[key].append(image)
     return ways
 
 
 def _fits(label_id: str, by_id: tuple[dict[str, list[str]], ...]) -> list[str]:
     text = label_id.casefold()
-    for way, key in zip(by_id, (text, text, text, _number(text)), strict=True):
-        if way.get(key):
-            return way[key]
-    return []
+    *named, numbered = by_id
+    return next((way[text] for way in named if text in way), []) or numbered.get(_number(text), [])
 
 
 def _number(stem: str) -> str:
     """`1` for `001`; any other text as it is."""
-    return str(int(stem)) if stem.isascii() and stem.isdigit() else stem
+    return stem.lstrip("0") or "0" if stem.isdecimal() else stem
