@@ -1,0 +1,1 @@
+"""A dataset: a folder of shards, their index and everything that explains and rebuilds them."""

@@ -79,9 +79,7 @@ def _open(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(
-            f"{path} cannot be read as a shard ({error}); build it again with --resume."
-        ) from error
+        raise ValueError(f"{path} cannot be read as a shard ({error}); build it again with --resume.") from error
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION or "label" not in file:
         file.close()

@@ -19,6 +19,10 @@ from isal import isal_zlib
 from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, Header, Sample
 
 LEVEL = 1
+_LAYOUT = ("v108", "v108")
+"""Files of HDF5 1.8 (2008), which every tool in use reads; they have checksums on headers, the oldest layout
+has none.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,7 @@ class ShardWriter:
             "objects": (max_objects, len(header.fields)),
         }
         self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *SMALL)}
-        self._file = h5py.File(temporary, "w")
+        self._file = h5py.File(temporary, "w", libver=_LAYOUT)
         self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}
         self._big["objects"].attrs["fields"] = list(header.fields)
         for name, value in asdict(header).items():

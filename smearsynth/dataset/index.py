@@ -1,0 +1,134 @@
+"""`index.json`: what a dataset holds, file by file and split by split. Written last: with it a set is whole.
+
+    name, digest, recipe_hash, bank_digest, format_version, generator_version
+    size             [height, width], px; um_per_px
+    samples          rows in all shards; scenes: smears before looks multiply them
+    looks, fields    as in the shards
+    classes          id, key, name, colour of each
+    splits           per split: scenes, samples, shards, dropped; pixels and objects per class key;
+                     combinations {name: samples}; class_by_source {class key: {source: objects}};
+                     cells {class key: {source: cells of the bank}}
+    sources          what is known of each source, and what was refused of it files            name, size,
+    sha256 of every file but this; of a shard also split, first_scene, scenes, samples
+
+Counts are over samples. `dropped` counts cells that were planned and left out because too little of them
+showed.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.cells.bank import Bank
+from smearsynth.dataset import layout
+from smearsynth.dataset.record import ShardRecord, file_digest
+from smearsynth.errors import UserError
+from smearsynth.shards.digest import dataset_digest
+from smearsynth.shards.format import SPLITS, Header
+from smearsynth.shards.reader import ShardReader
+from smearsynth.taxonomy import CLASSES
+
+Index = dict[str, Any]
+
+
+def make_index(
+    out: Path,
+    *,
+    name: str,
+    header: Header,
+    size: tuple[int, int],
+    bank: Bank,
+    records: Sequence[ShardRecord],
+    sources: Sequence[dict[str, Any]],
+) -> Index:
+    """The index of a set whose shards are all there; `files` holds the shards only. records: in dataset
+    order.
+    """
+    return {
+        "name": name,
+        "digest": dataset_digest(_digests(out, records)),
+        "recipe_hash": header.recipe_hash,
+        "bank_digest": header.bank_digest,
+        "format_version": header.format_version,
+        "generator_version": header.generator_version,
+        "size": list(size),
+        "um_per_px": header.um_per_px,
+        "samples": sum(r.samples for r in records),
+        "scenes": sum(r.stop - r.first for r in records),
+        "looks": list(header.looks),
+        "fields": list(header.fields),
+        "classes": [{"id": c.id, "key": c.key, "name": c.name, "colour": c.colour} for c in CLASSES],
+        "splits": {
+            split: _split([r for r in records if r.split == split], bank, number) for number, split in enumerate(SPLITS)
+        },
+        "sources": list(sources),
+        "files": [_shard_file(r) for r in records],
+    }
+
+
+def add_files(out: Path, index: Index, names: Iterable[str]) -> None:
+    """Adds further files of the set to `files`."""
+    for name in names:
+        path = out / name
+        index["files"].append({"name": name, "size": path.stat().st_size, "sha256": file_digest(path)})
+
+
+def read_index(out: Path) -> Index:
+    """The index of a whole dataset; UserError where there is none."""
+    path = out / layout.INDEX
+    try:
+        index: Index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: no dataset, or one that --resume must finish.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): write it anew with --resume.") from error
+    return index
+
+
+def _digests(out: Path, records: Sequence[ShardRecord]) -> Iterable[str]:
+    for record in records:
+        yield from ShardReader(out / record.name).column("digest").tolist()
+
+
+def _split(records: Sequence[ShardRecord], bank: Bank, split: int) -> dict[str, Any]:
+    combinations: Counter[str] = Counter()
+    for record in records:
+        combinations.update(record.combinations)
+    by_source = np.zeros((len(CLASSES), len(bank.sources)), np.int64)
+    for record in records:
+        by_source += np.array(record.class_by_source)
+    cells = np.zeros_like(by_source)
+    mine = bank.split == split
+    np.add.at(cells, (bank.class_id[mine], bank.source[mine]), 1)
+    return {
+        "scenes": sum(r.stop - r.first for r in records),
+        "samples": sum(r.samples for r in records),
+        "shards": len(records),
+        "dropped": sum(r.dropped for r in records),
+        "pixels": {c.key: sum(r.pixels[c.id] for r in records) for c in CLASSES},
+        "objects": {c.key: sum(r.objects[c.id] for r in records) for c in CLASSES[1:]},
+        "combinations": dict(sorted(combinations.items())),
+        "class_by_source": _by_key(by_source, bank.sources),
+        "cells": _by_key(cells, bank.sources),
+    }
+
+
+def _by_key(table: npt.NDArray[np.int64], sources: Sequence[str]) -> dict[str, dict[str, int]]:
+    return {c.key: {source: int(n) for source, n in zip(sources, table[c.id], strict=True) if n} for c in CLASSES[1:]}
+
+
+def _shard_file(record: ShardRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "size": record.size,
+        "sha256": record.sha256,
+        "split": record.split,
+        "first_scene": record.first,
+        "scenes": record.stop - record.first,
+        "samples": record.samples,
+    }

@@ -1,0 +1,98 @@
+"""`preview.png`, a contact sheet: smears, each beside its label in the colours of the taxonomy, with a
+legend.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from smearsynth.dataset import layout
+from smearsynth.errors import UserError
+from smearsynth.shards.reader import ShardReader
+from smearsynth.taxonomy import CLASSES
+
+Picture = npt.NDArray[np.uint8]
+
+SMEARS = 12
+_CYCLE = 108
+"""Combinations come in a cycle of at most this length; `chosen` spreads over one cycle."""
+_STRIDE = 37
+"""Coprime to the cycle, so that neighbours on the sheet differ in foreground and background."""
+_WIDTH = 1800
+_SIDE = 224
+_GAP = 6
+_PAPER = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One smear: its images u1 (H, W, 3), one per look, and its label u1 (H, W)."""
+
+    images: Sequence[Picture]
+    label: Picture
+
+
+def chosen(scenes: int) -> list[int]:
+    """Up to SMEARS scene indices below `scenes` that differ as much as the cycle of combinations allows."""
+    candidates = range(min(scenes, _CYCLE))
+    return sorted(candidates, key=lambda index: index * _STRIDE % _CYCLE)[:SMEARS]
+
+
+def read_panels(out: Path) -> list[Panel]:
+    """Panels from the first shard of a dataset."""
+    shards = layout.shards(out)
+    if not shards:
+        raise UserError(f"{out} holds no shards, so there is nothing to show: build the dataset first.")
+    reader = ShardReader(shards[0])
+    looks = len(reader.header.looks)
+    return [_panel(reader, scene * looks, looks) for scene in chosen(len(reader) // looks)]
+
+
+def _panel(reader: ShardReader, row: int, looks: int) -> Panel:
+    images = [reader.read("image", row + look).view(np.uint8) for look in range(looks)]
+    return Panel(images=images, label=reader.read("label", row).view(np.uint8))
+
+
+def save_sheet(panels: Iterable[Panel], path: Path) -> None:
+    """Writes the contact sheet as PNG."""
+    blocks = [np.hstack([*map(_small, p.images), _small(_coloured(p.label))]) for p in panels]
+    height, width = blocks[0].shape[:2]
+    columns = max(1, min(len(blocks), _WIDTH // (width + _GAP)))
+    rows = -(-len(blocks) // columns)
+    legend = _legend(max(columns * (width + _GAP) + _GAP, 4 * _SIDE))
+    sheet = np.full((rows * (height + _GAP) + _GAP + legend.shape[0], legend.shape[1], 3), _PAPER, np.uint8)
+    for number, block in enumerate(blocks):
+        y, x = (_GAP + i * (n + _GAP) for i, n in zip(divmod(number, columns), (height, width), strict=True))
+        sheet[y : y + height, x : x + width] = block
+    sheet[-legend.shape[0] :] = legend
+    Image.fromarray(sheet).save(path, "PNG")
+
+
+def _coloured(label: Picture) -> Picture:
+    palette = np.full((256, 3), _PAPER, np.uint8)
+    palette[: len(CLASSES)] = [c.rgb for c in CLASSES]
+    return palette[label]
+
+
+def _small(image: Picture) -> Picture:
+    """At most 224 px high and wide; colours of labels stay pure only at the size of the default field."""
+    factor = _SIDE / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
+def _legend(width: int) -> Picture:
+    swatch, line, cell = 16, 28, max(width // 5, 1)
+    page = Image.new("RGB", (width, 2 * line + _GAP), (_PAPER,) * 3)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(15)
+    for number, cell_class in enumerate(CLASSES):
+        y, x = (number // 5) * line + _GAP, (number % 5) * cell + _GAP
+        draw.rectangle((x, y, x + swatch, y + swatch), fill=cell_class.rgb, outline=(90, 90, 90))
+        draw.text((x + swatch + 8, y - 1), cell_class.name, fill=(0, 0, 0), font=font)
+    return np.asarray(page)

@@ -1,0 +1,132 @@
+"""From a recipe to the plan of its build: where it goes, which cells it draws from, how it is cut into
+shards.
+
+`count` in a recipe counts scenes: with several looks every scene gives one sample per look, in adjacent rows
+of one shard. So a shard of `shards.samples` samples holds samples // looks scenes, at least one.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smearsynth.cells import bank as banks
+from smearsynth.cells.bank import Bank
+from smearsynth.cells.make import make_bank
+from smearsynth.check import check_sources
+from smearsynth.dataset import layout
+from smearsynth.dataset.provenance import describe, lock_text
+from smearsynth.dataset.state import Identity
+from smearsynth.engines.work import BuildPlan, Job, make_jobs
+from smearsynth.errors import UserError
+from smearsynth.recipe import Recipe, load
+from smearsynth.scene.plan import Planner
+from smearsynth.scene.scene import OBJECT_FIELDS
+from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION, Header
+
+SOURCES = f"{layout.STATE}/sources.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """The bank, what is told of its sources (see `dataset.provenance`), and the lock of their files, "" if
+    none is known.
+    """
+
+    bank: Bank
+    sources: list[dict[str, Any]]
+    lock: str
+
+
+def target(recipe_path: str | Path, out: str | Path | None, overrides: Sequence[str]) -> Path:
+    """The folder that a build goes to: `out`, or one named like the recipe in the working directory."""
+    return Path(out) if out is not None else Path(load(recipe_path, overrides, roots=False).name)
+
+
+def checked_workers(workers: int | None) -> int:
+    """`workers`, or one per core that this process may use."""
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers < 1:
+        raise UserError(f"--workers is {workers}: give 1 or more.")
+    return workers
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str], *, limit: int | None = None, roots: bool = True) -> Recipe:
+    """The recipe, with at most `limit` scenes per split. roots: False where no source will be read."""
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit is {limit}: give 1 or more.")
+    recipe = load(path, overrides, roots=roots)
+    if limit is None:
+        return recipe
+    return recipe.model_copy(update={"count": {split: min(n, limit) for split, n in recipe.count.items()}})
+
+
+def find_cells(
+    recipe_path: str | Path,
+    overrides: Sequence[str],
+    *,
+    bank: str | Path | None,
+    resumed: Path | None,
+    workers: int,
+    progress: bool,
+) -> Cells:
+    """From the bank file if one is given, else from the bank of the dataset that is resumed, else from the
+    sources.
+    """
+    file = Path(bank) if bank is not None else resumed and resumed / layout.BANK
+    if file and (bank is not None or file.is_file()):
+        return _loaded(file, resumed)
+    recipe = load(recipe_path, overrides)
+    check_sources(recipe)
+    made = make_bank(recipe, workers=workers, progress=progress)
+    return Cells(bank=made.bank, sources=describe(recipe, made), lock=lock_text(recipe, made))
+
+
+def _loaded(file: Path, resumed: Path | None) -> Cells:
+    bank = banks.load(file)
+    told = resumed / SOURCES if resumed else None
+    sources = json.loads(told.read_text(encoding="utf-8")) if told and told.is_file() else None
+    return Cells(bank=bank, sources=sources or [{"name": name} for name in bank.sources], lock="")
+
+
+def scenes_per_shard(recipe: Recipe) -> int:
+    return max(1, recipe.shards.samples // len(recipe.looks))
+
+
+def jobs_of(recipe: Recipe) -> tuple[Job, ...]:
+    return make_jobs(recipe.count, scenes_per_shard(recipe))
+
+
+def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identity]:
+    """The plan of the shards, and what it must have in common with an earlier build that it continues."""
+    header = Header(
+        split="",
+        looks=tuple(look.name for look in recipe.looks),
+        recipe_hash=recipe.sample_hash(),
+        bank_digest=banks.digest(bank),
+        fields=OBJECT_FIELDS,
+    )
+    identity = Identity(
+        recipe_hash=header.recipe_hash,
+        bank_digest=header.bank_digest,
+        generator_version=GENERATOR_VERSION,
+        format_version=FORMAT_VERSION,
+        scenes_per_shard=scenes_per_shard(recipe),
+        codec=recipe.shards.codec,
+        settings=recipe.sample_settings(),
+    )
+    plan = BuildPlan(
+        out=out,
+        planner=Planner(recipe.scene, recipe.looks, recipe.size, recipe.seed, bank, recipe.cells.mix),
+        bank=bank,
+        header=header,
+        size=recipe.size,
+        max_objects=recipe.scene.rows(recipe.size),
+        codec=recipe.shards.codec,
+        identity=identity.hash(),
+        jobs=jobs_of(recipe),
+    )
+    return plan, identity

@@ -1,0 +1,44 @@
+"""A contact sheet of a dataset, or of what a recipe would give."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from smearsynth.dataset import layout
+from smearsynth.dataset.sheet import Panel, chosen, read_panels, save_sheet
+from smearsynth.engines.work import BuildPlan
+from smearsynth.prepare import checked_workers, find_cells, make_plan, read_recipe
+from smearsynth.render import render
+
+
+def preview(
+    path: str | Path,
+    *,
+    out: str | Path | None = None,
+    bank: str | Path | None = None,
+    workers: int | None = None,
+    overrides: Sequence[str] = (),
+    progress: bool = True,
+) -> Path:
+    """Writes the sheet as PNG and gives its path: `out`, else preview.png in the dataset or NAME.png for a
+    recipe.
+
+    path: a dataset's folder or a recipe. bank, workers, overrides: as for `build`, for a recipe only.
+    """
+    path = Path(path)
+    if path.is_dir():
+        sheet = Path(out) if out is not None else path / layout.PREVIEW
+        save_sheet(read_panels(path), sheet)
+        return sheet
+    cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
+    recipe = read_recipe(path, overrides, roots=False)
+    sheet = Path(out) if out is not None else Path(f"{recipe.name}.png")
+    plan, _ = make_plan(recipe, cells.bank, sheet.parent)
+    save_sheet(_panels(plan), sheet)
+    return sheet
+
+
+def _panels(plan: BuildPlan) -> list[Panel]:
+    first = plan.jobs[0]
+    scenes = [plan.planner.plan(first.split, index) for index in chosen(first.stop)]
+    looks = range(len(plan.header.looks))
+    return [Panel(images=[render(s, look, plan.bank) for look in looks], label=s.label) for s in scenes]
