@@ -1,0 +1,75 @@
+"""What became of every cell: accepted per class, source and split, refused by reason, files left out."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from smearsynth.cells.bank import SPLITS, Bank
+from smearsynth.cells.duplicates import Pair
+from smearsynth.sources.entry import Listing
+from smearsynth.taxonomy import CLASSES
+
+Refusals = Mapping[tuple[str, int, str], int]
+"""(source, class id, reason) -> cells."""
+
+
+def count_cells(
+    bank: Bank, *, refusals: Refusals, listings: Mapping[str, Listing], pairs: Sequence[Pair]
+) -> dict[str, Any]:
+    """Plain dicts for --json: `cells` class -> source -> split -> cells; `refused` source -> class -> reason -> cells;
+    `left_out` source -> reason -> files; `duplicates`: pairs of cells from different groups that are one cell.
+    """
+    rows = Counter(zip(bank.class_id.tolist(), bank.source.tolist(), bank.split.tolist(), strict=True))
+    cells: dict[str, dict[str, dict[str, int]]] = {}
+    for class_id, source in sorted({(class_id, source) for class_id, source, _ in rows}):
+        cells.setdefault(CLASSES[class_id].key, {})[bank.sources[source]] = {
+            name: rows[class_id, source, split] for split, name in enumerate(SPLITS)
+        }
+    refused: dict[str, dict[str, dict[str, int]]] = {}
+    for (name, class_id, reason), count in sorted(refusals.items()):
+        refused.setdefault(name, {}).setdefault(CLASSES[class_id].key, {})[reason] = count
+    left_out = {name: dict(sorted(listing.left_out.items())) for name, listing in listings.items() if listing.left_out}
+    return {"cells": cells, "refused": refused, "left_out": left_out, "duplicates": len(pairs)}
+
+
+def as_text(counts: dict[str, Any]) -> str:
+    """The tables as a person reads them, from what `count_cells` returned."""
+    accepted = [
+        (key, source, *splits.values(), sum(splits.values()), sum(_refused(counts, source, key).values()))
+        for key, sources in counts["cells"].items()
+        for source, splits in sources.items()
+    ]
+    totals = ("total", "", *(sum(row[k] for row in accepted) for k in range(2, 7)))
+    refused = [
+        (source, key, reason, count)
+        for source, classes in counts["refused"].items()
+        for key, reasons in classes.items()
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    left_out = [
+        (source, reason, count) for source, reasons in counts["left_out"].items() for reason, count in reasons.items()
+    ]
+    parts = [
+        _table(("class", "source", *SPLITS, "cells", "refused"), [*accepted, totals]),
+        _table(("source", "class", "refused because", "cells"), refused),
+        _table(("source", "left out because", "files"), left_out),
+    ]
+    parts.append(f"{counts['duplicates']} pairs of duplicates, each in one group." if counts["duplicates"] else "")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _refused(counts: dict[str, Any], source: str, key: str) -> dict[str, int]:
+    return counts["refused"].get(source, {}).get(key, {})
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str | int, ...]]) -> str:
+    """Text columns to the left, numbers to the right; "" without rows."""
+    if not rows:
+        return ""
+    width = [max(len(str(row[k])) for row in (head, *rows)) for k in range(len(head))]
+    number = [isinstance(cell, int) for cell in rows[0]]
+    lines = [
+        "  ".join(str(cell).rjust(w) if n else str(cell).ljust(w) for cell, w, n in zip(row, width, number, strict=True))
+        for row in (head, *rows)
+    ]
+    return "\n".join(line.rstrip() for line in lines)
