@@ -27,9 +27,13 @@ the visible part in px; visible and full are pixels."""
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """Optical parameters of one look of one scene, all drawn, all integers (fixed point is the field's business)."""
+    """Optical parameters of one look of one scene, all drawn, all integers; `scene.light` gives names and units.
+
+    look: its name. base: the name of the painter in `render`.
+    """
 
     look: str
+    base: str
     values: dict[str, int | tuple[int, ...]]
 
 

@@ -1,0 +1,85 @@
+"""The cells of one split to draw from: per class a source by weight, then a cell of it evenly."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.cells.bank import SPLITS, Bank
+from smearsynth.errors import UserError
+from smearsynth.scene.turns import ONE
+from smearsynth.streams import State, below
+from smearsynth.taxonomy import BY_KEY, CLASSES, WHITE_CELLS
+
+Mix = Mapping[str, Mapping[str, float]]
+"""class key -> {source name: share}; a class left out draws evenly from all its cells."""
+
+
+class Stock(NamedTuple):
+    """cells: i8, bank indices by class, then source, then bank order. first, count, weight: i8 (10, sources), where
+    the cells of a class and source start, how many they are, and their weight in the draw (0: never drawn)."""
+
+    cells: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    count: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.int64]
+
+
+def stock_of(bank: Bank, split: str, mix: Mix) -> Stock:
+    """The stock of one split; UserError where a mix names a source that the bank does not have."""
+    members = np.flatnonzero(bank.split == SPLITS.index(split))
+    kind = bank.class_id[members].astype(np.int64) * len(bank.sources) + bank.source[members]
+    cells = members[np.argsort(kind, kind="stable")]
+    count = np.bincount(kind, minlength=len(CLASSES) * len(bank.sources)).reshape(len(CLASSES), -1)
+    first = (np.cumsum(count) - count.reshape(-1)).reshape(count.shape)
+    weight = count.copy()
+    for key, shares in mix.items():
+        row = [0] * len(bank.sources)
+        for source, share in shares.items():
+            if source not in bank.sources:
+                known = ", ".join(bank.sources)
+                raise UserError(f'cells.mix.{key}: no cells come from "{source}": name one of {known}')
+            row[bank.sources.index(source)] = round(share * ONE)
+        weight[BY_KEY[key].id] = np.where(count[BY_KEY[key].id] > 0, row, 0)
+    return Stock(cells.astype(np.int64), first, count, weight)
+
+
+def white_cells_of_one_source(stock: Stock, foreground: Sequence[int], stream: State) -> Stock:
+    """The stock with the white cells of a single source, drawn with the product of its shares in the classes needed.
+
+    Where no source has all the classes, the stock stays whole: a smear of two classes that no source has together
+    takes them from several.
+    """
+    needed = sorted(set(foreground) & set(WHITE_CELLS))
+    if not needed:
+        return stock
+    product = [2**30] * stock.weight.shape[1]
+    for cls in needed:
+        total = int(stock.weight[cls].sum())
+        product = [p * int(w) // total for p, w in zip(product, stock.weight[cls], strict=True)]
+    if not any(product):
+        return stock
+    drawn = pick(stream, np.array(product))
+    weight = stock.weight.copy()
+    weight[np.ix_(WHITE_CELLS, [s != drawn for s in range(len(product))])] = 0
+    return stock._replace(weight=weight)
+
+
+@numba.njit(cache=True)
+def pick(state, weights):  # type: ignore[no-untyped-def]
+    """An index drawn in proportion to integer weights, whose sum is 1 to 2**31 - 1."""
+    rest = below(state, weights.sum())
+    i = 0
+    while rest >= weights[i]:
+        rest -= weights[i]
+        i += 1
+    return i
+
+
+@numba.njit(cache=True)
+def draw(state, stock, class_id):  # type: ignore[no-untyped-def]
+    """The bank index of a cell of the class."""
+    source = pick(state, stock.weight[class_id])
+    return stock.cells[stock.first[class_id, source] + below(state, stock.count[class_id, source])]

@@ -1,0 +1,120 @@
+"""The one warp: a cell of the bank turned, mirrored, scaled and shifted onto the field, in integers.
+
+Labels and colours both come from it, so they agree to the pixel. Conventions: pixel centres have integer
+coordinates, x to the right and y downwards; the centre of a cell is the centre of its bank array,
+((w - 1) / 2, (h - 1) / 2). A cell is first mirrored left to right (flip), then scaled, then turned clockwise as seen
+on the screen (angle), then its centre is put at (cx, cy). Sampling is inverse and bilinear with weights in 1/256,
+first along a row of the bank, rounded, then across rows; at quarter turns, scale 1 and whole pixels it copies.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.cells.bank import Bank
+from smearsynth.scene.turns import ONE, cosine, sine
+
+INSIDE = 128
+"""Alpha from which on a pixel belongs to the cell."""
+
+_LANES = np.uint64(0x00FF00FF00FF00FF)
+_HALVES = np.uint64(0x0080008000800080)
+_LOW, _HIGH = np.uint64(0x00FF00FF), np.uint64(0xFF00FF00)
+_8, _24, _256 = np.uint64(8), np.uint64(24), np.uint64(256)
+
+
+class Pool(NamedTuple):
+    """The arrays of a bank that compiled loops read. pixels: u4 (P,), red in the lowest byte, alpha in the highest."""
+
+    pixels: npt.NDArray[np.uint32]
+    offset: npt.NDArray[np.int64]
+    height: npt.NDArray[np.int32]
+    width: npt.NDArray[np.int32]
+
+
+def pool_of(bank: Bank) -> Pool:
+    """The bank's arrays without a copy."""
+    return Pool(bank.pixels.view("<u4").reshape(-1), bank.offset, bank.height, bank.width)
+
+
+def tile_sizes(pool: Pool, cells: npt.NDArray[np.int64], scale: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Bounds on the pixels of the tiles of cells at any angle; scale in 1/65536, one or one for each."""
+    sides = pool.width[cells].astype(np.int64) + pool.height[cells]
+    return (sides * np.asarray(scale) // ONE + 3) ** 2 // 2 + 64
+
+
+@numba.njit(cache=True)
+def _inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
+    """a, b, c, d in 1/65536: the offset (dx, dy) in the field is (a dx + b dy, c dx + d dy) in the cell."""
+    a = (cosine(angle) * ONE + scale // 2) // scale
+    b = (sine(angle) * ONE + scale // 2) // scale
+    return (-a, -b, -b, a) if flip else (a, b, -b, a)
+
+
+@numba.njit(cache=True)
+def _extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def]
+    """x, y, width, height of the box on the field outside which the cell's alpha is 0."""
+    cos, sin = abs(cosine(angle)), abs(sine(angle))
+    w, h = width - 3, height - 3
+    half_x = (((cos * w + sin * h) * scale) >> 25) + 4
+    half_y = (((sin * w + cos * h) * scale) >> 25) + 4
+    x, y = (cx - half_x + 255) >> 8, (cy - half_y + 255) >> 8
+    return x, y, ((cx + half_x) >> 8) - x + 1, ((cy + half_y) >> 8) - y + 1
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _span(start, step, size, first, last):  # type: ignore[no-untyped-def]
+    """The part of range(first, last) whose `start + i * step`, in 1/2**24 px, lies in [1, size - 2)."""
+    low, end = np.int64(1) << 24, (size - 2) << 24
+    if step == 0:
+        return (first, last) if low <= start < end else (first, first)
+    if step < 0:
+        start, step, low, end = -start, -step, 1 - end, 1 - low
+    return max(first, -((start - low) // step)), min(last, -((start - end) // step))
+
+
+@numba.njit(cache=True)
+def _spread(pixel):  # type: ignore[no-untyped-def]
+    """Four bytes to four lanes of 16 bits, which are then mixed by one multiplication."""
+    wide = np.uint64(pixel)
+    return (wide & _LOW) | ((wide & _HIGH) << _24)
+
+
+@numba.njit(cache=True)
+def _mix(a, b, weight):  # type: ignore[no-untyped-def]
+    """a and b in the shares (256 - weight) and weight of 256, rounded, in every lane."""
+    return ((a * (_256 - weight) + b * weight + _HALVES) >> _8) & _LANES
+
+
+@numba.njit(cache=True, error_model="numpy")
+def warp(pool, cell, cx, cy, angle, flip, scale, tile):  # type: ignore[no-untyped-def]
+    """Draws the cell into `tile`, u4 (as of `tile_sizes` or more,), row by row; returns its box x, y, width, height.
+
+    Units as in OBJECT_FIELDS. The box is in field pixels and may lie outside the field. A pixel is 0 where it falls
+    into or outside the outermost rows and columns of the bank array, whose mask is 0.
+    """
+    width, height = np.int64(pool.width[cell]), np.int64(pool.height[cell])
+    x0, y0, w, h = _extent(width, height, cx, cy, angle, scale)
+    a, b, c, d = _inverse(angle, flip, scale)
+    pixels, base, below = pool.pixels, pool.offset[cell], np.uint64(width)
+    right, below_right = np.uint64(1), np.uint64(width + 1)
+    step_u, step_v = a << 8, c << 8
+    for y in range(h):
+        dx, dy = (x0 << 8) - cx, ((y0 + y) << 8) - cy
+        u = a * dx + b * dy + ((width - 1) << 23)
+        v = c * dx + d * dy + ((height - 1) << 23)
+        first, last = _span(u, step_u, width, 0, w)
+        first, last = _span(v, step_v, height, first, last)
+        tile[y * w : (y + 1) * w] = 0
+        u, v = u + first * step_u, v + first * step_v
+        for t in range(np.uint64(y * w + first), np.uint64(y * w + max(first, last))):
+            p = np.uint64(base + (v >> 24) * width + (u >> 24))
+            across, down = np.uint64((u >> 16) & 255), np.uint64((v >> 16) & 255)
+            upper = _mix(_spread(pixels[p]), _spread(pixels[p + right]), across)
+            lower = _mix(_spread(pixels[p + below]), _spread(pixels[p + below_right]), across)
+            lanes = _mix(upper, lower, down)
+            tile[t] = np.uint32(lanes | (lanes >> _24))
+            u, v = u + step_u, v + step_v
+    return x0, y0, w, h
