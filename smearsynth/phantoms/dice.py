@@ -21,7 +21,7 @@ class Dice:
         self._state = streams.stream(*key)
 
     def between(self, low: float, high: float) -> float:
-        """Uniform in [low, high)."""
+        """Uniform from low to high."""
         return low + (high - low) * int(streams.next_u64(self._state)) * 2.0**-64
 
     def whole(self, low: int, high: int) -> int:

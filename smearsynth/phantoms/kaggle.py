@@ -11,7 +11,7 @@ from smearsynth.phantoms.field import Draw, box_of
 from smearsynth.phantoms.slide import Slide
 
 UM_PER_PX = 0.08
-GLASS = (226, 208, 202)
+GLASS = (216, 196, 188)
 RIM_UM = 0.08
 """How far the segmentation cut outside the cell: a pale line of glass is left."""
 PATIENTS = 20
@@ -26,7 +26,7 @@ def draw_kaggle(seed: int) -> Iterator[tuple[str, Picture]]:
     """Paths and pictures u1 (h, w, 3), about 100 px a side, 0 outside the cell."""
     for i in range(PATIENTS):
         slide_dice = Dice(seed, "kaggle", "slide", i)
-        slide = Slide.stained(slide_dice, GLASS, drift=0.13, alkaline=1.0)
+        slide = Slide.stained(slide_dice, GLASS, drift=0.10, alkaline=0.9)
         day = f"2015{slide_dice.whole(6, 11):02d}{slide_dice.whole(1, 28):02d}"
         film = f"C{101 + i}P{62 + i}ThinF_IMG_{day}_14{i:02d}09"
         for folder, (draw, number) in FOLDERS.items():

@@ -54,7 +54,7 @@ def _field(dice: Dice) -> tuple[Picture, list[tuple[str, tuple[int, int, int, in
     for class_key, (draw, number) in ON_FIELD.items():
         for _ in range(number):
             drawing = draw(dice, slide, UM_PER_PX)
-            placed = field.throw(dice, drawing, margin=drawing.radius_px + 4, room=1.12)
+            placed = field.throw(dice, drawing, margin=drawing.radius_px + 4, room=1.25)
             if placed is not None:
                 boxes.append((class_key, box_of(field.inside(placed))))
     field.crowd(dice, slide, red_cells.healthy_rbc, UM_PER_PX, number=10)

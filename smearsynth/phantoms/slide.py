@@ -51,7 +51,7 @@ class Slide:
         glass: RGB of the laboratory's mean. drift: relative spread of lamp and stain. alkaline: how far the buffer may
         be off, 0-1; an alkaline one turns what eosin stains from pink to greyish blue.
         """
-        lamp = np.array(glass) + 60 * drift * dice.normals(1) + 20 * drift * dice.normals(3)
+        lamp = np.array(glass) + 40 * drift * dice.normals(1) + 20 * drift * dice.normals(3)
         hue = np.exp(0.6 * drift * dice.normals(3))
         greying = 1 + dice.between(0.0, alkaline) * np.array(_GREYING)
         return cls(
