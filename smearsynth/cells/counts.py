@@ -69,7 +69,9 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str | int, ...]]) -> str:
     width = [max(len(str(row[k])) for row in (head, *rows)) for k in range(len(head))]
     number = [isinstance(cell, int) for cell in rows[0]]
     lines = [
-        "  ".join(str(cell).rjust(w) if n else str(cell).ljust(w) for cell, w, n in zip(row, width, number, strict=True))
+        "  ".join(
+            str(cell).rjust(w) if n else str(cell).ljust(w) for cell, w, n in zip(row, width, number, strict=True)
+        )
         for row in (head, *rows)
     ]
     return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,38 @@
+"""The empty glass of an image, and the optical density of everything that lies on it.
+
+Optical density, the logarithm of glass over light (Beer-Lambert), makes cells of bright and dark images comparable
+and turns "half-way between glass and rim" into half a number.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Density = npt.NDArray[np.float32]
+
+_WINDOW = 4
+"""Half-width, grey levels, of the brightness peak whose pixels count as glass: about three times camera noise."""
+
+
+def measure_glass(image: Image, where: npt.NDArray[np.bool_] | None = None) -> tuple[int, int, int]:
+    """The colour of the empty glass: median of the pixels at the brightest broad peak of the brightness histogram.
+
+    image: u1 (h, w, 3) RGB. where: pixels to look at (default all). Returns RGB 0-255, at least 1 each.
+    Peaks are sought in the brighter half only (above the midpoint of the 5th and 99th percentile), because glass lets
+    through more light than anything on it.
+    """
+    pixels = image[where] if where is not None else image.reshape(-1, 3)
+    brightness = pixels.sum(axis=1, dtype=np.int32) // 3
+    low, high = np.percentile(brightness, [5, 99])
+    histogram = np.bincount(brightness, minlength=256).astype(np.float64)
+    histogram[: int((low + high) / 2)] = 0
+    peak = int(np.argmax(np.convolve(histogram, np.ones(2 * _WINDOW + 1), "same")))
+    near = pixels[np.abs(brightness - peak) <= _WINDOW]
+    r, g, b = (max(1, int(v)) for v in np.median(near, axis=0))
+    return r, g, b
+
+
+def optical_density(image: Image, glass: tuple[int, int, int]) -> Density:
+    """f4 (h, w, 3): natural log of glass over light per channel; below 0 where brighter than glass, at most 5.6."""
+    table = np.log(np.maximum(np.arange(256), 1)).astype(np.float32)
+    return np.log(np.asarray(glass, np.float32)) - table[image]

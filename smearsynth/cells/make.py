@@ -1,0 +1,159 @@
+"""From the recipe's sources to the bank: cut, judge, bring to one scale, find duplicates, split."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from smearsynth.cells.assemble import build_bank
+from smearsynth.cells.bank import Bank
+from smearsynth.cells.calibrate import scale_of
+from smearsynth.cells.cell import Cell
+from smearsynth.cells.cut import Candidate, Work, cut_image
+from smearsynth.cells.duplicates import Pair, fingerprint, find_pairs, merge_groups
+from smearsynth.cells.gate import refuse_size
+from smearsynth.cells.pool import Run, worker_pool
+from smearsynth.cells.rescale import to_40x
+from smearsynth.cells.split import assert_no_leak, split_cells
+from smearsynth.recipe import Recipe
+from smearsynth.sources import list_entries
+from smearsynth.sources.entry import Listing
+from smearsynth.taxonomy import BY_KEY
+
+SHOWN = 24
+"""Refused cells kept per source, class and reason for the gallery; all are counted."""
+
+Refusals = Counter[tuple[str, int, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The bank and how it came about.
+
+    listings, um_per_px: per source name. refusals: (source, class id, reason) -> cells, unreadable files included.
+    refused: some of those cells, at native scale. faults: a sentence per file that could not be read. pairs: the
+    duplicates found, as rows of the bank.
+    """
+
+    bank: Bank
+    listings: dict[str, Listing]
+    um_per_px: dict[str, float]
+    refusals: Refusals
+    refused: tuple[Cell, ...]
+    faults: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """An accepted cell. rgba: u1 (h, w, 4) at 40x. look: its fingerprint for the search for duplicates."""
+
+    cell: Cell
+    rgba: np.ndarray
+    look: np.ndarray
+
+
+def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Made:
+    """The bank of a recipe, the same for any number of workers.
+
+    progress: show bars on stderr. Raises UserError where a source can't be read as its layout says, a scale can't be
+    found, a class is left without cells, or a class can't be split.
+    """
+    listings = {spec.name: list_entries(spec) for spec in recipe.sources}
+    refusals: Refusals = Counter()
+    with worker_pool(workers, progress) as run:
+        candidates, faults = _cut(recipe, listings, run, refusals)
+        scales = _scales(recipe, listings, candidates)
+        good, refused = _judge(recipe, candidates, scales, refusals)
+        ready = list(run(_finish, good, "cells to 40x"))
+    pairs = find_pairs(
+        np.array([r.look for r in ready]), [r.cell.sha256 for r in ready], [_group(r.cell) for r in ready]
+    )
+    groups = merge_groups([_group(r.cell) for r in ready], pairs)
+    shares = (recipe.split.train, recipe.split.val, recipe.split.test)
+    split = split_cells([r.cell.class_id for r in ready], groups, shares=shares, seed=recipe.seed)
+    assert_no_leak(groups, split, pairs)
+    bank = build_bank(
+        [r.rgba for r in ready],
+        [r.cell for r in ready],
+        split=split,
+        groups=groups,
+        sources=tuple(listings),
+    )
+    return Made(
+        bank=bank,
+        listings=listings,
+        um_per_px=scales,
+        refusals=refusals,
+        refused=tuple(refused),
+        faults=tuple(faults),
+        pairs=pairs,
+    )
+
+
+def _cut(
+    recipe: Recipe, listings: dict[str, Listing], run: Run, refusals: Refusals
+) -> tuple[dict[str, list[Candidate]], list[str]]:
+    """Every image of every source, in the order of the recipe and the listing."""
+    works = [
+        Work(
+            root=spec.root,
+            source=spec.name,
+            entry=entry,
+            glass=listings[spec.name].facts.glass,
+            gate=recipe.cells.gate,
+        )
+        for spec in recipe.sources
+        for entry in listings[spec.name].entries
+    ]
+    candidates: dict[str, list[Candidate]] = {spec.name: [] for spec in recipe.sources}
+    faults = []
+    for work, cut in zip(works, run(cut_image, works, "images cut"), strict=True):
+        candidates[work.source] += cut.candidates
+        if cut.fault:
+            refusals[work.source, BY_KEY[work.entry.class_key].id, cut.fault] += 1
+            faults.append(f"{work.source}: {cut.sentence}")
+    return candidates, faults
+
+
+def _scales(recipe: Recipe, listings: dict[str, Listing], candidates: dict[str, list[Candidate]]) -> dict[str, float]:
+    """Micrometres per pixel of each source; the recipe's word goes before the source's own."""
+    scales = {}
+    for spec in recipe.sources:
+        facts = listings[spec.name].facts
+        areas: dict[int, list[int]] = defaultdict(list)
+        for candidate in candidates[spec.name]:
+            if not candidate.cell.reject:
+                areas[candidate.cell.class_id].append(candidate.found.area)
+        classes = spec.calibrate.area if spec.calibrate else facts.calibrate
+        stated = spec.um_per_px or (None if spec.calibrate else facts.um_per_px)
+        scales[spec.name] = scale_of(spec.name, stated, classes, areas)
+    return scales
+
+
+def _judge(
+    recipe: Recipe, candidates: dict[str, list[Candidate]], scales: dict[str, float], refusals: Refusals
+) -> tuple[list[Cell], list[Cell]]:
+    """Accepted cells, and some refused ones per source, class and reason; refusals are counted."""
+    good, refused = [], []
+    for source, of_source in candidates.items():
+        for candidate in of_source:
+            class_id = candidate.cell.class_id
+            reason = candidate.cell.reject or refuse_size(candidate.found, class_id, recipe.cells.gate, scales[source])
+            cell = replace(candidate.cell, reject=reason, um_per_px=scales[source])
+            if not reason:
+                good.append(cell)
+                continue
+            refusals[source, class_id, reason] += 1
+            if refusals[source, class_id, reason] <= SHOWN:
+                refused.append(cell)
+    return good, refused
+
+
+def _finish(cell: Cell) -> Ready:
+    assert cell.um_per_px is not None
+    return Ready(cell=cell, rgba=to_40x(cell.image, cell.mask, cell.um_per_px), look=fingerprint(cell))
+
+
+def _group(cell: Cell) -> str:
+    return f"{cell.source}/{cell.group}"

@@ -1,0 +1,83 @@
+"""What the quality gate looks at: a few figures per cell, all at the source's native scale."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.cells.edges import Mask, convex_hull, grow, largest
+from smearsynth.cells.masking import Region
+
+Image = npt.NDArray[np.uint8]
+
+_LEAST_PATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """area: px. solidity: area over that of the convex hull, 0-1. cores: separate thick parts, 1 for one cell.
+    painted: share of the cell in one connected patch of exactly one colour. edge_width: px, sigma of the blur of the
+    edge, 0 where no glass shows. glass_shows: False where the glass is not of this image. rim, contact, straight: as
+    found by masking."""
+
+    area: int
+    solidity: float
+    cores: int
+    painted: float
+    edge_width: float
+    glass_shows: bool
+    rim: float
+    contact: float
+    straight: float
+
+
+def measure(image: Image, region: Region, density: npt.NDArray[np.float32], *, glass_shows: bool) -> Measures:
+    """image, density, region.mask: the same window of one image. glass_shows: the edge can be judged for blur."""
+    cell = region.mask >= 128
+    return Measures(
+        area=int(cell.sum()),
+        solidity=solidity(cell),
+        cores=cores(cell),
+        painted=painted(image, cell),
+        edge_width=edge_width(density, cell, region.rim) if glass_shows else 0.0,
+        glass_shows=glass_shows,
+        rim=region.rim,
+        contact=region.contact,
+        straight=region.straight,
+    )
+
+
+def solidity(cell: Mask) -> float:
+    return float(cell.sum() / max(int(convex_hull(cell).sum()), 1))
+
+
+def cores(cell: Mask) -> int:
+    """Parts of at least a tenth of the cell that remain when everything thinner than 60 % of it is worn away."""
+    depth = cv2.distanceTransform(np.pad(cell, 1).astype(np.uint8), cv2.DIST_L2, 5)
+    count, _, stats, _ = cv2.connectedComponentsWithStats((depth > 0.6 * depth.max()).astype(np.uint8))
+    sizes = stats[1:, cv2.CC_STAT_AREA]
+    return int((sizes * 10 >= sizes.max(initial=1)).sum()) if count > 1 else 0
+
+
+def painted(image: Image, cell: Mask) -> float:
+    """Largest connected patch of one exact colour over the cell's area, among the three commonest colours.
+
+    Patches under 256 px count as 0: JPEG makes such where an image is smooth (four flat blocks of 8x8).
+    """
+    codes = image.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    values, counts = np.unique(codes[cell], return_counts=True)
+    patches = [int(largest((codes == v) & cell).sum()) for v in values[np.argsort(-counts, kind="stable")[:3]]]
+    patch = max(patches, default=0)
+    return patch / int(cell.sum()) if patch >= _LEAST_PATCH else 0.0
+
+
+def edge_width(density: npt.NDArray[np.float32], cell: Mask, rim: float) -> float:
+    """Sigma, px, of the Gaussian that would blur a step from glass to the rim's density as the edge is blurred.
+
+    Such a step rises by rim / (sigma * sqrt(2 pi)) per px where it is steepest; the median over the contour counts.
+    """
+    contour = grow(cell, 1) & ~grow(cell, -1)
+    dx, dy = cv2.Sobel(density, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(density, cv2.CV_32F, 0, 1, scale=0.125)
+    slope = float(np.median(np.hypot(dx, dy)[contour])) if contour.any() else 0.0
+    return rim / (slope * float(np.sqrt(2 * np.pi))) if slope > 0 else 0.0

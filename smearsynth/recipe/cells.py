@@ -1,0 +1,72 @@
+"""What the recipe says of single cells: which are good enough, in which shares they mix, how clumps are assembled."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from smearsynth.recipe.base import ClassKey, Spec
+from smearsynth.recipe.ranges import Range, Within
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Area = Annotated[Range, Within(0.05, 20)]
+
+
+class AreaSpec(Spec):
+    """Ranges of the area of a cell, relative to the taxonomy's mean area of its class."""
+
+    white_cells: Area = Field((0.35, 2.2), description="of white cells, 1 = the mean of the class; 0.05-20")
+    platelets: Area = Field((0.3, 4.0), description="of thrombocytes and platelet clumps; 0.05-20")
+    red_cells: Area = Field((0.5, 1.8), description="of infected and healthy red cells; 0.05-20")
+
+
+class SoliditySpec(Spec):
+    """Least area of a cell over the area of its convex hull."""
+
+    white_cells: Share = Field(0.88, description="of white cells, which may have blunt pseudopods; 0-1")
+    platelets: Share = Field(0.86, description="of thrombocytes and platelet clumps; 0-1")
+    red_cells: Share = Field(0.94, description="of infected and healthy red cells; 0-1")
+
+
+class GateSpec(Spec):
+    """Limits beyond which a cell is refused; every refusal is counted under its reason."""
+
+    area_range: AreaSpec = Field(AreaSpec(), description="area over the class mean; outside: `area`")
+    least_solidity: SoliditySpec = Field(SoliditySpec(), description="area over that of the hull; below: `solidity`")
+    most_contact: Share = Field(
+        0.12, description="share of a cell's surroundings that a neighbour which touches fills; above: `touching`; 0-1"
+    )
+    least_contrast: float = Field(
+        0.06, ge=0, le=2, description="optical density of the rim against measured glass; below: `no_contrast`; 0-2"
+    )
+    most_painted: Share = Field(
+        0.1, description="share of the cell in one patch of exactly one colour; above: `painted`; 0-1"
+    )
+    most_blur: float = Field(
+        0.6, gt=0, le=5, description="width of the edge, Gaussian sigma in micrometres; above: `blurred`; 0-5"
+    )
+    most_straight: Share = Field(
+        0.4,
+        description="in tight crops, straight run along one side over that side; above: `cut`; in other images any "
+        "contact with the border is; 0-1",
+    )
+
+
+class ClumpsSpec(Spec):
+    """Platelet clumps assembled from thrombocytes where no source gives any."""
+
+    size_range: Annotated[tuple[int, int], Within(3, 30)] = Field(
+        (3, 7), description="platelets per assembled clump, both ends included; 3-30"
+    )
+    per_thrombocyte: float = Field(
+        2.0, gt=0, le=20, description="clumps assembled per thrombocyte of a split, at least 8 per split; 0-20"
+    )
+
+
+class CellsSpec(Spec):
+    """Quality gate, mix of sources within a class, and assembled clumps."""
+
+    gate: GateSpec = Field(GateSpec(), description="when a cell is refused")
+    mix: dict[ClassKey, dict[str, Share]] = Field(
+        {}, description="class key -> {source name: share}; a class left out draws evenly from all its cells"
+    )
+    clumps: ClumpsSpec = Field(ClumpsSpec(), description="how platelet clumps are assembled where no source has any")
