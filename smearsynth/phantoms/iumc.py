@@ -19,7 +19,7 @@ CLASSES: dict[str, Draw] = {
     "Monocytes": white_cells.monocyte,
     "Neutrophil": white_cells.neutrophil,
 }
-NUMBER = 8
+NUMBER = 10
 """Good cells of each class."""
 PAINTED = 2
 """Further neutrophils whose nucleus was painted over in black."""
