@@ -93,7 +93,7 @@ def parse_value(text: str, where: str) -> tuple[Any, list[Fault]]:
 
 def dump(data: dict[str, Any]) -> str:
     """YAML text that `parse` reads back as the same data."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110)
 
 
 def _refusal(where: str, sentence: str) -> RecipeError:

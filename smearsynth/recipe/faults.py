@@ -26,7 +26,8 @@ class Fault:
     sentence: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.where, dotted(self.key), self.sentence) if part)
+        line = ": ".join(part for part in (self.where, dotted(self.key), self.sentence) if part)
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class RecipeError(UserError):

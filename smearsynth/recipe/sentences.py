@@ -35,12 +35,16 @@ _PREFIX = re.compile(r"^(\S+): ")
 def faults_of(error: ValidationError, document: Document) -> list[Fault]:
     """One fault per error, at the line of the key it is about."""
     errors = error.errors(include_url=False)
-    return [_fault(details, document) for details in errors if not _is_echo(details, document.data)]
+    faults = [_fault(details, document) for details in errors if not _is_echo(details, document.data)]
+    return list(dict.fromkeys(faults))
 
 
 def _fault(details: ErrorDetails, document: Document) -> Fault:
     key: Key = tuple(part for part in details["loc"] if part != "[key]")
     sentence = _sentence(details, key)
+    if not isinstance(_value_at(document.data, key[:-1]), dict | list):
+        # A single value that stands for several, as one side does for a square field.
+        key = key[:-1]
     if details["type"] == "value_error":
         key, sentence = _deeper(key, sentence, document.data)
     return Fault(document.place(key), key, sentence)
@@ -76,7 +80,8 @@ def _sentence(details: ErrorDetails, key: Key) -> str:
         return f"unknown key: it must be {ctx['expected']}{_nearest(str(given), _quoted(ctx['expected']))}"
     if kind in _MUST:
         hint = _nearest(given, _quoted(ctx["expected"])) if kind == "literal_error" else ""
-        return f"must be {_MUST[kind].format(**ctx)}, not {shown(given)}{hint}"
+        limits = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in ctx.items()}
+        return f"must be {_MUST[kind].format(**limits)}, not {shown(given)}{hint}"
     return f"may not be {shown(given)}{_meaning(key)}"
 
 

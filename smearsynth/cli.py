@@ -1,0 +1,276 @@
+"""The command line. Each command imports what it needs when it runs, so that help answers at once.
+
+Results go to stdout, progress and complaints to stderr. Exit code 0: done; 1: it failed while working; 2: what the user
+gave is wrong, which takes a sentence and no traceback.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smearsynth.errors import UserError
+
+if TYPE_CHECKING:
+    from smearsynth.check import Checked
+    from smearsynth.dry_run import Forecast
+
+Command = Callable[..., Any]
+
+recipe = click.argument("recipe", type=click.Path(path_type=Path))
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change one key of the recipe; may be repeated."
+)
+workers = click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+bank = click.option(
+    "--bank", type=click.Path(path_type=Path), help="A bank that is already made (cells.h5); no source is read."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Commands(click.Group):
+    """Tells a user's mistake from a failure of the work, and either from a defect of the program."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(2)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            click.echo(f"The work failed: {what}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="smearsynth")
+def main() -> None:
+    """Annotated blood smears, composited from real single cells, with exact labels.
+
+    \b
+    To begin, on a fresh clone:
+      smearsynth build recipes/quickstart.yaml
+    """
+
+
+@main.command()
+@recipe
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the dataset.  [default: ./NAME]")
+@workers
+@click.option("--engine", default="local", show_default=True, help="Where shards are built.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted or smaller set of the same recipe.")
+@click.option("--overwrite", is_flag=True, help="Replace the set that is there.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many smears per split.")
+@bank
+@overrides
+@click.option("--dry-run", is_flag=True, help="Print the plan and what it will cost; build nothing.")
+@as_json
+def build(dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Build the dataset of RECIPE.
+
+    \b
+    Example: a small set first, then the rest of it
+      smearsynth build recipes/smear10.yaml --limit 100
+      smearsynth build recipes/smear10.yaml --resume
+    """
+    recipe_path = options.pop("recipe")
+    if dry_run:
+        from smearsynth import dry_run as dry
+
+        forecast = dry.dry_run(recipe_path, **_without(options, "engine", "resume", "overwrite"))
+        _show(as_json, asdict(forecast), lambda: _forecast_text(forecast))
+        return
+    from smearsynth.build import build as run
+
+    result = run(recipe_path, **options)
+    text = f"{result.smears} smears in {result.out}, {result.per_second} per second\ndigest {result.digest}"
+    _show(as_json, asdict(result), lambda: text)
+
+
+@main.command()
+@recipe
+@overrides
+@as_json
+def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Tell every fault of RECIPE and its sources.
+
+    Without a fault: what each source holds, and under which licence.
+
+    \b
+    Example:
+      smearsynth check recipes/smear10.yaml
+    """
+    from smearsynth.check import check as run
+
+    checked = run(recipe, overrides=overrides)
+    found = _found(checked)
+    _show(as_json, found, lambda: _found_text(found))
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe.
+
+    Editors complete keys and show their meaning with it.
+
+    \b
+    Example: then name the file in the first line of a recipe,
+    as `# yaml-language-server: $schema=recipe.schema.json`
+      smearsynth schema > recipe.schema.json
+    """
+    from smearsynth.recipe import schema as run
+
+    click.echo(json.dumps(run(), indent=2))
+
+
+@main.command()
+@recipe
+@click.option("--out", type=click.Path(path_type=Path), help="Gallery to write.  [default: ./NAME-cells.png]")
+@click.option("--save", type=click.Path(path_type=Path), help="Also write the bank, for build --bank.")
+@workers
+@overrides
+@as_json
+def cells(
+    recipe: Path, out: Path | None, save: Path | None, workers: int | None, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Make the bank of RECIPE and show it.
+
+    Which cells are cut out, and which are refused and why, in tables and in a gallery.
+
+    \b
+    Example:
+      smearsynth cells recipes/quickstart.yaml --out cells.png
+    """
+    from smearsynth.cells import bank as banks
+    from smearsynth.cells.counts import as_text, count_cells
+    from smearsynth.cells.gallery import draw_gallery
+    from smearsynth.cells.make import make_bank
+    from smearsynth.check import check as read
+    from smearsynth.prepare import checked_workers
+
+    checked = read(recipe, overrides=overrides)
+    made = make_bank(checked.recipe, workers=checked_workers(workers), progress=True)
+    gallery = out or Path(f"{checked.recipe.name}-cells.png")
+    draw_gallery(made.bank, made.refused).save(gallery)
+    if save:
+        banks.save(made.bank, save)
+    counts = count_cells(made.bank, refusals=made.refusals, listings=made.listings, pairs=made.pairs)
+    figures = {**counts, "unreadable": list(made.faults), "um_per_px": made.um_per_px, "gallery": gallery}
+    _show(as_json, figures, lambda: "\n\n".join([as_text(counts), *made.faults, f"Gallery: {gallery}"]))
+
+
+@main.command()
+@click.argument("path", metavar="RECIPE|DATASET", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="PNG to write.")
+@workers
+@bank
+@overrides
+def preview(path: Path, **options: Any) -> None:
+    """Draw a contact sheet of smears and labels.
+
+    Of a dataset that is there, or of what a recipe would give.
+
+    \b
+    Example:
+      smearsynth preview recipes/quickstart.yaml --out preview.png
+    """
+    from smearsynth.preview import preview as run
+
+    click.echo(run(path, **options))
+
+
+@main.command()
+@recipe
+@click.option("--smears", type=click.IntRange(min=1), default=2000, show_default=True, help="How many to make.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@bank
+@overrides
+@as_json
+def bench(recipe: Path, as_json: bool, **options: Any) -> None:
+    """Measure smears per second and memory.
+
+    By stage and from plan to index; making the bank and compilation are not counted.
+
+    \b
+    Example: one core, then two
+      smearsynth bench recipes/quickstart.yaml
+      smearsynth bench recipes/quickstart.yaml --workers 2
+    """
+    from smearsynth.bench import bench as run
+    from smearsynth.bench import table
+
+    figures = run(recipe, **options)
+    _show(as_json, figures, lambda: table(figures))
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other cells.")
+def phantoms(folder: Path, seed: int) -> None:
+    """Draw sample sources to try things out.
+
+    Four folders, laid out like LISC, IUMC, MAMIC and the NIH malaria cells; nobody's licence is on them.
+
+    \b
+    Example:
+      smearsynth phantoms my_sources
+    """
+    from smearsynth.phantoms.write import write_sources
+
+    for name, files in write_sources(folder, seed).items():
+        click.echo(f"{folder / name}: {files} files")
+
+
+def _show(as_json: bool, values: dict[str, Any], text: Callable[[], str]) -> None:
+    click.echo(json.dumps(values, indent=2, default=str) if as_json else text())
+
+
+def _without(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
+
+
+def _forecast_text(f: "Forecast") -> str:
+    splits = [f"{split} {scenes:,} in {f.shards.get(split, 0)} shards" for split, scenes in f.scenes.items()]
+    how = "measured on a few of them" if f.measured else "estimated; cells.h5 is not made yet"
+    return "\n".join(
+        [
+            f"{f.name} -> {f.out}",
+            f"smears   {f.samples:,} of {f.size[0]}x{f.size[1]} px, looks {', '.join(f.looks)}",
+            f"splits   {'; '.join(splits)}",
+            f"contents {len(f.combinations)} combinations in turn: {f.combinations[0]} ... {f.combinations[-1]}",
+            f"size     about {f.bytes / 1e6:,.0f} MB ({how})",
+            f"time     about {f.seconds:,.0f} s with {f.workers} workers, making the bank apart",
+        ]
+    )
+
+
+def _found(checked: "Checked") -> dict[str, Any]:
+    """What each source holds: images per class and files left out by reason."""
+    from collections import Counter
+
+    sources = {
+        name: {
+            "title": listing.facts.title,
+            "licence": listing.facts.licence,
+            "redistribution": listing.facts.redistribution.value,
+            "images": dict(sorted(Counter(entry.class_key for entry in listing.entries).items())),
+            "left_out": listing.left_out,
+        }
+        for name, listing in checked.listings.items()
+    }
+    return {"name": checked.recipe.name, "sample_hash": checked.recipe.sample_hash(), "sources": sources}
+
+
+def _found_text(found: dict[str, Any]) -> str:
+    lines = [f"{found['name']}: no fault found"]
+    for name, source in found["sources"].items():
+        lines += ["", f"{name}: {source['title']} ({source['licence']}; redistribution {source['redistribution']})"]
+        lines += [f"  {count:7,} {what}" for what, count in source["images"].items()]
+        lines += [f"  {count:7,} left out: {why}" for why, count in source["left_out"].items()]
+    return "\n".join(lines)
