@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
+from smearsynth.fixed_point import ONE
 from smearsynth.scene import footprints
 from smearsynth.scene.footprints import Footprints
-from smearsynth.scene.turns import ONE
 from smearsynth.scene.warp import pool_of, tile_sizes
 
 MOST_IDS = 65_534

@@ -4,10 +4,10 @@ All values are integers. The glass and the red cells are colours in 1/256 grey l
 1/65536, and `light_centre` is in 1/65536 of the field's width and height. `noise` is the key of the noise field.
 """
 
+from smearsynth.fixed_point import ONE
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.ranges import Range
 from smearsynth.scene.scene import Light
-from smearsynth.scene.turns import ONE
 from smearsynth.streams import State, between, next_u64
 
 GREY = 256
@@ -24,14 +24,14 @@ def light(look: LookSpec, stream: State) -> Light:
         return Light(look=look.name, base=look.base, values={})
     grey = _draw(stream, look.glass_range, GREY)
     tint = grey * _draw(stream, look.glass_warmth_range, ONE) // (2 * ONE)
-    values: dict[str, int | tuple[int, ...]] = {
+    values: dict[str, tuple[int, ...]] = {
         "glass": tuple(min(max(c, GREY), 255 * GREY) for c in (grey + tint, grey, grey - tint)),
-        "illumination": _draw(stream, look.illumination_range, ONE),
+        "illumination": (_draw(stream, look.illumination_range, ONE),),
         "light_centre": (between(stream, -_OUTSIDE, ONE + _OUTSIDE), between(stream, -_OUTSIDE, ONE + _OUTSIDE)),
-        "stain_strength": _draw(stream, look.stain_strength_range, ONE),
+        "stain_strength": (_draw(stream, look.stain_strength_range, ONE),),
         "red_cell_colour": _red_cell_colour(look, stream),
-        "red_cell_own_share": round(look.red_cell_own_share * ONE),
-        "noise": int(next_u64(stream) >> 1),
+        "red_cell_own_share": (round(look.red_cell_own_share * ONE),),
+        "noise": (int(next_u64(stream) >> 1),),
     }
     return Light(look=look.name, base=look.base, values=values)
 

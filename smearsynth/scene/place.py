@@ -12,10 +12,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth.fixed_point import ONE
 from smearsynth.scene import footprints
 from smearsynth.scene.footprints import ANGLE, BUCKET, CELL, CX, CY, FLIP, SCALE, Footprints
 from smearsynth.scene.stock import draw
-from smearsynth.scene.turns import ONE, QUARTER, TURN
+from smearsynth.scene.turns import QUARTER, TURN
 from smearsynth.streams import below, between
 from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC, PLATELET_CLUMP, THROMBOCYTE
 

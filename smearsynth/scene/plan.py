@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
 from smearsynth.errors import UserError
+from smearsynth.fixed_point import ONE
 from smearsynth.recipe.combinations import Combination
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
@@ -21,7 +22,6 @@ from smearsynth.scene.light import light
 from smearsynth.scene.place import Reds, Rules, Table, place, table
 from smearsynth.scene.scene import OBJECT_FIELDS, Scene
 from smearsynth.scene.stock import Mix, Stock, stock_of, white_cells_of_one_source
-from smearsynth.scene.turns import ONE
 from smearsynth.scene.warp import pool_of, tile_sizes
 from smearsynth.streams import between, stream
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS

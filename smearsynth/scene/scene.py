@@ -34,7 +34,7 @@ class Light:
 
     look: str
     base: str
-    values: dict[str, int | tuple[int, ...]]
+    values: dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)

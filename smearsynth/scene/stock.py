@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from smearsynth.cells.bank import SPLITS, Bank
 from smearsynth.errors import UserError
-from smearsynth.scene.turns import ONE
+from smearsynth.fixed_point import ONE
 from smearsynth.streams import State, below
 from smearsynth.taxonomy import BY_KEY, CLASSES, WHITE_CELLS
 
@@ -18,12 +18,12 @@ Mix = Mapping[str, Mapping[str, float]]
 
 
 class Stock(NamedTuple):
-    """cells: i8, bank indices by class, then source, then bank order. first, count, weight: i8 (10, sources), where
+    """cells: i8, bank indices by class, then source, then bank order. first, held, weight: i8 (10, sources), where
     the cells of a class and source start, how many they are, and their weight in the draw (0: never drawn)."""
 
     cells: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
-    count: npt.NDArray[np.int64]
+    held: npt.NDArray[np.int64]
     weight: npt.NDArray[np.int64]
 
 
@@ -32,9 +32,9 @@ def stock_of(bank: Bank, split: str, mix: Mix) -> Stock:
     members = np.flatnonzero(bank.split == SPLITS.index(split))
     kind = bank.class_id[members].astype(np.int64) * len(bank.sources) + bank.source[members]
     cells = members[np.argsort(kind, kind="stable")]
-    count = np.bincount(kind, minlength=len(CLASSES) * len(bank.sources)).reshape(len(CLASSES), -1)
-    first = (np.cumsum(count) - count.reshape(-1)).reshape(count.shape)
-    weight = count.copy()
+    held = np.bincount(kind, minlength=len(CLASSES) * len(bank.sources)).reshape(len(CLASSES), -1)
+    first = (np.cumsum(held) - held.reshape(-1)).reshape(held.shape)
+    weight = held.copy()
     for key, shares in mix.items():
         row = [0] * len(bank.sources)
         for source, share in shares.items():
@@ -42,8 +42,8 @@ def stock_of(bank: Bank, split: str, mix: Mix) -> Stock:
                 known = ", ".join(bank.sources)
                 raise UserError(f'cells.mix.{key}: no cells come from "{source}": name one of {known}')
             row[bank.sources.index(source)] = round(share * ONE)
-        weight[BY_KEY[key].id] = np.where(count[BY_KEY[key].id] > 0, row, 0)
-    return Stock(cells.astype(np.int64), first, count, weight)
+        weight[BY_KEY[key].id] = np.where(held[BY_KEY[key].id] > 0, row, 0)
+    return Stock(cells.astype(np.int64), first, held, weight)
 
 
 def white_cells_of_one_source(stock: Stock, foreground: Sequence[int], stream: State) -> Stock:
@@ -82,4 +82,4 @@ def pick(state, weights):  # type: ignore[no-untyped-def]
 def draw(state, stock, class_id):  # type: ignore[no-untyped-def]
     """The bank index of a cell of the class."""
     source = pick(state, stock.weight[class_id])
-    return stock.cells[stock.first[class_id, source] + below(state, stock.count[class_id, source])]
+    return stock.cells[stock.first[class_id, source] + below(state, stock.held[class_id, source])]

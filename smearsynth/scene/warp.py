@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
-from smearsynth.scene.turns import ONE, cosine, sine
+from smearsynth.fixed_point import ONE
+from smearsynth.scene.turns import cosine, sine
 
 INSIDE = 128
 """Alpha from which on a pixel belongs to the cell."""
@@ -39,10 +40,15 @@ def pool_of(bank: Bank) -> Pool:
     return Pool(bank.pixels.view("<u4").reshape(-1), bank.offset, bank.height, bank.width)
 
 
-def tile_sizes(pool: Pool, cells: npt.NDArray[np.int64], scale: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def tile_sizes(pool: Pool, cells: npt.NDArray[np.integer], scale: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Bounds on the pixels of the tiles of cells at any angle; scale in 1/65536, one or one for each."""
     sides = pool.width[cells].astype(np.int64) + pool.height[cells]
     return (sides * np.asarray(scale) // ONE + 3) ** 2 // 2 + 64
+
+
+def largest_tile(pool: Pool, objects: npt.NDArray[np.int32]) -> int:
+    """A bound on the pixels of the largest tile of a scene's objects, i4 (n, 14)."""
+    return int(tile_sizes(pool, objects[:, 1], objects[:, 6]).max(initial=0))
 
 
 @numba.njit(cache=True)
