@@ -1,15 +1,13 @@
 """Every fault of a recipe and of its sources, found from names alone: no image is decoded."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smearsynth.errors import UserError
 from smearsynth.recipe import Fault, Recipe, RecipeError, load
-from smearsynth.sources import list_entries
 from smearsynth.sources.entry import Listing, Redistribution
-from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, THROMBOCYTE
+from smearsynth.sources.listing import try_sources
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, PLATELET_CLUMP, THROMBOCYTE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +30,7 @@ def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
 
 def check_sources(recipe: Recipe) -> dict[str, Listing]:
     """The listing of each source by name. Raises RecipeError with every fault of every source."""
-    listings: dict[str, Listing] = {}
-    faults: list[Fault] = []
-    for number, spec in enumerate(recipe.sources):
-        try:
-            listings[spec.name] = list_entries(spec)
-        except UserError as error:
-            faults += [recipe.fault(("sources", number), line) for line in str(error).splitlines()]
+    listings, faults = try_sources(recipe)
     faults += _not_to_publish(recipe, listings)
     if len(listings) == len(recipe.sources):
         faults += _absent_classes(recipe, listings)
@@ -69,12 +61,13 @@ def _not_to_publish(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fau
 
 
 def _absent_classes(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fault]:
-    present = Counter(entry.class_key for listing in listings.values() for entry in listing.entries)
-    if any(entry.also_red for listing in listings.values() for entry in listing.entries):
-        present["healthy_rbc"] += 1
+    entries = [entry for listing in listings.values() for entry in listing.entries]
+    present = {entry.class_key for entry in entries}
+    if any(entry.also_red for entry in entries):
+        present.add(CLASSES[HEALTHY_RBC].key)
     if CLASSES[THROMBOCYTE].key in present:
         # Clumps are assembled from single thrombocytes where no source has any.
-        present[CLASSES[PLATELET_CLUMP].key] += 1
+        present.add(CLASSES[PLATELET_CLUMP].key)
     return [
         recipe.fault(
             ("sources",),

@@ -32,7 +32,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), *, roots: bool = True)
         faults = faults + faults_of(error, document)
     if recipe is None or faults:
         raise RecipeError(faults)
-    recipe._places = document.places
+    recipe._places, recipe._folder = document.places, path.parent
     return recipe
 
 

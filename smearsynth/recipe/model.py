@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -116,8 +117,11 @@ class Recipe(Spec):
     shards: ShardsSpec = Field(default=ShardsSpec(), description="how the files of the dataset are cut")
     publish: bool = Field(default=False, description="the set is to be handed on: refuses sources that may not be")
     lock: str | None = Field(
-        default=None, description="file with path and sha256 of every source file, relative to the recipe; null: none"
+        default=None,
+        description="sources.lock of a dataset, relative to the recipe: only the files it names are read, and they "
+        "must be unchanged; null: all files",
     )
+    _folder: Path = PrivateAttr(default=Path())
     _places: Mapping[Key, str] = PrivateAttr(default={(): "recipe"})
 
     @field_validator("version")
@@ -164,6 +168,11 @@ class Recipe(Spec):
         """A fault of this recipe at `key`, with the file and line that the key was read from."""
         where = next(self._places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self._places)
         return Fault(where, key, sentence)
+
+    @property
+    def lock_file(self) -> Path | None:
+        """The file that `lock` names, seen from the recipe's folder."""
+        return None if self.lock is None else self._folder / self.lock
 
     def sample_settings(self) -> dict[str, Any]:
         """What decides samples, as plain data: not names, counts, paths, shards, licences and permissions."""
