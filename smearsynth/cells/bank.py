@@ -51,7 +51,7 @@ _NOT_A_BANK = (OSError, LookupError, AttributeError, ValueError, TypeError, Runt
 _REMEDY = "copy it again, or make it again with `smearsynth cells RECIPE`"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Bank:
     """n cells, P pixels in all. Cell i is `pixels[offset[i] : offset[i] + height[i] * width[i]]` in C order.
 
