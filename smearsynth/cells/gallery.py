@@ -18,8 +18,9 @@ from smearsynth.taxonomy import CLASSES
 
 Rgb = npt.NDArray[np.uint8]
 
-_WIDTH = 1600
+_WIDTH = 2000
 _ENLARGED = 2
+_SHOWN = 12
 _REFUSED_SIDE = 170
 _PER_REASON = 6
 _GAP = 6
@@ -28,7 +29,7 @@ _PAPER, _INK, _CONTOUR = (255, 255, 255), (20, 20, 20), (0, 230, 0)
 
 
 def draw_gallery(bank: Bank, refused: Sequence[Cell]) -> Image.Image:
-    """A row per class and source, then the refused cells. refused: cells at native scale with `reject` set."""
+    """The cells of every class and source, then the refused cells. refused: cells at native scale with `reject` set."""
     strips = [*_accepted(bank), *_refused(refused)]
     height = sum(strip.height for strip in strips)
     page = Image.new("RGB", (_WIDTH, max(height, 1)), _PAPER)
@@ -40,11 +41,10 @@ def draw_gallery(bank: Bank, refused: Sequence[Cell]) -> Image.Image:
 
 
 def _accepted(bank: Bank) -> Iterable[Image.Image]:
-    """One line of cells for every class and source, picked evenly from all there are."""
+    """Twelve cells of every class and source, picked evenly from all there are."""
     for class_id, source in sorted(set(zip(bank.class_id.tolist(), bank.source.tolist(), strict=True))):
         rows = np.flatnonzero((bank.class_id == class_id) & (bank.source == source))
-        widest = 2 * _ENLARGED * int(np.quantile(bank.width[rows], 0.9)) + 2 * _GAP
-        shown = rows[np.linspace(0, len(rows) - 1, min(len(rows), max(1, _WIDTH // widest))).astype(int)]
+        shown = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SHOWN)).astype(int)]
         tiles = [_both(bank.rgba(i), bank.glass[i]) for i in shown.tolist()]
         yield _strip(f"{CLASSES[class_id].name}, {bank.sources[source]}: {len(rows)} cells", tiles)
 

@@ -9,14 +9,15 @@ from smearsynth.cells.assemble import build_bank
 from smearsynth.cells.bank import Bank
 from smearsynth.cells.calibrate import scale_of
 from smearsynth.cells.cell import Cell
+from smearsynth.cells.clumps import with_clumps
 from smearsynth.cells.cut import Candidate, Work, cut_image
-from smearsynth.cells.duplicates import Pair, fingerprint, find_pairs, merge_groups
+from smearsynth.cells.duplicates import Pair, find_pairs, fingerprint, merge_groups
 from smearsynth.cells.gate import refuse_size
 from smearsynth.cells.pool import Run, worker_pool
 from smearsynth.cells.rescale import to_40x
 from smearsynth.cells.split import assert_no_leak, split_cells
 from smearsynth.recipe import Recipe
-from smearsynth.sources import list_entries
+from smearsynth.sources.listing import list_sources
 from smearsynth.sources.entry import Listing
 from smearsynth.taxonomy import BY_KEY
 
@@ -59,7 +60,7 @@ def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Ma
     progress: show bars on stderr. Raises UserError where a source can't be read as its layout says, a scale can't be
     found, a class is left without cells, or a class can't be split.
     """
-    listings = {spec.name: list_entries(spec) for spec in recipe.sources}
+    listings = list_sources(recipe)
     refusals: Refusals = Counter()
     with worker_pool(workers, progress) as run:
         candidates, faults = _cut(recipe, listings, run, refusals)
@@ -73,15 +74,16 @@ def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Ma
     shares = (recipe.split.train, recipe.split.val, recipe.split.test)
     split = split_cells([r.cell.class_id for r in ready], groups, shares=shares, seed=recipe.seed)
     assert_no_leak(groups, split, pairs)
-    bank = build_bank(
+    cells = build_bank(
         [r.rgba for r in ready],
         [r.cell for r in ready],
         split=split,
         groups=groups,
         sources=tuple(listings),
     )
+    clumps = recipe.cells.clumps
     return Made(
-        bank=bank,
+        bank=with_clumps(cells, size_range=clumps.size_range, per_thrombocyte=clumps.per_thrombocyte, seed=recipe.seed),
         listings=listings,
         um_per_px=scales,
         refusals=refusals,

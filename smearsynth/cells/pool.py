@@ -1,6 +1,7 @@
 """Work spread over processes, in order: the result never depends on how many there are."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from typing import Protocol, TypeVar
 
 import cv2
 from tqdm import tqdm
+
+_START = "fork" if sys.platform == "linux" else "spawn"
+"""Forked workers need nothing of the caller's script, so a script without a main guard works too."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,7 +35,7 @@ def worker_pool(workers: int, progress: bool) -> Iterator[Run]:
         _one_thread()
         yield lambda function, items, what: bar(map(function, items), what, len(items))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_one_thread) as executor:
+    with ProcessPoolExecutor(workers, mp_context=get_context(_START), initializer=_one_thread) as executor:
         yield lambda function, items, what: bar(executor.map(function, items, chunksize=4), what, len(items))
 
 

@@ -49,7 +49,7 @@ def unmixed(image: npt.NDArray[np.uint8], cell: Mask, depth: float) -> npt.NDArr
 def _cropped(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Cropped to mask > 0, then framed by the margin; the frame repeats the colour next to it."""
     x, y, w, h = cv2.boundingRect((rgba[..., 3] > 0).astype(np.uint8))
-    framed = cv2.copyMakeBorder(rgba[y : y + h, x : x + w], *[MARGIN] * 4, cv2.BORDER_REPLICATE)
+    framed = np.pad(rgba[y : y + h, x : x + w], ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), "edge")
     framed[:MARGIN, :, 3] = framed[-MARGIN:, :, 3] = 0
     framed[:, :MARGIN, 3] = framed[:, -MARGIN:, 3] = 0
     return framed

@@ -8,7 +8,6 @@ no stain vector of another laboratory is assumed.
 import cv2
 import numpy as np
 import numpy.typing as npt
-
 from scipy import ndimage
 
 from smearsynth.cells.edges import Density, Mask, fill_holes, grow, largest, radius_of

@@ -54,7 +54,7 @@ class GateSpec(Spec):
 class ClumpsSpec(Spec):
     """Platelet clumps assembled from thrombocytes where no source gives any."""
 
-    size_range: Annotated[tuple[int, int], Within(3, 30)] = Field(
+    size_range: Annotated[tuple[int, int], Within(3, 30, int)] = Field(
         (3, 7), description="platelets per assembled clump, both ends included; 3-30"
     )
     per_thrombocyte: float = Field(

@@ -11,13 +11,17 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Within:
-    """Bounds of both ends, for use as `Annotated[Range, Within(0, 1)]`; the ends must be in order."""
+    """Bounds of both ends, for use as `Annotated[Range, Within(0, 1)]`; the ends must be in order.
+
+    kind: type of both ends, float or int.
+    """
 
     low: float
     high: float
+    kind: type = float
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        end = Annotated[float, Field(ge=self.low, le=self.high, allow_inf_nan=False)]
+        end = Annotated[self.kind, Field(ge=self.low, le=self.high)]
         return handler.generate_schema(Annotated[tuple[end, end], AfterValidator(_ordered)])
 
 
