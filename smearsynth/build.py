@@ -73,6 +73,7 @@ def build(
         recipe_path, overrides, bank=bank, resumed=out if resume else None, workers=workers, progress=progress
     )
     plan, identity = make_plan(recipe, cells.bank, out)
+    warm_up(plan)
     with layout.locked(out):
         if overwrite:
             layout.clear(out)
@@ -80,7 +81,6 @@ def build(
             state.check_same(out, identity)
             state.check_growing(out, recipe.count)
         _write_head(recipe, cells, plan, identity)
-        warm_up(plan)
         started = time.perf_counter()
         with _bar(plan, progress) as bar:
             built = ENGINES[engine](plan, workers=workers, progress=bar.update)

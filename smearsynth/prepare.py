@@ -92,12 +92,8 @@ def _loaded(file: Path, resumed: Path | None) -> Cells:
     return Cells(bank=bank, sources=sources or [{"name": name} for name in bank.sources], lock="")
 
 
-def scenes_per_shard(recipe: Recipe) -> int:
-    return max(1, recipe.shards.samples // len(recipe.looks))
-
-
 def jobs_of(recipe: Recipe) -> tuple[Job, ...]:
-    return make_jobs(recipe.count, scenes_per_shard(recipe))
+    return make_jobs(recipe.count, max(1, recipe.shards.samples // len(recipe.looks)))
 
 
 def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identity]:
@@ -114,9 +110,8 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identit
         bank_digest=header.bank_digest,
         generator_version=GENERATOR_VERSION,
         format_version=FORMAT_VERSION,
-        scenes_per_shard=scenes_per_shard(recipe),
-        codec=recipe.shards.codec,
         settings=recipe.sample_settings(),
+        shards=recipe.shards.model_dump(),
     )
     plan = BuildPlan(
         out=out,

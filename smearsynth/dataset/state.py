@@ -27,9 +27,8 @@ class Identity:
     bank_digest: str
     generator_version: int
     format_version: int
-    scenes_per_shard: int
-    codec: str
     settings: dict[str, Any]
+    shards: dict[str, Any]
 
     def hash(self) -> str:
         """sha256, hex."""
@@ -40,30 +39,30 @@ def check_same(out: Path, identity: Identity) -> None:
     """UserError that names every difference between `identity` and the build that `out` holds."""
     path = out / layout.STATE / layout.IDENTITY
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-        differences = _differences(old, json.loads(json.dumps(asdict(identity))))
-    except (OSError, ValueError, AttributeError) as error:
+        old = _leaves(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}), so nothing can be resumed: --overwrite it.") from error
-    plain = [line for line in differences if not line.startswith("recipe_hash ")]
-    if differences:
+    new = _leaves(json.loads(json.dumps(asdict(identity))))
+    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    if len(keys) > 1 and "recipe_hash" in keys:
+        keys.remove("recipe_hash")
+    if keys:
+        told = "; ".join(f"{key} is {_short(old.get(key))} there and {_short(new.get(key))} now" for key in keys)
         raise UserError(
-            f"{out} was built otherwise, so it cannot be resumed: {'; '.join(plain or differences)}. "
-            "Restore what differs, give --overwrite to start anew, or another folder by --out."
+            f"{out} was built otherwise, so it cannot be resumed: {told}. Restore what differs, give --overwrite to "
+            "start anew, or another folder by --out."
         )
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Leaves that differ: "seed is 0 there and 1 now"."""
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            line for i, pair in enumerate(zip(old, new, strict=True)) for line in _differences(*pair, f"{name}[{i}]")
-        ]
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(old.keys() | new.keys())
-        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{name}.{key}")]
-    if old == new:
-        return []
-    return [f"{name.removeprefix('.').removeprefix('settings.')} is {_short(old)} there and {_short(new)} now"]
+def _leaves(value: Any, name: str = "") -> dict[str, Any]:
+    """Every plain value in nested mappings and lists by its path, such as `looks[0].name`."""
+    if isinstance(value, dict):
+        inner = [(f"{name}.{key}", child) for key, child in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{name}[{i}]", child) for i, child in enumerate(value)]
+    else:
+        return {name.removeprefix(".").removeprefix("settings."): value}
+    return {path: leaf for path, child in inner for path, leaf in _leaves(child, path).items()}
 
 
 def _short(value: Any) -> str:

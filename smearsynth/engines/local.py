@@ -26,7 +26,7 @@ _POLL = 0.1
 """Seconds between two looks at the progress."""
 
 
-class WorkerError(RuntimeError):
+class WorkerError(ChildProcessError):
     """A worker process ended without a word."""
 
 

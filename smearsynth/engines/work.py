@@ -95,9 +95,10 @@ def warm_up(plan: BuildPlan) -> None:
     """Compiles what is compiled at its first call, so that forked workers find it done and no timing holds
     it.
     """
-    scene = plan.planner.plan(plan.jobs[0].split, plan.jobs[0].first)
-    for look in range(len(plan.header.looks)):
-        render(scene, look, plan.bank)
+    for job in {job.split: job for job in reversed(plan.jobs)}.values():
+        scene = plan.planner.plan(job.split, job.first)
+        for look in range(len(plan.header.looks)):
+            render(scene, look, plan.bank)
 
 
 def finish_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:

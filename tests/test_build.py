@@ -1,0 +1,327 @@
+"""Builds: one digest however the work is cut, interrupted or continued, and no folder harmed."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from small_set import COUNT, contents, naive_digest, prepare, small_build
+from synthetic_bank import synthetic_bank
+
+from smearsynth.bench import bench, table
+from smearsynth.build import BuildResult
+from smearsynth.cells import bank as banks
+from smearsynth.dataset import layout
+from smearsynth.dry_run import dry_run
+from smearsynth.engines import local
+from smearsynth.engines.work import BuildPlan
+from smearsynth.errors import UserError
+from smearsynth.prepare import make_plan, read_recipe
+
+SPLIT_ROWS = [(f"{split}-{i:08d}", i) for split, n in COUNT.items() for i in range(n)]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe")
+    prepare(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def straight(folder: Path) -> tuple[Path, BuildResult]:
+    """An undisturbed build; never written to."""
+    return folder / "straight", small_build(folder, folder / "straight")
+
+
+@pytest.fixture
+def copy(straight: tuple[Path, BuildResult], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(straight[0], tmp_path / "set"))
+
+
+def test_the_digest_is_that_of_the_pixels_and_of_the_index(straight: tuple[Path, BuildResult]) -> None:
+    out, result = straight
+    assert result.digest == naive_digest(out) == json.loads((out / "index.json").read_text())["digest"]
+    assert (result.smears, result.built) == (28, 28)
+
+
+@pytest.mark.parametrize(
+    ("workers", "overrides"),
+    [(2, []), (1, ["shards.samples=16"]), (2, ["shards.samples=1000"]), (1, ["shards.codec=none", "name=other"])],
+)
+def test_workers_shard_size_and_codec_leave_the_digest(
+    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path, workers: int, overrides: list[str]
+) -> None:
+    assert small_build(folder, tmp_path / "set", *overrides, workers=workers).digest == straight[1].digest
+
+
+@pytest.mark.parametrize("override", ["seed=1", "scene.overlap=0.3", "looks=[reference]"])
+def test_what_decides_samples_changes_the_digest(
+    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path, override: str
+) -> None:
+    assert small_build(folder, tmp_path / "set", override).digest != straight[1].digest
+
+
+def test_two_builds_are_equal_in_every_byte_of_every_file(
+    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path
+) -> None:
+    small_build(folder, tmp_path / "set", workers=2)
+    assert contents(tmp_path / "set") == contents(straight[0])
+
+
+def test_a_set_holds_every_sample_once_in_order_and_no_other_file(straight: tuple[Path, BuildResult]) -> None:
+    out, _ = straight
+    shards = [f"train-0000{i}.h5" for i in range(3)] + ["val-00000.h5", "test-00000.h5"]
+    names = {*shards, "index.json", "recipe.resolved.yaml", "cells.h5", "README.md", "preview.png"}
+    state = {
+        f".smearsynth/{name}" for name in ("identity.json", "sources.json", "lock", *(f"{s}.json" for s in shards))
+    }
+    assert set(contents(out)) == names | state
+    rows: list[tuple[str, int]] = []
+    for name in shards:
+        with h5py.File(out / name) as file:
+            rows += zip(file["sample_id"].asstr()[:].tolist(), file["scene"][:].tolist(), strict=True)
+    assert rows == SPLIT_ROWS
+
+
+def test_looks_of_a_scene_are_adjacent_rows_that_share_its_labels(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    result = small_build(folder, out, "looks=[natural, reference]", limit=4)
+    assert result.smears == 2 * (4 + 4 + 3)
+    with h5py.File(out / "train-00000.h5") as file:
+        assert file["sample_id"].asstr()[:4].tolist() == [
+            "train-00000000",
+            "train-00000000@reference",
+            "train-00000001",
+            "train-00000001@reference",
+        ]
+        assert len(file["label"]) == 6  # 7 samples a shard are 3 scenes of 2 looks
+        assert file["look"][:].tolist() == [0, 1] * 3
+        for name in ("label", "instance", "objects", "scene"):
+            data = file[name][:]
+            np.testing.assert_array_equal(data[0::2], data[1::2])
+        assert (file["image"][0] != file["image"][1]).any()
+
+
+def test_a_limited_build_grows_into_the_straight_one(
+    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path
+) -> None:
+    out = tmp_path / "set"
+    small_build(folder, out, limit=4)
+    small_build(folder, out, limit=10, resume=True, workers=2)
+    first = (out / "train-00000.h5").stat()
+    grown = small_build(folder, out, resume=True)
+    assert grown.digest == straight[1].digest
+    assert grown.built == 20 - 7  # the partial train-00001 anew, train-00002; val (5) and test (3) were whole
+    assert (out / "train-00000.h5").stat().st_mtime_ns == first.st_mtime_ns
+    assert contents(out) == contents(straight[0])
+
+
+def test_a_set_never_shrinks(folder: Path, copy: Path) -> None:
+    before = contents(copy)
+    with pytest.raises(UserError, match=r"holds 14 scenes of train or more and only 8 are asked for"):
+        small_build(folder, copy, resume=True, limit=8)
+    assert contents(copy) == before
+
+
+def test_resuming_a_whole_set_builds_nothing_and_needs_neither_bank_nor_sources(folder: Path, copy: Path) -> None:
+    before = contents(copy)
+    assert small_build(folder, copy, resume=True, bank=None).built == 0
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "is not empty: give --resume, --overwrite"),
+        ({"resume": True, "overwrite": True}, "exclude each other"),
+    ],
+)
+def test_a_full_folder_is_refused_untouched(folder: Path, copy: Path, options: dict[str, bool], message: str) -> None:
+    before = contents(copy)
+    with pytest.raises(UserError, match=message):
+        small_build(folder, copy, **options)
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize("options", [{"overwrite": True}, {"resume": True}])
+def test_a_folder_that_no_build_made_is_never_touched(folder: Path, tmp_path: Path, options: dict[str, bool]) -> None:
+    (tmp_path / "train-00000.h5").write_text("mine")
+    with pytest.raises(UserError, match="no build made it"):
+        small_build(folder, tmp_path, **options)
+    assert [p.name for p in tmp_path.iterdir()] == ["train-00000.h5"]
+    with pytest.raises(UserError, match="is a file"):
+        small_build(folder, tmp_path / "train-00000.h5", **options)
+
+
+def test_overwriting_leaves_only_the_new_set_and_files_of_others(
+    folder: Path, straight: tuple[Path, BuildResult], copy: Path
+) -> None:
+    (copy / "notes.txt").write_text("mine")
+    other = small_build(folder, copy, "seed=5", overwrite=True, limit=2)
+    assert other.digest == naive_digest(copy) != straight[1].digest
+    assert (copy / "notes.txt").read_text() == "mine"
+    assert [p.name for p in layout.shards(copy)] == ["train-00000.h5", "val-00000.h5", "test-00000.h5"]
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ("seed=9", "seed is 0 there and 9 now"),
+        ("scene.density_range=[0.2, 0.3]", r"scene.density_range\[0\] is .* there and 0.2 now"),
+        ("looks=[natural, reference]", r'looks\[1\].name is null there and "reference" now'),
+        ("shards.samples=8", "shards.samples is 7 there and 8 now"),
+        ("shards.codec=none", 'shards.codec is "gzip" there and "none" now'),
+    ],
+)
+def test_another_recipe_is_not_resumed_and_the_difference_named(
+    folder: Path, copy: Path, override: str, difference: str
+) -> None:
+    before = contents(copy)
+    with pytest.raises(UserError, match=difference):
+        small_build(folder, copy, override, resume=True)
+    assert contents(copy) == before
+
+
+def test_another_bank_is_not_resumed(folder: Path, copy: Path, tmp_path: Path) -> None:
+    banks.save(synthetic_bank(per_class=3, shrink=0.35), tmp_path / "other.h5")
+    with pytest.raises(UserError, match="bank_digest is"):
+        small_build(folder, copy, resume=True, bank=tmp_path / "other.h5")
+
+
+def damaged(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "cut":
+        data = data[: len(data) // 2]
+    elif how == "flipped":
+        data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    if how == "gone":
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
+@pytest.mark.parametrize("name", ["train-00001.h5", ".smearsynth/train-00001.h5.json"])
+def test_a_damaged_shard_or_marker_is_built_again(
+    folder: Path, straight: tuple[Path, BuildResult], copy: Path, name: str, how: str
+) -> None:
+    damaged(copy / name, how)
+    assert small_build(folder, copy, resume=True).built == 7
+    assert contents(copy) == contents(straight[0])
+
+
+def test_a_marker_of_another_identity_counts_for_nothing(
+    folder: Path, straight: tuple[Path, BuildResult], copy: Path
+) -> None:
+    path = copy / ".smearsynth/val-00000.h5.json"
+    marker = json.loads(path.read_text())
+    path.write_text(json.dumps({**marker, "identity": "0" * 64}))
+    assert small_build(folder, copy, resume=True).built == 5
+    assert contents(copy) == contents(straight[0])
+
+
+@pytest.mark.parametrize(("name", "value"), [("workers", 0), ("limit", 0), ("engine", "steam")])
+def test_impossible_options_are_refused_before_the_disk_is_touched(
+    folder: Path, tmp_path: Path, name: str, value: object
+) -> None:
+    with pytest.raises(UserError):
+        small_build(folder, tmp_path / "set", **{name: value})
+    assert not (tmp_path / "set").exists()
+
+
+def test_two_builds_never_write_to_one_folder(folder: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_PATIENCE", 0.1)
+    with layout.locked(copy), pytest.raises(UserError, match="Another build is writing"):
+        small_build(folder, copy, overwrite=True)
+    assert (copy / "index.json").exists()
+
+
+def plan_of(folder: Path, out: Path) -> BuildPlan:
+    (out / layout.STATE).mkdir(parents=True)
+    return make_plan(read_recipe(folder / "small.yaml", (), roots=False), banks.load(folder / "bank.h5"), out)[0]
+
+
+def test_a_killed_worker_is_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
+    def kill(_: int) -> None:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+
+    with pytest.raises(local.WorkerError, match=r"worker process was killed.*--resume"):
+        local.run(plan_of(folder, tmp_path / "set"), workers=2, progress=kill)
+
+
+def test_a_failure_leaves_finished_shards_only(folder: Path, tmp_path: Path) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "set"
+    with pytest.raises(KeyboardInterrupt):
+        local.run(plan_of(folder, out), workers=1, progress=interrupt)
+    assert not list(out.rglob("*.part"))
+    assert not (out / "index.json").exists()
+    assert len(list(out.glob("*.h5"))) == len(list(out.glob(".smearsynth/*.h5.json")))
+
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from small_set import small_build
+small_build(Path(sys.argv[2]), Path(sys.argv[3]), "count={train: 3000, val: 300, test: 300}", workers=2)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_build_stopped_midway_resumes_to_the_undisturbed_set(
+    folder: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    out = tmp_path / "set"
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(folder), str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob(".smearsynth/train-*.h5.json"))) < 3:
+        assert process.poll() is None, "the build ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(how)
+    process.wait()
+    assert not (out / "index.json").exists()
+    for path in out.glob("*.h5"):
+        if path.name != "cells.h5":
+            with h5py.File(path) as file:  # what carries a final name is whole
+                assert (file["digest"][:] != b"").all()
+    kept = {p.name for p in out.glob("train-*.h5")}
+    count = "count={train: " + str(7 * len(kept) + 10) + ", val: 5, test: 3}"
+    resumed = small_build(folder, out, count, resume=True, workers=2)
+    assert resumed.built < resumed.smears
+    assert resumed.digest == small_build(folder, tmp_path / "twin", count).digest
+    assert contents(out) == contents(tmp_path / "twin")
+
+
+def test_a_dry_run_tells_what_the_build_then_does(folder: Path, straight: tuple[Path, BuildResult]) -> None:
+    out, result = straight
+    forecast = dry_run(folder / "small.yaml", bank=folder / "bank.h5", workers=1)
+    assert forecast.measured
+    assert forecast.scenes == COUNT
+    assert forecast.shards == {"train": 3, "val": 1, "test": 1}
+    assert forecast.samples == result.smears
+    size = sum(p.stat().st_size for p in layout.shards(out))
+    assert 0.6 * size < forecast.bytes < 1.1 * size
+    assert not forecast.out.exists()
+
+
+def test_bench_builds_and_tells_every_figure(folder: Path) -> None:
+    figures = bench(folder / "small.yaml", bank=folder / "bank.h5", smears=20, progress=False)
+    assert set(figures) == {"digest", "smears", "seconds", "per_second", "per_core", "stages_ms", "peak_mb"}
+    assert list(figures["stages_ms"]) == ["plan", "render", "digest", "deflate", "write"]
+    assert sum(figures["stages_ms"].values()) <= 1000 / figures["per_core"]
+    assert figures["smears"] == 20
+    assert all(name in table(figures) for name in ("deflate", "per core", figures["digest"]))

@@ -1,0 +1,190 @@
+"""The index, card and contact sheet of a dataset, against a recount of its shards by h5py and numpy alone."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from small_set import COUNT, contents, prepare, small_build
+
+from smearsynth import taxonomy
+from smearsynth.cells import bank as banks
+from smearsynth.cells.bank import Bank
+from smearsynth.dataset.card import make_card
+from smearsynth.dataset.sheet import chosen
+from smearsynth.errors import UserError
+from smearsynth.preview import preview
+
+KEYS = [c.key for c in taxonomy.CLASSES]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """small.yaml, bank.h5, and `set`, built with two looks."""
+    path = tmp_path_factory.mktemp("dataset")
+    prepare(path)
+    small_build(path, path / "set", "looks=[natural, reference]")
+    return path
+
+
+@pytest.fixture(scope="module")
+def index(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "set/index.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def bank(folder: Path) -> Bank:
+    return banks.load(folder / "bank.h5")
+
+
+def rows(folder: Path, split: str) -> list[dict[str, np.ndarray]]:
+    found = []
+    for path in sorted((folder / "set").glob(f"{split}-*.h5")):
+        with h5py.File(path) as file:
+            found += [{name: file[name][row] for name in file} for row in range(len(file["label"]))]
+    return found
+
+
+def named(split_rows: list[dict[str, np.ndarray]]) -> Counter[str]:
+    """Combination names, spelled out here once more from the classes present."""
+    backgrounds = ["none", "healthy", "infected", "mixed"]
+    names: Counter[str] = Counter()
+    for row in split_rows:
+        keys = [KEYS[c] for c in range(1, 8) for _ in range(row["foreground"][c - 1])]
+        names["+".join(keys or ["none"]) + "/" + backgrounds[row["background"]]] += 1
+    return names
+
+
+@pytest.mark.parametrize("split", COUNT)
+def test_counts_of_the_index_are_those_of_the_shards(
+    folder: Path, index: dict[str, Any], bank: Bank, split: str
+) -> None:
+    told, found = index["splits"][split], rows(folder, split)
+    assert (told["scenes"], told["samples"]) == (COUNT[split], 2 * COUNT[split]) == (len(found) // 2, len(found))
+    pixels = sum(np.bincount(row["label"].ravel(), minlength=10) for row in found)
+    assert told["pixels"] == dict(zip(KEYS, pixels.tolist(), strict=True))
+    by_source: dict[str, Counter[str]] = {key: Counter() for key in KEYS[1:]}
+    for row in found:
+        objects = row["objects"][: row["object_count"]]
+        for class_id, cell in objects[:, :2]:
+            by_source[KEYS[class_id]][bank.sources[bank.source[cell]]] += 1
+        assert np.bincount(objects[:, 0], minlength=10)[1:].tolist() == row["foreground"].tolist()
+        assert len(np.unique(row["instance"])) - 1 == row["object_count"]
+    assert told["class_by_source"] == {key: dict(counts) for key, counts in by_source.items()}
+    assert told["objects"] == {key: counts.total() for key, counts in by_source.items()}
+    assert told["combinations"] == dict(named(found))
+    assert told["cells"]["monocyte"] == {"alpha": 2, "beta": 2}
+
+
+def test_dropped_cells_are_those_of_the_plans(folder: Path, index: dict[str, Any], bank: Bank) -> None:
+    from smearsynth.prepare import make_plan, read_recipe
+
+    plan, _ = make_plan(read_recipe(folder / "small.yaml", (), roots=False), bank, folder / "set")
+    for split, count in COUNT.items():
+        assert index["splits"][split]["dropped"] == sum(plan.planner.plan(split, i).dropped for i in range(count))
+
+
+def test_the_index_lists_every_file_with_size_and_checksum(folder: Path, index: dict[str, Any]) -> None:
+    found = {
+        k: v for k, v in contents(folder / "set").items() if not k.startswith(".smearsynth/") and k != "index.json"
+    }
+    assert {f["name"]: f["sha256"] for f in index["files"]} == found
+    assert all((folder / "set" / f["name"]).stat().st_size == f["size"] for f in index["files"])
+    shards = [f for f in index["files"] if "split" in f]
+    for split, count in COUNT.items():
+        firsts = [(f["first_scene"], f["scenes"]) for f in shards if f["split"] == split]
+        assert firsts == [(i, min(3, count - i)) for i in range(0, count, 3)]
+    assert sum(f["samples"] for f in shards) == index["samples"]
+
+
+def test_the_index_says_what_the_samples_are_made_from(folder: Path, index: dict[str, Any], bank: Bank) -> None:
+    with h5py.File(folder / "set/val-00000.h5") as file:
+        assert index["recipe_hash"] == file.attrs["recipe_hash"]
+        assert index["bank_digest"] == file.attrs["bank_digest"] == banks.digest(bank)
+        assert index["looks"] == file.attrs["looks"].tolist() == ["natural", "reference"]
+        assert index["fields"] == file["objects"].attrs["fields"].tolist()
+    assert index["size"] == [72, 96]
+    assert [c["key"] for c in index["classes"]] == KEYS
+
+
+SOURCE = {
+    "kind": "crops",
+    "title": "A ward's own cells",
+    "licence": "CC BY 4.0",
+    "redistribution": "allowed",
+    "cite": "Somebody | 2020",
+    "grouping": "image",
+    "patients_known": False,
+    "um_per_px": 0.1234,
+    "refused": {"monocyte": {"cut by the border": 7}},
+    "files_left_out": {},
+}
+
+
+def test_the_card_tells_counts_licence_grouping_and_refusals(index: dict[str, Any]) -> None:
+    known = {**index, "sources": [{"name": "alpha", **SOURCE}, {"name": "beta", **SOURCE, "patients_known": True}]}
+    card = make_card(known, publish=False)
+    assert "56 synthetic blood smears of 96x72 px" in card
+    assert "| alpha | A ward's own cells | CC BY 4.0 | allowed | 0.1234 | Somebody \\| 2020 |" in card
+    assert "alpha: patients are unknown and only the image could be the group" in card
+    assert "beta: cells are split by image; no patient is in two splits" in card
+    assert "| alpha | monocyte | cut by the border | 7 |" in card
+    train = index["splits"]["train"]
+    share = train["pixels"]["healthy_rbc"] / sum(train["pixels"].values())
+    assert f"| 9 Healthy RBC | {train['objects']['healthy_rbc']:,} ({share:.2%}) |" in card
+    cell = f"{train['class_by_source']['monocyte']['alpha']} (2)"
+    assert f"| Monocyte | {cell} |" in card
+    assert "Not for publication" in card
+    assert "Not for publication" not in make_card(known, publish=True)
+
+
+def test_the_card_of_a_set_from_a_ready_bank_names_the_sources(folder: Path) -> None:
+    assert "a ready bank of cells; its sources are alpha, beta" in (folder / "set/README.md").read_text()
+
+
+def test_the_five_lines_of_the_card_run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    code = (folder / "set/README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(code.strip().splitlines()) == 5
+    monkeypatch.chdir(folder / "set")
+    exec(code)
+    assert "train-00000000" in capsys.readouterr().out
+
+
+def test_the_sheet_shows_images_beside_labels_in_the_colours_of_the_classes(folder: Path) -> None:
+    sheet = np.asarray(Image.open(folder / "set/preview.png"))
+    first = rows(folder, "train")[:2]
+    colours = np.array([c.rgb for c in taxonomy.CLASSES], np.uint8)
+    expected = np.hstack([first[0]["image"], first[1]["image"], colours[first[0]["label"]]])
+    height, width = expected.shape[:2]
+    np.testing.assert_array_equal(sheet[6 : 6 + height, 6 : 6 + width], expected)
+    seen = set(map(tuple, sheet[-70:].reshape(-1, 3)))
+    assert seen >= {c.rgb for c in taxonomy.CLASSES}  # the legend
+
+
+def test_preview_draws_the_same_smears_from_the_recipe_as_from_the_dataset(folder: Path, tmp_path: Path) -> None:
+    from_recipe = preview(
+        folder / "small.yaml",
+        out=tmp_path / "r.png",
+        bank=folder / "bank.h5",
+        overrides=["looks=[natural, reference]", "count={train: 3}"],
+    )
+    from_dataset = preview(folder / "set", out=tmp_path / "d.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(from_recipe)), np.asarray(Image.open(from_dataset)))
+
+
+def test_preview_of_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no shards"):
+        preview(tmp_path)
+
+
+@pytest.mark.parametrize("scenes", [1, 5, 12, 107, 5000])
+def test_the_sheet_takes_different_scenes_spread_over_the_combinations(scenes: int) -> None:
+    picked = chosen(scenes)
+    assert len(set(picked)) == len(picked) == min(scenes, 12)
+    assert max(picked) < min(scenes, 108)
+    if scenes >= 107:
+        assert {i % 3 for i in picked} == {0, 1, 2}  # all backgrounds
