@@ -1,0 +1,144 @@
+"""`check`: the faults of a recipe's sources, and the lock."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import smearsynth
+from smearsynth.check import check, check_sources
+from smearsynth.recipe import RecipeError, load
+from smearsynth.taxonomy import CLASSES
+
+CROPS = "sources: [{kind: crops, root: cells, um_per_px: 0.2, redistribution: allowed}]\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A recipe and own crops: two images of each class but platelet_clump."""
+    for c in CLASSES[1:]:
+        if c.key == "platelet_clump":
+            continue
+        (tmp_path / "cells" / c.key).mkdir(parents=True)
+        for i in range(2):
+            pixels = np.full((40, 40, 3), 10 * c.id + i, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "cells" / c.key / f"{i}.png")
+    (tmp_path / "r.yaml").write_text(CROPS)
+    return tmp_path
+
+
+def faults(folder: Path, text: str) -> list[str]:
+    (folder / "r.yaml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        check(folder / "r.yaml")
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+def test_a_right_recipe_gives_its_listings_and_needs_no_clumps(folder: Path) -> None:
+    checked = check(folder / "r.yaml", overrides=["seed=3"])
+    assert checked.recipe.seed == 3
+    assert [e.path for e in checked.listings["cells"].entries][:2] == ["basophil/0.png", "basophil/1.png"]
+
+
+def test_the_verb_of_the_package_stays_a_verb_when_its_module_is_imported(folder: Path) -> None:
+    import smearsynth.check  # noqa: F401
+
+    assert smearsynth.check(folder / "r.yaml").recipe.name == "smears"
+
+
+def test_classes_without_a_cell_are_all_named(folder: Path) -> None:
+    shutil.rmtree(folder / "cells" / "basophil")
+    shutil.rmtree(folder / "cells" / "thrombocyte")
+    assert faults(folder, CROPS) == [
+        f"r.yaml:1: sources: no source has a cell of class {key}: add a source that has some, or map its folder by "
+        "`classes`"
+        for key in ("basophil", "thrombocyte", "platelet_clump")
+    ]
+
+
+def test_red_cells_around_others_count_as_healthy(folder: Path) -> None:
+    shutil.rmtree(folder / "cells" / "healthy_rbc")
+    (folder / "r.yaml").write_text(CROPS.replace("um_per_px", "also: healthy_rbc, um_per_px"))
+    assert check(folder / "r.yaml").listings["cells"].facts.title == "cells"
+
+
+def test_faults_of_all_sources_are_told_with_their_lines(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    told = faults(
+        folder,
+        "publish: true\n"
+        "sources:\n"
+        "- {kind: lisc, root: empty}\n"
+        "- {kind: crops, root: cells, classes: {nothing: monocyte}}\n"
+        "- {kind: crops, root: cells, name: again}\n",
+    )
+    assert [line.partition(": ")[0] for line in told] == ["r.yaml:3", "r.yaml:4", "r.yaml:5"]
+    assert "empty: no cell image of a lisc source is there" in told[0]
+    assert "'nothing', which is not there" in told[1]
+    assert told[2] == (
+        "r.yaml:5: sources[2]: again does not state that its images may be handed on (not stated), and `publish` is "
+        "true: set publish: false, or leave this source out, or set its `redistribution: allowed` if you have the right"
+    )
+
+
+def test_publishing_takes_sources_that_allow_it(folder: Path) -> None:
+    (folder / "r.yaml").write_text(CROPS + "publish: true")
+    assert check(folder / "r.yaml").recipe.publish
+
+
+class TestLock:
+    def lock(self, folder: Path) -> list[str]:
+        root = folder / "cells"
+        return [
+            f"{hashlib.sha256(file.read_bytes()).hexdigest()}  cells/{file.relative_to(root).as_posix()}"
+            for file in sorted(root.rglob("*.png"))
+        ]
+
+    def locked(self, folder: Path, lines: list[str]) -> str:
+        (folder / "r.lock").write_text("\n".join(lines) + "\n")
+        return CROPS + "lock: r.lock\n"
+
+    def test_only_its_files_are_read(self, folder: Path) -> None:
+        text = self.locked(folder, [line for line in self.lock(folder) if not line.endswith("1.png")])
+        (folder / "cells" / "monocyte" / "new.png").write_bytes((folder / "cells/monocyte/0.png").read_bytes())
+        (folder / "r.yaml").write_text(text)
+        listing = check_sources(load(folder / "r.yaml"))["cells"]
+        assert {e.path.rpartition("/")[2] for e in listing.entries} == {"0.png"}
+        assert listing.left_out == {"not in the lock": 9}
+
+    def test_a_file_that_changed_or_went_is_a_fault(self, folder: Path) -> None:
+        text = self.locked(folder, self.lock(folder))
+        changed, gone = (folder / "cells" / "monocyte" / name for name in ("0.png", "1.png"))
+        was = [hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in (changed, gone)]
+        changed.write_bytes(b"other")
+        gone.unlink()
+        assert faults(folder, text) == [
+            f"r.yaml:1: sources[0]: cells/monocyte/0.png: has changed since, and the lock names it with sha256 "
+            f"{was[0]}...; restore that file",
+            f"r.yaml:1: sources[0]: cells/monocyte/1.png: is not there, and the lock names it with sha256 "
+            f"{was[1]}...; restore that file",
+        ]
+
+    def test_a_line_that_leads_out_of_the_root_is_a_fault(self, folder: Path) -> None:
+        (fault,) = faults(folder, self.locked(folder, ["0" * 64 + "  cells/../r.yaml"]))
+        assert "leads out of the source's folder" in fault
+
+    @pytest.mark.parametrize(
+        ("lines", "sentence"),
+        [
+            (["nonsense"], 'r.lock:1: is no line "sha256  source/path"; take the sources.lock of a dataset'),
+            (None, "gone.lock: cannot be read as a lock (No such file or directory); name the sources.lock of a dataset"),
+        ],
+    )
+    def test_what_is_no_lock(self, folder: Path, lines: list[str] | None, sentence: str) -> None:
+        text = CROPS + "lock: gone.lock" if lines is None else self.locked(folder, lines)
+        assert faults(folder, text) == [f"r.yaml:2: lock: {sentence}"]
+
+    def test_a_source_it_does_not_name(self, folder: Path) -> None:
+        text = self.locked(folder, [line.replace("  cells/", "  other/") for line in self.lock(folder)])
+        assert faults(folder, text) == [
+            "r.yaml:1: sources[0]: cells: the lock names no file of source cells; remove the source or the lock"
+        ]
