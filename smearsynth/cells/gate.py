@@ -2,7 +2,7 @@
 
 from smearsynth.cells.measure import Measures
 from smearsynth.recipe.cells import GateSpec
-from smearsynth.taxonomy import CLASSES, RED_CELLS, UM_PER_PX, WHITE_CELLS
+from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, THROMBOCYTE, UM_PER_PX, WHITE_CELLS
 
 REASONS = {
     "no_cell": "no cell found at the named place",
@@ -24,7 +24,7 @@ def refuse(found: Measures, class_id: int, gate: GateSpec, *, tight: bool) -> st
         "painted": found.painted > gate.most_painted,
         "cut": found.straight > (gate.most_straight if tight else 0.0),
         "no_contrast": found.glass_shows and found.rim < gate.least_contrast,
-        "several": found.cores > 1,
+        "several": found.cores > 1 and class_id != PLATELET_CLUMP,
         "touching": found.contact > gate.most_contact,
         "solidity": found.solidity < getattr(gate.least_solidity, _kind(class_id)),
     }
@@ -44,4 +44,4 @@ def _kind(class_id: int) -> str:
     """The gate's name for the kind of cell."""
     if class_id in WHITE_CELLS:
         return "white_cells"
-    return "red_cells" if class_id in RED_CELLS else "platelets"
+    return {THROMBOCYTE: "platelets", PLATELET_CLUMP: "clumps"}.get(class_id, "red_cells")

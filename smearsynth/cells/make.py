@@ -17,8 +17,8 @@ from smearsynth.cells.pool import Run, worker_pool
 from smearsynth.cells.rescale import to_40x
 from smearsynth.cells.split import assert_no_leak, split_cells
 from smearsynth.recipe import Recipe
-from smearsynth.sources.listing import list_sources
 from smearsynth.sources.entry import Listing
+from smearsynth.sources.listing import list_sources
 from smearsynth.taxonomy import BY_KEY
 
 SHOWN = 24

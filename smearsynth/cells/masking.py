@@ -23,7 +23,7 @@ from smearsynth.cells.edges import (
 from smearsynth.cells.glass import measure_glass, optical_density
 from smearsynth.cells.stain import foreground, stained, stained_cell
 from smearsynth.sources.entry import Entry, Method
-from smearsynth.taxonomy import BY_KEY, HEALTHY_RBC, RED_CELLS
+from smearsynth.taxonomy import BY_KEY, HEALTHY_RBC, PLATELET_CLUMP, RED_CELLS
 
 Image = npt.NDArray[np.uint8]
 
@@ -164,7 +164,9 @@ def _by_stain(image: Image, entry: Entry, class_id: int) -> Found:
     h, w = image.shape[:2]
     x, y, bw, bh = entry.box or (0, 0, w, h)
     named = _nearest(dense if class_id in RED_CELLS else dye, x + bw / 2, y + bh / 2)
-    named = fill_holes(named) if class_id in RED_CELLS else stained_cell(channels, named)
+    named = (
+        fill_holes(named) if class_id in RED_CELLS else stained_cell(channels, named, single=class_id != PLATELET_CLUMP)
+    )
     others = grow(grow(dense & ~grow(named, 3), -2), 2)
     regions = [_finish(density, named, others, class_id, by_threshold=True)]
     if entry.also_red:

@@ -14,6 +14,8 @@ from smearsynth.cells.edges import Density, Mask, fill_holes, grow, largest, rad
 
 _RED_CELL_PROPORTION = 1.6
 """Green over blue density where an image shows no red cell: the median over the PBC fields."""
+_LEAST_PROPORTION, _MOST_PROPORTION = 1.1, 2.0
+"""Outside these bounds the pixels were not red cells, but the pale parts of stained ones."""
 _SURE_EXCESS = 0.05
 _PALE_EXCESS = 0.025
 """Excess densities in the PBC fields: nuclei and granules over 0.2, pale cytoplasm 0.03-0.1, red cells under 0.015."""
@@ -36,8 +38,8 @@ def stain_excess(density: npt.NDArray[np.float32]) -> Density:
     """
     red, green, blue = cv2.split(density)
     red_cells = (density.mean(axis=2) > 0.1) & (red < 0.45) & (red > 0.05) & (blue > 0.05)
-    proportion = np.median(green[red_cells] / blue[red_cells]) if red_cells.sum() > 500 else _RED_CELL_PROPORTION
-    return green - np.float32(np.clip(proportion, 1.1, 2.2)) * blue
+    fitted = np.median(green[red_cells] / blue[red_cells]) if red_cells.sum() > 500 else np.inf
+    return green - np.float32(fitted if _LEAST_PROPORTION < fitted < _MOST_PROPORTION else _RED_CELL_PROPORTION) * blue
 
 
 def stained(density: npt.NDArray[np.float32]) -> Mask:
@@ -46,17 +48,18 @@ def stained(density: npt.NDArray[np.float32]) -> Mask:
     return _opened(excess > _SURE_EXCESS, 1)
 
 
-def stained_cell(density: npt.NDArray[np.float32], core: Mask) -> Mask:
+def stained_cell(density: npt.NDArray[np.float32], core: Mask, *, single: bool) -> Mask:
     """The whole cell around its surely stained `core`: pale cytoplasm has little excess, but more than red cells.
 
-    The excess is smoothed by 6 % of the core's radius, which evens out granules; rings of chromatic aberration around
+    single: platelets and threads that hang on by a narrow neck are no part of it (of a clump they are). The excess is smoothed by 6 % of the core's radius, which evens out granules; rings of chromatic aberration around
     red cells are thin and open away.
     """
     radius = radius_of(core)
     excess = cv2.GaussianBlur(stain_excess(density), (0, 0), float(np.clip(0.06 * radius, 1.0, 6.0)))
     pale = _opened(excess > _PALE_EXCESS, max(1, round(0.08 * radius))) | core
     labels, _ = ndimage.label(pale)
-    return _trimmed(fill_holes(np.isin(labels, np.unique(labels[core])) & pale))
+    cell = fill_holes(np.isin(labels, np.unique(labels[core])) & pale)
+    return _trimmed(cell) if single else cell
 
 
 def _trimmed(cell: Mask) -> Mask:
