@@ -70,7 +70,8 @@ def assemble(platelets: list[Rgba], glasses: list[npt.NDArray[np.int64]], state:
     centres: list[Point] = []
     for rgba, glass in zip(platelets, glasses, strict=True):
         turned = _on_glass(_turned(rgba, streams.below(state, 8)), glass, glasses[0])
-        places = [_pushed(canvas[..., 3] >= 128, turned[..., 3] >= 128, centres, state) for _ in range(_TRIES)]
+        taken, solid = canvas[..., 3] >= 128, turned[..., 3] >= 128
+        places = [_pushed(taken, solid, centres, state) for _ in range(_TRIES)]
         for _, centre in sorted(places):
             tried = _painted(canvas, turned, centre)
             if _parts_and_holes(tried[..., 3] >= 128) == (1, 0):
@@ -169,6 +170,8 @@ def _absorption(rgba: Rgba) -> npt.NDArray[np.int64]:
 
 
 def _parts_and_holes(solid: Solid) -> tuple[int, int]:
+    x, y, w, h = cv2.boundingRect(solid.astype(np.uint8))
+    solid = solid[y : y + h, x : x + w]
     parts = cv2.connectedComponents(solid.astype(np.uint8), connectivity=8)[0] - 1
     grounds = cv2.connectedComponents(np.pad(~solid, 1, constant_values=True).astype(np.uint8), connectivity=4)[0] - 1
     return parts, grounds - 1

@@ -2,7 +2,7 @@
 
 from smearsynth.cells.measure import Measures
 from smearsynth.recipe.cells import GateSpec
-from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, THROMBOCYTE, UM_PER_PX, WHITE_CELLS
+from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, THROMBOCYTE, UM_PER_PX
 
 REASONS = {
     "no_cell": "no cell found at the named place",
@@ -42,6 +42,5 @@ def refuse_size(found: Measures, class_id: int, gate: GateSpec, um_per_px: float
 
 def _kind(class_id: int) -> str:
     """The gate's name for the kind of cell."""
-    if class_id in WHITE_CELLS:
-        return "white_cells"
-    return {THROMBOCYTE: "platelets", PLATELET_CLUMP: "clumps"}.get(class_id, "red_cells")
+    named = {BY_KEY["monocyte"].id: "monocytes", THROMBOCYTE: "platelets", PLATELET_CLUMP: "clumps"}
+    return named.get(class_id, "red_cells" if class_id in RED_CELLS else "white_cells")

@@ -14,6 +14,8 @@ from smearsynth.cells.edges import Density, Mask, fill_holes, grow, largest, rad
 
 _RED_CELL_PROPORTION = 1.6
 """Green over blue density where an image shows no red cell: the median over the PBC fields."""
+_LEAST_DENSITY = 0.06
+"""Density above which a pixel is no glass: three times camera noise."""
 _LEAST_PROPORTION, _MOST_PROPORTION = 1.1, 2.0
 """Outside these bounds the pixels were not red cells, but the pale parts of stained ones."""
 _SURE_EXCESS = 0.05
@@ -28,7 +30,7 @@ def foreground(density: Density) -> Mask:
     """
     clipped = np.clip(density, 0.0, 0.5)
     threshold, _ = cv2.threshold(np.rint(clipped * 510).astype(np.uint8), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return density > max(threshold / 510, 0.05)
+    return density > max(threshold / 510, _LEAST_DENSITY)
 
 
 def stain_excess(density: npt.NDArray[np.float32]) -> Density:
@@ -39,7 +41,8 @@ def stain_excess(density: npt.NDArray[np.float32]) -> Density:
     red, green, blue = cv2.split(density)
     red_cells = (density.mean(axis=2) > 0.1) & (red < 0.45) & (red > 0.05) & (blue > 0.05)
     fitted = np.median(green[red_cells] / blue[red_cells]) if red_cells.sum() > 500 else np.inf
-    return green - np.float32(fitted if _LEAST_PROPORTION < fitted < _MOST_PROPORTION else _RED_CELL_PROPORTION) * blue
+    fits = _LEAST_PROPORTION < fitted < _MOST_PROPORTION
+    return green - np.float32(fitted if fits else _RED_CELL_PROPORTION) * blue
 
 
 def stained(density: npt.NDArray[np.float32]) -> Mask:
@@ -56,7 +59,8 @@ def stained_cell(density: npt.NDArray[np.float32], core: Mask, *, single: bool) 
     """
     radius = radius_of(core)
     excess = cv2.GaussianBlur(stain_excess(density), (0, 0), float(np.clip(0.06 * radius, 1.0, 6.0)))
-    pale = _opened(excess > _PALE_EXCESS, max(1, round(0.08 * radius))) | core
+    on_glass = cv2.GaussianBlur(density.mean(axis=2), (0, 0), 1.0) > _LEAST_DENSITY
+    pale = _opened((excess > _PALE_EXCESS) & on_glass, max(1, round(0.08 * radius))) | (core & on_glass)
     labels, _ = ndimage.label(pale)
     cell = fill_holes(np.isin(labels, np.unique(labels[core])) & pale)
     return _trimmed(cell) if single else cell

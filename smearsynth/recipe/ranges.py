@@ -21,7 +21,7 @@ class Within:
     kind: type = float
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        end = Annotated[self.kind, Field(ge=self.low, le=self.high)]
+        end = Annotated[self.kind, Field(ge=self.low, le=self.high)]  # type: ignore[name-defined]
         return handler.generate_schema(Annotated[tuple[end, end], AfterValidator(_ordered)])
 
 
