@@ -2,7 +2,7 @@
 
 from smearsynth.cells.measure import Measures
 from smearsynth.recipe.cells import GateSpec
-from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, THROMBOCYTE, UM_PER_PX
+from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, RED_CELLS, THROMBOCYTE, UM_PER_PX
 
 REASONS = {
     "no_cell": "no cell found at the named place",
