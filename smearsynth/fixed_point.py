@@ -10,8 +10,8 @@ ONE = 65536
 def rounded(values: Iterable[float]) -> list[int]:
     """The nearest integers of a table's values.
 
-    AssertionError where a value lies within 1e-9 of half-way between two integers. The error of a library's sine,
-    logarithm or power is far smaller, so every library gives the same table.
+    AssertionError where a value lies within 1e-9 of half-way between two integers. The error of a library's
+    sine, logarithm or power is far smaller, so every library gives the same table.
     """
     table = list(values)
     assert all(abs(v - math.floor(v) - 0.5) > 1e-9 for v in table), "an entry depends on the last digit of libm"

@@ -40,11 +40,10 @@ class LookSpec(Spec):
         "drawn together from dark to bright so that the hue stays that of stained haemoglobin",
     )
     red_cell_own_share: float = Field(
-        default=0.25,
+        default=0.12,
         ge=0,
         le=1,
-        description="share of its own deviation from the typical colour that a red cell keeps; "
-        "1: no matching; 0-1",
+        description="share of its own deviation from the typical colour that a red cell keeps; 1: no matching; 0-1",
     )
 
     @model_validator(mode="before")
@@ -61,9 +60,7 @@ class LookSpec(Spec):
     def _reference_is_fixed(self) -> "LookSpec":
         given = sorted(self.model_fields_set - {"name", "base"})
         if self.base == "reference" and given:
-            raise ValueError(
-                f"{given[0]}: the look reference has no parameters: remove it or set base: natural"
-            )
+            raise ValueError(f"{given[0]}: the look reference has no parameters: remove it or set base: natural")
         return self
 
     @model_serializer(mode="wrap")

@@ -55,6 +55,13 @@ def draw(prints, i, start, pool, pose, tile):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def bounds(prints, i):  # type: ignore[no-untyped-def]
+    """x, y, width, height and start of footprint i."""
+    box = prints.box[i]
+    return box[0], box[1], box[2], box[3], box[4]
+
+
+@numba.njit(cache=True)
 def shared(prints, i, j, dx, dy):  # type: ignore[no-untyped-def]
     """Pixels that footprint i, moved by (dx, dy), shares with footprint j."""
     a, b = prints.box[i], prints.box[j]
@@ -81,7 +88,7 @@ def apart(prints, i, j, gap):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True)
 def uncovered(prints, i, cover):  # type: ignore[no-untyped-def]
     """Pixels of footprint i within the field, u1 (H, W), where `cover` is 0."""
-    x0, y0, w, h, start = prints.box[i]
+    x0, y0, w, h, start = bounds(prints, i)
     count = 0
     for y in range(max(y0, 0), min(y0 + h, cover.shape[0])):
         row = start + (y - y0) * w - x0
@@ -93,7 +100,7 @@ def uncovered(prints, i, cover):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True)
 def put(prints, i, cover):  # type: ignore[no-untyped-def]
     """Sets `cover` to 1 under footprint i."""
-    x0, y0, w, h, start = prints.box[i]
+    x0, y0, w, h, start = bounds(prints, i)
     for y in range(max(y0, 0), min(y0 + h, cover.shape[0])):
         row = start + (y - y0) * w - x0
         for x in range(max(x0, 0), min(x0 + w, cover.shape[1])):

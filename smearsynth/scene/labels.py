@@ -70,7 +70,7 @@ def _paint(prints, order, class_ids, label, instance):  # type: ignore[no-untype
     visible = np.zeros((order.size, 5), np.int64)
     for rank in range(order.size - 1, -1, -1):
         i = order[rank]
-        x0, y0, w, h, start = prints.box[i]
+        x0, y0, w, h, start = footprints.bounds(prints, i)
         left, right, top, bottom, count = width, -1, height, -1, 0
         for y in range(max(y0, 0), min(y0 + h, height)):
             row = start + (y - y0) * w - x0
@@ -80,6 +80,7 @@ def _paint(prints, order, class_ids, label, instance):  # type: ignore[no-untype
                     label[y, x] = class_ids[i]
                     left, right, top, bottom = min(left, x), max(right, x), min(top, y), y
                     count += 1
-        if count:
-            visible[rank] = left, top, right - left + 1, bottom - top + 1, count
+        if count > 0:
+            seen = visible[rank]
+            seen[0], seen[1], seen[2], seen[3], seen[4] = left, top, right - left + 1, bottom - top + 1, count
     return visible

@@ -90,7 +90,7 @@ def place(state, table, pool, stock, rules, foreground, reds):  # type: ignore[n
         return -1
     n = foreground.size
     kinds = 2 if reds.both else 1
-    free = rules.height * rules.width - np.int64(table.cover.sum())
+    free = np.count_nonzero(table.cover == 0)
     covered, infected, misses = 0, 0, 0
     while covered < free * reds.density // ONE and n < rules.max_objects:
         k = n - foreground.size
@@ -114,12 +114,17 @@ def _place_foreground(state, table, pool, stock, rules, foreground):  # type: ig
         table.cover[:] = 0
         table.newest[:] = -1
         share = ONE // 2 if 2 * attempt < _ATTEMPTS else rules.min_visible
-        n = 0
-        while n < foreground.size and _place_cell(state, table, n, pool, stock, rules, foreground[n], share):
-            n += 1
-        if n == foreground.size:
+        if _place_all(state, table, pool, stock, rules, foreground, share):
             return True
     return False
+
+
+@numba.njit(cache=True)
+def _place_all(state, table, pool, stock, rules, foreground, share):  # type: ignore[no-untyped-def]
+    for n in range(foreground.size):
+        if not _place_cell(state, table, n, pool, stock, rules, foreground[n], share):
+            return False
+    return True
 
 
 @numba.njit(cache=True)
@@ -145,11 +150,11 @@ def _draw_cell(state, table, n, pool, stock, rules, class_id):  # type: ignore[n
         cy = ((pool.width[cell] if lies else pool.height[cell]) - 1) * 128 % 256
     else:
         cx, cy = below(state, 256), below(state, 256)
-    pose, box = table.poses[n], table.prints.box
+    pose = table.poses[n]
     pose[0], pose[CELL], pose[CX], pose[CY] = class_id, cell, cx, cy
     pose[ANGLE], pose[FLIP], pose[SCALE] = angle, flip, scale
-    start = box[n - 1, 4] + box[n - 1, 2] * box[n - 1, 3] if n > 0 else 0
-    footprints.draw(table.prints, n, start, pool, pose, table.tile)
+    _, _, w, h, start = footprints.bounds(table.prints, max(n - 1, 0))
+    footprints.draw(table.prints, n, start + w * h if n > 0 else 0, pool, pose, table.tile)
 
 
 @numba.njit(cache=True)
@@ -158,7 +163,7 @@ def _land(state, table, n, rules, share):  # type: ignore[no-untyped-def]
     0 where it found no room."""
     prints, pose = table.prints, table.poses[n]
     box = prints.box[n]
-    x, y, w, h = box[0], box[1], box[2], box[3]
+    x, y, w, h, _ = footprints.bounds(prints, n)
     left, right = (1 - w, rules.width - 1) if rules.border else (0, rules.width - w)
     top, bottom = (1 - h, rules.height - 1) if rules.border else (0, rules.height - h)
     if right < left or bottom < top:
@@ -189,7 +194,7 @@ def _bucket(table, x, y):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True)
 def _fits(table, n, rules):  # type: ignore[no-untyped-def]
     """Whether footprint n keeps the rules with all that lie already."""
-    x, y, w, h = table.prints.box[n, 0], table.prints.box[n, 1], table.prints.box[n, 2], table.prints.box[n, 3]
+    x, y, w, h, _ = footprints.bounds(table.prints, n)
     far = rules.reach + GAP
     first_row, first_column = _bucket(table, x - far, y - far)
     last_row, last_column = _bucket(table, x + w + far, y + h + far)
