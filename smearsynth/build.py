@@ -66,8 +66,8 @@ def build(
     """
     if engine not in ENGINES:
         raise UserError(f"There is no engine {engine!r}: choose one of {', '.join(ENGINES)}.")
+    recipe = read_recipe(recipe_path, overrides, limit=limit, roots=bank is None and not resume)
     workers, out = checked_workers(workers), target(recipe_path, out, overrides)
-    recipe = read_recipe(recipe_path, overrides, limit=limit, roots=False)
     layout.check_target(out, resume=resume, overwrite=overwrite)
     cells = find_cells(
         recipe_path, overrides, bank=bank, resumed=out if resume else None, workers=workers, progress=progress

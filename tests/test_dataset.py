@@ -1,5 +1,6 @@
 """The index, card and contact sheet of a dataset, against a recount of its shards by h5py and numpy alone."""
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -12,11 +13,13 @@ from PIL import Image
 from small_set import COUNT, contents, prepare, small_build
 
 from smearsynth import taxonomy
+from smearsynth.build import build
 from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.sheet import chosen
 from smearsynth.errors import UserError
+from smearsynth.prepare import make_plan, read_recipe
 from smearsynth.preview import preview
 
 KEYS = [c.key for c in taxonomy.CLASSES]
@@ -81,8 +84,6 @@ def test_counts_of_the_index_are_those_of_the_shards(
 
 
 def test_dropped_cells_are_those_of_the_plans(folder: Path, index: dict[str, Any], bank: Bank) -> None:
-    from smearsynth.prepare import make_plan, read_recipe
-
     plan, _ = make_plan(read_recipe(folder / "small.yaml", (), roots=False), bank, folder / "set")
     for split, count in COUNT.items():
         assert index["splits"][split]["dropped"] == sum(plan.planner.plan(split, i).dropped for i in range(count))
@@ -142,6 +143,25 @@ def test_the_card_tells_counts_licence_grouping_and_refusals(index: dict[str, An
     assert "Not for publication" not in make_card(known, publish=True)
 
 
+def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[1] / "recipes/quickstart.yaml"
+    for options in ({}, {"resume": True}):
+        build(recipe, out=tmp_path / "set", limit=2, workers=1, progress=False, **options)
+        index = json.loads((tmp_path / "set/index.json").read_text())
+        told = {source["name"]: source for source in index["sources"]}
+        assert list(told) == ["lisc", "iumc", "mamic", "kaggle"]
+        assert (told["lisc"]["redistribution"], told["kaggle"]["grouping"]) == ("forbidden", "patient")
+        locked = dict(line.split("  ")[::-1] for line in (tmp_path / "set/sources.lock").read_text().splitlines())
+        assert list(locked) == sorted(locked, key=lambda path: (list(told).index(path.split("/")[0]), path))
+        for path, sha in locked.items():
+            content = (recipe.parent.parent / "sample_sources" / path).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == sha
+        bank = banks.load(tmp_path / "set/cells.h5")
+        used = {(f"{bank.sources[s]}/{p}", sha) for s, p, sha in zip(bank.source, bank.paths, bank.sha256, strict=True)}
+        assert used < set(locked.items())  # masks and refused cells have files too
+    assert build(recipe, out=tmp_path / "other", limit=2, workers=1, progress=False).digest == index["digest"]
+
+
 def test_the_card_of_a_set_from_a_ready_bank_names_the_sources(folder: Path) -> None:
     assert "a ready bank of cells; its sources are alpha, beta" in (folder / "set/README.md").read_text()
 
@@ -158,9 +178,10 @@ def test_the_sheet_shows_images_beside_labels_in_the_colours_of_the_classes(fold
     sheet = np.asarray(Image.open(folder / "set/preview.png"))
     first = rows(folder, "train")[:2]
     colours = np.array([c.rgb for c in taxonomy.CLASSES], np.uint8)
-    expected = np.hstack([first[0]["image"], first[1]["image"], colours[first[0]["label"]]])
-    height, width = expected.shape[:2]
-    np.testing.assert_array_equal(sheet[6 : 6 + height, 6 : 6 + width], expected)
+    expected = [first[0]["image"], first[1]["image"], colours[first[0]["label"]]]
+    for number, picture in enumerate(expected):
+        x = 8 + number * (96 + 2)
+        np.testing.assert_array_equal(sheet[8 : 8 + 72, x : x + 96], picture)
     seen = set(map(tuple, sheet[-70:].reshape(-1, 3)))
     assert seen >= {c.rgb for c in taxonomy.CLASSES}  # the legend
 

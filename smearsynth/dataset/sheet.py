@@ -25,7 +25,8 @@ _STRIDE = 37
 """Coprime to the cycle, so that neighbours on the sheet differ in foreground and background."""
 _WIDTH = 1800
 _SIDE = 224
-_GAP = 6
+_GAP = 8
+_LINE = 2
 _PAPER = 255
 
 
@@ -60,7 +61,7 @@ def _panel(reader: ShardReader, row: int, looks: int) -> Panel:
 
 def save_sheet(panels: Iterable[Panel], path: Path) -> None:
     """Writes the contact sheet as PNG."""
-    blocks = [np.hstack([*map(_small, p.images), _small(_coloured(p.label))]) for p in panels]
+    blocks = [_block(panel) for panel in panels]
     height, width = blocks[0].shape[:2]
     columns = max(1, min(len(blocks), _WIDTH // (width + _GAP)))
     rows = -(-len(blocks) // columns)
@@ -71,6 +72,13 @@ def save_sheet(panels: Iterable[Panel], path: Path) -> None:
         sheet[y : y + height, x : x + width] = block
     sheet[-legend.shape[0] :] = legend
     Image.fromarray(sheet).save(path, "PNG")
+
+
+def _block(panel: Panel) -> Picture:
+    """The images of a panel and its label side by side, a thin line of paper between them."""
+    pictures = [_small(picture) for picture in (*panel.images, _coloured(panel.label))]
+    line = np.full((pictures[0].shape[0], _LINE, 3), _PAPER, np.uint8)
+    return np.hstack([part for picture in pictures for part in (line, picture)][1:])
 
 
 def _coloured(label: Picture) -> Picture:

@@ -1,7 +1,5 @@
-"""Engines: where shards are built. Each is a function of a plan that gives what was built, in the plan's
-order.
-"""
+"""Engines: where shards are built. Each is a function of a plan that gives what was built, in the plan's order."""
 
-from smearsynth.engines.local import run as _local
+from smearsynth.engines import local
 
-ENGINES = {"local": _local}
+ENGINES = {"local": local.run}

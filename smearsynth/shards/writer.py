@@ -19,6 +19,9 @@ from isal import isal_zlib
 from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, Header, Sample
 
 LEVEL = 1
+"""Of ISA-L's levels 0 to 3: on 108 natural smears of real cells 0 gave files a third larger in the same time,
+2 the same size, 3 took three times as long for no less; zlib's level 1 took five times as long for 2 % less.
+"""
 _LAYOUT = ("v108", "v108")
 """Files of HDF5 1.8 (2008), which every tool in use reads; they have checksums on headers, the oldest layout
 has none.
