@@ -4,8 +4,8 @@
     smearsynth.check("recipe.yaml")
     smearsynth.build("recipe.yaml")
 
-The verbs load what they need when they are first used, so that the command line's help and a training that only reads
-shards stay light.
+The verbs load what they need when they are first used, so that the command line's help and a training that
+only reads shards stay light.
 """
 
 import sys

@@ -21,8 +21,8 @@ class Checked:
 def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
     """Reads a recipe and lists its sources.
 
-    overrides: "path=value" each, as `--set` takes them. Raises RecipeError with all faults: first those of the recipe
-    alone, and once it has none, those of its sources.
+    overrides: "path=value" each, as `--set` takes them. Raises RecipeError with all faults: first those of
+    the recipe alone, and once it has none, those of its sources.
     """
     recipe = load(recipe_path, overrides)
     return Checked(recipe=recipe, listings=check_sources(recipe))

@@ -1,7 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that help answers at once.
 
-Results go to stdout, progress and complaints to stderr. Exit code 0: done; 1: it failed while working; 2: what the user
-gave is wrong, which takes a sentence and no traceback.
+Results go to stdout, progress and complaints to stderr. Exit code 0: done; 1: it failed while working; 2:
+what the user gave is wrong, which takes a sentence and no traceback.
 """
 
 import json
@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     from smearsynth.dry_run import Forecast
 
 Command = Callable[..., Any]
+
+
+class _NewFile(click.Path):
+    """A file to be written: refused before the work begins where no file can be."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
+        if not path.absolute().parent.is_dir():
+            self.fail(f"{path}: its folder is not there; make it first", param, ctx)
+        return path
+
+
+NEW_FILE = _NewFile()
 
 recipe = click.argument("recipe", type=click.Path(path_type=Path))
 overrides = click.option(
@@ -131,8 +147,8 @@ def schema() -> None:
 
 @main.command()
 @recipe
-@click.option("--out", type=click.Path(path_type=Path), help="Gallery to write.  [default: ./NAME-cells.png]")
-@click.option("--save", type=click.Path(path_type=Path), help="Also write the bank, for build --bank.")
+@click.option("--out", type=NEW_FILE, help="Gallery to write, a PNG.  [default: ./NAME-cells.png]")
+@click.option("--save", type=NEW_FILE, help="Also write the bank, for build --bank.")
 @workers
 @overrides
 @as_json
@@ -157,7 +173,7 @@ def cells(
     checked = read(recipe, overrides=overrides)
     made = make_bank(checked.recipe, workers=checked_workers(workers), progress=True)
     gallery = out or Path(f"{checked.recipe.name}-cells.png")
-    draw_gallery(made.bank, made.refused).save(gallery)
+    draw_gallery(made.bank, made.refused).save(gallery, "PNG")
     if save:
         banks.save(made.bank, save)
     counts = count_cells(made.bank, refusals=made.refusals, listings=made.listings, pairs=made.pairs)
@@ -167,7 +183,7 @@ def cells(
 
 @main.command()
 @click.argument("path", metavar="RECIPE|DATASET", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="PNG to write.")
+@click.option("--out", type=NEW_FILE, help="PNG to write.  [default: NAME.png, or DATASET/preview.png]")
 @workers
 @bank
 @overrides
@@ -210,7 +226,7 @@ def bench(recipe: Path, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other cells.")
 def phantoms(folder: Path, seed: int) -> None:
     """Draw sample sources to try things out.
