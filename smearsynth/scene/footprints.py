@@ -14,8 +14,6 @@ from smearsynth.scene.warp import INSIDE, warp
 
 CELL, CX, CY, ANGLE, FLIP, SCALE = range(1, 7)
 """Columns of a pose, which are the first seven of OBJECT_FIELDS; column 0 is the class."""
-BUCKET = 64
-"""Side of the squares that placed footprints are filed under, px."""
 
 
 class Footprints(NamedTuple):

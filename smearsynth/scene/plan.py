@@ -19,9 +19,10 @@ from smearsynth.recipe.scene import SceneSpec
 from smearsynth.scene import labels, schedule
 from smearsynth.scene.footprints import Footprints
 from smearsynth.scene.light import light
-from smearsynth.scene.place import Reds, Rules, Table, place, table
-from smearsynth.scene.scene import OBJECT_FIELDS, Scene
+from smearsynth.scene.place import Reds, Rules, place
+from smearsynth.scene.scene import OBJECT_FIELDS, Light, Scene
 from smearsynth.scene.stock import Mix, Stock, stock_of, white_cells_of_one_source
+from smearsynth.scene.table import Table, table
 from smearsynth.scene.warp import pool_of, tile_sizes
 from smearsynth.streams import between, stream
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS
@@ -104,7 +105,8 @@ class Planner:
 
     def _table(self, foreground: int) -> Table:
         largest, largest_red = self._tile_pixels
-        return table(self._rules, foreground * largest + self._rules.max_objects * largest_red, largest)
+        rows = self._rules.max_objects
+        return table(self._size, rows, foreground * largest + rows * largest_red, largest)
 
     def _stock(self, split: str) -> Stock:
         """The split's cells; UserError if a class that the combinations need has none."""
@@ -135,7 +137,7 @@ class Planner:
             infected = ONE if combination.background == "infected" else 0
         return Reds(density, infected, phase, mixed and self._spec.backgrounds == "equal")
 
-    def _scene(self, split: str, index: int, lying: Table, n: int, lights: tuple) -> Scene:
+    def _scene(self, split: str, index: int, lying: Table, n: int, lights: tuple[Light, ...]) -> Scene:
         """The scene of the first n cells of the table, which lie topmost first."""
         poses = lying.poses[:n][::-1].copy()
         box, full, mask = lying.prints
