@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from smearsynth.cells import bank as banks
+from smearsynth.check import check_publish
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.index import add_files, make_index
@@ -67,6 +68,7 @@ def build(
     if engine not in ENGINES:
         raise UserError(f"There is no engine {engine!r}: choose one of {', '.join(ENGINES)}.")
     recipe = read_recipe(recipe_path, overrides, limit=limit, roots=bank is None and not resume)
+    check_publish(recipe)
     workers, out = checked_workers(workers), target(recipe_path, out, overrides)
     layout.check_target(out, resume=resume, overwrite=overwrite)
     cells = find_cells(

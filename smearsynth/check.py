@@ -5,9 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smearsynth.recipe import Fault, Recipe, RecipeError, load
+from smearsynth.sources import redistribution
 from smearsynth.sources.entry import Listing, Redistribution
 from smearsynth.sources.listing import try_sources
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, PLATELET_CLUMP, THROMBOCYTE
+
+_REFUSES = {
+    Redistribution.FORBIDDEN: "forbids to hand its images on",
+    Redistribution.NOT_STATED: "does not state that its images may be handed on",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +37,7 @@ def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
 def check_sources(recipe: Recipe) -> dict[str, Listing]:
     """The listing of each source by name. Raises RecipeError with every fault of every source."""
     listings, faults = try_sources(recipe)
-    faults += _not_to_publish(recipe, listings)
+    faults += _not_to_publish(recipe)
     if len(listings) == len(recipe.sources):
         faults += _absent_classes(recipe, listings)
     if faults:
@@ -39,25 +45,23 @@ def check_sources(recipe: Recipe) -> dict[str, Listing]:
     return listings
 
 
-def _not_to_publish(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fault]:
-    if not recipe.publish:
-        return []
-    faults = []
-    for number, spec in enumerate(recipe.sources):
-        facts = listings[spec.name].facts if spec.name in listings else None
-        if facts is None or facts.redistribution is Redistribution.ALLOWED:
-            continue
-        forbidden = facts.redistribution is Redistribution.FORBIDDEN
-        law = "forbids to hand its images on" if forbidden else "does not state that its images may be handed on"
-        own = ", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else ""
-        faults.append(
-            recipe.fault(
-                ("sources", number),
-                f"{facts.title} {law} ({facts.licence}), and `publish` is true: set publish: false, "
-                f"or leave this source out{own}",
-            )
+def check_publish(recipe: Recipe) -> None:
+    """Raises RecipeError where the set is to be published and the cells of a source may not be; reads no source."""
+    faults = _not_to_publish(recipe)
+    if faults:
+        raise RecipeError(faults)
+
+
+def _not_to_publish(recipe: Recipe) -> list[Fault]:
+    return [
+        recipe.fault(
+            ("sources", number),
+            f"source {spec.name} {_REFUSES[allowed]}, and `publish` is true: set publish: false, leave this source out"
+            + (", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else ""),
         )
-    return faults
+        for number, spec in enumerate(recipe.sources)
+        if (allowed := redistribution(spec)) in _REFUSES and recipe.publish
+    ]
 
 
 def _absent_classes(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fault]:

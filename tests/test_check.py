@@ -44,7 +44,7 @@ def test_a_right_recipe_gives_its_listings_and_needs_no_clumps(folder: Path) -> 
 
 
 def test_the_verb_of_the_package_stays_a_verb_when_its_module_is_imported(folder: Path) -> None:
-    import smearsynth.check  # noqa: F401
+    import smearsynth.check
 
     assert smearsynth.check(folder / "r.yaml").recipe.name == "smears"
 
@@ -72,16 +72,24 @@ def test_faults_of_all_sources_are_told_with_their_lines(folder: Path) -> None:
         "publish: true\n"
         "sources:\n"
         "- {kind: lisc, root: empty}\n"
-        "- {kind: crops, root: cells, classes: {nothing: monocyte}}\n"
+        "- {kind: crops, root: cells, redistribution: allowed, classes: {nothing: monocyte}}\n"
         "- {kind: crops, root: cells, name: again}\n",
     )
-    assert [line.partition(": ")[0] for line in told] == ["r.yaml:3", "r.yaml:4", "r.yaml:5"]
+    assert [line.partition(": ")[0] for line in told] == [f"r.yaml:{line}" for line in (3, 4, 3, 5)]
     assert "empty: no cell image of a lisc source is there" in told[0]
     assert "'nothing', which is not there" in told[1]
-    assert told[2] == (
-        "r.yaml:5: sources[2]: again does not state that its images may be handed on (not stated), and `publish` is "
-        "true: set publish: false, or leave this source out, or set its `redistribution: allowed` if you have the right"
-    )
+    assert told[2:] == [
+        "r.yaml:3: sources[0]: source empty forbids to hand its images on, and `publish` is true: set publish: false, "
+        "leave this source out",
+        "r.yaml:5: sources[2]: source again does not state that its images may be handed on, and `publish` is true: "
+        "set publish: false, leave this source out, or set its `redistribution: allowed` if you have the right",
+    ]
+
+
+def test_a_bank_does_not_get_round_publishing(folder: Path) -> None:
+    (folder / "r.yaml").write_text("publish: true\nsources: [{kind: lisc, root: not-here}]")
+    with pytest.raises(RecipeError, match="forbids to hand its images on"):
+        smearsynth.build(folder / "r.yaml", out=folder / "set", bank=folder / "any.h5")
 
 
 def test_publishing_takes_sources_that_allow_it(folder: Path) -> None:
@@ -130,7 +138,10 @@ class TestLock:
         ("lines", "sentence"),
         [
             (["nonsense"], 'r.lock:1: is no line "sha256  source/path"; take the sources.lock of a dataset'),
-            (None, "gone.lock: cannot be read as a lock (No such file or directory); name the sources.lock of a dataset"),
+            (
+                None,
+                "gone.lock: cannot be read as a lock (No such file or directory); name the sources.lock of a dataset",
+            ),
         ],
     )
     def test_what_is_no_lock(self, folder: Path, lines: list[str] | None, sentence: str) -> None:

@@ -48,7 +48,7 @@ _MOST_SIDE = 4096
 """Largest height or width of a cell, px: eight tenths of a millimetre at 40x, and no product of two overflows."""
 _NOT_A_BANK = (OSError, LookupError, AttributeError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
 """What h5py raises on files that are damaged or hold something else."""
-_REMEDY = "copy it again, or make it again with `smearsynth cells RECIPE`"
+_REMEDY = "copy it again, or make it again with `smearsynth cells RECIPE --save FILE`"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +138,7 @@ def save(bank: Bank, path: Path) -> None:
 def load(path: Path) -> Bank:
     """The bank in the file. Raises UserError that names the file where it is missing, newer, damaged or not a bank."""
     if not path.is_file():
-        raise UserError(f"{path}: there is no such bank; make it with `smearsynth cells RECIPE` or correct --bank.")
+        raise UserError(f"{path}: there is no such bank; make it with `smearsynth cells RECIPE --save FILE` or correct --bank.")
     try:
         with h5py.File(path, "r") as file:
             version = int(file.attrs["format_version"])
@@ -158,7 +158,7 @@ def load(path: Path) -> Bank:
     if (taxonomy, scale) != (TAXONOMY_VERSION, UM_PER_PX):
         raise UserError(
             f"{path}: the bank has taxonomy {taxonomy} at {scale} um/px, this smearsynth has {TAXONOMY_VERSION} "
-            f"at {UM_PER_PX}; make the bank again with `smearsynth cells RECIPE`."
+            f"at {UM_PER_PX}; make the bank again with `smearsynth cells RECIPE --save FILE`."
         )
     fault = _fault(bank) if digest(bank) == stated else "its content does not match its digest"
     if fault:

@@ -7,24 +7,32 @@ from typing import NamedTuple
 from smearsynth.errors import UserError
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources import crops, iumc, kaggle, lisc, mamic
-from smearsynth.sources.entry import Listing
+from smearsynth.sources.entry import Listing, Redistribution
 from smearsynth.sources.files import NOT_IMAGE, Files, list_files, natural
 
 
 class Source(NamedTuple):
-    """list: reads the names of a database's files. layout: what it looks for, for messages."""
+    """list: reads the names of a database's files. layout: what it looks for, for messages. redistribution: whether
+    its images may be handed on, None where the recipe states that.
+    """
 
     list: Callable[[SourceSpec, Files], Listing]
     layout: str
+    redistribution: Redistribution | None
 
 
 SOURCES = {
-    "lisc": Source(lisc.list_lisc, lisc.LAYOUT),
-    "iumc": Source(iumc.list_iumc, iumc.LAYOUT),
-    "mamic": Source(mamic.list_mamic, mamic.LAYOUT),
-    "kaggle": Source(kaggle.list_kaggle, kaggle.LAYOUT),
-    "crops": Source(crops.list_crops, crops.LAYOUT),
+    "lisc": Source(lisc.list_lisc, lisc.LAYOUT, lisc.FACTS.redistribution),
+    "iumc": Source(iumc.list_iumc, iumc.LAYOUT, iumc.FACTS.redistribution),
+    "mamic": Source(mamic.list_mamic, mamic.LAYOUT, mamic.FACTS.redistribution),
+    "kaggle": Source(kaggle.list_kaggle, kaggle.LAYOUT, kaggle.FACTS.redistribution),
+    "crops": Source(crops.list_crops, crops.LAYOUT, None),
 }
+
+
+def redistribution(spec: SourceSpec) -> Redistribution:
+    """Whether a source's images may be handed on; no file is read."""
+    return SOURCES[spec.kind].redistribution or Redistribution(spec.redistribution)
 
 
 def list_entries(spec: SourceSpec) -> Listing:
