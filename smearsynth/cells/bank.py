@@ -138,7 +138,9 @@ def save(bank: Bank, path: Path) -> None:
 def load(path: Path) -> Bank:
     """The bank in the file. Raises UserError that names the file where it is missing, newer, damaged or not a bank."""
     if not path.is_file():
-        raise UserError(f"{path}: there is no such bank; make it with `smearsynth cells RECIPE --save FILE` or correct --bank.")
+        raise UserError(
+            f"{path}: there is no such bank; make it with `smearsynth cells RECIPE --save FILE` or correct --bank."
+        )
     try:
         with h5py.File(path, "r") as file:
             version = int(file.attrs["format_version"])
