@@ -54,7 +54,7 @@ def as_text(counts: dict[str, Any]) -> str:
         _table(("source", "class", "refused because", "cells"), refused),
         _table(("source", "left out because", "files"), left_out),
     ]
-    parts.append(f"{counts['duplicates']} pairs of duplicates, each in one group." if counts["duplicates"] else "")
+    parts.append(f"duplicate pairs, each kept in one group: {counts['duplicates']}" if counts["duplicates"] else "")
     return "\n\n".join(part for part in parts if part)
 
 
