@@ -8,7 +8,6 @@ import numpy as np
 
 from smearsynth.cells.cell import Cell
 from smearsynth.cells.gate import refuse
-from smearsynth.cells.glass import optical_density
 from smearsynth.cells.masking import Found, Region, find_cells
 from smearsynth.cells.measure import Measures, measure
 from smearsynth.recipe.cells import GateSpec
@@ -58,19 +57,16 @@ def cut_image(work: Work) -> Cut:
     except ImageFault as fault:
         return Cut(fault=fault.reason, sentence=str(fault))
     found = find_cells(image, entry, mask, work.glass)
-    density = optical_density(found.image, found.glass).mean(axis=2)
+    sha256 = sha256_of(data)
     return Cut(
-        candidates=tuple(
-            _candidate(work, found, density, region, number, sha256_of(data))
-            for number, region in enumerate(found.regions)
-        )
+        candidates=tuple(_candidate(work, found, region, number, sha256) for number, region in enumerate(found.regions))
     )
 
 
-def _candidate(work: Work, found: Found, density: np.ndarray, region: Region, number: int, sha256: str) -> Candidate:
+def _candidate(work: Work, found: Found, region: Region, number: int, sha256: str) -> Candidate:
     window = _around(region.mask)
     part = Region(**{**vars(region), "mask": region.mask[window]})
-    measures = measure(found.image[window], part, density[window], glass_shows=found.glass_measured)
+    measures = measure(found.image[window], part, found.density[window], glass_shows=found.glass_measured)
     cell = Cell(
         image=found.image[window].copy(),
         mask=part.mask.copy(),

@@ -7,7 +7,6 @@ to tell databases apart. A rough region (threshold, drawn outline, expert mask) 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 Mask = npt.NDArray[np.bool_]
 Soft = npt.NDArray[np.uint8]
@@ -28,7 +27,10 @@ def grow(mask: Mask, radius: int) -> Mask:
 
 
 def fill_holes(mask: Mask) -> Mask:
-    return ndimage.binary_fill_holes(mask)
+    """The mask with everything that it encloses; a 4-connected way to the image's border is an opening."""
+    ground = np.pad(mask, 1).astype(np.uint8)
+    cv2.floodFill(ground, None, (0, 0), 2)
+    return ground[1:-1, 1:-1] != 2
 
 
 def largest(mask: Mask) -> Mask:
@@ -37,6 +39,15 @@ def largest(mask: Mask) -> Mask:
     if count <= 2:
         return mask
     return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+
+
+def reached(mask: Mask, seed: Mask) -> Mask:
+    """The 4-connected components of `mask` that hold a pixel of `seed`."""
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    held = np.zeros(count, bool)
+    held[labels[seed]] = True
+    held[0] = False
+    return held[labels]
 
 
 def convex_hull(mask: Mask) -> Mask:
@@ -82,19 +93,13 @@ def halfway(density: Density, region: Mask, others: Mask, reach: int) -> Soft:
         dense = share > 0.5
         outer = grow(region, reach) & ~others
         gained = outer & dense & ~region
-        gained &= ~_leaving(gained, grow(outer, -1))
+        gained &= ~reached(gained, gained & ~grow(outer, -1))
         cell = largest(fill_holes(grow(region, -reach) | (region & dense) | gained))
     depth = cv2.distanceTransform(cell.astype(np.uint8), cv2.DIST_L2, 5)
     fringe = grow(cell, 2) & ~cell & ~others & (share < 0.5)
     soft = np.where(depth > 0.5 * reach + 1, 1.0, np.clip(share, 0.51, 1.0))
     soft = np.where(cell, soft, np.where(fringe, np.clip(share, 0.0, 0.49), 0.0))
     return np.rint(soft * 255).astype(np.uint8)
-
-
-def _leaving(gained: Mask, inside: Mask) -> Mask:
-    """Components of `gained` that leave `inside`."""
-    _, labels = cv2.connectedComponents(gained.astype(np.uint8), connectivity=4)
-    return np.isin(labels, np.unique(labels[gained & ~inside])) & gained
 
 
 def straight_run(cell: Mask) -> float:

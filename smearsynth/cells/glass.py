@@ -4,6 +4,7 @@ Optical density, the logarithm of glass over light (Beer-Lambert), makes cells o
 and turns "half-way between glass and rim" into half a number.
 """
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +23,7 @@ def measure_glass(image: Image, where: npt.NDArray[np.bool_] | None = None) -> t
     through more light than anything on it.
     """
     pixels = image[where] if where is not None else image.reshape(-1, 3)
-    brightness = pixels.sum(axis=1, dtype=np.int32) // 3
+    brightness = sum(pixels[:, c].astype(np.int16) for c in range(3)) // 3
     low, high = np.percentile(brightness, [5, 99])
     histogram = np.bincount(brightness, minlength=256).astype(np.float64)
     histogram[: int((low + high) / 2)] = 0
@@ -34,5 +35,15 @@ def measure_glass(image: Image, where: npt.NDArray[np.bool_] | None = None) -> t
 
 def optical_density(image: Image, glass: tuple[int, int, int]) -> Density:
     """f4 (h, w, 3): natural log of glass over light per channel; below 0 where brighter than glass, at most 5.6."""
-    table = np.log(np.maximum(np.arange(256), 1)).astype(np.float32)
-    return np.log(np.asarray(glass, np.float32)) - table[image]
+    light = np.log(np.maximum(np.arange(256), 1)).astype(np.float32)
+    table = np.log(np.asarray(glass, np.float32)) - light[:, None]
+    return cv2.LUT(image, table[None])
+
+
+def mean_density(channels: Density) -> Density:
+    """f4 (h, w): mean over the channels of f4 (h, w, 3)."""
+    mean, green, blue = cv2.split(channels)
+    mean += green
+    mean += blue
+    mean /= 3
+    return mean

@@ -18,10 +18,11 @@ from smearsynth.cells.edges import (
     halfway,
     largest,
     radius_of,
+    reached,
     straight_run,
 )
-from smearsynth.cells.glass import measure_glass, optical_density
-from smearsynth.cells.stain import foreground, stained, stained_cell
+from smearsynth.cells.glass import mean_density, measure_glass, optical_density
+from smearsynth.cells.stain import foreground, stain_excess, stained, stained_cell
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import BY_KEY, HEALTHY_RBC, PLATELET_CLUMP, RED_CELLS
 
@@ -51,9 +52,11 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """image: u1 (h, w, 3), repaired where the source painted on it. glass: RGB, measured here or the source's."""
+    """image: u1 (h, w, 3), repaired where the source painted on it. density: f4 (h, w), optical, mean over channels.
+    glass: RGB, measured here or the source's."""
 
     image: Image
+    density: Density
     regions: tuple[Region, ...]
     glass: tuple[int, int, int]
     glass_measured: bool
@@ -97,9 +100,9 @@ def repair_outline(image: Image) -> tuple[Image, Mask]:
 
 def _reached_from_corners(free: Mask) -> Mask:
     """The parts of `free` that hold a corner of the image: a tight crop has its glass there."""
-    labels, _ = ndimage.label(free)
-    corners = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
-    return np.isin(labels, corners[corners > 0])
+    corners = np.zeros_like(free)
+    corners[[0, 0, -1, -1], [0, -1, 0, -1]] = True
+    return reached(free, corners)
 
 
 def _measured(image: Image, class_id: int, insides: list[Mask]) -> Found:
@@ -107,9 +110,9 @@ def _measured(image: Image, class_id: int, insides: list[Mask]) -> Found:
     every = np.any(insides, axis=0) if insides else np.zeros(image.shape[:2], bool)
     outside = ~grow(every, 2)
     glass = measure_glass(image, outside if outside.sum() >= 64 else None)
-    density = optical_density(image, glass).mean(axis=2)
+    density = mean_density(optical_density(image, glass))
     regions = [_finish(density, inside, every & ~inside, class_id) for inside in insides]
-    return Found(image=image, regions=tuple(regions), glass=glass, glass_measured=True)
+    return Found(image=image, density=density, regions=tuple(regions), glass=glass, glass_measured=True)
 
 
 def _components(mask: Mask) -> Iterator[Mask]:
@@ -131,14 +134,9 @@ def _on_black(image: Image, class_id: int, glass: tuple[int, int, int]) -> Found
     image = extended(image, region)
     brightest = np.percentile(image[region], 99, axis=0).astype(int) if region.any() else glass
     glass = (max(glass[0], brightest[0]), max(glass[1], brightest[1]), max(glass[2], brightest[2]))
-    density = optical_density(image, glass).mean(axis=2)
+    density = mean_density(optical_density(image, glass))
     cell = replace(_finish(density, region, ~region, class_id), straight=straight_run(lit))
-    return Found(
-        image=image,
-        regions=(cell,),
-        glass=glass,
-        glass_measured=False,
-    )
+    return Found(image=image, density=density, regions=(cell,), glass=glass, glass_measured=False)
 
 
 def _even(mask: Mask) -> Mask:
@@ -158,20 +156,23 @@ def _by_stain(image: Image, entry: Entry, class_id: int) -> Found:
     """The cell of the named class nearest to the centre of the image or of the entry's box."""
     glass = measure_glass(image)
     channels = optical_density(image, glass)
-    density = channels.mean(axis=2)
-    dense = foreground(cv2.GaussianBlur(density, (0, 0), 1.0))
-    dye = stained(channels)
+    density = mean_density(channels)
+    smooth = cv2.GaussianBlur(density, (0, 0), 1.0)
+    dense = foreground(smooth)
+    excess = stain_excess(channels)
+    dye = stained(excess)
     h, w = image.shape[:2]
     x, y, bw, bh = entry.box or (0, 0, w, h)
     named = _nearest(dense if class_id in RED_CELLS else dye, x + bw / 2, y + bh / 2)
-    named = (
-        fill_holes(named) if class_id in RED_CELLS else stained_cell(channels, named, single=class_id != PLATELET_CLUMP)
-    )
+    if class_id in RED_CELLS:
+        named = fill_holes(named)
+    else:
+        named = stained_cell(excess, smooth, named, single=class_id != PLATELET_CLUMP)
     others = grow(grow(dense & ~grow(named, 3), -2), 2)
     regions = [_finish(density, named, others, class_id, by_threshold=True)]
     if entry.also_red:
         regions += _red_cells_around(density, dense, dye | named)
-    return Found(image=image, regions=tuple(regions), glass=glass, glass_measured=True)
+    return Found(image=image, density=density, regions=tuple(regions), glass=glass, glass_measured=True)
 
 
 def _red_cells_around(density: Density, dense: Mask, dye: Mask) -> list[Region]:
@@ -221,8 +222,7 @@ def _finish(density: Density, region: Mask, others: Mask, class_id: int, by_thre
 def _contact(cell: Mask, dense: Mask, distance: int) -> float:
     """Share of the ring at `distance` px around a cell that something joined to the cell fills."""
     near = grow(cell, distance)
-    labels, _ = ndimage.label((dense & near) | cell)
-    joined = labels == labels[cell].max(initial=1)
+    joined = reached((dense & near) | cell, cell)
     ring = near & ~grow(cell, distance - 1)
     return float((joined & ring).sum() / max(int(ring.sum()), 1))
 

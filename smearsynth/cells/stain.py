@@ -8,9 +8,9 @@ no stain vector of another laboratory is assumed.
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from smearsynth.cells.edges import Density, Mask, fill_holes, grow, largest, radius_of
+from smearsynth.cells.edges import Density, Mask, fill_holes, grow, largest, radius_of, reached
+from smearsynth.cells.glass import mean_density
 
 _RED_CELL_PROPORTION = 1.6
 """Green over blue density where an image shows no red cell: the median over the PBC fields."""
@@ -33,36 +33,35 @@ def foreground(density: Density) -> Mask:
     return density > max(threshold / 510, _LEAST_DENSITY)
 
 
-def stain_excess(density: npt.NDArray[np.float32]) -> Density:
+def stain_excess(channels: npt.NDArray[np.float32]) -> Density:
     """f4 (h, w): green density beyond what the red cells' proportion of green to blue explains.
 
-    density: f4 (h, w, 3) RGB.
+    channels: f4 (h, w, 3), densities of red, green and blue.
     """
-    red, green, blue = cv2.split(density)
-    red_cells = (density.mean(axis=2) > 0.1) & (red < 0.45) & (red > 0.05) & (blue > 0.05)
+    red, green, blue = cv2.split(channels)
+    red_cells = (mean_density(channels) > 0.1) & (red < 0.45) & (red > 0.05) & (blue > 0.05)
     fitted = np.median(green[red_cells] / blue[red_cells]) if red_cells.sum() > 500 else np.inf
     fits = _LEAST_PROPORTION < fitted < _MOST_PROPORTION
     return green - np.float32(fitted if fits else _RED_CELL_PROPORTION) * blue
 
 
-def stained(density: npt.NDArray[np.float32]) -> Mask:
+def stained(excess: Density) -> Mask:
     """Pixels that are surely white cell or platelet, by their excess of dye."""
-    excess = cv2.GaussianBlur(stain_excess(density), (0, 0), 1.5)
-    return _opened(excess > _SURE_EXCESS, 1)
+    return _opened(cv2.GaussianBlur(excess, (0, 0), 1.5) > _SURE_EXCESS, 1)
 
 
-def stained_cell(density: npt.NDArray[np.float32], core: Mask, *, single: bool) -> Mask:
+def stained_cell(excess: Density, density: Density, core: Mask, *, single: bool) -> Mask:
     """The whole cell around its surely stained `core`: pale cytoplasm has little excess, but more than red cells.
 
-    single: platelets and threads that hang on by a narrow neck are no part of it (of a clump they are). The excess is smoothed by 6 % of the core's radius, which evens out granules; rings of chromatic aberration around
-    red cells are thin and open away.
+    density: smoothed; glass parts the cell from its neighbours. single: platelets and threads that hang on by a narrow
+    neck are no part of it (of a clump they are). The excess is smoothed by 6 % of the core's radius, which evens out
+    granules; rings of chromatic aberration around red cells are thin and open away.
     """
     radius = radius_of(core)
-    excess = cv2.GaussianBlur(stain_excess(density), (0, 0), float(np.clip(0.06 * radius, 1.0, 6.0)))
-    on_glass = cv2.GaussianBlur(density.mean(axis=2), (0, 0), 1.0) > _LEAST_DENSITY
-    pale = _opened((excess > _PALE_EXCESS) & on_glass, max(1, round(0.08 * radius))) | (core & on_glass)
-    labels, _ = ndimage.label(pale)
-    cell = fill_holes(np.isin(labels, np.unique(labels[core])) & pale)
+    smooth = cv2.GaussianBlur(excess, (0, 0), float(np.clip(0.06 * radius, 1.0, 6.0)))
+    solid = density > _LEAST_DENSITY
+    pale = _opened((smooth > _PALE_EXCESS) & solid, max(1, round(0.08 * radius))) | (core & solid)
+    cell = fill_holes(reached(pale, core))
     return _trimmed(cell) if single else cell
 
 
