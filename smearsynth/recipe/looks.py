@@ -35,7 +35,7 @@ class LookSpec(Spec):
         default=(0.85, 1.15), description="factor on the optical density of every cell; 0.25-2"
     )
     red_cell_colour_range: tuple[_Channel, _Channel, _Channel] = Field(
-        default=((222, 240), (168, 204), (164, 206)),
+        default=((212, 234), (168, 204), (176, 212)),
         description="red, green and blue of the body of a typical red cell, on a glass of 255; each 1-255; "
         "drawn together from dark to bright so that the hue stays that of stained haemoglobin",
     )

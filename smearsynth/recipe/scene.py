@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from smearsynth.errors import UserError
 from smearsynth.recipe.base import Spec
 from smearsynth.recipe.combinations import COMBINATIONS, Combination
 from smearsynth.recipe.ranges import Range, Within
@@ -93,12 +94,12 @@ class SceneSpec(Spec):
         return (0.001, 0.10) if self.backgrounds == "clinical" else (0.05, 0.5)
 
     def rows(self, size: tuple[int, int]) -> int:
-        """Rows of the object table for fields of `size` (height, width) px; ValueError if ids run out."""
+        """Rows of the object table for fields of `size` (height, width) px; UserError if ids run out."""
         if self.max_objects is not None:
             return self.max_objects
         rows = max(OBJECTS_PER_UNIT, -(-OBJECTS_PER_UNIT * size[0] * size[1] // UNIT_FIELD))
         if rows > MOST_OBJECTS:
-            raise ValueError(
+            raise UserError(
                 f"size: a field of {size[0]}x{size[1]} px may hold {rows} cells and an instance map has ids "
                 f"for {MOST_OBJECTS}: choose a smaller size or set scene.max_objects"
             )

@@ -12,7 +12,7 @@ from smearsynth.fixed_point import ONE
 from smearsynth.render.density import DENSITY
 from smearsynth.scene.warp import INSIDE
 
-_MOST_STRETCH = 2 * ONE
+_MOST_STRETCH = 4 * ONE
 """Largest factor between the median and paler parts; beyond it the noise of pale cells would show."""
 
 

@@ -14,12 +14,15 @@ GREY = 256
 """Fixed-point grey level 1."""
 _OUTSIDE = ONE // 4
 """How far outside the field the brightest point may lie."""
-_CHANNEL_SPREAD = ONE // 8
+_CHANNEL_SPREAD = ONE // 4
 """How far one channel of the red cells' colour may stray from the common draw."""
 
 
 def light(look: LookSpec, stream: State) -> Light:
-    """Draws the values of a look; a reference look has none."""
+    """Draws the values of a look; a reference look has none.
+
+    Looks of one base consume the stream alike, so on the same stream they differ by what the recipe overrides alone.
+    """
     if look.base == "reference":
         return Light(look=look.name, base=look.base, values={})
     grey = _draw(stream, look.glass_range, GREY)

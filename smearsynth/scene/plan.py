@@ -76,7 +76,7 @@ class Planner:
                 f"size: a field of {self._size[0]}x{self._size[1]} px has no room for {combination.name}: "
                 "enlarge it, allow scene.border or restrict scene.combinations"
             )
-        lights = [light(k, stream(self._seed, split, index, "light", k.name)) for k in self._looks]
+        lights = [light(k, stream(self._seed, split, index, "light", k.base)) for k in self._looks]
         return self._scene(split, index, lying, n, tuple(lights))
 
     def _fix_rules(self) -> Rules:

@@ -1,0 +1,236 @@
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive_scene import naive_footprints
+from synthetic_bank import SOURCES, synthetic_bank
+
+from smearsynth.errors import UserError
+from smearsynth.recipe.combinations import COMBINATIONS
+from smearsynth.recipe.looks import LookSpec
+from smearsynth.recipe.scene import SceneSpec
+from smearsynth.scene import schedule
+from smearsynth.scene.plan import Planner
+
+BANK = synthetic_bank()
+LOOKS = tuple(LookSpec.model_validate(name) for name in ("natural", "reference"))
+RED = (8, 9)
+
+
+def planner(size=(224, 224), seed=0, bank=BANK, mix=None, looks=(), **spec):
+    return Planner(SceneSpec(**spec), looks, size, seed, bank, mix)
+
+
+def digest(scene):
+    values = repr([(k.look, sorted(k.values.items())) for k in scene.lights]).encode()
+    return hashlib.sha256(b"".join((scene.objects.tobytes(), scene.label.tobytes(), values))).hexdigest()
+
+
+def held(scene):
+    """The scene's combination as it is found in its objects."""
+    classes = scene.objects[:, 0].tolist()
+    kinds = {c for c in classes if c in RED}
+    return tuple(sorted(c for c in classes if c not in RED)), kinds
+
+
+def test_all_combinations_come_equally_often_and_hold_what_they_name():
+    plan = planner().plan
+    seen = Counter()
+    for i in range(108):
+        combination = schedule.combination(tuple(COMBINATIONS.values()), i)
+        seen[combination.name] += 1
+        scene = plan("train", i)
+        foreground, kinds = held(scene)
+        assert foreground == combination.foreground
+        reds = sum(c in RED for c in scene.objects[:, 0])
+        expected = {"infected": {8}, "healthy": {9}, "mixed": {8, 9}}[combination.background]
+        assert kinds == expected or (reds == 1 and kinds < expected)
+        assert scene.background == {(9,): 1, (8,): 2, (8, 9): 3}[tuple(sorted(kinds))]
+    assert set(seen) == set(COMBINATIONS)
+    assert set(seen.values()) == {1}
+
+
+@given(n=st.integers(1, 108), rounds=st.integers(1, 3))
+def test_every_subset_is_cycled_evenly(n, rounds):
+    chosen = tuple(COMBINATIONS.values())[:n]
+    seen = Counter(schedule.combination(chosen, i).name for i in range(n * rounds))
+    assert set(seen.values()) == {rounds}
+    assert len(seen) == n
+
+
+def test_a_sample_depends_on_no_other():
+    forward = [digest(planner(looks=LOOKS).plan("train", i)) for i in range(6)]
+    shared = planner(looks=LOOKS)
+    shared.plan("val", 3)
+    assert [digest(shared.plan("train", i)) for i in (5, 3, 1)] == [forward[5], forward[3], forward[1]]
+    assert len(set(forward)) == 6
+    assert digest(shared.plan("test", 0)) != forward[0]
+    assert digest(planner(seed=1, looks=LOOKS).plan("train", 0)) != forward[0]
+
+
+def test_another_look_leaves_scene_and_light_as_they_were():
+    both, one = planner(looks=LOOKS).plan("train", 7), planner(looks=LOOKS[:1]).plan("train", 7)
+    assert (both.objects == one.objects).all()
+    assert both.lights[0] == one.lights[0]
+    assert all(isinstance(v, int) for values in both.lights[0].values.values() for v in values)
+
+
+def test_a_look_that_overrides_one_range_differs_in_that_alone():
+    flat = LookSpec.model_validate({"name": "flat", "base": "natural", "illumination_range": [0, 0]})
+    natural, same = (k.values for k in planner(looks=(LOOKS[0], flat)).plan("train", 7).lights)
+    assert {k for k in natural if natural[k] != same[k]} == {"illumination"}
+
+
+@settings(max_examples=12, deadline=None)
+@given(index=st.integers(0, 10**6), overlap=st.sampled_from([0.0, 0.12, 0.4]), border=st.booleans())
+def test_no_pair_overlaps_beyond_the_limit(index, overlap, border):
+    size = (160, 160)
+    scene = planner(size, overlap=overlap, border=border, density_range=(0.5, 0.5)).plan("train", index)
+    prints = naive_footprints(scene.objects, BANK, size)
+    flat = prints.reshape(len(prints), -1).astype(np.float32)
+    shared = flat @ flat.T
+    full = scene.objects[:, 13]
+    limit = round(overlap * 65536) * np.minimum.outer(full, full).astype(np.int64)
+    np.fill_diagonal(shared, 0)
+    assert (shared * 65536 <= limit).all()
+    if not border:
+        assert (scene.objects[:, 2:4] // 256 >= 0).all()
+        assert (prints[:, 128:-128, 128:-128].sum(axis=(1, 2)) == full).all()
+
+
+def test_single_thrombocytes_touch_no_platelet():
+    names = ["thrombocyte+thrombocyte/healthy", "thrombocyte+platelet_clump/healthy"]
+    small = synthetic_bank(per_class=2, shrink=0.6)
+    plan = planner((230, 230), bank=small, combinations=names, density_range=(0, 0)).plan
+    crowded = planner((64, 64), bank=small, combinations=names, density_range=(0, 0)).plan
+    nearest = []
+    for scene, size in [(crowded("train", i), (64, 64)) for i in range(150)] + [(plan("train", 1), (230, 230))]:
+        prints = naive_footprints(scene.objects, small, size)
+        points = [np.argwhere(p) for p in prints]
+        assert len(points) >= 2
+        distance = np.abs(points[0][:, None] - points[1][None]).max(axis=2).min()
+        nearest.append(distance - 1)
+    assert min(nearest) == 2, "the rule is kept and was put to the test"
+
+
+def test_red_cells_lie_below_and_order_is_z():
+    scene = planner(overlap=0.3).plan("train", 40)
+    red = np.isin(scene.objects[:, 0], RED)
+    assert (np.diff(red.astype(int)) <= 0).all()
+    assert scene.objects[:, 7].tolist() == list(range(len(red)))
+
+
+def test_foreground_is_half_visible_and_never_dropped():
+    plan = planner((224, 224), min_visible=0.5, overlap=0.4).plan
+    for i in range(108):
+        scene = plan("train", i)
+        top = scene.objects[~np.isin(scene.objects[:, 0], RED)]
+        assert len(top) == len(schedule.combination(tuple(COMBINATIONS.values()), i).foreground)
+        assert (2 * top[:, 12] >= top[:, 13]).all()
+
+
+def test_larger_fields_repeat_the_foreground():
+    plan = planner((300, 500), combinations=["eosinophil+thrombocyte/mixed"]).plan
+    assert held(plan("train", 0))[0] == (1, 1, 1, 6, 6, 6)
+
+
+def test_density_is_met():
+    for density in (0.15, 0.35, 0.55):
+        plan = planner(density_range=(density, density), combinations=["none/mixed", "monocyte/healthy"]).plan
+        shares = []
+        for i in range(40):
+            scene = plan("train", i)
+            free = (scene.label == 0) | (scene.label >= 8)
+            shares.append((scene.label >= 8).sum() / free.sum())
+        assert np.mean(shares) == pytest.approx(density, abs=0.02)
+
+
+def test_borders_are_as_densely_covered_as_the_middle():
+    plan = planner(combinations=["none/healthy"]).plan
+    covered = np.mean([plan("train", i).label > 0 for i in range(150)], axis=0)
+    rim = np.ones_like(covered, bool)
+    rim[12:-12, 12:-12] = False
+    # Cells cut to a sliver are dropped, which costs the rim a little.
+    assert 0.85 < covered[rim].mean() / covered[~rim].mean() < 1.05
+
+
+def test_infected_share_of_mixed_and_clinical_smears():
+    def share(**spec):
+        plan = planner((448, 448), density_range=(0.5, 0.5), **spec).plan
+        classes = np.concatenate([plan("train", i).objects[:, 0] for i in range(30)])
+        return (classes == 8).sum() / np.isin(classes, RED).sum()
+
+    assert share(combinations=["none/mixed"], parasitaemia_range=(0.3, 0.3)) == pytest.approx(0.3, abs=0.02)
+    assert share(backgrounds="clinical", parasitaemia_range=(0.05, 0.05)) == pytest.approx(0.05, abs=0.015)
+    assert 0.001 < share(backgrounds="clinical") < 0.1
+
+
+def test_white_cells_of_one_smear_come_from_one_source():
+    def sources(**spec):
+        plan = planner(combinations=["basophil+monocyte/healthy"], **spec).plan
+        scenes = [plan("train", i) for i in range(40)]
+        return [set(BANK.source[s.objects[s.objects[:, 0] < 6, 1]]) for s in scenes]
+
+    assert all(len(s) == 1 for s in sources())
+    assert {frozenset(s) for s in sources()} == {frozenset({0}), frozenset({1})}
+    assert any(len(s) == 2 for s in sources(white_cells_from="any"))
+
+
+def test_without_a_common_source_white_cells_come_from_several():
+    fields = {k: getattr(BANK, k) for k in BANK.__dataclass_fields__}
+    basophils_of_alpha = (BANK.class_id == 2) & (BANK.source == 0)
+    monocytes_of_beta = (BANK.class_id == 5) & (BANK.source == 1)
+    class_id = np.where(basophils_of_alpha | monocytes_of_beta, 9, BANK.class_id).astype(np.uint8)
+    apart = type(BANK)(**{**fields, "class_id": class_id})
+    scene = planner(bank=apart, combinations=["basophil+monocyte/healthy"]).plan("train", 0)
+    assert held(scene)[0] == (2, 5)
+
+
+def test_mix_sets_the_shares_of_sources():
+    plan = planner((448, 448), mix={"healthy_rbc": {"alpha": 0.9, "beta": 0.1}}, combinations=["none/healthy"]).plan
+    cells = np.concatenate([plan("train", i).objects[:, 1] for i in range(12)])
+    assert (BANK.source[cells] == SOURCES.index("alpha")).mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_cells_stay_in_their_split():
+    plan = planner().plan
+    for number, split in enumerate(("train", "val", "test")):
+        assert set(BANK.split[plan(split, 4).objects[:, 1]]) == {number}
+
+
+def test_max_objects_is_kept():
+    plan = planner(max_objects=5, density_range=(0.5, 0.5)).plan
+    assert max(len(plan("train", i).objects) for i in range(20)) == 5
+
+
+@pytest.mark.parametrize(
+    ("spec", "more", "words"),
+    [
+        ({"max_objects": 1}, {}, "scene.max_objects"),
+        ({"border": False, "combinations": ["monocyte/healthy"]}, {"size": (64, 64)}, "no room for monocyte/healthy"),
+        ({}, {"mix": {"monocyte": {"gamma": 1}}}, 'cells.mix.monocyte: no cells come from "gamma"'),
+        ({}, {"mix": {"monocyte": {"beta": 0}}}, "no monocyte to draw in split train"),
+        ({}, {"size": (9000, 9000)}, "scene.max_objects"),
+    ],
+)
+def test_what_cannot_be_had_is_said(spec, more, words):
+    with pytest.raises(UserError, match=words.replace(".", r"\.")):
+        planner(**spec, **more).plan("train", 0)
+
+
+GOLDEN = {
+    0: "a452abd3850af84a",
+    1: "7f304bb90e44e506",
+    50: "a3b9aadbe8d3d3a7",
+    "large": "6fe3832debabbba1",
+}
+
+
+def test_golden_plans():
+    """A change here changes what recipes give: raise GENERATOR_VERSION with it."""
+    got = {i: digest(planner(looks=LOOKS).plan("train", i))[:16] for i in (0, 1, 50)}
+    got["large"] = digest(planner((300, 500), seed=7, backgrounds="clinical").plan("test", 3))[:16]
+    assert got == GOLDEN
