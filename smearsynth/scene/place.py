@@ -74,8 +74,8 @@ def place(state, table, pool, cells, rules, foreground, reds):  # type: ignore[n
         is_infected = (infected + 1) * ONE <= reds.infected * (k + 1) + reds.phase
         if reds.both and k < kinds:
             is_infected = k == 0
-        _draw_cell(state, table, n, pool, cells, rules, INFECTED_RBC if is_infected else HEALTHY_RBC)
-        gained = _throw(state, table, n, rules, _HALF if k < kinds else 0)
+        class_id, share = INFECTED_RBC if is_infected else HEALTHY_RBC, _HALF if k < kinds else 0
+        gained = _place_cell(state, table, n, pool, cells, rules, class_id, share)
         if gained > 0:
             n, covered, infected, misses = n + 1, covered + gained, infected + is_infected, 0
         else:
@@ -90,27 +90,21 @@ def _place_foreground(state, table, pool, cells, rules, foreground):  # type: ig
     for attempt in range(_ATTEMPTS):
         clear(table)
         share = _HALF if 2 * attempt < _ATTEMPTS else rules.min_visible
-        if _place_all(state, table, pool, cells, rules, foreground, share) == foreground.size:
+        left, misses = foreground.size, 0
+        while left > 0 and misses < _CELLS:
+            n = foreground.size - left
+            landed = _place_cell(state, table, n, pool, cells, rules, foreground[n], share) > 0
+            left, misses = left - landed, 0 if landed else misses + 1
+        if left == 0:
             return True
     return False
-
-
-@numba.njit(cache=True)
-def _place_all(state, table, pool, cells, rules, foreground, share):  # type: ignore[no-untyped-def]
-    """Places one cell of each class until one finds no room; returns how many lie."""
-    for n in range(foreground.size):
-        if not _place_cell(state, table, n, pool, cells, rules, foreground[n], share):
-            return n
-    return foreground.size
 
 
 @numba.njit(cache=True)
 def _place_cell(state, table, n, pool, cells, rules, class_id, share):  # type: ignore[no-untyped-def]
-    for _ in range(_CELLS):
-        _draw_cell(state, table, n, pool, cells, rules, class_id)
-        if _throw(state, table, n, rules, share) > 0:
-            return True
-    return False
+    """Draws a cell of the class and throws it as number n; returns as `_throw`."""
+    _draw_cell(state, table, n, pool, cells, rules, class_id)
+    return _throw(state, table, n, rules, share)
 
 
 @numba.njit(cache=True)
