@@ -109,5 +109,7 @@ class SceneSpec(Spec):
 def _unknown(name: str, known: list[str]) -> str:
     if name in COMBINATIONS:
         return f'"{name}" is no clinical smear: these are all mixed, name "{name.rpartition("/")[0]}/mixed"'
-    near = get_close_matches(name, known, n=1) or [known[-1]]
+    foreground, _, background = name.rpartition("/")
+    turned = f"{'+'.join(reversed(foreground.split('+')))}/{background}"
+    near = [turned] if turned in known else get_close_matches(name, known, n=1) or [known[-1]]
     return f'there is no combination "{name}": the nearest is "{near[0]}"'
