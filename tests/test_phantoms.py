@@ -68,7 +68,7 @@ def test_the_repository_holds_what_seed_0_draws(drawn):
     assert files_of(REPOSITORY) == paths
     for path in sorted(paths):
         ours, theirs = REPOSITORY / path, drawn / path
-        if path.endswith(".csv"):
+        if path.endswith((".csv", ".txt")):
             assert ours.read_text() == theirs.read_text()
         else:
             # One level for the last bit of an exponential on another CPU.
@@ -104,13 +104,18 @@ def lisc_pairs(folder):
 
 
 def test_lisc_masks_fit_their_fields_at_4_px_and_at_no_other_offset(drawn):
+    judged = 0
     for picture, mask in lisc_pairs(drawn):
         assert mask.shape == (picture.shape[0] - 8, picture.shape[1] - 8)
         found = meeting(denser_than(picture, 0.08), np.pad(mask > 0, 4))
+        if found.sum() > 1.2 * (mask > 0).sum():
+            continue  # a red cell touches, so density alone does not show where the white cell ends
+        judged += 1
         shifted = {(y, x): np.pad(mask > 0, ((y, 8 - y), (x, 8 - x))) for y in range(9) for x in range(9)}
         best = max(shifted, key=lambda offset: overlap(found, shifted[offset]))
         assert overlap(found, shifted[best]) > 0.9
         assert np.abs(np.subtract(best, (4, 4))).max() <= 1
+    assert judged >= 20
 
 
 def test_lisc_masks_are_coded_by_class_with_a_brighter_nucleus(drawn):
@@ -130,7 +135,7 @@ def test_some_lisc_fields_have_no_mask_and_one_has_two_cells(drawn):
 
 
 def test_iumc_outlines_are_closed_and_hold_the_whole_cell(drawn):
-    for path in (drawn / "iumc").iterdir():
+    for path in (drawn / "iumc").glob("*.bmp"):
         picture = pixels(path)
         red = outlined(picture)
         filled = ndimage.binary_fill_holes(red)
@@ -147,14 +152,14 @@ def test_iumc_outlines_are_closed_and_hold_the_whole_cell(drawn):
 
 
 def test_two_iumc_neutrophils_are_painted_over(drawn):
-    painted = {path.name for path in (drawn / "iumc").iterdir() if (pixels(path) == 0).all(axis=2).mean() > 0.1}
+    painted = {path.name for path in (drawn / "iumc").glob("*.bmp") if (pixels(path) == 0).all(axis=2).mean() > 0.1}
     assert painted == {"Neutrophil_11.bmp", "Neutrophil_12.bmp"}
 
 
 def test_white_cells_have_the_sizes_of_the_taxonomy(drawn):
     """Relative to each other: a source is brought to scale by one factor."""
     areas = defaultdict(list)
-    for path in (drawn / "iumc").iterdir():
+    for path in (drawn / "iumc").glob("*.bmp"):
         filled = ndimage.binary_fill_holes(outlined(pixels(path)))
         areas[IUMC_CLASSES[path.name.split("_")[0]]].append(filled.sum())
     ratios = np.array([np.median(of_class) / BY_KEY[key].area for key, of_class in areas.items()])

@@ -6,6 +6,7 @@ from typing import Any
 
 from smearsynth.cells.bank import SPLITS, Bank
 from smearsynth.cells.duplicates import Pair
+from smearsynth.cells.gate import REASONS
 from smearsynth.sources.entry import Listing
 from smearsynth.taxonomy import CLASSES
 
@@ -41,7 +42,7 @@ def as_text(counts: dict[str, Any]) -> str:
     ]
     totals = ("total", "", *(sum(row[k] for row in accepted) for k in range(2, 7)))
     refused = [
-        (source, key, reason, count)
+        (source, key, reason, count, REASONS.get(reason, "the file can't be used"))
         for source, classes in counts["refused"].items()
         for key, reasons in classes.items()
         for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
@@ -51,7 +52,7 @@ def as_text(counts: dict[str, Any]) -> str:
     ]
     parts = [
         _table(("class", "source", *SPLITS, "cells", "refused"), [*accepted, totals]),
-        _table(("source", "class", "refused because", "cells"), refused),
+        _table(("source", "class", "refused", "cells", "because"), refused),
         _table(("source", "left out because", "files"), left_out),
     ]
     parts.append(f"duplicate pairs, each kept in one group: {counts['duplicates']}" if counts["duplicates"] else "")

@@ -14,6 +14,7 @@ REASONS = {
     "touching": "a neighbour touches and can't be parted",
     "solidity": "outline too ragged for one whole cell",
     "area": "too small or too large for its class",
+    "two_classes": "saved twice under different classes, one of which must be wrong",
 }
 
 

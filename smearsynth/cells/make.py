@@ -16,10 +16,11 @@ from smearsynth.cells.gate import refuse_size
 from smearsynth.cells.pool import Run, worker_pool
 from smearsynth.cells.rescale import to_40x
 from smearsynth.cells.split import assert_no_leak, split_cells
+from smearsynth.errors import UserError
 from smearsynth.recipe import Recipe
 from smearsynth.sources.entry import Listing
 from smearsynth.sources.listing import list_sources
-from smearsynth.taxonomy import BY_KEY
+from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, THROMBOCYTE
 
 SHOWN = 24
 """Refused cells kept per source, class and reason for the gallery; all are counted."""
@@ -67,9 +68,8 @@ def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Ma
         scales = _scales(recipe, listings, candidates)
         good, refused = _judge(recipe, candidates, scales, refusals)
         ready = list(run(_finish, good, "cells to 40x"))
-    pairs = find_pairs(
-        np.array([r.look for r in ready]), [r.cell.sha256 for r in ready], [_group(r.cell) for r in ready]
-    )
+    ready, pairs = _without_conflicts(ready, refusals, refused)
+    _require_all_classes(ready, refusals)
     groups = merge_groups([_group(r.cell) for r in ready], pairs)
     shares = (recipe.split.train, recipe.split.val, recipe.split.test)
     split = split_cells([r.cell.class_id for r in ready], groups, shares=shares, seed=recipe.seed)
@@ -150,6 +150,40 @@ def _judge(
             if refusals[source, class_id, reason] <= SHOWN:
                 refused.append(cell)
     return good, refused
+
+
+def _without_conflicts(
+    ready: list[Ready], refusals: Refusals, refused: list[Cell]
+) -> tuple[list[Ready], tuple[Pair, ...]]:
+    """The cells less those saved under two classes, one of which must be wrong; the duplicates that are left."""
+    pairs = find_pairs(
+        np.array([r.look for r in ready]), [r.cell.sha256 for r in ready], [_group(r.cell) for r in ready]
+    )
+    conflicts = {row for p in pairs if ready[p.a].cell.class_id != ready[p.b].cell.class_id for row in (p.a, p.b)}
+    for row in sorted(conflicts):
+        cell = replace(ready[row].cell, reject="two_classes")
+        refusals[cell.source, cell.class_id, cell.reject] += 1
+        refused.append(cell)
+    kept = [row for row in range(len(ready)) if row not in conflicts]
+    new_row = {row: number for number, row in enumerate(kept)}
+    left = (replace(p, a=new_row[p.a], b=new_row[p.b]) for p in pairs if {p.a, p.b} <= new_row.keys())
+    return [ready[row] for row in kept], tuple(left)
+
+
+def _require_all_classes(ready: list[Ready], refusals: Refusals) -> None:
+    present = {r.cell.class_id for r in ready}
+    if THROMBOCYTE in present:
+        present.add(PLATELET_CLUMP)
+    faults = []
+    for class_id in sorted({c.id for c in CLASSES[1:]} - present):
+        counts = Counter({reason: n for (_, c, reason), n in sorted(refusals.items()) if c == class_id})
+        why = ", ".join(f"{reason} {n}" for reason, n in counts.most_common()) or "none was found"
+        faults.append(
+            f"sources: no cell of {CLASSES[class_id].key} is good enough ({why}); look at the refused cells with "
+            "`smearsynth cells RECIPE`, then add cells or widen `cells.gate`"
+        )
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def _finish(cell: Cell) -> Ready:

@@ -39,7 +39,8 @@ def _disc(dice: Dice, slide: Slide, um_per_px: float, class_key: str) -> Drawing
     outline = blob(dice, oval.warped(dice, 0.06, 2.5), area, rough=dice.between(0.01, 0.05), waves=5)
     dip = outline + 0.5 * radius + 0.3 * mottle(dice, plane, 3.0)
     pallor = dice.between(0.15, 0.75) / (1 + np.exp(dip / dice.between(0.25, 0.5)))
-    shade = dice.near(1.0, 0.08) * (1 - pallor)
+    # Without a grain of its own every smooth disc is the twin of every other, and is taken for the same cell.
+    shade = dice.near(1.0, 0.08) * (1 - pallor) * (1 + 0.06 * mottle(dice, plane, 0.5))
     density = slide.dye("haemoglobin") * (shade * plane.cover(outline))[..., None]
     return Drawing(plane, density, outline, np.full_like(outline, np.inf))
 

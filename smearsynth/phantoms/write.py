@@ -11,6 +11,7 @@ from smearsynth.phantoms.iumc import draw_iumc
 from smearsynth.phantoms.kaggle import draw_kaggle
 from smearsynth.phantoms.lisc import draw_lisc
 from smearsynth.phantoms.mamic import draw_mamic
+from smearsynth.sources.drawn import MARKER, TEXT
 
 SOURCES: dict[str, Callable[[int], Iterator[tuple[str, Picture | str]]]] = {
     "lisc": draw_lisc,
@@ -22,7 +23,8 @@ SOURCES: dict[str, Callable[[int], Iterator[tuple[str, Picture | str]]]] = {
 
 
 def write_sources(folder: Path, seed: int = 0) -> dict[str, int]:
-    """Draw all four sources into `folder`, each in a folder of its own. Returns the files written per source.
+    """Draw all four sources into `folder`, each in a folder of its own. Returns the files drawn per source, beside
+    which a note says that they are drawn.
 
     The same seed writes the same bytes under the same versions of numpy and Pillow. Raises UserError, before
     anything is written, where one of the four folders is already there.
@@ -30,7 +32,10 @@ def write_sources(folder: Path, seed: int = 0) -> dict[str, int]:
     for name in SOURCES:
         if (folder / name).exists():
             raise UserError(f"{folder / name}: already there; remove it or name another folder")
-    return {name: _write(folder / name, draw(seed)) for name, draw in SOURCES.items()}
+    written = {name: _write(folder / name, draw(seed)) for name, draw in SOURCES.items()}
+    for name in SOURCES:
+        (folder / name / MARKER).write_text(TEXT.format(seed=seed), encoding="utf-8", newline="\n")
+    return written
 
 
 def _write(root: Path, files: Iterator[tuple[str, Picture | str]]) -> int:

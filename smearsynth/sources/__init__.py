@@ -7,6 +7,7 @@ from typing import NamedTuple
 from smearsynth.errors import UserError
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources import crops, iumc, kaggle, lisc, mamic
+from smearsynth.sources.drawn import facts_of, is_drawn
 from smearsynth.sources.entry import Listing, Redistribution
 from smearsynth.sources.files import NOT_IMAGE, Files, list_files, natural
 
@@ -31,7 +32,9 @@ SOURCES = {
 
 
 def redistribution(spec: SourceSpec) -> Redistribution:
-    """Whether a source's images may be handed on; no file is read."""
+    """Whether a source's images may be handed on; no image is read."""
+    if is_drawn(spec.root):
+        return Redistribution.ALLOWED
     return SOURCES[spec.kind].redistribution or Redistribution(spec.redistribution)
 
 
@@ -53,7 +56,7 @@ def list_entries(spec: SourceSpec) -> Listing:
             f"set `root` of source {spec.name} to the folder that holds them"
         )
     return Listing(
-        facts=listing.facts,
+        facts=facts_of(listing.facts, spec.root),
         entries=tuple(sorted(listing.entries, key=lambda entry: natural(entry.path))),
         left_out=dict(sorted(left_out.items())),
         tables=listing.tables,

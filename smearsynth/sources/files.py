@@ -13,6 +13,7 @@ from os import walk as walk_folders
 from pathlib import Path, PurePosixPath
 
 from smearsynth.errors import UserError
+from smearsynth.sources.drawn import MARKER
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 TABLE_SUFFIX = ".csv"
@@ -51,7 +52,7 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; set the source's `root` to where the database was unpacked")
-    paths = sorted(_walk(root), key=natural)
+    paths = sorted((path for path in _walk(root) if path != MARKER), key=natural)
     excluded = {path for path in paths if any(_matches(path, glob) for glob in exclude)}
     for glob in exclude:
         if not any(_matches(path, glob) for path in excluded):
