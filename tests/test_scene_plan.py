@@ -87,7 +87,7 @@ def test_a_look_that_overrides_one_range_differs_in_that_alone():
 @settings(max_examples=12, deadline=None)
 @given(index=st.integers(0, 10**6), overlap=st.sampled_from([0.0, 0.12, 0.4]), border=st.booleans())
 def test_no_pair_overlaps_beyond_the_limit(index, overlap, border):
-    size = (160, 160)
+    size = (200, 200)
     scene = planner(size, overlap=overlap, border=border, density_range=(0.5, 0.5)).plan("train", index)
     prints = naive_footprints(scene.objects, BANK, size)
     flat = prints.reshape(len(prints), -1).astype(np.float32)

@@ -23,10 +23,10 @@ _DARTS = 32
 """Positions tried for one cell."""
 _MISSES = 4
 """Red cells in a row that found no room, after which the field counts as full."""
-_CELLS = 32
+_CELLS = 8
 """Cells tried where one of the kind must lie: for a foreground's place and for the first red cell of a kind."""
-_ATTEMPTS = 8
-"""Times the whole foreground is tried; in the second half of them, cells need not be half visible."""
+_ATTEMPTS = 64
+"""Times the whole foreground is tried; after a quarter of them, cells need not be half visible."""
 _HALF = ONE // 2
 """Share of a cell that must be visible where one of its kind must lie."""
 
@@ -89,7 +89,7 @@ def place(state, table, pool, cells, rules, foreground, reds):  # type: ignore[n
 def _place_foreground(state, table, pool, cells, rules, foreground):  # type: ignore[no-untyped-def]
     for attempt in range(_ATTEMPTS):
         clear(table)
-        share = _HALF if 2 * attempt < _ATTEMPTS else rules.min_visible
+        share = _HALF if 4 * attempt < _ATTEMPTS else rules.min_visible
         left, misses = foreground.size, 0
         while left > 0 and misses < _CELLS:
             n = foreground.size - left
