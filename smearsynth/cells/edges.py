@@ -93,7 +93,7 @@ def halfway(density: Density, region: Mask, others: Mask, reach: int) -> Soft:
         dense = share > 0.5
         outer = grow(region, reach) & ~others
         gained = outer & dense & ~region
-        gained &= ~reached(gained, gained & ~grow(outer, -1))
+        gained &= ~grow(gained & ~grow(outer, -1), reach)
         cell = largest(fill_holes(grow(region, -reach) | (region & dense) | gained))
     depth = cv2.distanceTransform(cell.astype(np.uint8), cv2.DIST_L2, 5)
     fringe = grow(cell, 2) & ~cell & ~others & (share < 0.5)

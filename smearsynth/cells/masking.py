@@ -33,6 +33,10 @@ _BLACK = 24
 _OUTLINE_REACHES = (2, 8, 16)
 """Half of the gap, px, over which a drawn outline is closed, the narrowest that suffices: paint may lie over it."""
 
+_LEAST_REACH = 6
+"""Pixels that any contour may be moved by: experts' masks are often 2 px off, and the image's threshold runs 3 to 4 px
+inside pale or blurred red cells."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
@@ -202,7 +206,7 @@ def _nearest(mask: Mask, x: float, y: float) -> Mask:
 def _finish(density: Density, region: Mask, others: Mask, class_id: int, by_threshold: bool = False) -> Region:
     """The exact edge of one cell; densities are smoothed in proportion to its size, so noise does not fray it."""
     radius = radius_of(region)
-    reach = max(2, round(0.08 * radius))
+    reach = max(_LEAST_REACH, round(0.08 * radius))
     window = _window(region, margin=2 * reach + 6)
     smooth = cv2.GaussianBlur(density[window], (0, 0), max(0.7, 0.015 * radius))
     mask = np.zeros(region.shape, np.uint8)
