@@ -134,7 +134,8 @@ def _on_black(image: Image, class_id: int, glass: tuple[int, int, int]) -> Found
     The glass is the source's constant, or the cell's brightest 1 % where that is brighter: glass is never darker.
     """
     lit = largest(fill_holes(image.max(axis=2) > _BLACK))
-    region = grow(_even(np.pad(lit, 1)), -1)[1:-1, 1:-1]
+    framed = np.pad(lit, 1)
+    region = grow(framed & _even(framed), -1)[1:-1, 1:-1]
     image = extended(image, region)
     brightest = np.percentile(image[region], 99, axis=0).astype(int) if region.any() else glass
     glass = (max(glass[0], brightest[0]), max(glass[1], brightest[1]), max(glass[2], brightest[2]))
