@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 import subprocess
@@ -244,18 +243,19 @@ def test_two_builds_never_write_to_one_folder(folder: Path, copy: Path, monkeypa
     assert (copy / "index.json").exists()
 
 
-def plan_of(folder: Path, out: Path) -> BuildPlan:
+def plan_of(folder: Path, out: Path, *overrides: str) -> BuildPlan:
     (out / layout.STATE).mkdir(parents=True)
-    return make_plan(read_recipe(folder / "small.yaml", (), roots=False), banks.load(folder / "bank.h5"), out)[0]
+    return make_plan(read_recipe(folder / "small.yaml", overrides, roots=False), banks.load(folder / "bank.h5"), out)[0]
 
 
 def test_a_killed_worker_is_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
     def kill(_: int) -> None:
         for child in multiprocessing.active_children():
-            os.kill(child.pid, signal.SIGKILL)
+            child.kill()
 
+    long = plan_of(folder, tmp_path / "set", "count={train: 4000}")
     with pytest.raises(local.WorkerError, match=r"worker process was killed.*--resume"):
-        local.run(plan_of(folder, tmp_path / "set"), workers=2, progress=kill)
+        local.run(long, workers=2, progress=kill)
 
 
 def test_a_failure_leaves_finished_shards_only(folder: Path, tmp_path: Path) -> None:

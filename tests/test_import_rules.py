@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "smearsynth"
 
 ROOMS = [
-    {"taxonomy", "errors", "streams", "fixed_point"},
+    {"taxonomy", "errors", "streams", "fixed_point", "processes"},
     {"recipe"},
     {"sources"},
     {"check"},

@@ -1,18 +1,16 @@
 """Work spread over processes, in order: the result never depends on how many there are."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Protocol, TypeVar
 
 import cv2
 from tqdm import tqdm
 
-_START = "fork" if sys.platform == "linux" else "spawn"
-"""Forked workers need nothing of the caller's script, so a script without a main guard works too."""
+from smearsynth.errors import WorkError
+from smearsynth.processes import opencv_in_one_thread, start_context
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,20 +24,24 @@ class Run(Protocol):
 
 @contextmanager
 def worker_pool(workers: int, progress: bool) -> Iterator[Run]:
-    """workers: processes, 1 = this one. progress: a bar on stderr, named `what`, where that is a terminal."""
+    """workers: processes, 1 = this one. progress: a bar on stderr, named `what`, where that is a terminal.
+
+    Whatever is raised inside, work that has not begun is dropped. Raises WorkError if a process is killed.
+    """
 
     def bar(results: Iterator[R], what: str, total: int) -> Iterator[R]:
         yield from tqdm(results, desc=what, total=total, unit="", disable=None if progress else True, leave=False)
 
-    if workers == 1:
-        _one_thread()
-        yield lambda function, items, what: bar(map(function, items), what, len(items))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context(_START), initializer=_one_thread) as executor:
-        yield lambda function, items, what: bar(executor.map(function, items, chunksize=4), what, len(items))
-
-
-def _one_thread() -> None:
-    """Processes share the cores already; threads of OpenCV inside each would only get into each other's way."""
-    cv2.setNumThreads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
+    with opencv_in_one_thread():
+        if workers == 1:
+            yield lambda function, items, what: bar(map(function, items), what, len(items))
+            return
+        with ProcessPoolExecutor(workers, start_context(), cv2.setNumThreads, (1,)) as executor:
+            try:
+                yield lambda function, items, what: bar(executor.map(function, items, chunksize=4), what, len(items))
+            except BrokenProcessPool as error:
+                raise WorkError(
+                    "A worker process was killed while cells were cut, perhaps for want of memory; try fewer --workers."
+                ) from error
+            finally:
+                executor.shutdown(cancel_futures=True)

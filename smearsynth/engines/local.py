@@ -10,7 +10,6 @@ each is sent the plan once.
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -21,6 +20,7 @@ from typing import Any
 import cv2
 
 from smearsynth.engines.work import BuildPlan, Built, finish_shard
+from smearsynth.processes import opencv_in_one_thread, start_context
 
 _POLL = 0.1
 """Seconds between two looks at the progress."""
@@ -53,11 +53,11 @@ def run(plan: BuildPlan, *, workers: int, progress: Callable[[int], None]) -> li
     Raises WorkerError if a worker is killed. Whatever is raised, Ctrl-C included, only finished shards are
     left.
     """
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context = start_context()
     shared = _Shared(plan, context.Value("q", 0), context.Value("b", 0))
     order = sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop)
     pool = ProcessPoolExecutor(min(workers, len(order)) or 1, context, _start, (shared,))
-    with pool:
+    with opencv_in_one_thread(), pool:
         try:
             futures = {number: pool.submit(_finish, number) for number in order}
             _follow(list(futures.values()), shared, progress)
