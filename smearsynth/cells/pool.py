@@ -9,7 +9,6 @@ from typing import Protocol, TypeVar
 import cv2
 from tqdm import tqdm
 
-from smearsynth.errors import WorkError
 from smearsynth.processes import opencv_in_one_thread, start_context
 
 T = TypeVar("T")
@@ -26,7 +25,7 @@ class Run(Protocol):
 def worker_pool(workers: int, progress: bool) -> Iterator[Run]:
     """workers: processes, 1 = this one. progress: a bar on stderr, named `what`, where that is a terminal.
 
-    Whatever is raised inside, work that has not begun is dropped. Raises WorkError if a process is killed.
+    Whatever is raised inside, work that has not begun is dropped. Raises ChildProcessError if a process is killed.
     """
 
     def bar(results: Iterator[R], what: str, total: int) -> Iterator[R]:
@@ -40,7 +39,7 @@ def worker_pool(workers: int, progress: bool) -> Iterator[Run]:
             try:
                 yield lambda function, items, what: bar(executor.map(function, items, chunksize=4), what, len(items))
             except BrokenProcessPool as error:
-                raise WorkError(
+                raise ChildProcessError(
                     "A worker process was killed while cells were cut, perhaps for want of memory; try fewer --workers."
                 ) from error
             finally:
