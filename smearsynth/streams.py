@@ -1,7 +1,7 @@
 """Keyed random streams: every draw is a function of (seed, split, sample index, stage) and of nothing else.
 
 SplitMix64 (Steele, Lea and Flood 2014) in integers only, so a stream is the same on any machine, under any numpy and
-inside compiled loops; no global generator exists. Its statistical quality is ample for planning smears; it is no cipher.
+inside compiled loops; no global generator exists. Its quality is ample for planning smears; it is no cipher.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 from smearsynth.cells.measure import Measures
 from smearsynth.recipe.cells import GateSpec
-from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, RED_CELLS, THROMBOCYTE, UM_PER_PX
+from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, UM_PER_PX
 
 REASONS = {
     "no_cell": "no cell found at the named place",
@@ -27,21 +27,15 @@ def refuse(found: Measures, class_id: int, gate: GateSpec, *, tight: bool) -> st
         "no_contrast": found.glass_shows and found.rim < gate.least_contrast,
         "several": found.cores > 1 and class_id != PLATELET_CLUMP,
         "touching": found.contact > gate.most_contact,
-        "solidity": found.solidity < getattr(gate.least_solidity, _kind(class_id)),
+        "solidity": found.solidity < getattr(gate.least_solidity, CLASSES[class_id].key),
     }
     return next((reason for reason, fault in faults.items() if fault), "")
 
 
 def refuse_size(found: Measures, class_id: int, gate: GateSpec, um_per_px: float) -> str:
     """The reason of refusal once the scale is known, "" for none. um_per_px: the source's scale."""
-    low, high = getattr(gate.area_range, _kind(class_id))
+    low, high = getattr(gate.area_range, CLASSES[class_id].key)
     if found.edge_width * um_per_px > gate.most_blur:
         return "blurred"
     area = found.area * (um_per_px / UM_PER_PX) ** 2
     return "" if low <= area / CLASSES[class_id].area <= high else "area"
-
-
-def _kind(class_id: int) -> str:
-    """The gate's name for the kind of cell."""
-    named = {BY_KEY["monocyte"].id: "monocytes", THROMBOCYTE: "platelets", PLATELET_CLUMP: "clumps"}
-    return named.get(class_id, "red_cells" if class_id in RED_CELLS else "white_cells")

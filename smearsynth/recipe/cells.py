@@ -12,26 +12,34 @@ Area = Annotated[Range, Within(0.05, 20)]
 
 
 class AreaSpec(Spec):
-    """Ranges of the area of a cell, relative to the taxonomy's mean area of its class."""
+    """Range of the area of a cell of each class, relative to the taxonomy's mean of the class.
 
-    white_cells: Area = Field((0.35, 2.2), description="of white cells other than monocytes, 1 = the mean; 0.05-20")
-    monocytes: Area = Field((0.35, 2.2), description="of monocytes; 0.05-20")
-    platelets: Area = Field((0.3, 4.0), description="of thrombocytes; 0.05-20")
-    clumps: Area = Field((0.3, 8.0), description="of platelet clumps; 0.05-20")
-    red_cells: Area = Field(
-        (0.5, 1.35),
-        description="of infected and healthy red cells; two that lie on one another are mostly larger; 0.05-20",
-    )
+    Two red cells that lie on one another are mostly larger than 1.35 times one.
+    """
+
+    eosinophil: Area = Field((0.35, 2.2), description="1 = the mean of the class; 0.05-20")
+    basophil: Area = Field((0.35, 2.2), description="1 = the mean of the class; 0.05-20")
+    neutrophil: Area = Field((0.35, 2.2), description="1 = the mean of the class; 0.05-20")
+    lymphocyte: Area = Field((0.35, 2.2), description="1 = the mean of the class; 0.05-20")
+    monocyte: Area = Field((0.35, 2.2), description="1 = the mean of the class; 0.05-20")
+    thrombocyte: Area = Field((0.3, 4.0), description="1 = the mean of the class; 0.05-20")
+    platelet_clump: Area = Field((0.3, 8.0), description="1 = the mean of the class; 0.05-20")
+    infected_rbc: Area = Field((0.5, 1.35), description="1 = the mean of the class; 0.05-20")
+    healthy_rbc: Area = Field((0.5, 1.35), description="1 = the mean of the class; 0.05-20")
 
 
 class SoliditySpec(Spec):
-    """Least area of a cell over the area of its convex hull."""
+    """Least area of a cell of each class over the area of its convex hull."""
 
-    white_cells: Share = Field(0.93, description="of white cells other than monocytes; 0-1")
-    monocytes: Share = Field(0.87, description="of monocytes, which have blunt pseudopods; 0-1")
-    platelets: Share = Field(0.86, description="of thrombocytes; 0-1")
-    clumps: Share = Field(0.6, description="of platelet clumps; 0-1")
-    red_cells: Share = Field(0.95, description="of infected and healthy red cells; 0-1")
+    eosinophil: Share = Field(0.93, description="0-1")
+    basophil: Share = Field(0.88, description="granules roughen its edge; 0-1")
+    neutrophil: Share = Field(0.93, description="0-1")
+    lymphocyte: Share = Field(0.93, description="0-1")
+    monocyte: Share = Field(0.87, description="it may have blunt pseudopods; 0-1")
+    thrombocyte: Share = Field(0.86, description="0-1")
+    platelet_clump: Share = Field(0.6, description="0-1")
+    infected_rbc: Share = Field(0.95, description="0-1")
+    healthy_rbc: Share = Field(0.95, description="0-1")
 
 
 class GateSpec(Spec):
