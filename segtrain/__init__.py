@@ -1,0 +1,1 @@
+"""Trains and measures segmentation networks on smear shards."""
