@@ -40,7 +40,9 @@ class Shards:
         self._index = _read_index(self.root)
         files = [f for f in self._index["files"] if f.get("split") == split and f["samples"]]
         if not files:
-            raise UserError(f"{self.root} has no samples in its split {split!r}: choose another, or build one with more.")
+            raise UserError(
+                f"{self.root} has no samples in its split {split!r}: choose another, or build one with more."
+            )
         self._shards = [ShardReader(self.root / f["name"]) for f in files]
         self._ends = list(accumulate(f["samples"] for f in files))
 
@@ -67,7 +69,9 @@ class Shards:
         """The taxonomy in the shards. UserError where the ids are not 0 to n - 1."""
         header = self._header
         if header.class_ids != tuple(range(len(header.class_ids))):
-            raise UserError(f"{self._shards[0].path} has class ids {header.class_ids}; number them from 0 without gaps.")
+            raise UserError(
+                f"{self._shards[0].path} has class ids {header.class_ids}; number them from 0 without gaps."
+            )
         return Classes(header.class_ids, header.class_keys, header.class_colours)
 
     @property

@@ -17,7 +17,9 @@ def order(n: int, seed: int, epoch: int) -> Index:
     return np.argsort(keys(seed, epoch, np.arange(n)), kind="stable")
 
 
-def training_batches(samples: Index, batch: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[Index]:
+def training_batches(
+    samples: Index, batch: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
+) -> list[Index]:
     """The batches of one rank in one epoch: as many for every rank, each of as many samples.
 
     A step takes `batch` samples on every rank; the last step of an epoch has the rest, less at most world - 1
