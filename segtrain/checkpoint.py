@@ -52,7 +52,7 @@ def load(path: Path) -> State:
 def random_states() -> State:
     """The states of every global generator: Python's, numpy's, torch's on the CPU and on each GPU."""
     version, words, gauss = random.getstate()
-    twister: State = np.random.get_state(legacy=False)  # type: ignore[assignment]  # noqa: NPY002
+    twister: State = np.random.get_state(legacy=False)  # noqa: NPY002
     words_of_numpy = torch.from_numpy(twister["state"]["key"].astype(np.int64))
     return {
         "python": (version, torch.tensor(words, dtype=torch.int64), gauss),

@@ -28,7 +28,7 @@ class Compute:
     def place(self, model: nn.Module) -> nn.Module:
         """`model` on the device, in the memory layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return model.to(self.device).to(memory_format=layout)
+        return model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
 
     def logits(self, model: nn.Module, image: Tensor) -> Tensor:
         """fp32 (B, classes, H, W) of `image`, u1 (B, 3, H, W), which enters the network as -1 to 1."""
