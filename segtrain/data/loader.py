@@ -14,12 +14,12 @@ from segtrain.data.shuffle import Index, evaluation_batches, training_batches
 
 
 class Batch(NamedTuple):
-    """image: u1 (B, 3, H, W) RGB, channels_last in memory. label: u1 (B, H, W). index: i8 (B,), on the host: numbers of
-    the samples in their split."""
+    """image: u1 (B, 3, H, W) RGB, channels_last in memory. label: u1 (B, H, W). number: i8 (B,), on the host: numbers
+    of the samples in their split."""
 
     image: Tensor
     label: Tensor
-    index: Tensor
+    number: Tensor
 
 
 class Loader:
