@@ -2,7 +2,7 @@
 
 from segtrain.losses.make import Loss, make_loss
 from segtrain.losses.spec import BceSpec, CrossEntropySpec, DiceSpec, FocalSpec, LossSpec, LovaszSpec
-from segtrain.losses.weights import class_weights
+from segtrain.losses.weights import absent_classes, class_weights
 
 __all__ = [
     "BceSpec",
@@ -12,6 +12,7 @@ __all__ = [
     "Loss",
     "LossSpec",
     "LovaszSpec",
+    "absent_classes",
     "class_weights",
     "make_loss",
 ]

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from segtrain.metrics.pooled import add_up
 from smearsynth.taxonomy import IGNORE
 
 BINS = 15
@@ -16,8 +16,8 @@ _ONE = 2**24
 
 
 class CalibrationError:
-    """Expected calibration error: pixels lie in 15 bins of their highest softmax, (0, 1/15], (1/15, 2/15] and so on; the
-    mean over bins of |share that is right - mean confidence|, weighted by pixels."""
+    """Expected calibration error. Pixels lie in 15 bins of their highest softmax, (0, 1/15], (1/15, 2/15] and so on:
+    the mean over bins, weighted by pixels, of |share that is right - mean confidence|."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         # Rows: pixels, right pixels, confidence.
@@ -35,8 +35,7 @@ class CalibrationError:
 
     def all_reduce(self) -> None:
         """Adds up the sums of all processes, in all of them."""
-        if dist.is_initialized():
-            dist.all_reduce(self._sums)
+        add_up(self._sums)
 
     def report(self) -> dict[str, Any]:
         """calibration_error, 0 to 1, nan before any pixel; calibration: for each bin pixels, accuracy, confidence."""

@@ -8,10 +8,10 @@ import math
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from segtrain.metrics.count import count
+from segtrain.metrics.pooled import add_up
 from smearsynth.taxonomy import IGNORE
 
 
@@ -37,8 +37,7 @@ class Confusion:
 
     def all_reduce(self) -> None:
         """Adds up the counts of all processes, in all of them."""
-        if dist.is_initialized():
-            dist.all_reduce(self._counts)
+        add_up(self._counts)
 
     @property
     def matrix(self) -> Tensor:

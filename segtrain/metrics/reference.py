@@ -3,9 +3,9 @@
 import math
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from segtrain.metrics.pooled import add_up
 from smearsynth.taxonomy import IGNORE
 
 
@@ -30,8 +30,7 @@ class ReferenceAccuracy:
 
     def all_reduce(self) -> None:
         """Adds up the counts of all processes, in all of them."""
-        if dist.is_initialized():
-            dist.all_reduce(self._counts)
+        add_up(self._counts)
 
     def report(self) -> dict[str, float]:
         """reference_accuracy, 0 to 1; nan before any pixel."""

@@ -23,7 +23,8 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Takes in the weights after an optimiser step. No device synchronisation."""
+        """Takes in the weights after an optimiser step. model: the module itself, not what DDP or torch.compile wrap
+        around it. Never waits for the device."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages, trained = _tensors(self.model), _tensors(model)
