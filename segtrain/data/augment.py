@@ -58,6 +58,11 @@ class AugmentSpec(BaseModel):
         """Whether every sample stays as it is."""
         return self == AugmentSpec()
 
+    @property
+    def needs_host(self) -> bool:
+        """Whether something is asked for that only the host can do."""
+        return self.jpeg_range != (100, 100)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:

@@ -17,6 +17,8 @@ from segtrain.data.noise import noise
 from segtrain.data.samples import Image, Label
 from smearsynth.taxonomy import IGNORE
 
+cv2.setNumThreads(1)  # workers share the cores already
+
 _mirror_x, _mirror_y, _turn = A.HorizontalFlip(), A.VerticalFlip(), A.RandomRotate90()
 _zoom_image = A.Affine(interpolation=cv2.INTER_LINEAR, border_mode=cv2.BORDER_REFLECT_101)
 _zoom_label = A.Affine(mask_interpolation=cv2.INTER_NEAREST, border_mode=cv2.BORDER_CONSTANT, fill_mask=IGNORE)

@@ -4,7 +4,7 @@
 round differently, and cheaper than numpy's own generator.
 """
 
-from functools import lru_cache
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -19,7 +19,7 @@ _STREAM = 0x6E6F697365
 """Tells the bits of the noise from those of the sample's other draws."""
 
 
-@lru_cache(maxsize=1)
+@cache
 def quantiles() -> Floats:
     """f4 (65536,): the normal distribution, mean 0, standard deviation 1, up to 4.3 of them."""
     inverse = NormalDist().inv_cdf
@@ -36,10 +36,15 @@ def noise(key: np.uint64, shape: tuple[int, ...]) -> Floats:
 def noise_on_device(keys: npt.NDArray[np.uint64], shape: tuple[int, ...], device: torch.device) -> Tensor:
     """f4 (n, *shape): what `noise` gives for each of the keys, u8 (n,)."""
     size = int(np.prod(shape))
-    key = torch.from_numpy((keys ^ np.uint64(_STREAM)).view(np.int64)).to(device)
+    key = torch.from_numpy((keys ^ np.uint64(_STREAM)).view(np.int64)).to(device, non_blocking=True)
     words = _mix(key[:, None] + torch.arange(-(-size // 4), device=device) * _signed(GAMMA))
     pick = words.view(torch.int16)[:, :size].to(torch.int32) & 0xFFFF
-    return torch.from_numpy(quantiles()).to(device)[pick].view(-1, *shape)
+    return _quantiles_on(device)[pick].view(-1, *shape)
+
+
+@cache
+def _quantiles_on(device: torch.device) -> Tensor:
+    return torch.from_numpy(quantiles()).to(device)
 
 
 def _mix(z: Tensor) -> Tensor:

@@ -84,8 +84,23 @@ class Shards:
         pixels = self._index.get("splits", {}).get(self.split, {}).get("pixels")
         if pixels is not None:
             return np.array([pixels[key] for key in self.classes.keys], np.int64)
-        counts = (np.bincount(self.read(i)[1].ravel(), minlength=256) for i in range(len(self)))
-        return np.sum(list(counts), axis=0)[: len(self.classes)]
+        total = np.zeros(256, np.int64)
+        for i in range(len(self)):
+            shard, row = self._find(i)
+            total += np.bincount(shard.read("label", row).ravel(), minlength=256)
+        return total[: len(self.classes)]
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the images, px. UserError where they are of several sizes."""
+        shapes = {shard.read("label", 0).shape: shard.path.name for shard in self._shards}
+        if len(shapes) > 1:
+            raise UserError(
+                f"{self.root} has images of several sizes ({_listed(shapes)}) in its split {self.split!r}, and a batch "
+                "needs one: import them as patches of one size."
+            )
+        height, width = next(iter(shapes))
+        return height, width
 
     @cached_property
     def _header(self) -> Header:
@@ -96,6 +111,10 @@ class Shards:
             raise IndexError(f"{self.root} has samples 0 to {len(self) - 1} in {self.split!r}, not {i}.")
         shard = bisect_right(self._ends, i)
         return self._shards[shard], i - (self._ends[shard - 1] if shard else 0)
+
+
+def _listed(shapes: dict[tuple[int, ...], str]) -> str:
+    return ", ".join(f"{name}: {width} x {height} px" for (height, width), name in shapes.items())
 
 
 def _read_index(root: Path) -> dict[str, Any]:

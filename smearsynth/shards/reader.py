@@ -67,7 +67,7 @@ class ShardReader:
         try:
             skipped, chunk = dataset.id.read_direct_chunk((row,) + (0,) * len(shape))
             raw = chunk if skipped else isal_zlib.decompress(chunk, bufsize=size)
-        except (OSError, isal_zlib.error) as error:
+        except (OSError, isal_zlib.error) as error:  # type: ignore[misc]  # a class, which its stub calls an instance
             raise UserError(f"{self.path} is damaged: {name!r} of row {row} cannot be read ({error}).") from error
         return np.frombuffer(raw, dataset.dtype).reshape(shape)
 
