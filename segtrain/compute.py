@@ -40,7 +40,7 @@ class Compute:
         return logits.float()
 
     def __str__(self) -> str:
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu(self.device)
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu()
         precision = "bf16 products, fp32 weights and loss" if self.bf16 else "fp32"
         return f"{name}, {precision}, {'channels last' if self.channels_last else 'channels first'}"
 
@@ -64,5 +64,5 @@ def _has_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _cpu(device: torch.device) -> str:
-    return f"{device.type} with {torch.get_num_threads()} threads"
+def _cpu() -> str:
+    return f"CPU with {torch.get_num_threads()} threads"

@@ -5,7 +5,7 @@ for ever; `any` and `total` bring it to one value.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -27,11 +27,11 @@ class Ranks:
         """Whether this is the process that writes files and speaks."""
         return self.rank == 0
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether `flag` is set in any process."""
+    def any(self, *flags: bool, device: torch.device) -> list[bool]:
+        """For each flag, whether it is set in any process."""
         if self.world == 1:
-            return flag
-        return bool(self.total(torch.tensor(int(flag), device=device)))
+            return list(flags)
+        return [bool(n) for n in self.total(torch.tensor(flags, dtype=torch.int64, device=device)).tolist()]
 
     def total(self, values: Tensor) -> Tensor:
         """The sum of `values` over all processes, in place."""
@@ -39,7 +39,7 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
-    def share(self, tensors: Iterator[Tensor]) -> None:
+    def share(self, tensors: Iterable[Tensor]) -> None:
         """Gives every process the tensors of the first, in place."""
         if self.world > 1:
             for tensor in tensors:

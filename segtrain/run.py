@@ -3,7 +3,7 @@
 config.yaml     the resolved config, every default written out
 metrics.csv     one row an epoch: epoch, step, lr, train_* and val_* (loss, pixel_accuracy, miou,
                 reference_accuracy), val_iou_KEY per class; equal to the bit for equal trainings on a CPU
-speed.csv       one row an epoch: epoch, seconds, images_per_second, waiting_share
+speed.csv       one row an epoch: epoch, seconds, images, training_seconds, images_per_second, waiting_share
 summary.json    written when the training ends: config hash, data, versions, machine, best epoch, why it ended
 last.pt         the training's whole state, to go on from; best.pt: the same at the best epoch
 log.txt         what was said while it ran
