@@ -16,7 +16,8 @@ def dice(logits: Tensor, label: Tensor, *, smooth: float) -> Tensor:
     probability = logits.softmax(dim=1) * valid(label)[:, None]
     inside = (probability * truth).sum(dim=(0, 2, 3))
     pixels = truth.sum(dim=(0, 2, 3))
-    overlap = (2 * inside + smooth) / (probability.sum(dim=(0, 2, 3)) + pixels + smooth)
+    both = probability.sum(dim=(0, 2, 3)) + pixels + smooth
+    overlap = (2 * inside + smooth) / both.clamp(min=torch.finfo(both.dtype).tiny)
     return _mean_of_present(1 - overlap, pixels)
 
 

@@ -53,5 +53,5 @@ def _weight_map(label: Tensor, weights: Tensor) -> Tensor:
 def _mean(each: Tensor, weight: Tensor, norm: Norm) -> Tensor:
     total = (weight * each).sum()
     if norm == "sum":
-        return total / weight.sum().clamp(min=torch.finfo(each.dtype).tiny)
+        return total / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
     return total / weight.count_nonzero().clamp(min=1)
