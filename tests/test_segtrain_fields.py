@@ -10,7 +10,7 @@ from PIL import Image
 from segtrain.fields.folder import boxed, read_boxes, read_fields
 from segtrain.fields.images import read_image, read_mask
 from segtrain.fields.otsu import otsu_cells
-from segtrain.fields.scale import RED_CELL_UM, Scale, estimate, to_40x, to_native
+from segtrain.fields.scale import RED_CELL_UM, Scale, estimate, to_scale, to_native
 from smearsynth.errors import UserError
 
 GLASS, STAIN = 230, 120
@@ -50,7 +50,7 @@ def test_auto_refuses_an_image_without_any() -> None:
 @pytest.mark.parametrize("um_per_px", [0.069, 0.2, 0.31])
 def test_there_and_back_a_mask_keeps_its_area(um_per_px: float) -> None:
     cells = otsu_cells(smear(34))
-    there = to_40x(np.repeat(cells[..., None].astype(np.uint8) * 255, 3, 2), um_per_px)
+    there = to_scale(np.repeat(cells[..., None].astype(np.uint8) * 255, 3, 2), um_per_px)
     assert there.shape[0] == round(600 * um_per_px / 0.2)
     back = to_native(there[..., 0].astype(np.float32) / 255, cells.shape) >= 0.5
     assert back.shape == cells.shape

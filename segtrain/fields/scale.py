@@ -1,4 +1,4 @@
-"""The scale of a real image: given, from a table, or told by its red cells; to 0.20 um/px and back."""
+"""The scale of a real image: given, from a table, or told by its red cells; to another one and back."""
 
 import csv
 from pathlib import Path
@@ -80,15 +80,15 @@ def estimate(image: Pixels, name: str) -> float:
     return _checked(RED_CELL_UM / (2 * float(np.sqrt(np.median(red) / np.pi))), f"{name}: found by `auto`,")
 
 
-def to_40x(image: Pixels, um_per_px: float) -> Pixels:
-    """u1 (h', w', 3): the image at 0.20 um/px, by area filter down and cubic up."""
-    factor = um_per_px / UM_PER_PX
+def to_scale(image: Pixels, um_per_px: float, wanted: float = UM_PER_PX) -> Pixels:
+    """u1 (h', w', 3): an image of `um_per_px` at `wanted` um/px, by area filter down and cubic up."""
+    factor = um_per_px / wanted
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
 def to_native(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """f4 (h', w') at 0.20 um/px back to an image of `shape` (h, w), linear."""
+    """f4 (h', w') of a rescaled image back to its `shape` (h, w), linear."""
     return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
