@@ -101,9 +101,9 @@ def draw(spec: AugmentSpec, *, seed: int, epoch: int, index: npt.NDArray[np.int6
 
 
 def od_table(gain: Floats, offset: Floats) -> npt.NDArray[np.uint8]:
-    """u1 (256, 3): the new value of each value of each channel, when its optical density -log10(value / 255) is
-    multiplied by `gain` and then raised by `offset`, both (3,)."""
-    light = (np.arange(256) / 255)[:, None] ** gain * 10.0**-offset
+    """u1 (..., 256, 3): the new value of each value of each channel, when its optical density -log10(value / 255) is
+    multiplied by `gain` and then raised by `offset`, both (..., 3)."""
+    light = (np.arange(256) / 255)[:, None] ** gain[..., None, :] * 10.0 ** -offset[..., None, :]
     return np.rint(255 * light.clip(0, 1)).astype(np.uint8)
 
 

@@ -56,9 +56,10 @@ def _moved(image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
 
 
 def _coloured(image: Tensor, draws: Draws) -> Tensor:
-    tables = np.stack([od_table(gain, offset).T for gain, offset in zip(draws.gain, draws.offset, strict=True)])
-    first = torch.arange(0, tables.size, 256, device=image.device, dtype=torch.int32).view(len(image), 3, 1, 1)
-    return torch.from_numpy(tables).to(image.device, non_blocking=True).flatten()[image.int() + first]
+    table = torch.from_numpy(od_table(draws.gain, draws.offset)).to(image.device, non_blocking=True)
+    sample = torch.arange(0, table.numel(), 256 * 3, dtype=torch.int32, device=image.device).view(-1, 1, 1, 1)
+    channel = torch.arange(3, dtype=torch.int32, device=image.device).view(3, 1, 1)
+    return table.flatten()[image.int() * 3 + sample + channel]
 
 
 def _blurred(image: Tensor, draws: Draws) -> Tensor:

@@ -46,7 +46,7 @@ def augment(image: Image, label: Label, draws: Draws, row: int) -> tuple[Image, 
         grain = noise(draws.key[row], image.shape) * np.float32(draws.noise[row])
         image = cv2.add(image, grain, dtype=cv2.CV_8U)
     if draws.quality[row] < 100:
-        image = _jpeg.apply(image, quality=int(draws.quality[row]), image_type=".jpg")
+        image = _compressed(image, int(draws.quality[row]))
     return image, label
 
 
@@ -60,3 +60,9 @@ def _zoom(image: Image, label: Label, scale: float) -> tuple[Image, Label]:
         _zoom_image.apply(image, matrix=matrix, output_shape=shape),
         _zoom_label.apply_to_mask(label, matrix=matrix, output_shape=shape),
     )
+
+
+def _compressed(image: Image, quality: int) -> Image:
+    """albumentations hands RGB to a codec that takes it for BGR, so that blue would count as red in the luminance."""
+    blue_first = np.ascontiguousarray(image[..., ::-1])
+    return _jpeg.apply(blue_first, quality=quality, image_type=".jpg")[..., ::-1]

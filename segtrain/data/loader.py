@@ -136,4 +136,5 @@ def default_workers(device: torch.device) -> int:
     if device.type == "cpu":
         return 1
     ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // ranks_here))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_MOST_WORKERS, cores // ranks_here))

@@ -5,6 +5,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -53,10 +54,19 @@ def memory_for(shards: Shards, device: torch.device) -> torch.device:
     need = len(shards) * height * width * 4
     if device.type == "cuda" and need < _SHARE * torch.cuda.mem_get_info(device)[0]:
         return device
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = _free_memory()
     if need < _SHARE * free:
         return torch.device("cpu")
     raise UserError(
         f"{shards.root}: its split {shards.split!r} takes {need / 1e9:.1f} GB as uint8, and {free / 1e9:.1f} GB of "
         "memory are free; leave --resident out."
     )
+
+
+def _free_memory() -> int:
+    """Bytes of the host's memory that a program can have; all of it where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
