@@ -17,6 +17,9 @@ from smearsynth.taxonomy import IGNORE
 
 Mask = npt.NDArray[np.bool_]
 
+_PX = 2**20
+"""HD95 is summed in whole multiples of px / _PX, so that no order of images or processes matters."""
+
 
 class Nearness(NamedTuple):
     """Of one class in one image. Outline pixels that lie within the tolerance of the other outline, and all of them;
@@ -36,7 +39,7 @@ class BoundaryScores:
         """tolerance: px by which an outline may be off and still be right. device: where processes are added up."""
         self.classes, self.tolerance = classes, tolerance
         # Columns: the four counts of Nearness, images with both outlines, images with one of them, sum of hd95.
-        self._sums = torch.zeros(classes, 7, dtype=torch.float64, device=device)
+        self._sums = torch.zeros(classes, 7, dtype=torch.int64, device=device)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
         """Takes a batch. logits: float (B, C, H, W). label: u1 or i8 (B, H, W), 255 = ignored."""
@@ -44,7 +47,7 @@ class BoundaryScores:
 
     def update_classes(self, prediction: Tensor, label: Tensor) -> None:
         """As `update`, from predicted class ids, integers of the label's shape."""
-        rows = np.zeros((self.classes, 7))
+        rows = np.zeros((self.classes, 7), np.int64)
         for predicted, true in zip(prediction.cpu().numpy(), label.cpu().numpy(), strict=True):
             predicted = np.where(true == IGNORE, IGNORE, predicted)
             for c in np.union1d(predicted, true):
@@ -102,21 +105,22 @@ def _box(mask: Mask) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _row(n: Nearness) -> tuple[float, ...]:
-    unmatched = n.hd95 is None and n.predicted + n.true > 0
-    return (*n[:4], n.hd95 is not None, unmatched, n.hd95 or 0)
+def _row(n: Nearness) -> tuple[int, ...]:
+    if n.hd95 is None:
+        return (*n[:4], 0, n.predicted + n.true > 0, 0)
+    return (*n[:4], 1, 0, round(n.hd95 * _PX))
 
 
 def _scores(
-    near_predicted: float, predicted: float, near_true: float, true: float, both: float, one: float, distance: float
+    near_predicted: int, predicted: int, near_true: int, true: int, both: int, one: int, distance: int
 ) -> dict[str, float]:
     precision, recall = near_predicted / max(predicted, 1), near_true / max(true, 1)
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return {
         "boundary_f1": f1 if predicted or true else math.nan,
-        "hd95": distance / both if both else math.nan,
-        "hd95_images": int(both),
-        "unmatched_images": int(one),
+        "hd95": distance / _PX / both if both else math.nan,
+        "hd95_images": both,
+        "unmatched_images": one,
     }
 
 

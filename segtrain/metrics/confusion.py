@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segtrain.metrics.count import count
 from segtrain.metrics.pooled import add_up
+from smearsynth.errors import UserError
 from smearsynth.taxonomy import IGNORE
 
 
@@ -41,10 +42,13 @@ class Confusion:
 
     @property
     def matrix(self) -> Tensor:
-        """i8 (C, C) on the CPU: pixels, rows truth, columns prediction. ValueError where a label was no class."""
+        """i8 (C, C) on the CPU: pixels, rows truth, columns prediction. UserError where a label was no class."""
         counts = self._counts.cpu()
         if counts[-1]:
-            raise ValueError(f"{int(counts[-1])} pixels have a label that is neither below {self.classes} nor {IGNORE}")
+            raise UserError(
+                f"{int(counts[-1]):,} pixels have a label that is neither a class (0 to {self.classes - 1}) nor "
+                f"{IGNORE}: the labels are of another taxonomy; import or build the set again."
+            )
         return counts[:-2].reshape(self.classes, self.classes)
 
     def report(self) -> dict[str, Any]:
