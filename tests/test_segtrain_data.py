@@ -244,7 +244,7 @@ class TestLoader:
 
     def test_a_set_too_large_for_the_memory_is_refused(self, shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("segtrain.data.resident._SHARE", 1e-9)
-        with pytest.raises(UserError, match="split 'train' takes 0.0 GB as uint8.*leave --resident out"):
+        with pytest.raises(UserError, match=r"split 'train' takes 0\.0 GB as uint8.*leave --resident out"):
             memory_for(shards, torch.device("cpu"))
 
     def test_a_fault_in_a_worker_is_raised_where_its_batch_is_due(self, tmp_path: Path) -> None:
@@ -262,14 +262,20 @@ class TestLoader:
             next(batches)
         loader.close()
 
-    def test_an_epoch_that_is_left_early_leaves_no_work_behind(self, shards: Shards) -> None:
-        loader = Loader(shards, batch=1, shuffle=True, augment=ALL, workers=1)
-        for _ in range(3):
-            batches = loader.epoch(0)
-            first = next(batches).number.tolist()
-            batches.close()
-        assert [b.number.tolist() for b in loader.epoch(0)][0] == first
+    def test_an_epoch_that_is_left_early_leaves_no_work_behind(self, root: Path) -> None:
+        class Counting(Shards):
+            def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+                read.append(i)
+                return super().read(i)
+
+        read: list[int] = []
+        loader = Loader(Counting(root, "train"), batch=1, shuffle=False, workers=1)
+        batches = loader.epoch(0)
+        next(batches)
+        batches.close()
         loader.close()
+        assert read == list(range(len(read)))
+        assert len(read) <= 3
 
     def test_what_cannot_be_augmented_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
         wide = Shards(write_set(tmp_path, size=(16, 24), train=2), "train")
@@ -284,3 +290,39 @@ class TestLoader:
         )
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
         assert done.stdout.strip() == "True"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+class TestOnGpu:
+    DEVICE = torch.device("cuda")
+    SPEC = ALL.model_copy(update={"jpeg_range": (100, 100)})
+
+    def test_streamed_and_resident_batches_are_the_same(self, shards: Shards) -> None:
+        resident = Resident(shards, memory_for(shards, self.DEVICE), workers=2)
+        assert resident.on_gpu
+        options = {"batch": 4, "shuffle": True, "augment": self.SPEC, "device": self.DEVICE}
+        for one, other in zip(
+            Loader(shards, workers=3, **options).epoch(2), Loader(resident, **options).epoch(2), strict=True
+        ):
+            assert one.image.device.type == one.label.device.type == "cuda"
+            assert one.image.is_contiguous(memory_format=torch.channels_last)
+            assert one.number.tolist() == other.number.tolist()
+            assert torch.equal(one.image, other.image)
+            assert torch.equal(one.label, other.label)
+
+    def test_augments_as_the_host_does(self, shards: Shards) -> None:
+        options = {"batch": 8, "shuffle": True, "augment": self.SPEC}
+        for gpu, cpu in zip(
+            Loader(shards, device=self.DEVICE, **options).epoch(0), Loader(shards, **options).epoch(0), strict=True
+        ):
+            assert torch.equal(gpu.label.cpu(), cpu.label)
+            assert (gpu.image.cpu().int() - cpu.image.int()).abs().max() <= 6
+
+    def test_jpeg_is_done_on_the_host_and_refused_within_the_gpu(self, shards: Shards) -> None:
+        options = {"batch": 8, "shuffle": True, "augment": ALL, "device": self.DEVICE}
+        for gpu, cpu in zip(
+            Loader(shards, **options).epoch(0), Loader(shards, **options | {"device": "cpu"}).epoch(0), strict=True
+        ):
+            assert torch.equal(gpu.image.cpu(), cpu.image)
+        with pytest.raises(UserError, match="jpeg_range works on the host only"):
+            Loader(Resident(shards, self.DEVICE, workers=2), **options)
