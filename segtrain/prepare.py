@@ -34,14 +34,14 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
     known = identity(config, shards)
     state = _state(where, known, resume=resume)
     _check_sizes(config, len(shards), ranks.world)
-    training, validation = _loaders(config, shards, compute, ranks)
+    training, validation = make_loaders(config, shards, compute, ranks)
     ranks.wait()
     progress = Progress(where, speaks=ranks.first)
     if ranks.first:
         where.folder.mkdir(parents=True, exist_ok=True)
         where.write_text(CONFIG, dump(config.model_dump(mode="json")))
     progress.say(f"{config.data} to {where.folder}, on {compute}{f' x {ranks.world}' * (ranks.world > 1)}")
-    _start_generators(config)
+    start_generators(config)
     model = compute.place(config.model.build(classes=len(shards.classes)))
     t = Training(
         config=config,
@@ -52,9 +52,9 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
         shards=shards,
         identity=known,
         model=model,
-        network=_callable(model, config, compute, ranks),
+        network=as_called(model, config, compute, ranks),
         loss=make_loss(config.loss, torch.from_numpy(shards.pixels_per_class()), device=compute.device),
-        optimiser=_optimiser(config, model),
+        optimiser=make_optimiser(config, model),
         training=training,
         validation=validation,
         ema=Ema(model, config.ema) if config.ema else None,
@@ -92,7 +92,7 @@ def _check_sizes(config: Config, samples: int, world: int) -> None:
         raise UserError(f"{config.data} has fewer training samples than there are processes ({world}): start fewer.")
 
 
-def _loaders(config: Config, shards: Shards, compute: Compute, ranks: Ranks) -> tuple[Loader, Loader]:
+def make_loaders(config: Config, shards: Shards, compute: Compute, ranks: Ranks) -> tuple[Loader, Loader]:
     """Of the training and the validation split; with `overfit`, both of the same few samples."""
     few = np.arange(config.overfit) if config.overfit else None
     held_out = shards if config.overfit else Shards(shards.root, "val")
@@ -119,7 +119,7 @@ def _loaders(config: Config, shards: Shards, compute: Compute, ranks: Ranks) -> 
     return training, validation
 
 
-def _start_generators(config: Config) -> None:
+def start_generators(config: Config) -> None:
     random.seed(config.seed)
     np.random.seed(config.seed % 2**32)  # noqa: NPY002  (for whatever else may draw from it)
     torch.manual_seed(config.seed)
@@ -129,7 +129,7 @@ def _start_generators(config: Config) -> None:
     torch.backends.cudnn.benchmark = not config.deterministic
 
 
-def _callable(model: nn.Module, config: Config, compute: Compute, ranks: Ranks) -> nn.Module:
+def as_called(model: nn.Module, config: Config, compute: Compute, ranks: Ranks) -> nn.Module:
     """The network as the loop calls it."""
     network = model
     if ranks.world > 1:
@@ -138,7 +138,7 @@ def _callable(model: nn.Module, config: Config, compute: Compute, ranks: Ranks) 
     return torch.compile(network) if config.compile else network  # type: ignore[return-value]
 
 
-def _optimiser(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimiser(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """Fused, which is fast and lets `Guard` hold a step back. Biases and normalisation do not decay."""
     spec, parameters = config.optimiser, list(model.parameters())
     groups = [
