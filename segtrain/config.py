@@ -20,6 +20,7 @@ from segtrain.models import MODELS, build_model, default_options
 from segtrain.schedules import EarlyStopSpec, ScheduleSpec
 from segtrain.spec import Spec
 from smearsynth import strict_yaml
+from smearsynth.errors import UserError
 
 KIND = strict_yaml.Kind(noun="config", start="a key such as `epochs: 35`", option="-s", example="optimiser.lr=3e-4")
 
@@ -46,8 +47,11 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _can_be_built(self) -> "ModelSpec":
-        with torch.device("meta"):
-            self.build(classes=2)
+        try:
+            with torch.device("meta"):
+                self.build(classes=2)
+        except UserError as error:
+            raise ValueError(str(error).removeprefix("model: ")) from None
         return self
 
     def build(self, *, classes: int) -> nn.Module:

@@ -38,15 +38,17 @@ def fit(
     overrides: Sequence[str] = (),
     run: str | Path | None = None,
     resume: bool = False,
+    pictures: bool = True,
 ) -> Fitted:
     """Trains a network on a dataset; under torchrun together with the other processes.
 
     dataset: folder of a finished one; None: the config's `data`. config: a YAML file; None: the defaults, or with
     `resume` the run's own. overrides: "key=value" each. run: folder to make, default runs/DATASET-MODEL.
+    pictures: whether curves, confusion matrix and gallery are drawn at the end.
     Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
     or met a loss that is not finite.
     """
-    if resume and run and config is None:
+    if resume and run and config is None and (Path(run) / CONFIG).is_file():
         config = Path(run) / CONFIG
     asked = load_config(config, overrides)
     root = _root(dataset or asked.data)
@@ -63,9 +65,10 @@ def fit(
             t.training.close()
             t.validation.close()
         figures = _summarise(t, reason, finished=True)
-        if ranks.first:
-            _draw(where)
-        ranks.wait()
+        if pictures and ranks.first:
+            from segtrain.report import write_pictures
+
+            write_pictures(where.folder)
     return Fitted(run=where.folder, figures=figures)
 
 
@@ -103,10 +106,3 @@ def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
     if t.ranks.first:
         t.run.write_summary(summary)
     return summary
-
-
-def _draw(run: Run) -> None:
-    from segtrain import report
-
-    if hasattr(report, "write_pictures"):
-        report.write_pictures(run.folder)

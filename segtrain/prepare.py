@@ -19,7 +19,6 @@ from segtrain.identity import Identity, check_unchanged, identity
 from segtrain.losses import make_loss
 from segtrain.progress import Progress
 from segtrain.ranks import Ranks
-from segtrain.report import tensorboard
 from segtrain.run import CONFIG, Run
 from segtrain.schedules import EarlyStop, Ema
 from segtrain.totals import TrainingTotals
@@ -150,6 +149,8 @@ def make_optimiser(config: Config, model: nn.Module) -> torch.optim.Optimizer:
 
 def _scalars(where: Run, ranks: Ranks, state: checkpoint.State | None) -> OnRow | None:
     """Rows go to TensorBoard too, where it is installed."""
+    from segtrain.report import tensorboard
+
     if not (ranks.first and tensorboard.installed()):
         return None
     return tensorboard.Scalars(where.folder, epoch=state["epoch"] + 1 if state else 1).add
