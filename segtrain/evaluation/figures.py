@@ -16,7 +16,9 @@ NAMES = {
     "hd95": "HD95, px",
 }
 """What the figures are called in a table."""
-_COLUMNS = {"pixels": "pixels", "iou": "IoU", "dice": "Dice", "boundary_f1": "boundary F1", "hd95": "HD95"}
+_CLASS_COLUMNS = {"pixels": "pixels", "iou": "IoU", "dice": "Dice", "boundary_f1": "boundary F1", "hd95": "HD95"}
+_IMAGE_COLUMNS = {"um_per_px": "um/px", "foreground_dice": "Dice", "baseline_dice": "Otsu Dice"}
+_WIDTH = 13
 
 
 def known(value: float) -> float | None:
@@ -30,25 +32,29 @@ def by_key(keys: Sequence[str], rows: Sequence[Mapping[str, float]]) -> dict[str
 
 
 def table(figures: Figures) -> str:
-    """One line per class, then one per figure of the whole; nan where there is nothing to measure."""
+    """One line per class, one per figure of the whole, and one per image where there are some; nan where there is
+    nothing to measure."""
     per_class: dict[str, Figures] = figures["per_class"]
-    columns = [name for name in _COLUMNS if name in next(iter(per_class.values()))]
-    width = max(len(key) for key in (*per_class, *NAMES.values())) + 2
-    lines = ["class".ljust(width) + "".join(_COLUMNS[name].rjust(13) for name in columns)]
-    lines += [key.ljust(width) + "".join(_cell(row[name]) for name in columns) for key, row in per_class.items()]
-    lines += ["", *(name.ljust(width) + _cell(figures[key]) for key, name in NAMES.items() if key in figures)]
-    return "\n".join(lines)
+    columns = {key: name for key, name in _CLASS_COLUMNS.items() if key in next(iter(per_class.values()))}
+    whole = [(name, figures[key]) for key, name in NAMES.items() if key in figures]
+    if "baseline" in figures:
+        whole.append(("foreground Dice, Otsu", figures["baseline"]["foreground_dice"]))
+    width = max(len(name) for name, _ in whole) + 2
+    parts = [_rows("class", per_class, columns), [name.ljust(width) + _cell(value) for name, value in whole]]
+    if "images" in figures:
+        images = {image["name"]: image for image in figures["images"]}
+        columns = {key: name for key, name in _IMAGE_COLUMNS.items() if key in figures["images"][0]}
+        parts.append(_rows("image", images, columns))
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
-def images_table(images: Sequence[Figures], columns: Mapping[str, str]) -> str:
-    """One line per image. columns: key of a figure to its heading."""
-    width = max(len(image["name"]) for image in images) + 2
-    lines = ["image".ljust(width) + "".join(heading.rjust(13) for heading in columns.values())]
-    lines += [image["name"].ljust(width) + "".join(_cell(image[key]) for key in columns) for image in images]
-    return "\n".join(lines)
+def _rows(kind: str, rows: Mapping[str, Figures], columns: Mapping[str, str]) -> list[str]:
+    width = max(len(name) for name in (kind, *rows)) + 2
+    head = kind.ljust(width) + "".join(name.rjust(_WIDTH) for name in columns.values())
+    return [head, *(name.ljust(width) + "".join(_cell(row[key]) for key in columns) for name, row in rows.items())]
 
 
 def _cell(value: float | int | None) -> str:
     if value is None:
-        return "nan".rjust(13)
-    return f"{value:13,d}" if isinstance(value, int) else f"{value:13.4f}"
+        return "nan".rjust(_WIDTH)
+    return f"{value:{_WIDTH},d}" if isinstance(value, int) else f"{value:{_WIDTH}.4f}"

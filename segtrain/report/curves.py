@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from smearsynth.errors import UserError
 
@@ -40,6 +41,10 @@ def draw_curves(columns: Columns, out: Path) -> None:
                 if f"{prefix}{measure}" in columns:
                     _draw(axes, columns["epoch"], columns[f"{prefix}{measure}"], f"C{number}", line, prefix + measure)
         axes.set(title=title, xlabel="epoch", yscale=scale)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if scale == "log":
+            axes.yaxis.set_major_formatter(LogFormatter())
+            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))
         axes.grid(color="0.9")
         axes.legend(fontsize=8)
     figure.savefig(out)
