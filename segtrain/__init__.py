@@ -12,9 +12,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segtrain.baseline import baseline as baseline
+    from segtrain.bench import bench as bench
+    from segtrain.evaluate import evaluate as evaluate
     from segtrain.fit import fit as fit
 
-__all__ = ["fit"]
+__all__ = ["baseline", "bench", "evaluate", "fit"]
 
 
 def __getattr__(name: str) -> Any:

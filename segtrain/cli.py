@@ -7,16 +7,15 @@ import click
 
 from smearsynth.commands import CONTEXT, Commands, as_json, show
 
-dataset = click.argument("dataset", type=click.Path(path_type=Path))
-config = click.option("-c", "--config", type=click.Path(path_type=Path), help="How to train, a YAML file.")
+FOLDER = click.Path(path_type=Path)
+
+optional_dataset = click.argument("dataset", required=False, type=FOLDER)
+target = click.argument("target", metavar="DATASET|FOLDER", type=FOLDER)
+config = click.option("-c", "--config", type=FOLDER, help="How to train, a YAML file.")
 overrides = click.option(
-    "-s",
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one key; may be repeated.",
+    "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated."
 )
+split = click.option("--split", default="test", show_default=True, help="Of a DATASET: train, val or test.")
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -27,41 +26,122 @@ def main() -> None:
     \b
     To begin, with a dataset that smearsynth has built:
       segtrain fit quickstart -c recipes/fit/quick.yaml
+      segtrain evaluate runs/quickstart-unet_half quickstart
     """
 
 
 @main.command()
-@click.argument("dataset", required=False, type=click.Path(path_type=Path))
+@optional_dataset
 @config
 @overrides
-@click.option("--run", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/DATASET-MODEL]")
+@click.option("--run", type=FOLDER, help="Folder of the run.  [default: runs/DATASET-MODEL]")
 @click.option("--resume", is_flag=True, help="Go on where the run was interrupted.")
 @click.option("--overfit", type=click.IntRange(min=1), metavar="N", help="Train and validate on N samples only.")
 @click.option("--resident", is_flag=True, help="Keep the whole set in the memory of the device.")
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network first.")
 @as_json
 def fit(
-    dataset: Path | None,
-    overrides: tuple[str, ...],
-    overfit: int | None,
-    resident: bool,
-    compiled: bool,
-    as_json: bool,
-    **options: Any,
+    overrides: tuple[str, ...], overfit: int | None, resident: bool, compiled: bool, as_json: bool, **options: Any
 ) -> None:
     """Train a network on DATASET, or on the `data:` of the config.
 
-    A config names what differs from the defaults; `-s` goes before it. Ctrl-C saves and ends; --resume goes on from
-    there, and from any kill. Under torchrun the same command trains on several devices.
+    A config names what differs from the defaults; -s goes before it. Ctrl-C saves and ends; --resume goes on from
+    there, and from any kill. Under torchrun the same command trains on several devices, which share each batch.
 
     \b
-    Example: the reference training; then on four GPUs
+    Example: the reference training, on one device and on four
       segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/reference
       torchrun --nproc-per-node 4 -m segtrain fit smear10 -c recipes/fit/reference.yaml
     """
     from segtrain.fit import fit as run
 
-    short = {"overfit": overfit, "resident": resident or None, "compile": compiled or None}
-    given = [f"{key}={str(value).lower()}" for key, value in short.items() if value is not None]
-    result = run(dataset, overrides=(*overrides, *given), **options)
-    show(as_json, result.figures, lambda: str(result))
+    given = {"overfit": overfit, "resident": resident or None, "compile": compiled or None}
+    short = [f"{key}={str(value).lower()}" for key, value in given.items() if value is not None]
+    fitted = run(options.pop("dataset"), overrides=(*overrides, *short), **options)
+    show(as_json, fitted.figures, lambda: str(fitted))
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@target
+@split
+@click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
+@click.option("--boundaries", is_flag=True, help="Measure outlines too, which is slow.")
+@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@as_json
+def evaluate(last: bool, as_json: bool, **options: Any) -> None:
+    """Measure the network of RUN on a dataset, or on a folder of real images.
+
+    A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
+    threshold with holes filled.
+
+    \b
+    Example:
+      segtrain evaluate runs/first quickstart
+      segtrain evaluate runs/first my_fields --um-per-px auto
+    """
+    from segtrain.evaluate import evaluate as run
+    from segtrain.evaluation.figures import table
+
+    figures = run(options.pop("run"), options.pop("target"), which="last" if last else "best", **options)
+    show(as_json, figures, lambda: table(figures))
+
+
+@main.command()
+@target
+@split
+@as_json
+def baseline(target: Path, split: str, as_json: bool) -> None:
+    """Measure what needs no network: Otsu's threshold, and the most frequent class.
+
+    \b
+    Example:
+      segtrain baseline quickstart
+    """
+    from segtrain.baseline import baseline as run
+    from segtrain.evaluation.figures import table
+
+    found = run(target, split=split)
+    show(as_json, found, lambda: "\n\n".join(f"{name}\n{table(figures)}" for name, figures in found.items()))
+
+
+@main.command()
+@optional_dataset
+@config
+@overrides
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Of which the median counts.")
+@click.option("--peak-tflops", type=float, help="bf16 matrix peak of the device.  [default: its data sheet's]")
+@as_json
+def bench(as_json: bool, **options: Any) -> None:
+    """Measure images per second of loader, forward pass, step and whole loop, and peak memory.
+
+    Without DATASET: forward pass and step only, on random images.
+
+    \b
+    Example:
+      segtrain bench quickstart -c recipes/fit/reference.yaml
+    """
+    from segtrain.bench import bench as run
+    from segtrain.bench import table
+
+    figures = run(options.pop("dataset"), **options)
+    show(as_json, figures, lambda: table(figures))
+
+
+@main.command()
+@as_json
+def models(as_json: bool) -> None:
+    """List the networks, their options and defaults.
+
+    \b
+    Example: then choose one
+      segtrain fit quickstart -s model.name=unet_half -s model.norm=batch
+    """
+    from segtrain.models import MODELS, default_options
+
+    known = {name: default_options(name) for name in sorted(MODELS)}
+    show(as_json, known, lambda: "\n".join(_model_line(name, options) for name, options in known.items()))
+
+
+def _model_line(name: str, options: dict[str, Any]) -> str:
+    return f"{name}  {', '.join(f'{option}: {value}' for option, value in options.items())}"

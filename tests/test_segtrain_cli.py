@@ -1,0 +1,102 @@
+"""The command line: light help, exit codes, one sentence for a mistake, JSON for machines."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from shard_set import write_set
+
+from segtrain.cli import main
+
+TINY = ("-s", "model.width=2", "-s", "epochs=1", "-s", "batch=4")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("sets") / "tiny", size=(16, 16), train=8, val=4, test=4)
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom segtrain.cli import main\n"
+        "main(['fit', '--help'], standalone_mode=False)\n"
+        "print(sorted({'torch', 'numpy', 'pydantic', 'h5py', 'cv2', 'matplotlib'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "--resume" in said
+    assert said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert f"segtrain {'fit' if command == 'models' else command}" in result.stdout.partition("Example")[2]
+
+
+class TestFit:
+    def test_it_trains_and_prints_its_summary_as_json(self, data: Path, tmp_path: Path) -> None:
+        result = call("fit", data, *TINY, "--overfit", 4, "--run", tmp_path / "run", "--json")
+        assert result.exit_code == 0, result.output
+        said = json.loads(result.stdout)
+        assert said["finished"] is True
+        assert said["reason"] == "all 1 epochs are done"
+        written = json.loads((tmp_path / "run" / "summary.json").read_text())
+        assert written["config_hash"] == said["config_hash"]
+        assert "overfit: 4" in (tmp_path / "run" / "config.yaml").read_text()
+        made = {file.name for file in (tmp_path / "run").iterdir()}
+        assert made >= {
+            "config.yaml",
+            "metrics.csv",
+            "speed.csv",
+            "summary.json",
+            "last.pt",
+            "best.pt",
+            "log.txt",
+            "curves.png",
+            "confusion.png",
+            "gallery.png",
+        }
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (["SET", "-s", "epoch=1"], '-s epoch=1: epoch: unknown key: did you mean "epochs"?'),
+            (["SET", "-c", "gone.yaml"], "gone.yaml: is not there: check the path of the config"),
+            (["gone"], "index.json is missing"),
+            ([], "There is no dataset to train on"),
+            (["SET", "--resume"], "holds no run that could be resumed"),
+            (["SET", "--overfit", "9"], "overfit: asks for 9 samples of 8"),
+            (["SET", "-s", "device=cuda"], "device: cuda is asked for"),
+        ],
+    )
+    def test_a_mistake_is_one_sentence_and_exit_code_2(
+        self, data: Path, tmp_path: Path, arguments: list[str], sentence: str
+    ) -> None:
+        if "device=cuda" in arguments and torch.cuda.is_available():
+            pytest.skip("this machine has a GPU")
+        given = [str(data) if part == "SET" else part for part in arguments]
+        result = call("fit", *given, "--run", tmp_path / "run")
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert result.stdout == ""
+        assert not (tmp_path / "run").exists(), "it is refused before anything is written"
+
+
+def test_models_lists_options_with_defaults() -> None:
+    assert json.loads(call("models", "--json").stdout)["unet_half"]["width"] == 32
+    assert "width: 32" in call("models").stdout
