@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -101,19 +102,19 @@ def _cut(
         Work(
             root=spec.root,
             source=spec.name,
-            entry=entry,
+            entries=tuple(entries),
             glass=listings[spec.name].facts.glass,
             gate=recipe.cells.gate,
         )
         for spec in recipe.sources
-        for entry in listings[spec.name].entries
+        for _, entries in groupby(listings[spec.name].entries, key=lambda entry: entry.path)
     ]
     candidates: dict[str, list[Candidate]] = {spec.name: [] for spec in recipe.sources}
     faults = []
     for work, cut in zip(works, run(cut_image, works, "images cut"), strict=True):
         candidates[work.source] += cut.candidates
         if cut.fault:
-            refusals[work.source, BY_KEY[work.entry.class_key].id, cut.fault] += 1
+            refusals.update((work.source, BY_KEY[entry.class_key].id, cut.fault) for entry in work.entries)
             faults.append(f"{work.source}: {cut.sentence}")
     return candidates, faults
 

@@ -1,6 +1,6 @@
 """From an image to its cells: each method says roughly where a cell is, one rule for all says where it ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,6 +12,8 @@ from smearsynth.cells.edges import (
     Density,
     Mask,
     Soft,
+    Window,
+    box_window,
     convex_hull,
     fill_holes,
     grow,
@@ -20,6 +22,9 @@ from smearsynth.cells.edges import (
     radius_of,
     reached,
     straight_run,
+    whole,
+    window_of,
+    within,
 )
 from smearsynth.cells.glass import mean_density, measure_glass, optical_density
 from smearsynth.cells.stain import foreground, stain_excess, stained, stained_cell
@@ -32,22 +37,27 @@ _BLACK = 24
 """Brightest channel of black ground and of the pixels that resampling blended with it."""
 _OUTLINE_REACHES = (2, 8, 16)
 """Half of the gap, px, over which a drawn outline is closed, the narrowest that suffices: paint may lie over it."""
-
 _LEAST_REACH = 6
 """Pixels that any contour may be moved by: experts' masks are often 2 px off, and the image's threshold runs 3 to 4 px
 inside pale or blurred red cells."""
+_LEAST_AREA = 30
+"""Pixels below which a component is noise."""
+_MARGIN = 8
+"""Pixels kept around a mask: more than the reach of any edge filter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
     """One cell found in an image.
 
-    mask: u1 (h, w), soft, 128 half-way between glass and rim. rim: optical density of the cell's rim, 0 where no
-    glass shows. contact: share of the cell's surroundings that a neighbour fills which threshold could not part
-    from it. straight: longest run of the rough region along one side of the image, over that side.
+    window: the part of the image that holds the cell and 8 px around it. mask: u1, of the window, soft, 128 half-way
+    between glass and rim. rim: optical density of the cell's rim, 0 where no glass shows. contact: share of the cell's
+    surroundings that a neighbour fills which threshold could not part from it. straight: longest run of the rough
+    region along one side of the image, over that side.
     """
 
     class_id: int
+    window: Window
     mask: Soft
     rim: float
     contact: float
@@ -66,23 +76,24 @@ class Found:
     glass_measured: bool
 
 
-def find_cells(image: Image, entry: Entry, given: Soft | None, glass: tuple[int, int, int] | None) -> Found:
-    """The cells of one image, the named one first.
+def find_cells(image: Image, entries: Sequence[Entry], given: Soft | None, glass: tuple[int, int, int] | None) -> Found:
+    """The cells of one image, those that the entries name first.
 
-    image: u1 (h, w, 3) RGB. given: u1 (h, w), companion mask, where the entry has one. glass: the source's recorded
-    constant, used only where the image shows none.
+    image: u1 (h, w, 3) RGB. entries: of this image; several only by stain, each with a box. given: u1 (h, w), companion
+    mask, where the entry has one. glass: the source's recorded constant, used only where the image shows none.
     """
-    class_id = BY_KEY[entry.class_key].id
-    if entry.method is Method.BLACK_GROUND:
+    method, class_id = entries[0].method, BY_KEY[entries[0].class_key].id
+    if method is Method.STAIN:
+        return _by_stain(image, entries)
+    assert len(entries) == 1, "an image has several entries only where boxes tell them apart"
+    if method is Method.BLACK_GROUND:
         assert glass is not None, "a source on black ground records its glass"
         return _on_black(image, class_id, glass)
-    if entry.method is Method.OUTLINE:
+    if method is Method.OUTLINE:
         image, inside = repair_outline(image)
-        return _measured(image, class_id, [inside])
-    if entry.method is Method.GIVEN:
-        assert given is not None, "an entry of method `given` has a mask"
-        return _measured(image, class_id, list(_components(given > 0)))
-    return _by_stain(image, entry, class_id)
+        return _measured(image, class_id, inside, [(whole(inside), inside)])
+    assert given is not None, "an entry of method `given` has a mask"
+    return _measured(image, class_id, given > 0, list(_components(given > 0)))
 
 
 def repair_outline(image: Image) -> tuple[Image, Mask]:
@@ -109,22 +120,28 @@ def _reached_from_corners(free: Mask) -> Mask:
     return reached(free, corners)
 
 
-def _measured(image: Image, class_id: int, insides: list[Mask]) -> Found:
+def _measured(image: Image, class_id: int, every: Mask, insides: list[tuple[Window, Mask]]) -> Found:
     """Cells that are roughly known: the glass is measured outside them, then each contour is put half-way."""
-    every = np.any(insides, axis=0) if insides else np.zeros(image.shape[:2], bool)
     outside = ~grow(every, 2)
     glass = measure_glass(image, outside if outside.sum() >= 64 else None)
     density = mean_density(optical_density(image, glass))
-    regions = [_finish(density, inside, every & ~inside, class_id) for inside in insides]
+    regions = [_finish(density, window, inside, every[window] & ~inside, class_id) for window, inside in insides]
     return Found(image=image, density=density, regions=tuple(regions), glass=glass, glass_measured=True)
 
 
-def _components(mask: Mask) -> Iterator[Mask]:
-    """Connected regions of at least 30 px, the largest first (ties in reading order)."""
+def _components(mask: Mask) -> Iterator[tuple[Window, Mask]]:
+    """Connected regions, the largest first (ties in reading order), each in a window with room to move its edge."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for label in sorted(range(1, len(stats)), key=lambda i: -int(stats[i, cv2.CC_STAT_AREA])):
-        if stats[label, cv2.CC_STAT_AREA] >= 30:
-            yield labels == label
+        x, y, w, h, area = stats[label].tolist()
+        if area >= _LEAST_AREA:
+            window = box_window(x, y, w, h, _room(w, h), mask.shape)
+            yield window, labels[window] == label
+
+
+def _room(w: int, h: int) -> int:
+    """Pixels around a box of w x h px that decide where the cell in it ends."""
+    return 2 * max(_LEAST_REACH, max(w, h) // 8) + 6
 
 
 def _on_black(image: Image, class_id: int, glass: tuple[int, int, int]) -> Found:
@@ -137,10 +154,11 @@ def _on_black(image: Image, class_id: int, glass: tuple[int, int, int]) -> Found
     framed = np.pad(lit, 1)
     region = grow(framed & _even(framed), -1)[1:-1, 1:-1]
     image = extended(image, region)
-    brightest = np.percentile(image[region], 99, axis=0).astype(int) if region.any() else glass
+    brightest = np.percentile(image[region], 99, axis=0).astype(int).tolist() if region.any() else glass
     glass = (max(glass[0], brightest[0]), max(glass[1], brightest[1]), max(glass[2], brightest[2]))
     density = mean_density(optical_density(image, glass))
-    cell = replace(_finish(density, region, ~region, class_id), straight=straight_run(lit))
+    cell = _finish(density, whole(region), region, ~region, class_id)
+    cell = replace(cell, straight=straight_run(lit, lit.shape))
     return Found(image=image, density=density, regions=(cell,), glass=glass, glass_measured=False)
 
 
@@ -157,70 +175,99 @@ def extended(image: Image, region: Mask) -> Image:
     return image[rows, columns]
 
 
-def _by_stain(image: Image, entry: Entry, class_id: int) -> Found:
-    """The cell of the named class nearest to the centre of the image or of the entry's box."""
+@dataclass(frozen=True, kw_only=True)
+class _Field:
+    """What threshold makes of an image. density, smooth: f4 (h, w), mean over channels, raw and slightly smoothed.
+    dense: everything that is no glass. excess: of dye, f4 (h, w); dye: surely stained pixels."""
+
+    density: Density
+    smooth: Density
+    dense: Mask
+    excess: Density
+    dye: Mask
+
+
+def _by_stain(image: Image, entries: Sequence[Entry]) -> Found:
+    """Per entry the cell of its class in the middle of the image or of its box; then the red cells around, if asked."""
     glass = measure_glass(image)
     channels = optical_density(image, glass)
-    density = mean_density(channels)
+    density, excess = mean_density(channels), stain_excess(channels)
     smooth = cv2.GaussianBlur(density, (0, 0), 1.0)
-    dense = foreground(smooth)
-    excess = stain_excess(channels)
-    dye = stained(excess)
-    h, w = image.shape[:2]
-    x, y, bw, bh = entry.box or (0, 0, w, h)
-    named = _nearest(dense if class_id in RED_CELLS else dye, x + bw / 2, y + bh / 2)
-    if class_id in RED_CELLS:
-        named = fill_holes(named)
-    else:
-        named = stained_cell(excess, smooth, named, single=class_id != PLATELET_CLUMP)
-    others = grow(grow(dense & ~grow(named, 3), -2), 2)
-    regions = [_finish(density, named, others, class_id, by_threshold=True)]
-    if entry.also_red:
-        regions += _red_cells_around(density, dense, dye | named)
+    field = _Field(density=density, smooth=smooth, dense=foreground(smooth), excess=excess, dye=stained(excess))
+    regions, white = [], field.dye.copy()
+    for entry in entries:
+        window, named = _named(field, entry)
+        white[window] |= named
+        others = grow(grow(field.dense[window] & ~grow(named, 3), -2), 2)
+        regions.append(_finish(density, window, named, others, BY_KEY[entry.class_key].id, by_threshold=True))
+    if any(entry.also_red for entry in entries):
+        regions += _red_cells_around(field, white)
     return Found(image=image, density=density, regions=tuple(regions), glass=glass, glass_measured=True)
 
 
-def _red_cells_around(density: Density, dense: Mask, dye: Mask) -> list[Region]:
-    """The red cells of a field: components of the foreground of which less than 2 % hold dye."""
+def _named(field: _Field, entry: Entry) -> tuple[Window, Mask]:
+    """The cell that an entry names, roughly, in a window three times as wide and high as its box."""
+    shape, class_id = field.dense.shape, BY_KEY[entry.class_key].id
+    x, y, w, h = entry.box or (0, 0, shape[1], shape[0])
+    window = box_window(x, y, w, h, max(w, h), shape)
+    rows, columns = box_window(x - window[1].start, y - window[0].start, w, h, 0, field.dense[window].shape)
+    if class_id in RED_CELLS:
+        return window, fill_holes(_central(field.dense[window], (rows, columns)))
+    core = _central(field.dye[window], (rows, columns))
+    single = class_id != PLATELET_CLUMP
+    return window, stained_cell(field.excess[window], field.smooth[window], core, single=single)
+
+
+def _central(mask: Mask, box: Window) -> Mask:
+    """The component nearest to the middle of a box, among those that fill at least a tenth as much of it as any."""
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    inside = labels[box]
+    sizes = np.bincount(labels.ravel())
+    filled = np.bincount(inside.ravel(), minlength=len(sizes))
+    filled[0] = 0
+    filled[sizes < _LEAST_AREA] = 0
+    rows, columns = np.nonzero((filled > 0)[inside] & (filled * 10 >= filled.max())[inside])
+    if not len(rows):
+        return np.zeros_like(mask)
+    nearest = np.argmin((rows - inside.shape[0] / 2) ** 2 + (columns - inside.shape[1] / 2) ** 2)
+    return labels == inside[rows[nearest], columns[nearest]]
+
+
+def _red_cells_around(field: _Field, white: Mask) -> list[Region]:
+    """The red cells of a field: components of the foreground of which less than 2 % is white cell or platelet."""
     found = []
-    for component in _components(dense):
+    for window, component in _components(field.dense):
         cell = fill_holes(component)
-        if 50 * int((cell & dye).sum()) < int(cell.sum()):
-            found.append(_finish(density, cell, dense & ~cell, HEALTHY_RBC, by_threshold=True))
+        if 50 * int((cell & white[window]).sum()) < int(cell.sum()):
+            others = field.dense[window] & ~cell
+            found.append(_finish(field.density, window, cell, others, HEALTHY_RBC, by_threshold=True))
     return found
 
 
-def _nearest(mask: Mask, x: float, y: float) -> Mask:
-    """The component nearest to (x, y), among those of at least a tenth of the largest one's area."""
-    parts = list(_components(mask))
-    if not parts:
-        return np.zeros_like(mask)
-    parts = [p for p in parts if p.sum() * 10 >= parts[0].sum()]
+def _finish(
+    density: Density, window: Window, region: Mask, others: Mask, class_id: int, *, by_threshold: bool = False
+) -> Region:
+    """The exact edge of one cell; densities are smoothed in proportion to its size, so noise does not fray it.
 
-    def distance(part: Mask) -> float:
-        rows, columns = np.nonzero(part)
-        return float(np.min((columns - x) ** 2 + (rows - y) ** 2))
-
-    return min(parts, key=distance)
-
-
-def _finish(density: Density, region: Mask, others: Mask, class_id: int, by_threshold: bool = False) -> Region:
-    """The exact edge of one cell; densities are smoothed in proportion to its size, so noise does not fray it."""
+    density: of the image. region, others: of the window.
+    """
     radius = radius_of(region)
     reach = max(_LEAST_REACH, round(0.08 * radius))
-    window = _window(region, margin=2 * reach + 6)
+    near = window_of(region, 2 * reach + 6)
+    window, region, others = within(window, near), region[near], others[near]
     smooth = cv2.GaussianBlur(density[window], (0, 0), max(0.7, 0.015 * radius))
-    mask = np.zeros(region.shape, np.uint8)
-    mask[window] = halfway(smooth, region[window], others[window], reach)
-    cell = mask[window] >= 128
+    mask = halfway(smooth, region, others, reach)
+    cell = mask >= 128
     contour = cell & ~grow(cell, -1)
     rim = 2 * float(np.median(smooth[contour])) if contour.any() else 0.0
+    kept = window_of(mask > 0, _MARGIN)
     return Region(
         class_id=class_id,
-        mask=mask,
+        window=within(window, kept),
+        mask=mask[kept],
         rim=rim,
         contact=_contact(cell, smooth > rim / 2, reach + 1) if by_threshold else 0.0,
-        straight=straight_run(region),
+        straight=straight_run(region, density.shape),
     )
 
 
@@ -230,11 +277,3 @@ def _contact(cell: Mask, dense: Mask, distance: int) -> float:
     joined = reached((dense & near) | cell, cell)
     ring = near & ~grow(cell, distance - 1)
     return float((joined & ring).sum() / max(int(ring.sum()), 1))
-
-
-def _window(region: Mask, margin: int) -> tuple[slice, slice]:
-    """The region's bounding box grown by a margin, px, as slices; the whole image for an empty region."""
-    x, y, w, h = cv2.boundingRect(region.astype(np.uint8))
-    if w == 0:
-        return slice(None), slice(None)
-    return slice(max(0, y - margin), y + h + margin), slice(max(0, x - margin), x + w + margin)

@@ -33,7 +33,7 @@ class Measures:
 
 
 def measure(image: Image, region: Region, density: npt.NDArray[np.float32], *, glass_shows: bool) -> Measures:
-    """image, density, region.mask: the same window of one image. glass_shows: the edge can be judged for blur."""
+    """image, density: of the region's window. glass_shows: the edge can be judged for blur."""
     cell = region.mask >= 128
     return Measures(
         area=int(cell.sum()),
