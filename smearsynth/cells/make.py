@@ -12,7 +12,7 @@ from smearsynth.cells.calibrate import scale_of
 from smearsynth.cells.cell import Cell
 from smearsynth.cells.clumps import with_clumps
 from smearsynth.cells.cut import Candidate, Work, cut_image
-from smearsynth.cells.duplicates import Pair, find_pairs, fingerprint, merge_groups
+from smearsynth.cells.duplicates import SIDE, Pair, find_pairs, fingerprint, merge_groups
 from smearsynth.cells.gate import refuse_size
 from smearsynth.cells.pool import Run, worker_pool
 from smearsynth.cells.rescale import to_40x
@@ -169,9 +169,8 @@ def _of_right_size(
 
 def _without_conflicts(ready: list[Ready], refused: _Refused) -> tuple[list[Ready], tuple[Pair, ...]]:
     """The cells less those saved under two classes, one of which must be wrong; the duplicates that are left."""
-    pairs = find_pairs(
-        np.array([r.look for r in ready]), [r.cell.sha256 for r in ready], [_group(r.cell) for r in ready]
-    )
+    looks = np.array([r.look for r in ready], np.uint16).reshape(-1, SIDE, SIDE)
+    pairs = find_pairs(looks, [r.cell.sha256 for r in ready], [_group(r.cell) for r in ready])
     conflicts = {row for p in pairs if ready[p.a].cell.class_id != ready[p.b].cell.class_id for row in (p.a, p.b)}
     for row in sorted(conflicts):
         refused.add(replace(ready[row].cell, reject="two_classes"))
