@@ -19,7 +19,7 @@ from smearsynth.dataset.state import Identity
 from smearsynth.engines import ENGINES
 from smearsynth.engines.work import STAGES, BuildPlan, Built, peak_mb, warm_up
 from smearsynth.errors import UserError
-from smearsynth.prepare import SOURCES, Cells, checked_workers, find_cells, make_plan, read_recipe, target
+from smearsynth.prepare import Cells, checked_workers, find_cells, make_plan, read_recipe, target
 from smearsynth.recipe import Recipe, resolved_yaml
 
 
@@ -79,7 +79,7 @@ def build(
     with layout.locked(out):
         if overwrite:
             layout.clear(out)
-        if (out / layout.STATE / layout.IDENTITY).exists():
+        if (out / layout.IDENTITY).exists():
             state.check_same(out, identity)
             state.check_growing(out, recipe.count)
         _write_head(recipe, cells, plan, identity)
@@ -94,9 +94,9 @@ def _write_head(recipe: Recipe, cells: Cells, plan: BuildPlan, identity: Identit
     """All that a resumed build needs; from here until the tail the folder has no index."""
     out = plan.out
     (out / layout.INDEX).unlink(missing_ok=True)
-    layout.write_json(out, f"{layout.STATE}/{layout.IDENTITY}", asdict(identity))
+    layout.write_json(out, layout.IDENTITY, asdict(identity))
     layout.write_text(out, layout.RECIPE, resolved_yaml(recipe))
-    layout.write_json(out, SOURCES, cells.sources)
+    layout.write_json(out, layout.SOURCES, cells.sources)
     if cells.lock:
         layout.write_text(out, layout.LOCK, cells.lock)
     if not (out / layout.BANK).is_file():

@@ -26,8 +26,6 @@ from smearsynth.scene.plan import Planner
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION, Header
 
-SOURCES = f"{layout.STATE}/sources.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
@@ -87,7 +85,7 @@ def find_cells(
 
 def _loaded(file: Path, resumed: Path | None) -> Cells:
     bank = banks.load(file)
-    told = resumed / SOURCES if resumed else None
+    told = resumed / layout.SOURCES if resumed else None
     sources = json.loads(told.read_text(encoding="utf-8")) if told and told.is_file() else None
     return Cells(bank=bank, sources=sources or [{"name": name} for name in bank.sources], lock="")
 

@@ -37,7 +37,7 @@ class Identity:
 
 def check_same(out: Path, identity: Identity) -> None:
     """UserError that names every difference between `identity` and the build that `out` holds."""
-    path = out / layout.STATE / layout.IDENTITY
+    path = out / layout.IDENTITY
     try:
         old = _leaves(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
