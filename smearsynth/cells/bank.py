@@ -21,9 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
+from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
 
-SPLITS = ("train", "val", "test")
 FORMAT_VERSION = 1
 _LAYOUT = ("v110", "v110")
 """HDF5 1.10 puts checksums on all metadata; without them a flipped byte can crash the library itself."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from smearsynth import streams
-from smearsynth.cells.bank import MARGIN, SPLITS, Bank
-from smearsynth.taxonomy import PLATELET_CLUMP, THROMBOCYTE
+from smearsynth.cells.bank import MARGIN, Bank
+from smearsynth.taxonomy import PLATELET_CLUMP, SPLITS, THROMBOCYTE
 
 LEAST_PER_SPLIT, MOST_PER_SPLIT = 8, 1000
 _ALIKE = 12

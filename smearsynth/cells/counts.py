@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smearsynth.cells.bank import SPLITS, Bank
+from smearsynth.cells.bank import Bank
 from smearsynth.cells.duplicates import Pair
 from smearsynth.cells.gate import REASONS
 from smearsynth.sources.entry import Listing
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 Refusals = Mapping[tuple[str, int, str], int]
 """(source, class id, reason) -> cells."""

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth import streams, taxonomy
-from smearsynth.cells.bank import SPLITS
+from smearsynth import streams
 from smearsynth.cells.duplicates import Pair
 from smearsynth.errors import UserError
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 TOLERANCE = 0.05
 """Largest difference between a class's share in a split and the recipe's; one cell where that is more."""
@@ -98,7 +98,7 @@ def _fits(have: Sequence[int], shares: Sequence[float]) -> bool:
 
 
 def _sentence(class_id: int, have: Sequence[int], shares: Sequence[float]) -> str:
-    name = taxonomy.CLASSES[class_id].key
+    name = CLASSES[class_id].key
     reached = ", ".join(f"{split} {cells}" for split, cells in zip(SPLITS, have, strict=True))
     wanted = "/".join(f"{share:g}" for share in shares)
     return (

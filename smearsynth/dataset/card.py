@@ -5,8 +5,7 @@ from typing import Any
 
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import Index
-from smearsynth.shards.format import SPLITS
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 _LABELS = """\
 Single cells are cut out of the sources, brought to {um} µm per pixel and composited; the label map is made with the

@@ -29,9 +29,9 @@ from smearsynth.dataset import layout
 from smearsynth.dataset.record import ShardRecord, file_digest
 from smearsynth.errors import UserError
 from smearsynth.shards.digest import dataset_digest
-from smearsynth.shards.format import SPLITS, Header
+from smearsynth.shards.format import Header
 from smearsynth.shards.reader import ShardReader
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 Index = dict[str, Any]
 

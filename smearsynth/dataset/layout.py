@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.errors import UserError
-from smearsynth.shards.format import SPLITS
 from smearsynth.shards.writer import publish
+from smearsynth.taxonomy import SPLITS
 
 INDEX = "index.json"
 RECIPE = "recipe.resolved.yaml"

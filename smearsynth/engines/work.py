@@ -19,8 +19,9 @@ from smearsynth.dataset.record import ShardRecord, Tally, file_digest
 from smearsynth.render import render
 from smearsynth.scene.plan import Planner
 from smearsynth.shards.digest import sample_digest
-from smearsynth.shards.format import SPLITS, Header, Sample, sample_id
+from smearsynth.shards.format import Header, Sample, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack
+from smearsynth.taxonomy import SPLITS
 
 STAGES = ("plan", "render", "digest", "deflate", "write")
 
