@@ -19,7 +19,7 @@ from pydantic import (
 
 from smearsynth.recipe.base import Spec
 from smearsynth.recipe.cells import CellsSpec
-from smearsynth.recipe.faults import Fault, Key
+from smearsynth.recipe.faults import Fault, Key, nearest_place
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
 from smearsynth.recipe.source import SourceSpec
@@ -166,8 +166,7 @@ class Recipe(Spec):
 
     def fault(self, key: Key, sentence: str) -> Fault:
         """A fault of this recipe at `key`, with the file and line that the key was read from."""
-        where = next(self._places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self._places)
-        return Fault(where, key, sentence)
+        return Fault(nearest_place(self._places, key), key, sentence)
 
     @property
     def lock_file(self) -> Path | None:
