@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.recipe.combinations import Combination
-from smearsynth.scene.scene import OBJECT_FIELDS, Scene
+from smearsynth.scene.scene import BACKGROUNDS, OBJECT_FIELDS, Scene
 from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES
 
 _CLASS, _CELL, _VISIBLE = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible"))
-BACKGROUNDS = ("none", "healthy", "infected", "mixed")
-"""Names of the values of `Scene.background`."""
 
 
 @dataclass(frozen=True, kw_only=True)
