@@ -26,11 +26,16 @@ def count_cells(
         cells.setdefault(CLASSES[class_id].key, {})[bank.sources[source]] = {
             name: rows[class_id, source, split] for split, name in enumerate(SPLITS)
         }
+    left_out = {name: dict(sorted(listing.left_out.items())) for name, listing in listings.items() if listing.left_out}
+    return {"cells": cells, "refused": refused_cells(refusals), "left_out": left_out, "duplicates": len(pairs)}
+
+
+def refused_cells(refusals: Refusals) -> dict[str, dict[str, dict[str, int]]]:
+    """Source -> class key -> reason -> cells."""
     refused: dict[str, dict[str, dict[str, int]]] = {}
     for (name, class_id, reason), count in sorted(refusals.items()):
         refused.setdefault(name, {}).setdefault(CLASSES[class_id].key, {})[reason] = count
-    left_out = {name: dict(sorted(listing.left_out.items())) for name, listing in listings.items() if listing.left_out}
-    return {"cells": cells, "refused": refused, "left_out": left_out, "duplicates": len(pairs)}
+    return refused
 
 
 def as_text(counts: dict[str, Any]) -> str:
