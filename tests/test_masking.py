@@ -152,6 +152,13 @@ def test_a_second_white_cell_is_never_chosen():
     assert [in_image(r, FIELD)[180, 60] for r in red] == [True]
 
 
+def test_a_speck_in_the_middle_is_not_taken_for_the_cell():
+    speck = (disc(FIELD, 110, 120, 5), VIOLET)
+    found = cells_of(photograph([*white_cell(60, 60), speck, *red_cell(180, 60)])).regions[0]
+    assert in_image(found, FIELD)[60, 60]
+    assert not in_image(found, FIELD)[110, 120]
+
+
 def test_a_platelet_on_a_neck_is_no_part_of_a_single_cell_but_of_a_clump():
     body, platelet = disc(FIELD, 110, 110, 30), disc(FIELD, 110, 160, 9)
     neck = np.zeros(FIELD)

@@ -67,8 +67,8 @@ def painted(image: Image, cell: Mask) -> float:
     """
     codes = image.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     values, counts = np.unique(codes[cell], return_counts=True)
-    patches = [int(largest((codes == v) & cell).sum()) for v in values[np.argsort(-counts, kind="stable")[:3]]]
-    patch = max(patches, default=0)
+    common = [k for k in np.argsort(-counts, kind="stable")[:3] if counts[k] >= _LEAST_PATCH]
+    patch = max((int(largest((codes == values[k]) & cell).sum()) for k in common), default=0)
     return patch / int(cell.sum()) if patch >= _LEAST_PATCH else 0.0
 
 
