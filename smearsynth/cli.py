@@ -82,7 +82,7 @@ def main() -> None:
 @click.option("--engine", default="local", show_default=True, help="Where shards are built.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted or smaller set of the same recipe.")
 @click.option("--overwrite", is_flag=True, help="Replace the set that is there.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many smears per split.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many scenes per split.")
 @bank
 @overrides
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it will cost; build nothing.")

@@ -101,7 +101,7 @@ class Recipe(Spec):
     )
     count: Annotated[dict[SplitName, Samples], AfterValidator(_all_splits)] = Field(
         default={"train": 8000, "val": 1000, "test": 1000},
-        description="smears per split; a split that is left out has none; 0-99999999",
+        description="scenes per split, each a smear in every look; a split that is left out has none; 0-99999999",
     )
     sources: tuple[SourceSpec, ...] = Field(min_length=1, max_length=255, description="where the cells come from")
     cells: CellsSpec = Field(default=CellsSpec(), description="quality gate, mix of sources, assembled clumps")
