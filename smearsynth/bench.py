@@ -8,15 +8,15 @@ from typing import Any
 
 from smearsynth.build import build
 
-LEAST = 2000
-"""Smears below which the figures are not worth telling."""
+SMEARS = 2000
+"""Fewer give figures that are not worth telling."""
 
 
 def bench(
     recipe_path: str | Path,
     *,
     bank: str | Path | None = None,
-    smears: int = LEAST,
+    smears: int = SMEARS,
     workers: int = 1,
     overrides: Sequence[str] = (),
     progress: bool = True,
