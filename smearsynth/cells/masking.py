@@ -35,6 +35,8 @@ Image = npt.NDArray[np.uint8]
 
 _BLACK = 24
 """Brightest channel of black ground and of the pixels that resampling blended with it."""
+_LEAST_GLASS = 0.95
+"""Share of the source's own glass under which the ground of a crop is taken for red cells."""
 _OUTLINE_REACHES = (2, 8, 16)
 """Half of the gap, px, over which a drawn outline is closed, the narrowest that suffices: paint may lie over it."""
 _LEAST_REACH = 6
@@ -91,9 +93,9 @@ def find_cells(image: Image, entries: Sequence[Entry], given: Soft | None, glass
         return _on_black(image, class_id, glass)
     if method is Method.OUTLINE:
         image, inside = repair_outline(image)
-        return _measured(image, class_id, inside, [(whole(inside), inside)])
+        return _measured(image, class_id, inside, [(whole(inside), inside)], glass)
     assert given is not None, "an entry of method `given` has a mask"
-    return _measured(image, class_id, given > 0, list(_components(given > 0)))
+    return _measured(image, class_id, given > 0, list(_components(given > 0)), glass)
 
 
 def repair_outline(image: Image) -> tuple[Image, Mask]:
@@ -120,13 +122,26 @@ def _reached_from_corners(free: Mask) -> Mask:
     return reached(free, corners)
 
 
-def _measured(image: Image, class_id: int, every: Mask, insides: list[tuple[Window, Mask]]) -> Found:
-    """Cells that are roughly known: the glass is measured outside them, then each contour is put half-way."""
+def _measured(
+    image: Image,
+    class_id: int,
+    every: Mask,
+    insides: list[tuple[Window, Mask]],
+    recorded: tuple[int, int, int] | None,
+) -> Found:
+    """Cells that are roughly known: the glass is measured outside them, then each contour is put half-way.
+
+    recorded: the source's own glass; it stands where the crop shows nothing nearly as bright (by green, in which red
+    cells are darkest), because its corners are full of red cells.
+    """
     outside = ~grow(every, 2)
     glass = measure_glass(image, outside if outside.sum() >= 64 else None)
+    shows = recorded is None or glass[1] >= _LEAST_GLASS * recorded[1]
+    if recorded is not None and not shows:
+        glass = recorded
     density = mean_density(optical_density(image, glass))
     regions = [_finish(density, window, inside, every[window] & ~inside, class_id) for window, inside in insides]
-    return Found(image=image, density=density, regions=tuple(regions), glass=glass, glass_measured=True)
+    return Found(image=image, density=density, regions=tuple(regions), glass=glass, glass_measured=shows)
 
 
 def _components(mask: Mask) -> Iterator[tuple[Window, Mask]]:
