@@ -8,6 +8,7 @@ without the weights, one stray platelet decides where a patient's red cells go. 
 within one point of its shares.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -88,7 +89,8 @@ def _must_have(cells: Counts, reached: Sequence[Counts], groups_left: Counts) ->
 
 
 def _shortfall(cells: Counts, reached: Counts, total: Counts, share: float) -> float:
-    return sum(n * (1 - (reached[c] + n / 2) / (share * total[c])) for c, n in sorted(cells.items()))
+    """Rounded once, so that no version of Python decides a tie by the way it sums."""
+    return math.fsum(n * (1 - (reached[c] + n / 2) / (share * total[c])) for c, n in cells.items())
 
 
 def _fits(have: Sequence[int], shares: Sequence[float]) -> bool:
