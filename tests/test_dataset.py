@@ -150,7 +150,8 @@ def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) 
         index = json.loads((tmp_path / "set/index.json").read_text())
         told = {source["name"]: source for source in index["sources"]}
         assert list(told) == ["lisc", "iumc", "mamic", "kaggle"]
-        assert (told["lisc"]["redistribution"], told["kaggle"]["grouping"]) == ("forbidden", "patient")
+        assert (told["lisc"]["redistribution"], told["kaggle"]["grouping"]) == ("allowed", "patient")
+        assert all(source["title"].startswith("drawn phantoms") for source in told.values())
         locked = dict(line.split("  ")[::-1] for line in (tmp_path / "set/sources.lock").read_text().splitlines())
         assert list(locked) == sorted(locked, key=lambda path: (list(told).index(path.split("/")[0]), path))
         for path, sha in locked.items():
