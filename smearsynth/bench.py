@@ -41,7 +41,7 @@ def bench(
     return {name: value for name, value in asdict(result).items() if name not in ("out", "built")}
 
 
-def table(figures: dict[str, Any]) -> str:
+def as_text(figures: dict[str, Any]) -> str:
     """The figures for a person."""
     whole = 1000 / figures["per_core"]
     stages = dict(figures["stages_ms"])

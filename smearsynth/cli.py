@@ -8,15 +8,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from smearsynth.errors import UserError
-
-if TYPE_CHECKING:
-    from smearsynth.check import Checked
-    from smearsynth.dry_run import Forecast
 
 Command = Callable[..., Any]
 
@@ -100,7 +96,7 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
         from smearsynth import dry_run as dry
 
         forecast = dry.dry_run(recipe_path, **_without(options, "engine", "resume", "overwrite"))
-        _show(as_json, asdict(forecast), lambda: _forecast_text(forecast))
+        _show(as_json, asdict(forecast), lambda: dry.as_text(forecast))
         return
     from smearsynth.build import build as run
 
@@ -122,11 +118,11 @@ def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     Example:
       smearsynth check recipes/smear10.yaml
     """
+    from smearsynth.check import as_text, describe
     from smearsynth.check import check as run
 
-    checked = run(recipe, overrides=overrides)
-    found = _found(checked)
-    _show(as_json, found, lambda: _found_text(found))
+    found = describe(run(recipe, overrides=overrides))
+    _show(as_json, found, lambda: as_text(found))
 
 
 @main.command()
@@ -218,11 +214,11 @@ def bench(recipe: Path, as_json: bool, **options: Any) -> None:
       smearsynth bench recipes/quickstart.yaml
       smearsynth bench recipes/quickstart.yaml --workers 2
     """
+    from smearsynth.bench import as_text
     from smearsynth.bench import bench as run
-    from smearsynth.bench import table
 
     figures = run(recipe, **options)
-    _show(as_json, figures, lambda: table(figures))
+    _show(as_json, figures, lambda: as_text(figures))
 
 
 @main.command()
@@ -249,44 +245,3 @@ def _show(as_json: bool, values: dict[str, Any], text: Callable[[], str]) -> Non
 
 def _without(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in names}
-
-
-def _forecast_text(f: "Forecast") -> str:
-    splits = [f"{split} {scenes:,} in {f.shards.get(split, 0)} shards" for split, scenes in f.scenes.items()]
-    how = "measured on a few of them" if f.measured else "estimated; cells.h5 is not made yet"
-    return "\n".join(
-        [
-            f"{f.name} -> {f.out}",
-            f"smears   {f.samples:,} of {f.size[0]}x{f.size[1]} px, looks {', '.join(f.looks)}",
-            f"splits   {'; '.join(splits)}",
-            f"contents {len(f.combinations)} combinations in turn: {f.combinations[0]} ... {f.combinations[-1]}",
-            f"size     about {f.bytes / 1e6:,.0f} MB ({how})",
-            f"time     about {f.seconds:,.0f} s with {f.workers} workers, making the bank apart",
-        ]
-    )
-
-
-def _found(checked: "Checked") -> dict[str, Any]:
-    """What each source holds: images per class and files left out by reason."""
-    from collections import Counter
-
-    sources = {
-        name: {
-            "title": listing.facts.title,
-            "licence": listing.facts.licence,
-            "redistribution": listing.facts.redistribution.value,
-            "images": dict(sorted(Counter(entry.class_key for entry in listing.entries).items())),
-            "left_out": listing.left_out,
-        }
-        for name, listing in checked.listings.items()
-    }
-    return {"name": checked.recipe.name, "sample_hash": checked.recipe.sample_hash(), "sources": sources}
-
-
-def _found_text(found: dict[str, Any]) -> str:
-    lines = [f"{found['name']}: no fault found"]
-    for name, source in found["sources"].items():
-        lines += ["", f"{name}: {source['title']} ({source['licence']}; redistribution {source['redistribution']})"]
-        lines += [f"  {count:7,} {what}" for what, count in source["images"].items()]
-        lines += [f"  {count:7,} left out: {why}" for why, count in source["left_out"].items()]
-    return "\n".join(lines)
