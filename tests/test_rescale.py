@@ -38,7 +38,8 @@ def test_area_in_square_micrometres_is_kept(factor, radius_40x, dy, dx, more):
     radius = radius_40x / factor
     share = soft_disc(int(2 * radius) + 16 + more, radius, 0.04 * radius + 0.5, dy, dx)
     rgba = to_40x(blended(share), as_mask(share), factor * UM_PER_PX)
-    assert rgba[..., 3].sum() / 255 == pytest.approx(share.sum() * factor**2, rel=0.01)
+    # OpenCV copies where the rounded size does not change: 2 % at most, for the smallest cells and factors near 1.
+    assert rgba[..., 3].sum() / 255 == pytest.approx(share.sum() * factor**2, rel=0.025)
     lattice = 12
     assert (rgba[..., 3] >= 128).sum() == pytest.approx(np.pi * radius_40x**2, rel=0.02, abs=lattice)
 
