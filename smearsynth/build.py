@@ -30,7 +30,7 @@ class BuildResult:
     digest: of the dataset. smears: samples in it; built: those that were not there before. seconds: from
     planning to the index, bank and compilation apart; per_second: samples built in one of them, per_core: by
     one worker. stages_ms: milliseconds of one core per built sample. peak_mb: largest resident memory of any
-    one process, MB.
+    one process, MB. unread: a sentence per source file that could not be read and was left out.
     """
 
     digest: str
@@ -41,6 +41,7 @@ class BuildResult:
     per_core: float
     stages_ms: dict[str, float]
     peak_mb: float
+    unread: tuple[str, ...]
     out: Path
 
 
@@ -87,7 +88,7 @@ def build(
         with _bar(plan, progress) as bar:
             built = ENGINES[engine](plan, workers=workers, progress=bar.update)
         digest = _write_tail(recipe, cells, plan, built)
-        return _result(out, digest, built, time.perf_counter() - started, workers)
+        return _result(out, digest, built, time.perf_counter() - started, workers, cells.unread)
 
 
 def _write_head(recipe: Recipe, cells: Cells, plan: BuildPlan, identity: Identity) -> None:
@@ -133,7 +134,9 @@ def _bar(plan: BuildPlan, progress: bool) -> Any:
     return tqdm(total=total, unit=" smears", desc=plan.out.name, disable=None if progress else True)
 
 
-def _result(out: Path, digest: str, built: Sequence[Built], seconds: float, workers: int) -> BuildResult:
+def _result(
+    out: Path, digest: str, built: Sequence[Built], seconds: float, workers: int, unread: tuple[str, ...]
+) -> BuildResult:
     fresh = [b for b in built if b.stages_ns]
     samples = sum(b.record.samples for b in fresh)
     spent = sum((Counter(b.stages_ns) for b in fresh), Counter())
@@ -146,5 +149,6 @@ def _result(out: Path, digest: str, built: Sequence[Built], seconds: float, work
         per_core=round(samples / seconds / workers, 1),
         stages_ms={stage: round(spent[stage] / 1e6 / max(samples, 1), 4) for stage in STAGES},
         peak_mb=round(max(peak_mb(), *(b.peak_mb for b in built)), 1),
+        unread=unread,
         out=out,
     )

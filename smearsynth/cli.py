@@ -101,6 +101,8 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
     from smearsynth.build import build as run
 
     result = run(recipe_path, **options)
+    for sentence in result.unread:
+        click.echo(f"Left out: {sentence}", err=True)
     text = f"{result.smears} smears in {result.out}, {result.per_second} per second\ndigest {result.digest}"
     _show(as_json, asdict(result), lambda: text)
 

@@ -29,13 +29,14 @@ from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION, Header
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """The bank, what is told of its sources (see `dataset.provenance`), and the lock of their files, "" if
-    none is known.
+    """The bank, what is told of its sources (see `dataset.provenance`), the lock of their files, "" if none is known,
+    and a sentence per file that could not be read.
     """
 
     bank: Bank
     sources: list[dict[str, Any]]
     lock: str
+    unread: tuple[str, ...] = ()
 
 
 def target(recipe_path: str | Path, out: str | Path | None, overrides: Sequence[str]) -> Path:
@@ -80,7 +81,7 @@ def find_cells(
     recipe = load(recipe_path, overrides)
     check_sources(recipe)
     made = make_bank(recipe, workers=workers, progress=progress)
-    return Cells(bank=made.bank, sources=describe(recipe, made), lock=lock_text(recipe, made))
+    return Cells(bank=made.bank, sources=describe(recipe, made), lock=lock_text(recipe, made), unread=made.faults)
 
 
 def _loaded(file: Path, resumed: Path | None) -> Cells:

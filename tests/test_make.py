@@ -108,8 +108,10 @@ def test_cells_that_are_all_refused_end_in_sentences(tmp_path):
 
 def test_a_scale_is_the_geometric_mean_over_the_classes_that_have_cells():
     areas = {8: [4 * 1092] * 5, 9: [16 * 1040] * 7, 1: [1] * 4}
-    assert scale_of("s", None, ("infected_rbc", "healthy_rbc"), areas) == pytest.approx(UM_PER_PX / np.sqrt(8))
-    assert scale_of("s", None, ("healthy_rbc", "eosinophil"), areas) == pytest.approx(UM_PER_PX / 4)
+    assert scale_of("s", None, ("infected_rbc", "healthy_rbc"), areas) == pytest.approx(
+        UM_PER_PX / np.sqrt(8), abs=1e-6
+    )
+    assert scale_of("s", None, ("healthy_rbc", "eosinophil"), areas) == pytest.approx(UM_PER_PX / 4, abs=1e-6)
     assert scale_of("s", 0.123, (), {}) == 0.123
 
 

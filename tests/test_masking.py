@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from smearsynth.cells.edges import box_window, fill_holes, reached
-from smearsynth.cells.masking import Found, Region, find_cells, repair_outline
+from smearsynth.cells.masking import find_cells, repair_outline
+from smearsynth.cells.region import Found, Region
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import HEALTHY_RBC
 

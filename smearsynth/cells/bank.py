@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
+from smearsynth.files import publish
 from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
 
 FORMAT_VERSION = 1
@@ -128,9 +129,7 @@ def save(bank: Bank, path: Path) -> None:
             file.attrs["um_per_px"] = UM_PER_PX
             file.attrs["splits"] = np.array(SPLITS, "S")
             file.attrs["digest"] = np.bytes_(digest(bank))
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from smearsynth.cells.cell import Cell
 from smearsynth.cells.gate import refuse
-from smearsynth.cells.masking import Found, Region, find_cells
+from smearsynth.cells.masking import find_cells
 from smearsynth.cells.measure import Measures, measure
+from smearsynth.cells.region import Found, Region
 from smearsynth.recipe.cells import GateSpec
 from smearsynth.sources.entry import Entry
 from smearsynth.sources.files import locate

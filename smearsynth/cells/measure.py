@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.edges import Mask, convex_hull, grow, largest
-from smearsynth.cells.masking import Region
+from smearsynth.cells.region import Region
 
 Image = npt.NDArray[np.uint8]
 

@@ -26,8 +26,9 @@ import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
-from smearsynth.dataset.record import ShardRecord, file_digest
+from smearsynth.dataset.record import ShardRecord
 from smearsynth.errors import UserError
+from smearsynth.files import file_digest
 from smearsynth.shards.digest import dataset_digest
 from smearsynth.shards.format import Header
 from smearsynth.shards.reader import ShardReader

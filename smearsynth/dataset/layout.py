@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.errors import UserError
-from smearsynth.shards.writer import publish
+from smearsynth.files import publish
 from smearsynth.taxonomy import SPLITS
 
 INDEX = "index.json"

@@ -4,7 +4,7 @@ from typing import Any
 
 from smearsynth.cells.counts import refused_cells
 from smearsynth.cells.make import Made
-from smearsynth.dataset.record import file_digest
+from smearsynth.files import file_digest
 from smearsynth.recipe import Recipe
 
 

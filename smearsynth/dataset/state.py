@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.dataset import layout
-from smearsynth.dataset.record import ShardRecord, file_digest
+from smearsynth.dataset.record import ShardRecord
 from smearsynth.errors import UserError
+from smearsynth.files import file_digest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ from typing import Any
 
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout, state
-from smearsynth.dataset.record import ShardRecord, Tally, file_digest
+from smearsynth.dataset.record import ShardRecord, Tally
+from smearsynth.files import file_digest
 from smearsynth.render import render
 from smearsynth.scene.plan import Planner
 from smearsynth.shards.digest import sample_digest
