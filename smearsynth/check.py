@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smearsynth.recipe import Fault, Recipe, RecipeError, load
+from smearsynth.recipe import Recipe, load
 from smearsynth.sources import redistribution
 from smearsynth.sources.entry import Listing, Redistribution
 from smearsynth.sources.listing import try_sources
+from smearsynth.strict_yaml import DocumentError, Fault
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, PLATELET_CLUMP, THROMBOCYTE
 
 _REFUSES = {
@@ -29,7 +30,7 @@ class Checked:
 def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
     """Reads a recipe and lists its sources.
 
-    overrides: "path=value" each, as `--set` takes them. Raises RecipeError with all faults: first those of
+    overrides: "path=value" each, as `--set` takes them. Raises DocumentError with all faults: first those of
     the recipe alone, and once it has none, those of its sources.
     """
     recipe = load(recipe_path, overrides)
@@ -37,21 +38,21 @@ def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
 
 
 def check_sources(recipe: Recipe) -> dict[str, Listing]:
-    """The listing of each source by name. Raises RecipeError with every fault of every source."""
+    """The listing of each source by name. Raises DocumentError with every fault of every source."""
     listings, faults = try_sources(recipe)
     faults += _not_to_publish(recipe)
     if len(listings) == len(recipe.sources):
         faults += _absent_classes(recipe, listings)
     if faults:
-        raise RecipeError(faults)
+        raise DocumentError(faults)
     return listings
 
 
 def check_publish(recipe: Recipe) -> None:
-    """Raises RecipeError where the set is to be published and the cells of a source may not be; reads no source."""
+    """Raises DocumentError where the set is to be published and the cells of a source may not be; reads no source."""
     faults = _not_to_publish(recipe)
     if faults:
-        raise RecipeError(faults)
+        raise DocumentError(faults)
 
 
 def describe(checked: Checked) -> dict[str, Any]:

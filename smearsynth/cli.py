@@ -1,8 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that help answers at once.
-
-Results go to stdout, progress and complaints to stderr. Exit code 0: done; 1: it failed while working; 2:
-what the user gave is wrong, which takes a sentence and no traceback.
-"""
+"""The command line. Each command imports what it needs when it runs, so that help answers at once."""
 
 import json
 from collections.abc import Callable
@@ -12,25 +8,12 @@ from typing import Any
 
 import click
 
-from smearsynth.errors import UserError
+from smearsynth.commands import CONTEXT, Commands, NewFile, as_json, show
 
 Command = Callable[..., Any]
 
 
-class _NewFile(click.Path):
-    """A file to be written: refused before the work begins where no file can be."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, writable=True, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
-        if not path.absolute().parent.is_dir():
-            self.fail(f"{path}: its folder is not there; make it first", param, ctx)
-        return path
-
-
-NEW_FILE = _NewFile()
+NEW_FILE = NewFile()
 
 recipe = click.argument("recipe", type=click.Path(path_type=Path))
 overrides = click.option(
@@ -40,27 +23,9 @@ workers = click.option("--workers", type=click.IntRange(min=1), help="Processes.
 bank = click.option(
     "--bank", type=click.Path(path_type=Path), help="A bank that is already made (cells.h5); no source is read."
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class Commands(click.Group):
-    """Tells a user's mistake from a failure of the work, and either from a defect of the program."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(2)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            click.echo(f"The work failed: {what}", err=True)
-            ctx.exit(1)
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings=CONTEXT)
 @click.version_option(package_name="smearsynth")
 def main() -> None:
     """Annotated blood smears, composited from real single cells, with exact labels.
@@ -96,7 +61,7 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
         from smearsynth import dry_run as dry
 
         forecast = dry.dry_run(recipe_path, **_without(options, "engine", "resume", "overwrite"))
-        _show(as_json, asdict(forecast), lambda: dry.as_text(forecast))
+        show(as_json, asdict(forecast), lambda: dry.as_text(forecast))
         return
     from smearsynth.build import build as run
 
@@ -104,7 +69,7 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
     for sentence in result.unread:
         click.echo(f"Left out: {sentence}", err=True)
     text = f"{result.smears} smears in {result.out}, {result.per_second} per second\ndigest {result.digest}"
-    _show(as_json, asdict(result), lambda: text)
+    show(as_json, asdict(result), lambda: text)
 
 
 @main.command()
@@ -124,7 +89,7 @@ def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from smearsynth.check import check as run
 
     found = describe(run(recipe, overrides=overrides))
-    _show(as_json, found, lambda: as_text(found))
+    show(as_json, found, lambda: as_text(found))
 
 
 @main.command()
@@ -176,7 +141,7 @@ def cells(
         banks.save(made.bank, save)
     counts = count_cells(made.bank, refusals=made.refusals, listings=made.listings, pairs=made.pairs)
     figures = {**counts, "unreadable": list(made.faults), "um_per_px": made.um_per_px, "gallery": gallery}
-    _show(as_json, figures, lambda: "\n\n".join([as_text(counts), *made.faults, f"Gallery: {gallery}"]))
+    show(as_json, figures, lambda: "\n\n".join([as_text(counts), *made.faults, f"Gallery: {gallery}"]))
 
 
 @main.command()
@@ -220,7 +185,7 @@ def bench(recipe: Path, as_json: bool, **options: Any) -> None:
     from smearsynth.bench import bench as run
 
     figures = run(recipe, **options)
-    _show(as_json, figures, lambda: as_text(figures))
+    show(as_json, figures, lambda: as_text(figures))
 
 
 @main.command()
@@ -239,10 +204,6 @@ def phantoms(folder: Path, seed: int) -> None:
 
     for name, files in write_sources(folder, seed).items():
         click.echo(f"{folder / name}: {files} files")
-
-
-def _show(as_json: bool, values: dict[str, Any], text: Callable[[], str]) -> None:
-    click.echo(json.dumps(values, indent=2, default=str) if as_json else text())
 
 
 def _without(options: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -1,6 +1,11 @@
-"""The mistakes that are the user's to mend, told from the program's own failures."""
+"""What a user must hear in a sentence, told from the program's own defects."""
 
 
 class UserError(ValueError):
     """The input is wrong. Its text is one clear sentence (one a line, where there are several) that names the
     file, the key and the remedy; the command line prints it without a traceback and ends with exit code 2."""
+
+
+class WorkError(RuntimeError):
+    """The work cannot go on, though the input's form is right. Its text is one clear sentence; the command line prints
+    it without a traceback and ends with exit code 1."""

@@ -10,7 +10,8 @@ from PIL import Image
 
 import smearsynth
 from smearsynth.check import check, check_sources
-from smearsynth.recipe import RecipeError, load
+from smearsynth.recipe import load
+from smearsynth.strict_yaml import DocumentError
 from smearsynth.taxonomy import CLASSES
 
 CROPS = "sources: [{kind: crops, root: cells, um_per_px: 0.2, redistribution: allowed}]\n"
@@ -32,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 def faults(folder: Path, text: str) -> list[str]:
     (folder / "r.yaml").write_text(text)
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(DocumentError) as caught:
         check(folder / "r.yaml")
     return str(caught.value).replace(f"{folder}/", "").splitlines()
 
@@ -88,7 +89,7 @@ def test_faults_of_all_sources_are_told_with_their_lines(folder: Path) -> None:
 
 def test_a_bank_does_not_get_round_publishing(folder: Path) -> None:
     (folder / "r.yaml").write_text("publish: true\nsources: [{kind: lisc, root: not-here}]")
-    with pytest.raises(RecipeError, match="forbids to hand its images on"):
+    with pytest.raises(DocumentError, match="forbids to hand its images on"):
         smearsynth.build(folder / "r.yaml", out=folder / "set", bank=folder / "any.h5")
 
 

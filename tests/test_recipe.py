@@ -7,8 +7,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smearsynth.recipe import Recipe, RecipeError, SourceSpec, load, resolved_yaml
-from smearsynth.recipe.document import dump, parse
+from smearsynth.recipe import Recipe, SourceSpec, load, resolved_yaml
+from smearsynth.recipe.load import RECIPE
+from smearsynth.strict_yaml import DocumentError, dump, parse
 
 SOURCE = "sources: [{kind: lisc, root: cells}]\n"
 
@@ -28,7 +29,7 @@ def read(folder: Path, text: str | bytes, *overrides: str) -> Recipe:
 
 def faults(folder: Path, text: str | bytes, *overrides: str) -> list[str]:
     """The lines of the error, with the recipe's folder taken out."""
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(DocumentError) as caught:
         read(folder, text, *overrides)
     assert len(str(caught.value).splitlines()) == len(caught.value.faults)
     return str(caught.value).replace(f"{folder}/", "").splitlines()
@@ -290,9 +291,9 @@ class TestBad:
         assert faults(folder, text) == [fault]
 
     def test_a_folder_or_nothing_there(self, folder: Path) -> None:
-        with pytest.raises(RecipeError, match=r"cells: is a folder: name the recipe file in it$"):
+        with pytest.raises(DocumentError, match=r"cells: is a folder: name the recipe file in it$"):
             load(folder / "cells")
-        with pytest.raises(RecipeError, match=r"gone\.yaml: is not there: check the path of the recipe$"):
+        with pytest.raises(DocumentError, match=r"gone\.yaml: is not there: check the path of the recipe$"):
             load(folder / "gone.yaml")
 
     def test_all_faults_are_told_at_once(self, folder: Path) -> None:
@@ -359,10 +360,10 @@ VALUES = st.recursive(
 
 
 def assert_read_or_refused(folder: Path, text: str | bytes) -> None:
-    """A Recipe, or a RecipeError whose every fault is one line that says where."""
+    """A Recipe, or a DocumentError whose every fault is one line that says where."""
     try:
         recipe = read(folder, text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
-    except RecipeError as error:
+    except DocumentError as error:
         told = str(error).split("\n")
         readable = len(told) == len(error.faults) and all(line.startswith(str(folder)) for line in told)
         if not readable:
@@ -426,7 +427,7 @@ class TestOverrides:
 class TestDump:
     @given(data=st.dictionaries(st.text(max_size=6), VALUES, max_size=4))
     def test_it_is_read_back_as_it_was(self, data: dict) -> None:
-        document = parse(dump(data), "text")
+        document = parse(dump(data), "text", RECIPE)
         if not document.faults:
             assert yaml.safe_dump(document.data) == yaml.safe_dump(data)
 

@@ -10,9 +10,9 @@ import yaml
 from pydantic import BaseModel
 
 from smearsynth.recipe import Recipe, SourceSpec, load, schema
-from smearsynth.recipe.schema import keys_at
 from smearsynth.recipe.source import Kind
 from smearsynth.sources import SOURCES
+from smearsynth.strict_yaml import keys_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TEXT = """
@@ -105,8 +105,8 @@ class TestSchema:
         assert text["required"] == ["sources"]
 
     def test_its_keys_are_those_of_the_models_and_each_is_described(self) -> None:
-        assert keys_at(()) == sorted(Recipe.model_fields)
-        assert keys_at(("sources", 0)) == sorted(SourceSpec.model_fields)
+        assert keys_at(Recipe, ()) == sorted(Recipe.model_fields)
+        assert keys_at(Recipe, ("sources", 0)) == sorted(SourceSpec.model_fields)
         whole = schema()
         named = {whole["title"]: whole, **whole["$defs"]}
         for model in models(Recipe):
@@ -141,9 +141,9 @@ class TestShipped:
 
     def test_no_key_of_it_is_unknown_to_the_schema(self, file: Path) -> None:
         data = yaml.safe_load(file.read_text())
-        assert set(data) <= set(keys_at(()))
+        assert set(data) <= set(keys_at(Recipe, ()))
         for source in data["sources"]:
-            assert set(source) <= set(keys_at(("sources", 0)))
+            assert set(source) <= set(keys_at(Recipe, ("sources", 0)))
 
 
 def test_the_reference_sizes() -> None:

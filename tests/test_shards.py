@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from smearsynth.errors import UserError
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards import format as fmt
 from smearsynth.shards.digest import dataset_digest, sample_digest
@@ -195,10 +196,23 @@ def test_files_that_are_no_shards_are_named(tmp_path: Path) -> None:
         len(ShardReader(tmp_path / "other.h5"))
 
 
+def test_a_damaged_row_is_named_and_the_others_can_be_read(tmp_path: Path) -> None:
+    samples = write(tmp_path / "s.h5")
+    with h5py.File(tmp_path / "s.h5") as file:
+        chunk = file["image"].id.get_chunk_info(2)
+    with (tmp_path / "s.h5").open("r+b") as raw:
+        raw.seek(chunk.byte_offset + chunk.size // 2)
+        raw.write(bytes(40))
+    reader = ShardReader(tmp_path / "s.h5")
+    np.testing.assert_array_equal(reader.read("image", 1), samples[1].image)
+    with pytest.raises(UserError, match=r"s\.h5 is damaged: 'image' of row 2 cannot be read"):
+        reader.read("image", 2)
+
+
 def test_the_room_is_light() -> None:
     code = "import sys, smearsynth.shards.reader, smearsynth.shards.writer; print(' '.join(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     heavy = {"cv2", "numba", "scipy", "skimage", "PIL", "pydantic", "yaml", "torch", "matplotlib"}
     assert not heavy & set(modules)
     ours = {m for m in modules if m.startswith("smearsynth.") and not m.startswith("smearsynth.shards")}
-    assert ours == {"smearsynth.taxonomy", "smearsynth.files"}
+    assert ours == {"smearsynth.taxonomy", "smearsynth.errors", "smearsynth.files"}

@@ -1,9 +1,8 @@
 """The recipe: one YAML file that decides a dataset. Read, validated with all faults told at once, resolved, hashed."""
 
-from smearsynth.recipe.faults import Fault, RecipeError
 from smearsynth.recipe.load import load, resolved_yaml
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.schema import schema
 from smearsynth.recipe.source import SourceSpec
 
-__all__ = ["Fault", "Recipe", "RecipeError", "SourceSpec", "load", "resolved_yaml", "schema"]
+__all__ = ["Recipe", "SourceSpec", "load", "resolved_yaml", "schema"]

@@ -19,10 +19,11 @@ from pydantic import (
 
 from smearsynth.recipe.base import Spec
 from smearsynth.recipe.cells import CellsSpec
-from smearsynth.recipe.faults import Fault, Key, nearest_place
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
 from smearsynth.recipe.source import SourceSpec
+from smearsynth.strict_yaml import Fault, Key
+from smearsynth.strict_yaml.faults import nearest_place
 
 RECIPE_VERSION = 1
 MOST_SAMPLES = 99_999_999

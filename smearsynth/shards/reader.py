@@ -6,16 +6,26 @@ fork breaks in the child.
 """
 
 import dataclasses
+import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from smearsynth.errors import UserError
 from smearsynth.shards.format import BIG, FORMAT_VERSION, Header
+
+
+class _Opened(NamedTuple):
+    """A file as the process `owner` opened it; asking HDF5 for a dataset anew costs more than reading a label."""
+
+    file: h5py.File
+    owner: int
+    datasets: dict[str, h5py.Dataset]
 
 
 class ShardReader:
@@ -23,8 +33,7 @@ class ShardReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file: h5py.File | None = None
-        self._owner = 0
+        self._opened: _Opened | None = None
 
     def __reduce__(self) -> tuple[type["ShardReader"], tuple[Path]]:
         return ShardReader, (self.path,)
@@ -48,14 +57,18 @@ class ShardReader:
 
     def read(self, name: str, row: int) -> npt.NDArray[np.generic]:
         """Row `row` (0 to len - 1) of a big dataset, as `shards.format` gives dtype and shape; read-only."""
-        dataset = self._open()[name]
-        shape = dataset.shape[1:]
-        if not 0 <= row < dataset.shape[0]:
-            raise IndexError(f"{self.path} has rows 0 to {dataset.shape[0] - 1}, not {row}.")
+        dataset = self._dataset(name)
+        rows, *shape = dataset.shape
+        if not 0 <= row < rows:
+            raise IndexError(f"{self.path} has rows 0 to {rows - 1}, not {row}.")
         if dataset.chunks != (1, *shape):
             return _frozen(dataset[row])
-        skipped, chunk = dataset.id.read_direct_chunk((row,) + (0,) * len(shape))
-        raw = chunk if skipped else isal_zlib.decompress(chunk)
+        size = dataset.dtype.itemsize * math.prod(shape)
+        try:
+            skipped, chunk = dataset.id.read_direct_chunk((row,) + (0,) * len(shape))
+            raw = chunk if skipped else isal_zlib.decompress(chunk, bufsize=size)
+        except (OSError, isal_zlib.error) as error:  # type: ignore[misc]  # a class, which its stub calls an instance
+            raise UserError(f"{self.path} is damaged: {name!r} of row {row} cannot be read ({error}).") from error
         return np.frombuffer(raw, dataset.dtype).reshape(shape)
 
     def objects(self, row: int) -> npt.NDArray[np.int32]:
@@ -70,20 +83,29 @@ class ShardReader:
         return data.astype(str) if data.dtype.kind == "S" else data
 
     def _open(self) -> h5py.File:
-        if self._file is None or self._owner != os.getpid():
-            self._file, self._owner = _open(self.path), os.getpid()
-        return self._file
+        return self._mine().file
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        file, _, datasets = self._mine()
+        if name not in datasets:
+            datasets[name] = file[name]
+        return datasets[name]
+
+    def _mine(self) -> _Opened:
+        if self._opened is None or self._opened.owner != os.getpid():
+            self._opened = _Opened(_open(self.path), os.getpid(), {})
+        return self._opened
 
 
 def _open(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a shard ({error}); build it again with --resume.") from error
+        raise UserError(f"{path} cannot be read as a shard ({error}); build it again with --resume.") from error
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION or "label" not in file:
         file.close()
-        raise ValueError(f"{path} is no shard of format version {FORMAT_VERSION} (it says {version}).")
+        raise UserError(f"{path} is no shard of format version {FORMAT_VERSION} (it says {version}).")
     return file
 
 

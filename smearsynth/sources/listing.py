@@ -1,17 +1,18 @@
 """All sources of a recipe listed, with their lock applied and every fault of theirs collected."""
 
 from smearsynth.errors import UserError
-from smearsynth.recipe import Fault, Recipe, RecipeError
+from smearsynth.recipe import Recipe
 from smearsynth.sources import list_entries
 from smearsynth.sources.entry import Listing
 from smearsynth.sources.lock import Lock, apply_lock, read_lock
+from smearsynth.strict_yaml import DocumentError, Fault
 
 
 def list_sources(recipe: Recipe) -> dict[str, Listing]:
-    """The listing of each source by name, in the recipe's order. Raises RecipeError with the faults of all."""
+    """The listing of each source by name, in the recipe's order. Raises DocumentError with the faults of all."""
     listings, faults = try_sources(recipe)
     if faults:
-        raise RecipeError(faults)
+        raise DocumentError(faults)
     return listings
 
 

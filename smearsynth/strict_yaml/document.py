@@ -1,7 +1,7 @@
-"""A recipe's text to plain data and the line of every key, before anything is known of what the keys mean.
+"""A document's text to plain data and the line of every key, before anything is known of what the keys mean.
 
 Scalars follow YAML 1.2 (the core schema that editors and JSON Schema assume): `no` and `on` are text, `010` is ten,
-`1e-3` is a number. Tags, aliases and repeated keys are faults: the first two can hide what a recipe says, and of the
+`1e-3` is a number. Tags, aliases and repeated keys are faults: the first two can hide what a document says, and of the
 last one a plain YAML reader silently drops a value.
 """
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from smearsynth.recipe.faults import Fault, Key, RecipeError
+from smearsynth.strict_yaml.faults import DocumentError, Fault, Key
 
 MAX_BYTES = 1_000_000
-"""A recipe is written by hand; what is larger is another kind of file."""
+"""A document is written by hand; what is larger is another kind of file."""
 
 _PREFIX = "tag:yaml.org,2002:"
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -28,10 +28,22 @@ _CORE = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What sentences call a document. noun: "recipe". start: how one begins, "`version: 1`". option: what overrides a
+    value on the command line, "--set". example: an override, "scene.overlap=0.2"."""
+
+    noun: str
+    start: str
+    option: str
+    example: str
+
+
 @dataclass
 class Document:
     """data: mappings, lists and scalars. places: key path -> where it was written. faults: what is wrong already."""
 
+    kind: Kind
     data: dict[str, Any]
     places: dict[Key, str]
     faults: list[Fault] = field(default_factory=list)
@@ -62,27 +74,27 @@ for _name, _pattern in _CORE.items():
     _Dumper.add_implicit_resolver(_PREFIX + _name, _whole, None)
 
 
-def read(path: Path) -> Document:
-    """The document in a file. Raises RecipeError where it cannot be read at all."""
+def read(path: Path, kind: Kind) -> Document:
+    """The document in a file. Raises DocumentError where it cannot be read at all."""
     where = str(path)
-    return parse(_text(path, where), where)
+    return parse(_text(path, where, kind), where, kind)
 
 
-def parse(text: str, where: str) -> Document:
-    """The document in `text`; `where` names its origin. Raises RecipeError where it is no YAML mapping."""
-    node = _compose(text, where)
+def parse(text: str, where: str, kind: Kind) -> Document:
+    """The document in `text`; `where` names its origin. Raises DocumentError where it is no YAML mapping."""
+    node = _compose(text, where, kind)
     if not isinstance(node, yaml.MappingNode):
-        kind = "empty" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-        raise _refusal(where, f"is {kind}: a recipe is a mapping that starts with `version: 1`")
-    document = Document({}, {(): where})
+        found = "empty" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+        raise _refusal(where, f"is {found}: a {kind.noun} is a mapping that starts with {kind.start}")
+    document = Document(kind, {}, {(): where})
     document.data = _Reader(where, document).value(node, ())
     return document
 
 
-def parse_value(text: str, where: str) -> tuple[Any, list[Fault]]:
+def parse_value(text: str, where: str, kind: Kind) -> tuple[Any, list[Fault]]:
     """One value written as YAML, as after `--set key=`, and its faults."""
-    node = _compose(text, where, lines=False)
-    document = Document({}, {(): where})
+    node = _compose(text, where, kind, lines=False)
+    document = Document(kind, {}, {(): where})
     value = None if node is None else _Reader(where, document, lines=False).value(node, ())
     return value, document.faults
 
@@ -92,30 +104,30 @@ def dump(data: dict[str, Any]) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110)
 
 
-def _refusal(where: str, sentence: str) -> RecipeError:
-    return RecipeError([Fault(where, (), sentence)])
+def _refusal(where: str, sentence: str) -> DocumentError:
+    return DocumentError([Fault(where, (), sentence)])
 
 
-def _text(path: Path, where: str) -> str:
+def _text(path: Path, where: str, kind: Kind) -> str:
     if path.is_dir():
-        raise _refusal(where, "is a folder: name the recipe file in it")
+        raise _refusal(where, f"is a folder: name the {kind.noun} file in it")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _refusal(where, "is not there: check the path of the recipe") from None
+        raise _refusal(where, f"is not there: check the path of the {kind.noun}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _refusal(where, f"cannot be read ({reason}): check the path and its permissions") from None
     if len(raw) > MAX_BYTES:
-        raise _refusal(where, f"is larger than {MAX_BYTES:,} bytes: this is no recipe")
+        raise _refusal(where, f"is larger than {MAX_BYTES:,} bytes: this is no {kind.noun}")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _refusal(where, f"byte {error.start} is not UTF-8: save the recipe as UTF-8 text") from None
+        raise _refusal(where, f"byte {error.start} is not UTF-8: save the {kind.noun} as UTF-8 text") from None
 
 
-def _compose(text: str, where: str, *, lines: bool = True) -> yaml.Node | None:
+def _compose(text: str, where: str, kind: Kind, *, lines: bool = True) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
@@ -125,7 +137,7 @@ def _compose(text: str, where: str, *, lines: bool = True) -> yaml.Node | None:
         sentence = f"is not valid YAML ({problem}): check indentation, quotes and brackets there"
         raise _refusal(where + line, sentence) from None
     except RecursionError:
-        raise _refusal(where, "is nested too deeply: a recipe has a handful of levels") from None
+        raise _refusal(where, f"is nested too deeply: a {kind.noun} has a handful of levels") from None
 
 
 class _Reader:
@@ -164,7 +176,9 @@ class _Reader:
         if kind == "str":
             return text
         if kind not in _CORE or not _CORE[kind].fullmatch(text):
-            self._fault(place, key, f'the tag "{node.tag}" is not read in a recipe: write the plain value')
+            self._fault(
+                place, key, f'the tag "{node.tag}" is not read in a {self.document.kind.noun}: write the plain value'
+            )
             return text
         if kind == "int":
             return self._whole_number(text, place, key)

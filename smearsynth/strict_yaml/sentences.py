@@ -4,12 +4,12 @@ import re
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from smearsynth.recipe.document import Document
-from smearsynth.recipe.faults import Fault, Key, nearest_place
-from smearsynth.recipe.schema import keys_at, meaning
+from smearsynth.strict_yaml.document import Document
+from smearsynth.strict_yaml.faults import Fault, Key, nearest_place
+from smearsynth.strict_yaml.schema import keys_at, meaning
 
 _MUST = {
     "int_type": "a whole number",
@@ -32,16 +32,16 @@ _MUST = {
 _PREFIX = re.compile(r"^(\S+): ")
 
 
-def faults_of(error: ValidationError, document: Document) -> list[Fault]:
+def faults_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
     """One fault per error, at the line of the key it is about."""
     errors = error.errors(include_url=False)
-    faults = [_fault(details, document) for details in errors if not _is_echo(details, document.data)]
+    faults = [_fault(details, document, model) for details in errors if not _is_echo(details, document.data)]
     return list(dict.fromkeys(faults))
 
 
-def _fault(details: ErrorDetails, document: Document) -> Fault:
+def _fault(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Fault:
     key: Key = tuple(part for part in details["loc"] if part != "[key]")
-    sentence = _sentence(details, key)
+    sentence = _sentence(details, key, model)
     if not isinstance(_value_at(document.data, key[:-1]), dict | list):
         # A single value that stands for several, as one side does for a square field.
         key = key[:-1]
@@ -65,24 +65,24 @@ def _value_at(data: Any, key: Key) -> Any:
     return data
 
 
-def _sentence(details: ErrorDetails, key: Key) -> str:
+def _sentence(details: ErrorDetails, key: Key, model: type[BaseModel]) -> str:
     kind, given, ctx = details["type"], details["input"], details.get("ctx", {})
     if kind == "value_error":
         return str(ctx["error"])
     if kind == "missing":
-        return f"is missing: add it{_meaning(key)}"
+        return f"is missing: add it{_meaning(model, key)}"
     if kind == "extra_forbidden":
-        return _unknown_key(key)
+        return _unknown_key(model, key)
     if kind in ("too_short", "too_long"):
         bound = f"at least {ctx['min_length']}" if kind == "too_short" else f"at most {ctx['max_length']}"
-        return f"must hold {bound}, not {ctx['actual_length']}{_meaning(key)}"
+        return f"must hold {bound}, not {ctx['actual_length']}{_meaning(model, key)}"
     if kind == "literal_error" and key and details["loc"][-1] == "[key]":
         return f"unknown key: it must be {ctx['expected']}{_nearest(str(given), _quoted(ctx['expected']))}"
     if kind in _MUST:
         hint = _nearest(given, _quoted(ctx["expected"])) if kind == "literal_error" else ""
         limits = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in ctx.items()}
         return f"must be {_MUST[kind].format(**limits)}, not {shown(given)}{hint}"
-    return f"may not be {shown(given)}{_meaning(key)}"
+    return f"may not be {shown(given)}{_meaning(model, key)}"
 
 
 def shown(value: Any) -> str:
@@ -95,8 +95,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _unknown_key(key: Key) -> str:
-    known = keys_at(key[:-1])
+def _unknown_key(model: type[BaseModel], key: Key) -> str:
+    known = keys_at(model, key[:-1])
     near = get_close_matches(str(key[-1]), known, n=1)
     return f'unknown key: did you mean "{near[0]}"?' if near else f"unknown key: the keys here are {', '.join(known)}"
 
@@ -110,8 +110,8 @@ def _quoted(expected: str) -> list[str]:
     return re.findall(r"'([^']*)'", expected)
 
 
-def _meaning(key: Key) -> str:
-    text = meaning(key)
+def _meaning(model: type[BaseModel], key: Key) -> str:
+    text = meaning(model, key)
     return f" ({text})" if text else ""
 
 

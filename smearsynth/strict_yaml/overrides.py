@@ -1,10 +1,10 @@
-"""`--set path=value`: values laid over a recipe before it is validated, so that they are held to the same rules."""
+"""`path=value`: values laid over a document before it is validated, so that they are held to the same rules."""
 
 import re
 from typing import Any
 
-from smearsynth.recipe.document import Document, parse_value
-from smearsynth.recipe.faults import Fault, Key, RecipeError, dotted
+from smearsynth.strict_yaml.document import Document, Kind, parse_value
+from smearsynth.strict_yaml.faults import DocumentError, Fault, Key, dotted
 
 _PART = re.compile(r"(?:^|\.)([^.\[\]]+)|\[([0-9]{1,9})\]")
 
@@ -13,17 +13,18 @@ def apply(document: Document, override: str) -> None:
     """Sets one value in the document, or notes in its faults why it cannot.
 
     The path names keys as `scene.overlap` and list items as `sources[0].root`; the value is read as YAML. A mapping
-    that the recipe leaves to its defaults is opened on the way; a list is not, since its length would be a guess.
+    that the document leaves to its defaults is opened on the way; a list is not, since its length would be a guess.
     """
-    where = f"--set {override}"
+    kind = document.kind
+    where = f"{kind.option} {override}"
     path, equals, text = override.partition("=")
     key = _key(path.strip())
     if not equals or key is None:
-        document.faults.append(Fault(where, (), "must read path=value, as in `--set scene.overlap=0.2`"))
+        document.faults.append(Fault(where, (), f"must read path=value, as in `{kind.option} {kind.example}`"))
         return
     try:
-        value, faults = parse_value(text, where)
-    except RecipeError as error:
+        value, faults = parse_value(text, where, kind)
+    except DocumentError as error:
         document.faults.extend(Fault(f.where, key, f.sentence) for f in error.faults)
         return
     document.faults.extend(Fault(f.where, (*key, *f.key), f.sentence) for f in faults)
@@ -46,7 +47,7 @@ def _holder(document: Document, key: Key, where: str) -> Any:
     """The mapping or list that the last part of `key` is set in, or None after noting a fault."""
     holder: Any = document.data
     for depth, part in enumerate(key):
-        fault = _misfit(holder, part, dotted(key[:depth]) or "the recipe")
+        fault = _misfit(holder, part, dotted(key[:depth]) or f"the {document.kind.noun}", document.kind)
         if fault:
             document.faults.append(Fault(where, key[:depth], fault))
             return None
@@ -59,14 +60,14 @@ def _holder(document: Document, key: Key, where: str) -> Any:
     return None
 
 
-def _misfit(holder: Any, part: str | int, name: str) -> str:
+def _misfit(holder: Any, part: str | int, name: str, kind: Kind) -> str:
     if isinstance(part, int):
         if not isinstance(holder, list):
-            return f"{name} is no list in the recipe: set it as a whole, `--set {name}=[...]`"
+            return f"{name} is no list in the {kind.noun}: set it as a whole, `{kind.option} {name}=[...]`"
         if part >= len(holder):
             return f"{name} has {len(holder)} items, counted from 0: [{part}] is not among them"
     elif not isinstance(holder, dict):
-        return f'{name} is no mapping in the recipe, so it has no key "{part}": set it as a whole'
+        return f'{name} is no mapping in the {kind.noun}, so it has no key "{part}": set it as a whole'
     return ""
 
 

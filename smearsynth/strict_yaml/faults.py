@@ -1,6 +1,6 @@
-"""Faults of a recipe: where each one is, which key it is about, and in one sentence what is wrong and what mends it.
+"""Faults of a document: where each one is, which key it is about, and in one sentence what is wrong and what mends it.
 
-A recipe's faults are collected and told together, so that nobody has to run a build five times to find five typos.
+A document's faults are collected and told together, so that nobody has to run a command five times to find five typos.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from smearsynth.errors import UserError
 
 Key = tuple[str | int, ...]
-"""Path to a value of the recipe: ("sources", 1, "root")."""
+"""Path to a value of the document: ("sources", 1, "root")."""
 
 
 def dotted(key: Key) -> str:
-    """A key path as it is written in `--set`: sources[1].root."""
+    """A key path as it is written in an override: sources[1].root."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
@@ -24,7 +24,7 @@ def nearest_place(places: Mapping[Key, str], key: Key) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """where: "recipe.yaml:12", or the override that brought the value in. key: () for the recipe as a whole."""
+    """where: "recipe.yaml:12", or the override that brought the value in. key: () for the document as a whole."""
 
     where: str
     key: Key
@@ -35,8 +35,8 @@ class Fault:
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
-class RecipeError(UserError):
-    """All faults of a recipe; its text has one a line."""
+class DocumentError(UserError):
+    """All faults of a document; its text has one a line."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)

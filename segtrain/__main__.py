@@ -1,0 +1,5 @@
+"""`python -m segtrain`, which is how torchrun starts it."""
+
+from segtrain.cli import main
+
+main()

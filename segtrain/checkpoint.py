@@ -1,0 +1,85 @@
+"""Checkpoints: plain tensors, numbers and text in one file, whole or not there at all.
+
+A checkpoint is read with torch's `weights_only` unpickler and never with another, so that a file from a stranger cannot
+run code; what that unpickler does not know (numpy arrays, our own classes) is therefore turned into tensors and plain
+data before it is saved.
+"""
+
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from smearsynth.errors import UserError
+
+State = dict[str, Any]
+
+
+def save(path: Path, state: State) -> None:
+    """Writes `state` under a temporary name, on the disk before it gets its own: a kill leaves the old file or the new.
+
+    state: dicts, lists and tuples of tensors, numbers, text, bool and None.
+    """
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    _sync_folder(path.parent)
+
+
+def load(path: Path) -> State:
+    """What `save` wrote, tensors on the CPU. UserError where the file is missing, broken, or holds anything else."""
+    try:
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: name the folder of a run that has saved a checkpoint.") from None
+    except pickle.UnpicklingError:
+        raise UserError(f"{path} holds more than weights and numbers: it is no checkpoint of segtrain.") from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} cannot be read ({reason}): use another checkpoint of the run.") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} is no checkpoint of segtrain: it holds no mapping.")
+    return state
+
+
+def random_states() -> State:
+    """The states of every global generator: Python's, numpy's, torch's on the CPU and on each GPU."""
+    version, words, gauss = random.getstate()
+    twister: State = np.random.get_state(legacy=False)  # noqa: NPY002
+    words_of_numpy = torch.from_numpy(twister["state"]["key"].astype(np.int64))
+    return {
+        "python": (version, torch.tensor(words, dtype=torch.int64), gauss),
+        "numpy": {**twister, "state": {**twister["state"], "key": words_of_numpy}},
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(state: State) -> None:
+    """Sets every global generator to where `random_states` found it; the GPUs' only where there are as many."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+    twister = state["numpy"]
+    words_of_numpy = twister["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state({**twister, "state": {**twister["state"], "key": words_of_numpy}})  # noqa: NPY002
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _sync_folder(folder: Path) -> None:
+    """Brings a rename to the disk, where the system lets a folder be opened."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

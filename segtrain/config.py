@@ -1,0 +1,153 @@
+"""The config: one YAML file, and overrides, that decide a training. Classes and their number come from the data.
+
+A key that nothing reads is an error with the nearest name; so is one that has no effect beside the others, because
+whoever wrote it believes that it has.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from torch import nn
+
+from segtrain.data.augment import AugmentSpec
+from segtrain.losses import CrossEntropySpec, LossSpec
+from segtrain.models import MODELS, build_model, default_options
+from segtrain.schedules import EarlyStopSpec, ScheduleSpec
+from segtrain.spec import Spec
+from smearsynth import strict_yaml
+from smearsynth.errors import UserError
+
+KIND = strict_yaml.Kind(noun="config", start="a key such as `epochs: 35`", option="-s", example="optimiser.lr=3e-4")
+
+DECIDES_NOTHING = frozenset({"data", "workers", "resident", "save_minutes"})
+"""Keys that change where and how fast a network is trained, but not which one comes out."""
+
+Monitor = Literal["pixel_accuracy", "miou", "reference_accuracy", "foreground_dice"]
+
+
+class ModelSpec(Spec):
+    """A network of the registry; its options stand beside its name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(default="unet_half", description="which network; `segtrain models` lists them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, given: Any) -> Any:
+        name = given.get("name", "unet_half") if isinstance(given, dict) else None
+        if not isinstance(name, str) or name not in MODELS:
+            return given
+        return {"name": name, **default_options(name), **given}
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "ModelSpec":
+        try:
+            with torch.device("meta"):
+                self.build(classes=2)
+        except UserError as error:
+            raise ValueError(str(error).removeprefix("model: ")) from None
+        return self
+
+    def build(self, *, classes: int) -> nn.Module:
+        """A new network for RGB images, its weights drawn from torch's global generator."""
+        return build_model(self.name, classes=classes, **(self.model_extra or {}))
+
+
+class OptimiserSpec(Spec):
+    """How a gradient becomes a step."""
+
+    name: Literal["adam", "adamw"] = Field(default="adamw", description="adam, or adamw (weight decay apart)")
+    lr: float = Field(default=1e-3, gt=0, le=1, description="learning rate, which the schedule multiplies; up to 1")
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="decay of weights; 0-1")
+
+
+class Config(Spec):
+    """How a network is trained."""
+
+    data: str | None = Field(
+        default=None, description="the dataset, seen from this file; the command line's DATASET goes before it"
+    )
+    model: ModelSpec = Field(default=ModelSpec(), description="which network")
+    loss: LossSpec = Field(default=LossSpec(cross_entropy=CrossEntropySpec()), description="what is minimised")
+    optimiser: OptimiserSpec = Field(default=OptimiserSpec(), description="how a gradient becomes a step")
+    schedule: ScheduleSpec = Field(default=ScheduleSpec(), description="learning rate over the steps")
+    epochs: int = Field(default=35, ge=1, le=100_000, description="passes over the training split; 1-100000")
+    batch: int = Field(default=32, ge=1, le=65_536, description="samples of a step, over all devices; 1-65536")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="key of weights, shuffle, augmentation; 0 to 2**63-1")
+    augment: AugmentSpec = Field(default=AugmentSpec(), description="how training samples are varied")
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of a moving average of the weights, used instead; null: none"
+    )
+    monitor: Monitor = Field(
+        default="pixel_accuracy",
+        description="the figure of the validation split whose best epoch is kept: pixel_accuracy, miou, "
+        "reference_accuracy or foreground_dice",
+    )
+    early_stop: EarlyStopSpec | None = Field(default=None, description="when to end before the last epoch; null: never")
+    overfit: int | None = Field(
+        default=None, ge=1, description="train and validate on the first so many training samples; null: on all"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where there is one")
+    amp: Literal["auto", "off", "bf16"] = Field(
+        default="auto", description="number format of products; auto: bf16 where the hardware has it, else fp32"
+    )
+    channels_last: bool = Field(default=True, description="memory layout with a pixel's channels together; faster")
+    compile: bool = Field(default=False, description="compile the network; slow to start, faster after")
+    deterministic: bool = Field(default=False, description="the same bits every time on a GPU too; slower there")
+    resident: bool = Field(default=False, description="keep the whole set in the memory of the device")
+    workers: int | None = Field(
+        default=None, ge=0, le=256, description="processes that read and augment; null: chosen; 0-256"
+    )
+    save_minutes: float = Field(default=10, gt=0, description="minutes between checkpoints within an epoch")
+
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> "Config":
+        if self.resident and self.workers:
+            raise ValueError("workers: has no effect beside `resident: true`, where nothing is read: remove it")
+        if "deterministic" in self.model_fields_set and self.deterministic and self.device == "cpu":
+            raise ValueError("deterministic: has no effect with `device: cpu`, which always is: remove it")
+        return self
+
+    @field_validator("data")
+    @classmethod
+    def _named(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("is empty: name a dataset, or remove the key")
+        return value
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the trained network, as plain data."""
+        return self.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
+
+    def digest(self) -> str:
+        """sha256 of what decides the trained network, hex."""
+        return hashlib.sha256(json.dumps(self.deciding(), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
+
+    `data` comes back relative to the working folder. Raises DocumentError (a UserError) with every fault.
+    """
+    if path is None:
+        return strict_yaml.validate(Config, strict_yaml.parse("{}", "the defaults", KIND), overrides)
+    document = strict_yaml.read(Path(path), KIND)
+    if isinstance(document.data.get("data"), str) and document.data["data"]:
+        document.data["data"] = str(Path(path).parent / document.data["data"])
+    return strict_yaml.validate(Config, document, overrides)
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """ "model.width: 8, now 16" for every key of two configs, as `deciding` gives them, that differs."""
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from (f"{key}.{line}" for line in differences(old, new))
+        elif old != new:
+            yield f"{key}: {json.dumps(old)}, now {json.dumps(new)}"

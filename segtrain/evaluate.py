@@ -1,0 +1,103 @@
+"""A trained network measured: on a split of a dataset, or on a folder of real fields beside the Otsu baseline."""
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from segtrain.baseline import otsu_field
+from segtrain.compute import Compute, choose
+from segtrain.data.loader import Loader
+from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.figures import Figures
+from segtrain.evaluation.real import measure_fields
+from segtrain.evaluation.split import Measures, Predict, predictions
+from segtrain.fields.folder import Field, is_folder, read_fields
+from segtrain.fields.images import Mask, Pixels
+from segtrain.fields.scale import Scale, to_native, to_scale
+from segtrain.trained import Trained, load_trained
+from smearsynth.errors import UserError
+
+
+def evaluate(
+    run: str | Path,
+    target: str | Path,
+    *,
+    split: str = "test",
+    um_per_px: str | float | None = None,
+    boundaries: bool = False,
+    which: Literal["best", "last"] = "best",
+    device: str = "auto",
+    progress: bool = True,
+) -> Figures:
+    """What the network of `run` is worth.
+
+    target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
+    `evaluation.split.Measures.figures` says. Or a folder of real fields with masks of `um_per_px` (a number, a table's
+    path, or "auto"), which gives what `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in
+    `images` also um_per_px and baseline_dice. Raises UserError.
+    """
+    target = Path(target)
+    trained = load_trained(Path(run), which)
+    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
+    predict = predictor(trained, compute)
+    if is_folder(target):
+        if um_per_px is None:
+            raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
+        return _on_fields(predict, target, Scale(str(um_per_px)), trained.um_per_px)
+    if um_per_px is not None:
+        raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+    shards = Shards(target, split)
+    check_classes(trained.classes, shards)
+    loader = Loader(shards, batch=trained.config.batch, shuffle=False, device=compute.device)
+    measures = Measures(shards.classes, compute.device, boundaries=boundaries)
+    for logits, label, _ in predictions(predict, loader, progress=progress):
+        measures.update(logits, label)
+    loader.close()
+    return measures.figures()
+
+
+def predictor(trained: Trained, compute: Compute) -> Predict:
+    """The network on its device: u1 (B, 3, H, W) to logits, fp32 (B, classes, H, W)."""
+    return partial(compute.logits, compute.place(trained.model))
+
+
+def check_classes(classes: Classes, shards: Shards) -> None:
+    """UserError where a dataset has other classes than a network."""
+    if shards.classes.keys != classes.keys:
+        raise UserError(
+            f"{shards.root} has the classes {', '.join(shards.classes.keys)}, the network was trained on "
+            f"{', '.join(classes.keys)}: evaluate it on a dataset of the same classes."
+        )
+
+
+def cell_probability(predict: Predict, image: Pixels) -> torch.Tensor:
+    """fp32 (h, w) on the CPU: probability that a pixel is of any cell. image: u1 (h, w, 3) RGB, predicted whole."""
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        return 1 - predict(pixels).softmax(dim=1)[0, 0].cpu()
+
+
+class _Cells:
+    """Cells of a real field, as a network sees them at its own scale; remembers the scale of each field."""
+
+    def __init__(self, predict: Predict, scale: Scale, wanted: float) -> None:
+        self._predict, self._scale, self._wanted = predict, scale, wanted
+        self.um_per_px: list[float] = []
+
+    def __call__(self, field: Field) -> Mask:
+        um_per_px = self._scale.of(field.path, field.image)
+        self.um_per_px.append(um_per_px)
+        probability = cell_probability(self._predict, to_scale(field.image, um_per_px, self._wanted))
+        cells: Mask = to_native(probability.numpy(), field.cells.shape) >= 0.5
+        return cells
+
+
+def _on_fields(predict: Predict, folder: Path, scale: Scale, wanted: float) -> Figures:
+    network = _Cells(predict, scale, wanted)
+    measured = measure_fields(read_fields(folder), {"network": network, "otsu": otsu_field})
+    figures, baseline = measured["network"], measured["otsu"]
+    for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):
+        image |= {"um_per_px": um_per_px, "baseline_dice": other["foreground_dice"]}
+    return figures | {"baseline": baseline}

@@ -1,0 +1,92 @@
+"""A folder of real images with binary masks, and what of a mask counts.
+
+    img/    images
+    mask/   a mask of the same stem for each, white (or 1) where a cell is
+    boxes/  optional: per image STEM.txt with a line `class cx cy width height` per cell, as shares of the image
+
+A cell that was drawn but not boxed (at the border, mostly) was not judged by an expert: its pixels are ignored.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from segtrain.fields.images import FORMATS, Mask, Pixels, image_files, read_image, read_mask
+from smearsynth.errors import UserError
+
+IMAGES, MASKS, BOXES = "img", "mask", "boxes"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One real field. image: u1 (h, w, 3) RGB. cells: bool (h, w), truth. counted: bool (h, w), false = ignored."""
+
+    path: Path
+    image: Pixels
+    cells: Mask
+    counted: Mask
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` looks like a folder of images and masks."""
+    return (path / IMAGES).is_dir() and (path / MASKS).is_dir()
+
+
+def read_fields(folder: Path) -> Iterator[Field]:
+    """The fields by name, read one at a time.
+
+    Raises UserError: no images, an image without a mask, sizes that differ, a broken table of boxes.
+    """
+    if not is_folder(folder):
+        raise UserError(f"{folder}: needs the folders {IMAGES}/ and {MASKS}/ with a mask of the same stem per image.")
+    files = image_files(folder / IMAGES)
+    if not files:
+        raise UserError(f"{folder / IMAGES}: holds no image; put {', '.join(FORMATS)} files there.")
+    masks = {f.stem: f for f in image_files(folder / MASKS)}
+    missing = [f.name for f in files if f.stem not in masks]
+    if missing:
+        raise UserError(f"{folder / MASKS}: no mask for {missing[0]} ({len(missing)} missing); add it under that stem.")
+    return (_read_field(folder, file, masks[file.stem]) for file in files)
+
+
+def _read_field(folder: Path, file: Path, mask: Path) -> Field:
+    image = read_image(file)
+    cells = read_mask(mask, image.shape)
+    counted = np.ones_like(cells)
+    if (folder / BOXES).is_dir():
+        counted = boxed(cells, read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape))
+    return Field(file, image, cells, counted)
+
+
+def boxed(cells: Mask, boxes: npt.NDArray[np.int64]) -> Mask:
+    """bool (h, w): false on the components of `cells` (4-connected) that are the main one in none of the boxes.
+
+    boxes: i8 (n, 4), left, top, right, bottom in px; the last two are exclusive.
+    """
+    label, count = ndimage.label(cells)
+    known = np.zeros(count + 1, bool)
+    known[0] = True
+    for left, top, right, bottom in boxes:
+        pixels = np.bincount(label[top:bottom, left:right].ravel(), minlength=count + 1)[1:]
+        if pixels.any():
+            known[1 + pixels.argmax()] = True
+    return known[label]
+
+
+def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """i8 (n, 4): left, top, right, bottom in px, cut to the image. shape: (h, w). Raises UserError."""
+    try:
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        shares = np.array([[float(value) for value in row[1:]] for row in rows]).reshape(len(rows), 4)
+    except (OSError, ValueError):
+        raise UserError(
+            f"{path}: give a line `class cx cy width height` per cell, or remove the folder {BOXES}/."
+        ) from None
+    height, width = shape[:2]
+    centre, half = shares[:, :2], shares[:, 2:] / 2
+    corners = np.hstack([centre - half, centre + half]) * (width, height, width, height)
+    return np.clip(np.rint(corners).astype(np.int64), 0, (width, height, width, height))

@@ -1,0 +1,108 @@
+"""A config and a dataset to a trained network: everything is checked, then put together, then trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segtrain import engine
+from segtrain.config import load_config
+from segtrain.engine import Training
+from segtrain.machine import machine, versions
+from segtrain.prepare import prepare
+from segtrain.ranks import joined
+from segtrain.run import CONFIG, Run
+from segtrain.signals import listening
+from smearsynth.errors import UserError, WorkError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A finished training. figures: what `summary.json` holds."""
+
+    run: Path
+    figures: dict[str, Any]
+
+    def __str__(self) -> str:
+        f = self.figures
+        return (
+            f"{self.run}: best epoch {f['best_epoch']} with {f['monitor']} {f['best']:.4f} on the validation split; "
+            f"{f['reason']}; {f['seconds']:,.0f} s, {f['images_per_second']:,.1f} images/s"
+        )
+
+
+def fit(
+    dataset: str | Path | None = None,
+    *,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    run: str | Path | None = None,
+    resume: bool = False,
+    pictures: bool = True,
+) -> Fitted:
+    """Trains a network on a dataset; under torchrun together with the other processes.
+
+    dataset: folder of a finished one; None: the config's `data`. config: a YAML file; None: the defaults, or with
+    `resume` the run's own. overrides: "key=value" each. run: folder to make, default runs/DATASET-MODEL.
+    pictures: whether curves, confusion matrix and gallery are drawn at the end.
+    Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
+    or met a loss that is not finite.
+    """
+    if resume and run and config is None and (Path(run) / CONFIG).is_file():
+        config = Path(run) / CONFIG
+    asked = load_config(config, overrides)
+    root = _root(dataset or asked.data)
+    asked = asked.model_copy(update={"data": str(root)})
+    where = Run(Path(run or Path("runs") / f"{root.name}-{asked.model.name}"))
+    with joined() as ranks, listening() as wish:
+        t = prepare(asked, where, ranks, resume=resume)
+        try:
+            reason = engine.train(t, wish)
+        except WorkError as error:
+            _summarise(t, str(error), finished=False)
+            raise
+        finally:
+            t.training.close()
+            t.validation.close()
+        figures = _summarise(t, reason, finished=True)
+        if pictures and ranks.first:
+            from segtrain.report import write_pictures
+
+            write_pictures(where.folder)
+    return Fitted(run=where.folder, figures=figures)
+
+
+def _root(dataset: str | Path | None) -> Path:
+    if dataset is None:
+        raise UserError("There is no dataset to train on: name its folder, or give the config a `data:`.")
+    return Path(dataset).absolute()
+
+
+def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
+    """What `summary.json` holds, after it is written."""
+    best = t.rows[t.best_epoch - 1] if t.rows else {}
+    images, seconds = (sum(row[key] for row in t.speeds) for key in ("images", "training_seconds"))
+    summary = {
+        "dataset": t.config.data,
+        "data_digest": t.identity["data_digest"],
+        "config_hash": t.identity["config_hash"],
+        "model": t.config.model.name,
+        "parameters": sum(p.numel() for p in t.model.parameters()),
+        "finished": finished,
+        "reason": reason,
+        "epochs": t.epoch,
+        "best_epoch": t.best_epoch,
+        "monitor": t.config.monitor,
+        "best": best.get(f"val_{t.config.monitor}"),
+        "at_best": best,
+        "seconds": sum(row["seconds"] for row in t.speeds),
+        "images_per_second": images / seconds if seconds else 0.0,
+        "waiting_share": sum(row["waiting_share"] * row["training_seconds"] for row in t.speeds) / (seconds or 1),
+        "computed_on": str(t.compute),
+        "processes": t.ranks.world,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    if t.ranks.first:
+        t.run.write_summary(summary)
+    return summary

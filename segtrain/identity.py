@@ -1,0 +1,38 @@
+"""What a checkpoint belongs to: the config that decides its weights, and the data that they are trained on."""
+
+from typing import Any
+
+from segtrain.config import Config, differences
+from segtrain.data.samples import Classes, Shards
+from smearsynth.errors import UserError
+
+Identity = dict[str, Any]
+
+
+def identity(config: Config, shards: Shards) -> Identity:
+    """Plain data, for the checkpoint. shards: the training split."""
+    classes = shards.classes
+    return {
+        "config": config.deciding(),
+        "config_hash": config.digest(),
+        "data_digest": shards.digest,
+        "classes": {"ids": classes.ids, "keys": classes.keys, "colours": classes.colours},
+        "um_per_px": shards.um_per_px,
+    }
+
+
+def classes_of(known: Identity) -> Classes:
+    """The taxonomy that a checkpoint was trained on."""
+    return Classes(**known["classes"])
+
+
+def check_unchanged(before: Identity, now: Identity, run: str) -> None:
+    """UserError, naming what differs, where a run would go on as another one."""
+    lines = list(differences(before["config"], now["config"]))
+    if before["data_digest"] != now["data_digest"]:
+        lines.append(f"the dataset: digest {before['data_digest'][:12]}, now {now['data_digest'][:12]}")
+    if lines:
+        changed = "; ".join(lines)
+        raise UserError(
+            f"{run} cannot be resumed, it was begun with another {changed}: put it back, or use a new --run."
+        )

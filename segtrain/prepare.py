@@ -1,0 +1,156 @@
+"""A config, put together into a training: everything is checked first, and the disk is touched only then."""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from segtrain import checkpoint, engine
+from segtrain.compute import Compute, choose
+from segtrain.config import Config
+from segtrain.data.loader import Loader
+from segtrain.data.resident import Resident, memory_for
+from segtrain.data.samples import Shards
+from segtrain.engine import OnRow, Training
+from segtrain.identity import Identity, check_unchanged, identity
+from segtrain.losses import make_loss
+from segtrain.progress import Progress
+from segtrain.ranks import Ranks
+from segtrain.run import CONFIG, Run
+from segtrain.schedules import EarlyStop, Ema
+from segtrain.totals import TrainingTotals
+from smearsynth.errors import UserError
+from smearsynth.strict_yaml import dump
+
+
+def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Training:
+    """Everything that the loop needs; writes the run's folder only when nothing speaks against it."""
+    compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device, local=ranks.local)
+    shards = Shards(Path(config.data or ""), "train")
+    known = identity(config, shards)
+    state = _state(where, known, resume=resume)
+    _check_sizes(config, len(shards), ranks.world)
+    training, validation = make_loaders(config, shards, compute, ranks)
+    ranks.wait()
+    progress = Progress(where, speaks=ranks.first)
+    if ranks.first:
+        where.folder.mkdir(parents=True, exist_ok=True)
+        where.write_text(CONFIG, dump(config.model_dump(mode="json")))
+    progress.say(f"{config.data} to {where.folder}, on {compute}{f' x {ranks.world}' * (ranks.world > 1)}")
+    start_generators(config)
+    model = compute.place(config.model.build(classes=len(shards.classes)))
+    t = Training(
+        config=config,
+        compute=compute,
+        ranks=ranks,
+        run=where,
+        progress=progress,
+        shards=shards,
+        identity=known,
+        model=model,
+        network=as_called(model, config, compute, ranks),
+        loss=make_loss(config.loss, torch.from_numpy(shards.pixels_per_class()), device=compute.device),
+        optimiser=make_optimiser(config, model),
+        training=training,
+        validation=validation,
+        ema=Ema(model, config.ema) if config.ema else None,
+        early_stop=EarlyStop(config.early_stop, config.monitor) if config.early_stop else None,
+        totals=TrainingTotals(compute.device),
+        on_row=_scalars(where, ranks, state),
+    )
+    if state:
+        engine.restore(t, state)
+        progress.say(f"goes on in epoch {t.epoch + 1} after step {t.step}")
+    engine.write_tables(t)
+    return t
+
+
+def _state(where: Run, known: Identity, *, resume: bool) -> checkpoint.State | None:
+    """The state to go on from; None to begin with. UserError where the run may not be begun, or not be resumed."""
+    begun = where.folder.is_dir() and any(where.folder.iterdir())
+    if begun and not resume:
+        raise UserError(f"{where.folder} is not empty: go on with its run by --resume, or name another by --run.")
+    if resume and not (where.folder / CONFIG).is_file():
+        raise UserError(f"{where.folder} holds no run that could be resumed: leave --resume out, or check --run.")
+    if not where.last.is_file():
+        return None
+    state = checkpoint.load(where.last)
+    check_unchanged(state["identity"], known, str(where.folder))
+    return state
+
+
+def _check_sizes(config: Config, samples: int, world: int) -> None:
+    if config.batch % world:
+        raise UserError(f"batch: {config.batch} cannot be shared by {world} processes: make it a multiple of {world}.")
+    if config.overfit and config.overfit > samples:
+        raise UserError(f"overfit: asks for {config.overfit} samples of {samples}: ask for fewer.")
+    if (config.overfit or samples) < world:
+        raise UserError(f"{config.data} has fewer training samples than there are processes ({world}): start fewer.")
+
+
+def make_loaders(config: Config, shards: Shards, compute: Compute, ranks: Ranks) -> tuple[Loader, Loader]:
+    """Of the training and the validation split; with `overfit`, both of the same few samples."""
+    few = np.arange(config.overfit) if config.overfit else None
+    held_out = shards if config.overfit else Shards(shards.root, "val")
+    sources: list[Shards | Resident] = [shards, held_out]
+    if config.resident:
+        threads = len(os.sched_getaffinity(0))
+        sources = [Resident(s, memory_for(s, compute.device), workers=threads) for s in (shards, held_out)]
+    batch = config.batch // ranks.world
+    training, validation = (
+        Loader(
+            source,
+            batch=batch,
+            shuffle=trains,
+            seed=config.seed,
+            augment=config.augment if trains else None,
+            samples=few,
+            workers=config.workers,
+            device=compute.device,
+            rank=ranks.rank,
+            world=ranks.world,
+        )
+        for source, trains in zip(sources, (True, False), strict=True)
+    )
+    return training, validation
+
+
+def start_generators(config: Config) -> None:
+    random.seed(config.seed)
+    np.random.seed(config.seed % 2**32)  # noqa: NPY002  (for whatever else may draw from it)
+    torch.manual_seed(config.seed)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.deterministic)
+    torch.backends.cudnn.benchmark = not config.deterministic
+
+
+def as_called(model: nn.Module, config: Config, compute: Compute, ranks: Ranks) -> nn.Module:
+    """The network as the loop calls it."""
+    network = model
+    if ranks.world > 1:
+        devices = [compute.device] if compute.device.type == "cuda" else None
+        network = nn.parallel.DistributedDataParallel(network, device_ids=devices, gradient_as_bucket_view=True)
+    return torch.compile(network) if config.compile else network  # type: ignore[return-value]
+
+
+def make_optimiser(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    """Fused, which is fast and lets `Guard` hold a step back. Biases and normalisation do not decay."""
+    spec, parameters = config.optimiser, list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name](groups, lr=spec.lr, fused=True)
+
+
+def _scalars(where: Run, ranks: Ranks, state: checkpoint.State | None) -> OnRow | None:
+    """Rows go to TensorBoard too, where it is installed."""
+    from segtrain.report import tensorboard
+
+    if not (ranks.first and tensorboard.installed()):
+        return None
+    return tensorboard.Scalars(where.folder, epoch=state["epoch"] + 1 if state else 1).add

@@ -1,0 +1,76 @@
+"""A run's folder: everything that one training leaves behind.
+
+config.yaml     the resolved config, every default written out
+metrics.csv     one row an epoch: epoch, step, lr, train_* and val_* (loss, pixel_accuracy, miou,
+                reference_accuracy), val_iou_KEY per class; equal to the bit for equal trainings on a CPU
+speed.csv       one row an epoch: epoch, seconds, images, training_seconds, images_per_second, waiting_share
+summary.json    written when the training ends: config hash, data, versions, machine, best epoch, why it ended
+last.pt         the training's whole state, to go on from; best.pt: the same at the best epoch
+log.txt         what was said while it ran
+*.png           curves, confusion matrix, gallery of best and worst samples
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
+LAST, BEST, LOG = "last.pt", "best.pt", "log.txt"
+
+Row = Mapping[str, float | int]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run."""
+
+    folder: Path
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.folder / LAST
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.folder / BEST
+
+    def write_text(self, name: str, text: str) -> None:
+        """Puts a file in its place as a whole."""
+        part = self.folder / f"{name}.part"
+        with part.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.folder / name)
+
+    def write_table(self, name: str, rows: Sequence[Row]) -> None:
+        """A CSV file with the keys of the first row as its header; numbers as Python writes them, to the last bit."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write_text(name, text.getvalue())
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """`summary.json`; what JSON has no number for (nan, the absent classes) becomes null."""
+        self.write_text(SUMMARY, json.dumps(_plain(summary), indent=2) + "\n")
+
+    def log(self, line: str) -> None:
+        """Adds a line to `log.txt`."""
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value

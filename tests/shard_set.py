@@ -1,0 +1,63 @@
+"""A dataset of random pictures, written straight to shards, for tests that need files but no smears."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from smearsynth.shards import format as fmt
+from smearsynth.shards.writer import ShardWriter, pack
+from smearsynth.taxonomy import CLASSES
+
+PER_SHARD = 7
+
+
+def write_set(root: Path, *, size: tuple[int, int] = (24, 24), digest: str = "ab" * 32, **counts: int) -> Path:
+    """`counts` samples per split, in shards of 7: blobs of random classes with colours of their own, and an index."""
+    root.mkdir(parents=True, exist_ok=True)
+    files, splits = [], {}
+    for split, count in counts.items():
+        samples = [picture(split, i, size) for i in range(count)]
+        for number, first in enumerate(range(0, count, PER_SHARD)):
+            rows = samples[first : first + PER_SHARD]
+            name = f"{split}-{number:05d}.h5"
+            write_shard(root / name, split, rows)
+            files.append({"name": name, "split": split, "samples": len(rows)})
+        pixels = np.bincount(np.concatenate([s.label.ravel() for s in samples]), minlength=len(CLASSES))
+        splits[split] = {"samples": count, "pixels": {c.key: int(pixels[c.id]) for c in CLASSES}}
+    index = {"name": root.name, "digest": digest, "splits": splits, "files": [*files, {"name": "cells.h5"}]}
+    (root / "index.json").write_text(json.dumps(index))
+    return root
+
+
+def write_shard(path: Path, split: str, samples: list[fmt.Sample]) -> None:
+    """One shard of `samples`."""
+    header = fmt.Header(split=split, looks=("natural",), recipe_hash="cd" * 32, bank_digest="", fields=("class",))
+    size = samples[0].label.shape
+    options = {"rows": len(samples), "size": size, "max_objects": 1, "codec": "gzip"}
+    with ShardWriter(path, header=header, temporary=path.with_suffix(".part"), **options) as writer:
+        for sample in samples:
+            writer.append(pack(sample, max_objects=1, codec="gzip"))
+
+
+def picture(split: str, i: int, size: tuple[int, int]) -> fmt.Sample:
+    """Sample i of a split: four to eight discs, each in the colour of its class on glass of 235, and grain on all."""
+    rng = np.random.default_rng([len(split), i])
+    y, x = np.mgrid[: size[0], : size[1]]
+    label = np.zeros(size, np.uint8)
+    for _ in range(rng.integers(4, 9)):
+        cy, cx, radius = rng.uniform(0, size[0]), rng.uniform(0, size[1]), rng.uniform(2, min(size) / 4)
+        label[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.integers(1, len(CLASSES))
+    colours = np.array([(235, 235, 235), *(c.rgb for c in CLASSES[1:])])
+    image = (colours[label] * 0.8 + rng.integers(0, 20, (*size, 3))).astype(np.uint8)
+    return fmt.Sample(
+        image=image,
+        label=label,
+        instance=np.zeros(size, np.uint16),
+        objects=np.zeros((0, 1), np.int32),
+        background=0,
+        scene=i,
+        look=0,
+        sample_id=fmt.sample_id(split, i, 0, ("natural",)),
+        digest="0" * 64,
+    )

@@ -1,0 +1,157 @@
+"""Configs: defaults, files, overrides; what is refused and with which words; the configs that are shipped."""
+
+from pathlib import Path
+
+import pytest
+from shard_set import write_set
+
+from segtrain.config import Config, differences, load_config
+from segtrain.schedules import lr
+from smearsynth.strict_yaml import DocumentError, dump
+
+RECIPES = Path(__file__).parents[1] / "recipes" / "fit"
+
+
+def faults(*overrides: str, config: Path | None = None) -> list[str]:
+    with pytest.raises(DocumentError) as caught:
+        load_config(config, overrides)
+    return [str(fault).removeprefix(f"{fault.where}: ") for fault in caught.value.faults]
+
+
+class TestGood:
+    def test_it_is_resolved_to_what_loads_as_the_same_config(self, tmp_path: Path) -> None:
+        config = load_config(None, ["model.norm=batch", "schedule.piecewise={after: [2, 4], factors: [0.5, 0.1]}"])
+        file = tmp_path / "config.yaml"
+        file.write_text(dump(config.model_dump(mode="json")))
+        again = load_config(file)
+        assert again == config
+        assert again.digest() == config.digest()
+        assert "width: 32" in file.read_text(), "the network's own options are written out too"
+
+    def test_overrides_go_before_the_file_and_later_ones_before_earlier(self, tmp_path: Path) -> None:
+        file = tmp_path / "c.yaml"
+        file.write_text("epochs: 3\nbatch: 7\nmodel: {width: 8}\n")
+        config = load_config(file, ["epochs=4", "epochs=5", "model.norm=batch"])
+        assert (config.epochs, config.batch) == (5, 7)
+        assert config.model.model_dump() == {
+            "name": "unet_half",
+            "width": 8,
+            "activation": "leaky_relu",
+            "norm": "batch",
+        }
+
+    def test_its_data_lies_beside_it(self, tmp_path: Path) -> None:
+        file = tmp_path / "c.yaml"
+        file.write_text("data: sets/one\n")
+        assert load_config(file).data == str(tmp_path / "sets" / "one")
+        assert load_config(file, ["data=sets/two"]).data == "sets/two"
+
+    @pytest.mark.parametrize("override", ["workers=1", "save_minutes=1", "data=x", "resident=true"])
+    def test_what_decides_no_weights_is_not_in_the_digest(self, override: str) -> None:
+        assert load_config(None, [override]).digest() == load_config().digest()
+
+    @pytest.mark.parametrize("override", ["seed=1", "model.width=8", "amp=off", "augment.flips=true", "epochs=36"])
+    def test_what_decides_weights_is(self, override: str) -> None:
+        assert load_config(None, [override]).digest() != load_config().digest()
+
+    def test_0_is_a_seed(self) -> None:
+        assert load_config(None, ["seed=0"]).seed == 0
+
+    def test_it_cannot_be_changed(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            load_config().epochs = 3  # type: ignore[misc]
+
+    def test_the_largest_seed_starts_every_generator(self, tmp_path: Path) -> None:
+        import segtrain
+
+        data = write_set(tmp_path / "set", size=(16, 16), train=4, val=2)
+        overrides = [f"seed={2**63 - 1}", "epochs=1", "batch=4", "model.width=1"]
+        assert segtrain.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures["finished"]
+
+
+class TestBad:
+    @pytest.mark.parametrize(
+        ("override", "sentence"),
+        [
+            ("epoch=3", 'epoch: unknown key: did you mean "epochs"?'),
+            ("optimizer.lr=3", 'optimizer: unknown key: did you mean "optimiser"?'),
+            ("optimiser.lrr=3", 'optimiser.lrr: unknown key: did you mean "lr"?'),
+            ("model.widht=8", 'model: unet_half: there is no option "widht": did you mean "width"?'),
+            ("model.name=unet_haf", 'model: there is no "unet_haf": did you mean "unet_half"?'),
+            ("model.norm=btach", "model: unet_half: norm must be one of none, batch, group, not 'btach'"),
+            ("augment.flip=true", 'augment.flip: unknown key: did you mean "flips"?'),
+            ("loss.dise.factor=1", 'loss.dise: unknown key: did you mean "dice"?'),
+            ("epochs=0", "epochs: must be at least 1, not 0"),
+            ("epochs=1.5", "epochs: must be a whole number, not 1.5"),
+            ("seed=-1", "seed: must be at least 0, not -1"),
+            ("amp=fp16", "amp: must be 'auto', 'off' or 'bf16', not 'fp16'"),
+            ("ema=1", "ema: must be below 1, not 1"),
+            ("optimiser.lr=.nan", "optimiser.lr: must be a finite number, not nan"),
+            ("epochs", "must read path=value, as in `-s optimiser.lr=3e-4`"),
+        ],
+    )
+    def test_one_fault_in_one_sentence(self, override: str, sentence: str) -> None:
+        assert any(fault.startswith(sentence) for fault in faults(override)), faults(override)
+
+    def test_a_key_without_effect_is_a_fault(self) -> None:
+        assert faults("resident=true", "workers=2") == [
+            "workers: has no effect beside `resident: true`, where nothing is read: remove it"
+        ]
+        assert faults("schedule.cosine={}", "schedule.step={}") == [
+            "schedule.step: there is one schedule, and cosine is it: set the other to null"
+        ]
+        # The options of a loss stand within it: there is none of a loss that is not used.
+        assert faults("loss.dice.norm=sum")[0].startswith("loss.dice.norm: unknown key")
+
+    def test_all_faults_are_told_at_once_with_their_lines(self, tmp_path: Path) -> None:
+        file = tmp_path / "c.yaml"
+        file.write_text("epochs: 3\nbtach: 4\nseed: no\nbatch: 4\nbatch: 5\n")
+        with pytest.raises(DocumentError) as caught:
+            load_config(file)
+        lines = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+        assert lines == [
+            "c.yaml:5: batch: the key stands here for the second time (first: c.yaml:4): remove one",
+            "c.yaml:3: seed: must be a whole number, not 'no'",
+            'c.yaml:2: btach: unknown key: did you mean "batch"?',
+        ]
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(DocumentError, match=r"gone\.yaml: is not there: check the path of the config"):
+            load_config(tmp_path / "gone.yaml")
+
+
+def test_differences_name_keys_to_their_depth() -> None:
+    now = {"a": 1, "b": {"c": [1, 2], "d": None}, "new": True}
+    before = {"a": 1, "b": {"c": [1, 3], "d": None}}
+    assert list(differences(before, now)) == ["b.c: [1, 3], now [1, 2]", "new: null, now true"]
+
+
+class TestShipped:
+    @pytest.mark.parametrize("file", sorted(RECIPES.glob("*.yaml")), ids=lambda file: file.stem)
+    def test_it_loads_on_its_own(self, file: Path) -> None:
+        assert load_config(file).data is None
+
+    def test_the_reference_is_the_reference_training(self) -> None:
+        config: Config = load_config(RECIPES / "reference.yaml")
+        assert config.model.model_dump() == {
+            "name": "unet_half",
+            "width": 32,
+            "activation": "leaky_relu",
+            "norm": "none",
+        }
+        assert sum(p.numel() for p in config.model.build(classes=10).parameters()) == 7_760_394
+        assert (config.epochs, config.batch, config.optimiser.name) == (35, 100, "adam")
+        assert config.optimiser.weight_decay == 0
+        assert config.loss.model_dump(exclude_none=True) == {
+            "cross_entropy": {"factor": 1.0, "weights": "inverse", "norm": "count"}
+        }
+        assert config.monitor == "reference_accuracy"
+        assert config.augment.changes_nothing
+        assert config.ema is None
+        assert config.early_stop is None
+        steps = 654
+        rates = [
+            config.optimiser.lr * lr(config.schedule, epoch * steps, steps_per_epoch=steps, epochs=35)
+            for epoch in range(35)
+        ]
+        assert rates == pytest.approx([1e-3] * 5 + [1e-4] * 30)

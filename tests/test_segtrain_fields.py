@@ -1,0 +1,165 @@
+"""Real images: what is read, at which scale, and what of a mask counts."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtrain.fields.folder import boxed, read_boxes, read_fields
+from segtrain.fields.images import read_image, read_mask
+from segtrain.fields.otsu import otsu_cells
+from segtrain.fields.scale import RED_CELL_UM, Scale, estimate, to_native, to_scale
+from smearsynth.errors import UserError
+
+GLASS, STAIN = 230, 120
+
+
+def smear(radius: int, *, cells: int = 12, dust: int = 0, clump: bool = False, size: int = 600) -> np.ndarray:
+    """u1 (size, size, 3): separate discs on a grid, specks of dust, and by choice a row of touching discs."""
+    image = np.full((size, size, 3), GLASS, np.uint8)
+    pitch = size // 4
+    for i in range(cells):
+        centre = (pitch // 2 + pitch * (i % 4), pitch // 2 + pitch * (i // 4))
+        cv2.circle(image, centre, radius, (STAIN,) * 3, -1)
+    for i in range(dust):
+        cv2.circle(image, (20 + 13 * i, size - 20), 3, (STAIN,) * 3, -1)
+    if clump:
+        for x in range(pitch, size - pitch, int(1.7 * radius)):
+            cv2.circle(image, (x, size - pitch // 2), radius, (STAIN,) * 3, -1)
+    return image
+
+
+@pytest.mark.parametrize("radius", [12, 25, 40])
+def test_auto_finds_the_scale_by_which_a_red_cell_has_its_size(radius: int) -> None:
+    found = estimate(smear(radius, dust=30, clump=True), "smear.png")
+    assert found * 2 * radius == pytest.approx(RED_CELL_UM, rel=0.03)
+
+
+def test_auto_refuses_an_image_of_too_few_cells() -> None:
+    with pytest.raises(UserError, match=r"lone\.png.*4 single red cells.*--um-per-px"):
+        estimate(smear(25, cells=4), "lone.png")
+
+
+def test_auto_refuses_an_image_without_any() -> None:
+    with pytest.raises(UserError, match="0 single red cells"):
+        estimate(np.full((64, 64, 3), GLASS, np.uint8), "empty.png")
+
+
+@pytest.mark.parametrize("um_per_px", [0.069, 0.2, 0.31])
+def test_there_and_back_a_mask_keeps_its_area(um_per_px: float) -> None:
+    cells = otsu_cells(smear(34))
+    there = to_scale(np.repeat(cells[..., None].astype(np.uint8) * 255, 3, 2), um_per_px)
+    assert there.shape[0] == round(600 * um_per_px / 0.2)
+    back = to_native(there[..., 0].astype(np.float32) / 255, cells.shape) >= 0.5
+    assert back.shape == cells.shape
+    assert back.sum() == pytest.approx(cells.sum(), rel=0.01)
+    assert 2 * (back & cells).sum() / (back.sum() + cells.sum()) > 0.99
+
+
+def test_scale_comes_from_a_number_a_table_by_name_or_stem(tmp_path: Path) -> None:
+    image = smear(25)
+    table = tmp_path / "scales.csv"
+    table.write_text("file,um_per_px\na.png,0.07\nb,0.09\n", encoding="utf-8")
+    assert Scale("0.1").of(Path("a.png"), image) == 0.1
+    assert Scale(str(table)).of(Path("x/a.png"), image) == 0.07
+    assert Scale(str(table)).of(Path("x/b.jpg"), image) == 0.09
+    assert Scale("auto").of(Path("a.png"), image) == estimate(image, "a.png")
+    with pytest.raises(UserError, match=r"scales\.csv: no row for c\.png"):
+        Scale(str(table)).of(Path("c.png"), image)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("a,0.1\nb\n", "line 2"), ("a,0.1\nb,wide\n", "line 2"), ("a,7\n", "line 1: 7 um/px is outside")],
+)
+def test_a_broken_table_names_its_line(tmp_path: Path, text: str, sentence: str) -> None:
+    table = tmp_path / "scales.csv"
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        Scale(str(table))
+
+
+@pytest.mark.parametrize("spec", ["0", "-0.1", "nan", "70", "no-such-file.csv"])
+def test_a_scale_that_is_none_is_refused_at_once(spec: str) -> None:
+    with pytest.raises(UserError, match="um"):
+        Scale(spec)
+
+
+def test_otsu_fills_the_pale_middle_of_a_cell() -> None:
+    image = smear(40)
+    cv2.circle(image, (75, 75), 15, (GLASS,) * 3, -1)
+    assert np.array_equal(otsu_cells(image), smear(40)[..., 0] == STAIN)
+
+
+def test_components_without_a_box_are_ignored_and_all_else_counts() -> None:
+    cells = np.zeros((20, 40), bool)
+    cells[2:8, 2:8] = cells[2:8, 20:26] = cells[12:18, 2:8] = True
+    # A box over a cell and a corner of its neighbour speaks of the cell alone.
+    counted = boxed(cells, np.array([[1, 1, 9, 13], [30, 10, 35, 15]]))
+    ignored = np.zeros_like(cells)
+    ignored[2:8, 20:26] = ignored[12:18, 2:8] = True
+    assert np.array_equal(counted, ~ignored)
+
+
+def test_no_box_leaves_only_glass_to_count() -> None:
+    cells = np.eye(8, dtype=bool)
+    assert np.array_equal(boxed(cells, np.zeros((0, 4), np.int64)), ~cells)
+
+
+def test_boxes_are_shares_of_the_image(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("0 0.5 0.5 0.5 0.2\n3 0.0 0.0 0.2 0.2\n", encoding="utf-8")
+    assert read_boxes(file, (100, 200)).tolist() == [[50, 40, 150, 60], [0, 0, 20, 10]]
+    file.write_text("0 0.5 0.5\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.txt"):
+        read_boxes(file, (100, 200))
+
+
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_a_folder_is_read_by_name_with_its_masks(tmp_path: Path) -> None:
+    image = smear(25)
+    cells = otsu_cells(image)
+    for name in ("b.png", "a.bmp", ".hidden.png"):
+        write(tmp_path / "img" / name, image)
+    write(tmp_path / "mask" / "a.png", cells.astype(np.uint8))
+    write(tmp_path / "mask" / "b.png", np.repeat(cells[..., None] * np.uint8(255), 3, 2))
+    fields = list(read_fields(tmp_path))
+    assert [f.path.name for f in fields] == ["a.bmp", "b.png"]
+    for field in fields:
+        assert np.array_equal(field.image, image)
+        assert np.array_equal(field.cells, cells)
+        assert field.counted.all()
+
+
+def test_what_is_missing_in_a_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="img/ and mask/"):
+        read_fields(tmp_path)
+    (tmp_path / "mask").mkdir()
+    (tmp_path / "img").mkdir()
+    with pytest.raises(UserError, match="holds no image"):
+        read_fields(tmp_path)
+    write(tmp_path / "img" / "a.png", smear(25))
+    with pytest.raises(UserError, match=r"no mask for a\.png"):
+        read_fields(tmp_path)
+    write(tmp_path / "mask" / "a.png", np.zeros((3, 4), np.uint8))
+    with pytest.raises(UserError, match=r"a\.png: the mask is 4x3, its image 600x600"):
+        list(read_fields(tmp_path))
+
+
+def test_images_of_every_kind_come_as_rgb(tmp_path: Path) -> None:
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    write(tmp_path / "grey.png", grey)
+    write(tmp_path / "deep.png", grey.astype(np.uint16) * 256 + 17)
+    for name in ("grey.png", "deep.png"):
+        assert np.array_equal(read_image(tmp_path / name), np.repeat(grey[..., None], 3, 2))
+    (tmp_path / "text.png").write_text("no image", encoding="utf-8")
+    with pytest.raises(UserError, match=r"text\.png: cannot be read"):
+        read_image(tmp_path / "text.png")
+    write(tmp_path / "mask.png", (grey > 10).astype(np.uint8))
+    assert np.array_equal(read_mask(tmp_path / "mask.png", (8, 8)), grey > 10)

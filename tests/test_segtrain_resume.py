@@ -1,0 +1,140 @@
+"""A training that was killed and resumed ends like one that was not; one that would become another is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from shard_set import write_set
+
+import segtrain
+from segtrain import checkpoint
+from smearsynth.errors import UserError
+
+TINY = (
+    "model.width=4",
+    "epochs=3",
+    "batch=4",
+    "loss.cross_entropy.norm=sum",
+    "optimiser.lr=0.01",
+    "schedule.plateau.patience=1",
+    "augment.flips=true",
+    "augment.noise_range=[0,4]",
+    "ema=0.9",
+    "early_stop.patience=9",
+    "model.norm=batch",
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("sets") / "tiny", size=(32, 32), train=40, val=6, test=1)
+
+
+def set_off(data: Path, run: Path, *overrides: str) -> subprocess.Popen[str]:
+    """A training in a process of its own."""
+    keys = [part for override in (*TINY, *overrides) for part in ("-s", override)]
+    command = [sys.executable, "-m", "segtrain", "fit", str(data), "--run", str(run), *keys]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], file: Path) -> None:
+    until = time.monotonic() + 120
+    while not file.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+    assert file.exists(), process.communicate()
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    for name in ("last.pt", "best.pt"):
+        a, b = checkpoint.load(one / name), checkpoint.load(other / name)
+        for part in ("model", "ema"):
+            a_weights, b_weights = (s[part] if part == "model" else s[part]["model"] for s in (a, b))
+            assert a_weights.keys() == b_weights.keys()
+            assert all(torch.equal(a_weights[key], b_weights[key]) for key in a_weights), (name, part)
+    assert (one / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return segtrain.fit(data, overrides=TINY, run=tmp_path_factory.mktemp("runs") / "straight", pictures=False).run
+
+
+class TestKilled:
+    def test_within_an_epoch_it_goes_on_to_the_same_weights(self, data: Path, straight: Path, tmp_path: Path) -> None:
+        """A checkpoint is written at every step here; the kill comes at some step of the first epoch."""
+        run = tmp_path / "run"
+        process = set_off(data, run, "save_minutes=1e-9")
+        wait_for(process, run / "last.pt")
+        process.kill()
+        process.communicate()
+        state = checkpoint.load(run / "last.pt")
+        assert 0 < state["epoch"] * 10 + state["step"] < 30, "it was killed under way"
+        segtrain.fit(data, run=run, resume=True, pictures=False)
+        assert_equal_runs(straight, run)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.2, 0.4])
+    def test_at_any_moment(self, data: Path, straight: Path, tmp_path: Path, seconds: float) -> None:
+        run = tmp_path / "run"
+        process = set_off(data, run)
+        wait_for(process, run / "config.yaml")
+        time.sleep(seconds)
+        process.kill()
+        process.communicate()
+        segtrain.fit(data, overrides=TINY, run=run, resume=True, pictures=False)
+        assert_equal_runs(straight, run)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_asked_to_stop_it_saves_says_so_and_goes_on(
+        self, data: Path, straight: Path, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        run = tmp_path / "run"
+        process = set_off(data, run, "save_minutes=1e-9")
+        wait_for(process, run / "last.pt")
+        process.send_signal(number)
+        _, said = process.communicate()
+        assert process.returncode == 1
+        assert f"Stopped by {number.name} in epoch" in said
+        assert "Traceback" not in said
+        assert "Stopped by" in (run / "summary.json").read_text()
+        segtrain.fit(data, overrides=TINY, run=run, resume=True, pictures=False)
+        assert_equal_runs(straight, run)
+
+
+class TestRefused:
+    def test_another_config_is_named(self, data: Path, straight: Path) -> None:
+        overrides = ("batch=8", "model.width=8", "optimiser.lr=0.02")
+        with pytest.raises(UserError, match=r"another batch: 4, now 8; model\.width: 4, now 8; optimiser\.lr: 0\.01"):
+            segtrain.fit(data, run=straight, overrides=overrides, resume=True, pictures=False)
+
+    def test_another_dataset_is_named(self, straight: Path, tmp_path: Path) -> None:
+        other = write_set(tmp_path / "other", size=(32, 32), digest="ef" * 32, train=40, val=6, test=1)
+        with pytest.raises(UserError, match="another the dataset: digest abababababab, now efefefefefef"):
+            segtrain.fit(other, run=straight, resume=True, pictures=False)
+
+    def test_what_decides_nothing_may_change(self, data: Path, straight: Path) -> None:
+        before = (straight / "metrics.csv").read_bytes()
+        segtrain.fit(data, run=straight, overrides=("workers=0", "save_minutes=5"), resume=True, pictures=False)
+        assert (straight / "metrics.csv").read_bytes() == before
+
+    def test_a_run_is_not_written_over(self, data: Path, straight: Path) -> None:
+        with pytest.raises(UserError, match=r"straight is not empty: go on with its run by --resume"):
+            segtrain.fit(data, run=straight)
+
+    def test_there_must_be_a_run(self, data: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"holds no run that could be resumed"):
+            segtrain.fit(data, overrides=TINY, run=tmp_path / "none", resume=True, pictures=False)
+        assert not (tmp_path / "none").exists()
