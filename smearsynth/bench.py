@@ -8,15 +8,15 @@ from typing import Any
 
 from smearsynth.build import build
 
-LEAST = 2000
-"""Smears below which the figures are not worth telling."""
+SMEARS = 2000
+"""Fewer give figures that are not worth telling."""
 
 
 def bench(
     recipe_path: str | Path,
     *,
     bank: str | Path | None = None,
-    smears: int = LEAST,
+    smears: int = SMEARS,
     workers: int = 1,
     overrides: Sequence[str] = (),
     progress: bool = True,
@@ -41,7 +41,7 @@ def bench(
     return {name: value for name, value in asdict(result).items() if name not in ("out", "built")}
 
 
-def table(figures: dict[str, Any]) -> str:
+def as_text(figures: dict[str, Any]) -> str:
     """The figures for a person."""
     whole = 1000 / figures["per_core"]
     stages = dict(figures["stages_ms"])

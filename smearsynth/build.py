@@ -19,7 +19,7 @@ from smearsynth.dataset.state import Identity
 from smearsynth.engines import ENGINES
 from smearsynth.engines.work import STAGES, BuildPlan, Built, peak_mb, warm_up
 from smearsynth.errors import UserError
-from smearsynth.prepare import SOURCES, Cells, checked_workers, find_cells, make_plan, read_recipe, target
+from smearsynth.prepare import Cells, checked_workers, find_cells, make_plan, read_recipe, target
 from smearsynth.recipe import Recipe, resolved_yaml
 
 
@@ -30,7 +30,7 @@ class BuildResult:
     digest: of the dataset. smears: samples in it; built: those that were not there before. seconds: from
     planning to the index, bank and compilation apart; per_second: samples built in one of them, per_core: by
     one worker. stages_ms: milliseconds of one core per built sample. peak_mb: largest resident memory of any
-    one process, MB.
+    one process, MB. unread: a sentence per source file that could not be read and was left out.
     """
 
     digest: str
@@ -41,6 +41,7 @@ class BuildResult:
     per_core: float
     stages_ms: dict[str, float]
     peak_mb: float
+    unread: tuple[str, ...]
     out: Path
 
 
@@ -79,7 +80,7 @@ def build(
     with layout.locked(out):
         if overwrite:
             layout.clear(out)
-        if (out / layout.STATE / layout.IDENTITY).exists():
+        if (out / layout.IDENTITY).exists():
             state.check_same(out, identity)
             state.check_growing(out, recipe.count)
         _write_head(recipe, cells, plan, identity)
@@ -87,16 +88,16 @@ def build(
         with _bar(plan, progress) as bar:
             built = ENGINES[engine](plan, workers=workers, progress=bar.update)
         digest = _write_tail(recipe, cells, plan, built)
-        return _result(out, digest, built, time.perf_counter() - started, workers)
+        return _result(out, digest, built, time.perf_counter() - started, workers, cells.unread)
 
 
 def _write_head(recipe: Recipe, cells: Cells, plan: BuildPlan, identity: Identity) -> None:
     """All that a resumed build needs; from here until the tail the folder has no index."""
     out = plan.out
     (out / layout.INDEX).unlink(missing_ok=True)
-    layout.write_json(out, f"{layout.STATE}/{layout.IDENTITY}", asdict(identity))
+    layout.write_json(out, layout.IDENTITY, asdict(identity))
     layout.write_text(out, layout.RECIPE, resolved_yaml(recipe))
-    layout.write_json(out, SOURCES, cells.sources)
+    layout.write_json(out, layout.SOURCES, cells.sources)
     if cells.lock:
         layout.write_text(out, layout.LOCK, cells.lock)
     if not (out / layout.BANK).is_file():
@@ -133,7 +134,9 @@ def _bar(plan: BuildPlan, progress: bool) -> Any:
     return tqdm(total=total, unit=" smears", desc=plan.out.name, disable=None if progress else True)
 
 
-def _result(out: Path, digest: str, built: Sequence[Built], seconds: float, workers: int) -> BuildResult:
+def _result(
+    out: Path, digest: str, built: Sequence[Built], seconds: float, workers: int, unread: tuple[str, ...]
+) -> BuildResult:
     fresh = [b for b in built if b.stages_ns]
     samples = sum(b.record.samples for b in fresh)
     spent = sum((Counter(b.stages_ns) for b in fresh), Counter())
@@ -146,5 +149,6 @@ def _result(out: Path, digest: str, built: Sequence[Built], seconds: float, work
         per_core=round(samples / seconds / workers, 1),
         stages_ms={stage: round(spent[stage] / 1e6 / max(samples, 1), 4) for stage in STAGES},
         peak_mb=round(max(peak_mb(), *(b.peak_mb for b in built)), 1),
+        unread=unread,
         out=out,
     )

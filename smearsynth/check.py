@@ -1,8 +1,10 @@
 """Every fault of a recipe and of its sources, found from names alone: no image is decoded."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smearsynth.recipe import Recipe, load
 from smearsynth.sources import redistribution
@@ -51,6 +53,31 @@ def check_publish(recipe: Recipe) -> None:
     faults = _not_to_publish(recipe)
     if faults:
         raise DocumentError(faults)
+
+
+def describe(checked: Checked) -> dict[str, Any]:
+    """What each source holds, for --json: images per class and files left out by reason."""
+    sources = {
+        name: {
+            "title": listing.facts.title,
+            "licence": listing.facts.licence,
+            "redistribution": listing.facts.redistribution.value,
+            "images": dict(sorted(Counter(entry.class_key for entry in listing.entries).items())),
+            "left_out": listing.left_out,
+        }
+        for name, listing in checked.listings.items()
+    }
+    return {"name": checked.recipe.name, "sample_hash": checked.recipe.sample_hash(), "sources": sources}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """What `describe` gave, for a person."""
+    lines = [f"{found['name']}: no fault found"]
+    for name, source in found["sources"].items():
+        lines += ["", f"{name}: {source['title']} ({source['licence']}; redistribution {source['redistribution']})"]
+        lines += [f"  {count:7,} {what}" for what, count in source["images"].items()]
+        lines += [f"  {count:7,} left out: {why}" for why, count in source["left_out"].items()]
+    return "\n".join(lines)
 
 
 def _not_to_publish(recipe: Recipe) -> list[Fault]:

@@ -4,15 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from smearsynth.commands import CONTEXT, Commands, NewFile, as_json, show
-
-if TYPE_CHECKING:
-    from smearsynth.check import Checked
-    from smearsynth.dry_run import Forecast
 
 Command = Callable[..., Any]
 
@@ -47,7 +43,7 @@ def main() -> None:
 @click.option("--engine", default="local", show_default=True, help="Where shards are built.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted or smaller set of the same recipe.")
 @click.option("--overwrite", is_flag=True, help="Replace the set that is there.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many smears per split.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many scenes per split.")
 @bank
 @overrides
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it will cost; build nothing.")
@@ -65,11 +61,13 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
         from smearsynth import dry_run as dry
 
         forecast = dry.dry_run(recipe_path, **_without(options, "engine", "resume", "overwrite"))
-        show(as_json, asdict(forecast), lambda: _forecast_text(forecast))
+        show(as_json, asdict(forecast), lambda: dry.as_text(forecast))
         return
     from smearsynth.build import build as run
 
     result = run(recipe_path, **options)
+    for sentence in result.unread:
+        click.echo(f"Left out: {sentence}", err=True)
     text = f"{result.smears} smears in {result.out}, {result.per_second} per second\ndigest {result.digest}"
     show(as_json, asdict(result), lambda: text)
 
@@ -87,11 +85,11 @@ def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     Example:
       smearsynth check recipes/smear10.yaml
     """
+    from smearsynth.check import as_text, describe
     from smearsynth.check import check as run
 
-    checked = run(recipe, overrides=overrides)
-    found = _found(checked)
-    show(as_json, found, lambda: _found_text(found))
+    found = describe(run(recipe, overrides=overrides))
+    show(as_json, found, lambda: as_text(found))
 
 
 @main.command()
@@ -183,11 +181,11 @@ def bench(recipe: Path, as_json: bool, **options: Any) -> None:
       smearsynth bench recipes/quickstart.yaml
       smearsynth bench recipes/quickstart.yaml --workers 2
     """
+    from smearsynth.bench import as_text
     from smearsynth.bench import bench as run
-    from smearsynth.bench import table
 
     figures = run(recipe, **options)
-    show(as_json, figures, lambda: table(figures))
+    show(as_json, figures, lambda: as_text(figures))
 
 
 @main.command()
@@ -210,44 +208,3 @@ def phantoms(folder: Path, seed: int) -> None:
 
 def _without(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in names}
-
-
-def _forecast_text(f: "Forecast") -> str:
-    splits = [f"{split} {scenes:,} in {f.shards.get(split, 0)} shards" for split, scenes in f.scenes.items()]
-    how = "measured on a few of them" if f.measured else "estimated; cells.h5 is not made yet"
-    return "\n".join(
-        [
-            f"{f.name} -> {f.out}",
-            f"smears   {f.samples:,} of {f.size[0]}x{f.size[1]} px, looks {', '.join(f.looks)}",
-            f"splits   {'; '.join(splits)}",
-            f"contents {len(f.combinations)} combinations in turn: {f.combinations[0]} ... {f.combinations[-1]}",
-            f"size     about {f.bytes / 1e6:,.0f} MB ({how})",
-            f"time     about {f.seconds:,.0f} s with {f.workers} workers, making the bank apart",
-        ]
-    )
-
-
-def _found(checked: "Checked") -> dict[str, Any]:
-    """What each source holds: images per class and files left out by reason."""
-    from collections import Counter
-
-    sources = {
-        name: {
-            "title": listing.facts.title,
-            "licence": listing.facts.licence,
-            "redistribution": listing.facts.redistribution.value,
-            "images": dict(sorted(Counter(entry.class_key for entry in listing.entries).items())),
-            "left_out": listing.left_out,
-        }
-        for name, listing in checked.listings.items()
-    }
-    return {"name": checked.recipe.name, "sample_hash": checked.recipe.sample_hash(), "sources": sources}
-
-
-def _found_text(found: dict[str, Any]) -> str:
-    lines = [f"{found['name']}: no fault found"]
-    for name, source in found["sources"].items():
-        lines += ["", f"{name}: {source['title']} ({source['licence']}; redistribution {source['redistribution']})"]
-        lines += [f"  {count:7,} {what}" for what, count in source["images"].items()]
-        lines += [f"  {count:7,} left out: {why}" for why, count in source["left_out"].items()]
-    return "\n".join(lines)

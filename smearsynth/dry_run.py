@@ -77,6 +77,22 @@ def dry_run(
     )
 
 
+def as_text(f: Forecast) -> str:
+    """The forecast for a person."""
+    splits = [f"{split} {scenes:,} in {f.shards.get(split, 0)} shards" for split, scenes in f.scenes.items()]
+    how = "measured on a few of them" if f.measured else "estimated; cells.h5 is not made yet"
+    return "\n".join(
+        [
+            f"{f.name} -> {f.out}",
+            f"smears   {f.samples:,} of {f.size[0]}x{f.size[1]} px, looks {', '.join(f.looks)}",
+            f"splits   {'; '.join(splits)}",
+            f"contents {len(f.combinations)} combinations in turn: {f.combinations[0]} ... {f.combinations[-1]}",
+            f"size     about {f.bytes / 1e6:,.0f} MB ({how})",
+            f"time     about {f.seconds:,.0f} s with {f.workers} workers, making the bank apart",
+        ]
+    )
+
+
 def _measured(recipe: Recipe, bank: Path) -> tuple[float, float]:
     """Bytes and milliseconds of one core per sample, from making a few."""
     plan, _ = make_plan(recipe, banks.load(bank), bank.parent)

@@ -26,18 +26,17 @@ from smearsynth.scene.plan import Planner
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION, Header
 
-SOURCES = f"{layout.STATE}/sources.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """The bank, what is told of its sources (see `dataset.provenance`), and the lock of their files, "" if
-    none is known.
+    """The bank, what is told of its sources (see `dataset.provenance`), the lock of their files, "" if none is known,
+    and a sentence per file that could not be read.
     """
 
     bank: Bank
     sources: list[dict[str, Any]]
     lock: str
+    unread: tuple[str, ...] = ()
 
 
 def target(recipe_path: str | Path, out: str | Path | None, overrides: Sequence[str]) -> Path:
@@ -82,12 +81,12 @@ def find_cells(
     recipe = load(recipe_path, overrides)
     check_sources(recipe)
     made = make_bank(recipe, workers=workers, progress=progress)
-    return Cells(bank=made.bank, sources=describe(recipe, made), lock=lock_text(recipe, made))
+    return Cells(bank=made.bank, sources=describe(recipe, made), lock=lock_text(recipe, made), unread=made.faults)
 
 
 def _loaded(file: Path, resumed: Path | None) -> Cells:
     bank = banks.load(file)
-    told = resumed / SOURCES if resumed else None
+    told = resumed / layout.SOURCES if resumed else None
     sources = json.loads(told.read_text(encoding="utf-8")) if told and told.is_file() else None
     return Cells(bank=bank, sources=sources or [{"name": name} for name in bank.sources], lock="")
 

@@ -1,4 +1,4 @@
-"""How worker processes are started: forked where that is safe, with OpenCV's threads out of the way.
+"""How worker processes start and end: forked where that is safe, with OpenCV's threads out of the way.
 
 A fork needs nothing of the caller's script, so a script without a main guard works, and it shares memory. But a
 process that is forked while OpenCV keeps a pool of threads waits for those threads for ever, so the pool is ended
@@ -6,7 +6,10 @@ before; and processes share the cores already, so none of them needs it.
 """
 
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
@@ -16,6 +19,21 @@ import cv2
 
 def start_context() -> BaseContext:
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+
+def start_worker() -> None:
+    """The first that a worker does. Ctrl-C is its parent's to hear, which then says what is to be given up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed ends at once and leaves the folder to whoever resumes."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def key(*parts: int | str) -> int:
-    """A 64-bit key from the parts, each kept apart by its type and length."""
+    """A 64-bit key from the parts, each kept apart by its type and a separator that no name holds."""
     text = "\x1f".join(f"{type(p).__name__}:{p}" for p in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 

@@ -1,4 +1,4 @@
-"""The ten classes of a smear, taxonomy version 1.
+"""The ten classes of a smear, taxonomy version 1, and the three splits of cells and smears.
 
 Mean areas are the reference system's published means at 40x. At 0.20 um/px they are a 7.3 um red cell, a 16 um
 eosinophil and a 3.5 um platelet, so the scale is stated in um per pixel and not as a bare magnification.
@@ -48,3 +48,6 @@ THROMBOCYTE, PLATELET_CLUMP, INFECTED_RBC, HEALTHY_RBC = 6, 7, 8, 9
 FOREGROUND_CLASSES = (*WHITE_CELLS, THROMBOCYTE, PLATELET_CLUMP)
 """The seven classes that a smear holds none, one or two of, beside its red cells."""
 RED_CELLS = (INFECTED_RBC, HEALTHY_RBC)
+
+SPLITS = ("train", "val", "test")
+"""In the order of every file and digest; a split's number is its place here."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from smearsynth.cells.bank import SPLITS, Bank
-from smearsynth.taxonomy import CLASSES, RED_CELLS
+from smearsynth.cells.bank import Bank
+from smearsynth.taxonomy import CLASSES, RED_CELLS, SPLITS
 
 SOURCES = ("alpha", "beta")
 GLASS = {"alpha": (240, 238, 232), "beta": (250, 228, 200)}

@@ -15,7 +15,7 @@ import pytest
 from small_set import COUNT, contents, naive_digest, prepare, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bench import bench, table
+from smearsynth.bench import as_text, bench
 from smearsynth.build import BuildResult
 from smearsynth.cells import bank as banks
 from smearsynth.dataset import layout
@@ -325,4 +325,4 @@ def test_bench_builds_and_tells_every_figure(folder: Path) -> None:
     assert list(figures["stages_ms"]) == ["plan", "render", "digest", "deflate", "write"]
     assert sum(figures["stages_ms"].values()) <= 1000 / figures["per_core"]
     assert figures["smears"] == 20
-    assert all(name in table(figures) for name in ("deflate", "per core", figures["digest"]))
+    assert all(name in as_text(figures) for name in ("deflate", "per core", figures["digest"]))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,8 @@ def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) 
         index = json.loads((tmp_path / "set/index.json").read_text())
         told = {source["name"]: source for source in index["sources"]}
         assert list(told) == ["lisc", "iumc", "mamic", "kaggle"]
-        assert (told["lisc"]["redistribution"], told["kaggle"]["grouping"]) == ("forbidden", "patient")
+        assert (told["lisc"]["redistribution"], told["kaggle"]["grouping"]) == ("allowed", "patient")
+        assert all(source["title"].startswith("drawn phantoms") for source in told.values())
         locked = dict(line.split("  ")[::-1] for line in (tmp_path / "set/sources.lock").read_text().splitlines())
         assert list(locked) == sorted(locked, key=lambda path: (list(told).index(path.split("/")[0]), path))
         for path, sha in locked.items():
@@ -209,3 +211,15 @@ def test_the_sheet_takes_different_scenes_spread_over_the_combinations(scenes: i
     assert max(picked) < min(scenes, 108)
     if scenes >= 107:
         assert {i % 3 for i in picked} == {0, 1, 2}  # all backgrounds
+
+
+def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "sample_sources", tmp_path / "sample_sources")
+    shutil.copytree(root / "recipes", tmp_path / "recipes")
+    (tmp_path / "sample_sources/iumc/Monocytes_1.bmp").write_bytes(b"BM, but no bitmap")
+    result = build(tmp_path / "recipes/quickstart.yaml", out=tmp_path / "set", limit=1, workers=1, progress=False)
+    assert len(result.unread) == 1
+    assert result.unread[0].startswith("iumc: Monocytes_1.bmp: cannot be read as an image")
+    told = {source["name"]: source for source in json.loads((tmp_path / "set/index.json").read_text())["sources"]}
+    assert told["iumc"]["refused"]["monocyte"]["unreadable"] == 1

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from synthetic_bank import synthetic_bank
 
-from smearsynth.cells.bank import SPLITS
 from smearsynth.cells.cell import Cell
 from smearsynth.cells.counts import as_text, count_cells
 from smearsynth.cells.duplicates import Pair
 from smearsynth.cells.gallery import draw_gallery
 from smearsynth.sources.entry import Facts, Listing, Redistribution
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 CONTOUR = (0, 230, 0)
 FACTS = Facts(

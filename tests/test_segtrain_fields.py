@@ -10,7 +10,7 @@ from PIL import Image
 from segtrain.fields.folder import boxed, read_boxes, read_fields
 from segtrain.fields.images import read_image, read_mask
 from segtrain.fields.otsu import otsu_cells
-from segtrain.fields.scale import RED_CELL_UM, Scale, estimate, to_scale, to_native
+from segtrain.fields.scale import RED_CELL_UM, Scale, estimate, to_native, to_scale
 from smearsynth.errors import UserError
 
 GLASS, STAIN = 230, 120

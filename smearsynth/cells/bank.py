@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
+from smearsynth.files import publish
+from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
 
-SPLITS = ("train", "val", "test")
 FORMAT_VERSION = 1
 _LAYOUT = ("v110", "v110")
 """HDF5 1.10 puts checksums on all metadata; without them a flipped byte can crash the library itself."""
@@ -43,7 +43,8 @@ _ARRAYS = {
 }
 """Type and, for a table, columns of each array."""
 _STRINGS = ("groups", "paths", "sha256", "parts", "sources")
-_MARGIN = 2
+MARGIN = 2
+"""Rows and columns of mask 0 around every cell, so that bilinear warping never reads outside."""
 _MOST_SIDE = 4096
 """Largest height or width of a cell, px: eight tenths of a millimetre at 40x, and no product of two overflows."""
 _NOT_A_BANK = (OSError, LookupError, AttributeError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
@@ -128,9 +129,7 @@ def save(bank: Bank, path: Path) -> None:
             file.attrs["um_per_px"] = UM_PER_PX
             file.attrs["splits"] = np.array(SPLITS, "S")
             file.attrs["digest"] = np.bytes_(digest(bank))
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -198,7 +197,7 @@ def _fault(bank: Bank) -> str:
     sides = np.concatenate([height, width])
     checks = {
         "it holds no cell": len(bank) == 0,
-        "a cell has an impossible size": (sides <= 2 * _MARGIN).any() or (sides > _MOST_SIDE).any(),
+        "a cell has an impossible size": (sides <= 2 * MARGIN).any() or (sides > _MOST_SIDE).any(),
         "a cell lies outside the pixels": (bank.offset < 0).any()
         or (bank.offset > len(bank.pixels) - height * width).any(),
         "a class id is none of 1 to 9": (bank.class_id < 1).any() or (bank.class_id >= len(CLASSES)).any(),
@@ -213,7 +212,7 @@ def _fault(bank: Bank) -> str:
 def _fault_of_cells(bank: Bank) -> str:
     for i in range(len(bank)):
         mask = bank.rgba(i)[..., 3]
-        inner = mask[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+        inner = mask[MARGIN:-MARGIN, MARGIN:-MARGIN]
         if int(mask.sum(dtype=np.int64)) != int(inner.sum(dtype=np.int64)):
             return f"the mask of cell {i} reaches into its margin"
         area = int((mask >= 128).sum())

@@ -29,7 +29,9 @@ def scale_of(source: str, stated: float | None, classes: Sequence[str], areas: M
             f"source `{source}`: none of the classes that set its scale ({', '.join(classes)}) has {LEAST_CELLS} good "
             "cells; set `um_per_px`, or name other classes in `calibrate: {area: [...]}`"
         )
-    return float(np.exp(np.mean([np.log(_scale(BY_KEY[key].area, areas[BY_KEY[key].id])) for key in usable])))
+    mean = np.exp(np.mean([np.log(_scale(BY_KEY[key].area, areas[BY_KEY[key].id])) for key in usable]))
+    # Six digits are far finer than any calibration, and leave the last bit of a logarithm out of the bank.
+    return round(float(mean), 6)
 
 
 def _scale(expected: int, areas: Iterable[int]) -> float:

@@ -11,8 +11,8 @@ class Cell:
     """One cell at native scale, cropped to its mask with a margin.
 
     image: u1 (h, w, 3) RGB as in the file, repaired where the source painted on it. mask: u1 (h, w), soft; 128 lies
-    half-way between glass and rim. group: unique within the source. index: running number within (path), 0 for the
-    named cell. glass: RGB 0-255 of the empty glass of its image; glass_measured: False where it is the source's
+    half-way between glass and rim. group: unique within the source. index: running number within (path), named
+    cells first. glass: RGB 0-255 of the empty glass of its image; glass_measured: False where it is the source's
     recorded constant. reject: reason of refusal, "" for a good cell.
     """
 

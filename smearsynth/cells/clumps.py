@@ -13,13 +13,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from smearsynth import streams
-from smearsynth.cells.bank import SPLITS, Bank
-from smearsynth.taxonomy import PLATELET_CLUMP, THROMBOCYTE
+from smearsynth.cells.bank import MARGIN, Bank
+from smearsynth.taxonomy import PLATELET_CLUMP, SPLITS, THROMBOCYTE
 
 LEAST_PER_SPLIT, MOST_PER_SPLIT = 8, 1000
 _ALIKE = 12
 """Platelets nearest in colour to a clump's first one, from which the others are drawn."""
-_MARGIN = 2
 _OVERLAP = (5, 30)
 """Percent of the smaller of the two that a platelet shares with those it is pushed against, drawn per platelet."""
 _TRIES = 5
@@ -180,7 +179,7 @@ def _parts_and_holes(solid: Solid) -> tuple[int, int]:
 def _cropped(canvas: Rgba) -> Rgba:
     """Cropped to its mask with the margin of a bank cell, colour extended outwards."""
     rows, columns = (np.flatnonzero(canvas[..., 3].any(axis)) for axis in (1, 0))
-    cut = canvas[rows[0] - _MARGIN : rows[-1] + _MARGIN + 1, columns[0] - _MARGIN : columns[-1] + _MARGIN + 1].copy()
+    cut = canvas[rows[0] - MARGIN : rows[-1] + MARGIN + 1, columns[0] - MARGIN : columns[-1] + MARGIN + 1].copy()
     y, x = ndimage.distance_transform_edt(cut[..., 3] == 0, return_distances=False, return_indices=True)
     cut[..., :3] = cut[y, x, :3]
     return cut

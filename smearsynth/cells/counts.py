@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smearsynth.cells.bank import SPLITS, Bank
+from smearsynth.cells.bank import Bank
 from smearsynth.cells.duplicates import Pair
 from smearsynth.cells.gate import REASONS
 from smearsynth.sources.entry import Listing
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 Refusals = Mapping[tuple[str, int, str], int]
 """(source, class id, reason) -> cells."""
@@ -26,11 +26,16 @@ def count_cells(
         cells.setdefault(CLASSES[class_id].key, {})[bank.sources[source]] = {
             name: rows[class_id, source, split] for split, name in enumerate(SPLITS)
         }
+    left_out = {name: dict(sorted(listing.left_out.items())) for name, listing in listings.items() if listing.left_out}
+    return {"cells": cells, "refused": refused_cells(refusals), "left_out": left_out, "duplicates": len(pairs)}
+
+
+def refused_cells(refusals: Refusals) -> dict[str, dict[str, dict[str, int]]]:
+    """Source -> class key -> reason -> cells."""
     refused: dict[str, dict[str, dict[str, int]]] = {}
     for (name, class_id, reason), count in sorted(refusals.items()):
         refused.setdefault(name, {}).setdefault(CLASSES[class_id].key, {})[reason] = count
-    left_out = {name: dict(sorted(listing.left_out.items())) for name, listing in listings.items() if listing.left_out}
-    return {"cells": cells, "refused": refused, "left_out": left_out, "duplicates": len(pairs)}
+    return refused
 
 
 def as_text(counts: dict[str, Any]) -> str:

@@ -106,7 +106,7 @@ def _thumbnails(fingerprints: npt.NDArray[np.uint16]) -> npt.NDArray[np.int32]:
     filled = np.where(fingerprints == 0, np.uint16(_SURROUND), fingerprints)
     step = SIDE // THUMBNAIL
     blocks = filled.reshape(-1, THUMBNAIL, step, THUMBNAIL, step).sum((2, 4), dtype=np.int32)
-    return blocks.reshape(len(fingerprints), -1)
+    return blocks.reshape(len(fingerprints), THUMBNAIL * THUMBNAIL)
 
 
 def _candidates(

@@ -11,6 +11,8 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 Soft = npt.NDArray[np.uint8]
 Density = npt.NDArray[np.float32]
+Window = tuple[slice, slice]
+"""Rows and columns of an image."""
 
 _LEAST_RIM = 0.1
 """A rim paler than this can't be told from glass by density (camera noise is about 0.02): the region's edge stands."""
@@ -48,6 +50,32 @@ def reached(mask: Mask, seed: Mask) -> Mask:
     held[labels[seed]] = True
     held[0] = False
     return held[labels]
+
+
+def box_window(x: int, y: int, w: int, h: int, margin: int, shape: tuple[int, ...]) -> Window:
+    """A box grown by `margin` px, as far as an image of that shape reaches; at least one pixel at its border."""
+
+    def side(start: int, stop: int, length: int) -> slice:
+        start = min(max(0, start), length - 1)
+        return slice(start, max(start + 1, min(stop, length)))
+
+    return side(y - margin, y + h + margin, shape[0]), side(x - margin, x + w + margin, shape[1])
+
+
+def window_of(mask: Mask, margin: int) -> Window:
+    """The box of all True pixels, grown like `box_window`; the whole image for all False."""
+    x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+    return box_window(x, y, w, h, margin, mask.shape) if w else whole(mask)
+
+
+def whole(mask: Mask) -> Window:
+    return slice(0, mask.shape[0]), slice(0, mask.shape[1])
+
+
+def within(outer: Window, inner: Window) -> Window:
+    """The window of the image that is `inner` in the image's window `outer`."""
+    rows, columns = (slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
+    return rows, columns
 
 
 def convex_hull(mask: Mask) -> Mask:
@@ -102,10 +130,11 @@ def halfway(density: Density, region: Mask, others: Mask, reach: int) -> Soft:
     return np.rint(soft * 255).astype(np.uint8)
 
 
-def straight_run(cell: Mask) -> float:
-    """Longest unbroken run of the cell along one side of the image, over that side's length."""
-    sides = (cell[0], cell[-1], cell[:, 0], cell[:, -1])
-    return max(_longest(side) / len(side) for side in sides)
+def straight_run(cell: Mask, shape: tuple[int, ...]) -> float:
+    """Longest unbroken run of the cell along one side of its window, over that side of the image of that shape."""
+    h, w = shape
+    sides = ((cell[0], w), (cell[-1], w), (cell[:, 0], h), (cell[:, -1], h))
+    return max(_longest(side) / length for side, length in sides)
 
 
 def _longest(line: npt.NDArray[np.bool_]) -> int:

@@ -1,7 +1,8 @@
 """From the recipe's sources to the bank: cut, judge, bring to one scale, find duplicates, split."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from smearsynth.cells.calibrate import scale_of
 from smearsynth.cells.cell import Cell
 from smearsynth.cells.clumps import with_clumps
 from smearsynth.cells.cut import Candidate, Work, cut_image
-from smearsynth.cells.duplicates import Pair, find_pairs, fingerprint, merge_groups
+from smearsynth.cells.duplicates import SIDE, Pair, find_pairs, fingerprint, merge_groups
 from smearsynth.cells.gate import refuse_size
 from smearsynth.cells.pool import Run, worker_pool
 from smearsynth.cells.rescale import to_40x
@@ -46,6 +47,20 @@ class Made:
     pairs: tuple[Pair, ...]
 
 
+@dataclass
+class _Refused:
+    """Refused cells: all counted, some kept, so that the many that one image may give do not fill the memory."""
+
+    counts: Refusals = field(default_factory=Counter)
+    shown: list[Cell] = field(default_factory=list)
+
+    def add(self, cell: Cell) -> None:
+        kind = cell.source, cell.class_id, cell.reject
+        self.counts[kind] += 1
+        if self.counts[kind] <= SHOWN:
+            self.shown.append(cell)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ready:
     """An accepted cell. rgba: u1 (h, w, 4) at 40x. look: its fingerprint for the search for duplicates."""
@@ -62,14 +77,13 @@ def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Ma
     found, a class is left without cells, or a class can't be split.
     """
     listings = list_sources(recipe)
-    refusals: Refusals = Counter()
+    refused = _Refused()
     with worker_pool(workers, progress) as run:
-        candidates, faults = _cut(recipe, listings, run, refusals)
+        candidates, faults = _cut(recipe, listings, run, refused)
         scales = _scales(recipe, listings, candidates)
-        good, refused = _judge(recipe, candidates, scales, refusals)
-        ready = list(run(_finish, good, "cells to 40x"))
-    ready, pairs = _without_conflicts(ready, refusals, refused)
-    _require_all_classes(ready, refusals)
+        ready = list(run(_finish, _of_right_size(recipe, candidates, scales, refused), "cells to 40x"))
+    ready, pairs = _without_conflicts(ready, refused)
+    _require_all_classes(ready, refused.counts)
     groups = merge_groups([_group(r.cell) for r in ready], pairs)
     shares = (recipe.split.train, recipe.split.val, recipe.split.test)
     split = split_cells([r.cell.class_id for r in ready], groups, shares=shares, seed=recipe.seed)
@@ -86,34 +100,39 @@ def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Ma
         bank=with_clumps(cells, size_range=clumps.size_range, per_thrombocyte=clumps.per_thrombocyte, seed=recipe.seed),
         listings=listings,
         um_per_px=scales,
-        refusals=refusals,
-        refused=tuple(refused),
+        refusals=refused.counts,
+        refused=tuple(refused.shown),
         faults=tuple(faults),
         pairs=pairs,
     )
 
 
 def _cut(
-    recipe: Recipe, listings: dict[str, Listing], run: Run, refusals: Refusals
+    recipe: Recipe, listings: dict[str, Listing], run: Run, refused: _Refused
 ) -> tuple[dict[str, list[Candidate]], list[str]]:
-    """Every image of every source, in the order of the recipe and the listing."""
+    """The cells of every image of every source that are good at any scale, in the order of recipe and listing; a
+    sentence per file that can't be read."""
     works = [
         Work(
             root=spec.root,
             source=spec.name,
-            entry=entry,
+            entries=tuple(entries),
             glass=listings[spec.name].facts.glass,
             gate=recipe.cells.gate,
         )
         for spec in recipe.sources
-        for entry in listings[spec.name].entries
+        for _, entries in groupby(listings[spec.name].entries, key=lambda entry: entry.path)
     ]
     candidates: dict[str, list[Candidate]] = {spec.name: [] for spec in recipe.sources}
     faults = []
     for work, cut in zip(works, run(cut_image, works, "images cut"), strict=True):
-        candidates[work.source] += cut.candidates
+        for candidate in cut.candidates:
+            if candidate.cell.reject:
+                refused.add(candidate.cell)
+            else:
+                candidates[work.source].append(candidate)
         if cut.fault:
-            refusals[work.source, BY_KEY[work.entry.class_key].id, cut.fault] += 1
+            refused.counts.update((work.source, BY_KEY[entry.class_key].id, cut.fault) for entry in work.entries)
             faults.append(f"{work.source}: {cut.sentence}")
     return candidates, faults
 
@@ -125,45 +144,36 @@ def _scales(recipe: Recipe, listings: dict[str, Listing], candidates: dict[str, 
         facts = listings[spec.name].facts
         areas: dict[int, list[int]] = defaultdict(list)
         for candidate in candidates[spec.name]:
-            if not candidate.cell.reject:
-                areas[candidate.cell.class_id].append(candidate.found.area)
+            areas[candidate.cell.class_id].append(candidate.found.area)
         classes = spec.calibrate.area if spec.calibrate else facts.calibrate
         stated = spec.um_per_px or (None if spec.calibrate else facts.um_per_px)
         scales[spec.name] = scale_of(spec.name, stated, classes, areas)
     return scales
 
 
-def _judge(
-    recipe: Recipe, candidates: dict[str, list[Candidate]], scales: dict[str, float], refusals: Refusals
-) -> tuple[list[Cell], list[Cell]]:
-    """Accepted cells, and some refused ones per source, class and reason; refusals are counted."""
-    good, refused = [], []
+def _of_right_size(
+    recipe: Recipe, candidates: dict[str, list[Candidate]], scales: dict[str, float], refused: _Refused
+) -> list[Cell]:
+    """The cells that are good at their source's scale."""
+    good = []
     for source, of_source in candidates.items():
         for candidate in of_source:
-            class_id = candidate.cell.class_id
-            reason = candidate.cell.reject or refuse_size(candidate.found, class_id, recipe.cells.gate, scales[source])
+            reason = refuse_size(candidate.found, candidate.cell.class_id, recipe.cells.gate, scales[source])
             cell = replace(candidate.cell, reject=reason, um_per_px=scales[source])
-            if not reason:
+            if reason:
+                refused.add(cell)
+            else:
                 good.append(cell)
-                continue
-            refusals[source, class_id, reason] += 1
-            if refusals[source, class_id, reason] <= SHOWN:
-                refused.append(cell)
-    return good, refused
+    return good
 
 
-def _without_conflicts(
-    ready: list[Ready], refusals: Refusals, refused: list[Cell]
-) -> tuple[list[Ready], tuple[Pair, ...]]:
+def _without_conflicts(ready: list[Ready], refused: _Refused) -> tuple[list[Ready], tuple[Pair, ...]]:
     """The cells less those saved under two classes, one of which must be wrong; the duplicates that are left."""
-    pairs = find_pairs(
-        np.array([r.look for r in ready]), [r.cell.sha256 for r in ready], [_group(r.cell) for r in ready]
-    )
+    looks = np.array([r.look for r in ready], np.uint16).reshape(-1, SIDE, SIDE)
+    pairs = find_pairs(looks, [r.cell.sha256 for r in ready], [_group(r.cell) for r in ready])
     conflicts = {row for p in pairs if ready[p.a].cell.class_id != ready[p.b].cell.class_id for row in (p.a, p.b)}
     for row in sorted(conflicts):
-        cell = replace(ready[row].cell, reject="two_classes")
-        refusals[cell.source, cell.class_id, cell.reject] += 1
-        refused.append(cell)
+        refused.add(replace(ready[row].cell, reject="two_classes"))
     kept = [row for row in range(len(ready)) if row not in conflicts]
     new_row = {row: number for number, row in enumerate(kept)}
     left = (replace(p, a=new_row[p.a], b=new_row[p.b]) for p in pairs if {p.a, p.b} <= new_row.keys())

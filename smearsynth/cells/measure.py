@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.edges import Mask, convex_hull, grow, largest
-from smearsynth.cells.masking import Region
+from smearsynth.cells.region import Region
 
 Image = npt.NDArray[np.uint8]
 
@@ -33,7 +33,7 @@ class Measures:
 
 
 def measure(image: Image, region: Region, density: npt.NDArray[np.float32], *, glass_shows: bool) -> Measures:
-    """image, density, region.mask: the same window of one image. glass_shows: the edge can be judged for blur."""
+    """image, density: of the region's window. glass_shows: the edge can be judged for blur."""
     cell = region.mask >= 128
     return Measures(
         area=int(cell.sum()),
@@ -67,8 +67,8 @@ def painted(image: Image, cell: Mask) -> float:
     """
     codes = image.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     values, counts = np.unique(codes[cell], return_counts=True)
-    patches = [int(largest((codes == v) & cell).sum()) for v in values[np.argsort(-counts, kind="stable")[:3]]]
-    patch = max(patches, default=0)
+    common = [k for k in np.argsort(-counts, kind="stable")[:3] if counts[k] >= _LEAST_PATCH]
+    patch = max((int(largest((codes == values[k]) & cell).sum()) for k in common), default=0)
     return patch / int(cell.sum()) if patch >= _LEAST_PATCH else 0.0
 
 

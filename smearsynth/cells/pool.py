@@ -6,10 +6,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-import cv2
 from tqdm import tqdm
 
-from smearsynth.processes import opencv_in_one_thread, start_context
+from smearsynth.processes import opencv_in_one_thread, start_context, start_worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +34,7 @@ def worker_pool(workers: int, progress: bool) -> Iterator[Run]:
         if workers == 1:
             yield lambda function, items, what: bar(map(function, items), what, len(items))
             return
-        with ProcessPoolExecutor(workers, start_context(), cv2.setNumThreads, (1,)) as executor:
+        with ProcessPoolExecutor(workers, start_context(), start_worker) as executor:
             try:
                 yield lambda function, items, what: bar(executor.map(function, items, chunksize=4), what, len(items))
             except BrokenProcessPool as error:

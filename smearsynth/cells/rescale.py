@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from smearsynth.cells.bank import MARGIN
 from smearsynth.cells.edges import Mask, Soft, grow
 from smearsynth.taxonomy import UM_PER_PX
 
-MARGIN = 2
-"""Rows and columns of mask 0 around every cell, so that bilinear warping never reads outside."""
 _BLEND_UM = 0.25
 """Least width of the rim that is blended with glass, micrometres inside the half-way contour: the optical resolution
 of a 100x 1.25 NA objective (Abbe limit 0.22 um)."""

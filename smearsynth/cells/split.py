@@ -8,16 +8,17 @@ without the weights, one stray platelet decides where a patient's red cells go. 
 within one point of its shares.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth import streams, taxonomy
-from smearsynth.cells.bank import SPLITS
+from smearsynth import streams
 from smearsynth.cells.duplicates import Pair
 from smearsynth.errors import UserError
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 TOLERANCE = 0.05
 """Largest difference between a class's share in a split and the recipe's; one cell where that is more."""
@@ -88,7 +89,8 @@ def _must_have(cells: Counts, reached: Sequence[Counts], groups_left: Counts) ->
 
 
 def _shortfall(cells: Counts, reached: Counts, total: Counts, share: float) -> float:
-    return sum(n * (1 - (reached[c] + n / 2) / (share * total[c])) for c, n in sorted(cells.items()))
+    """Rounded once, so that no version of Python decides a tie by the way it sums."""
+    return math.fsum(n * (1 - (reached[c] + n / 2) / (share * total[c])) for c, n in cells.items())
 
 
 def _fits(have: Sequence[int], shares: Sequence[float]) -> bool:
@@ -98,7 +100,7 @@ def _fits(have: Sequence[int], shares: Sequence[float]) -> bool:
 
 
 def _sentence(class_id: int, have: Sequence[int], shares: Sequence[float]) -> str:
-    name = taxonomy.CLASSES[class_id].key
+    name = CLASSES[class_id].key
     reached = ", ".join(f"{split} {cells}" for split, cells in zip(SPLITS, have, strict=True))
     wanted = "/".join(f"{share:g}" for share in shares)
     return (

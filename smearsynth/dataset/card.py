@@ -5,8 +5,7 @@ from typing import Any
 
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import Index
-from smearsynth.shards.format import SPLITS
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 _LABELS = """\
 Single cells are cut out of the sources, brought to {um} µm per pixel and composited; the label map is made with the
@@ -31,7 +30,7 @@ def make_card(index: Index, *, publish: bool) -> str:
     sections = [
         f"# {index['name']}",
         f"{index['samples']:,} synthetic blood smears of {width}x{height} px at {index['um_per_px']} µm per pixel with "
-        f"exact labels of ten classes, made by smearsynth from real single cells; looks: {', '.join(index['looks'])}.",
+        f"exact labels of ten classes, composited by smearsynth from single cells; looks: {', '.join(index['looks'])}.",
         f"![Smears beside their labels]({layout.PREVIEW})",
         _warning(publish),
         "## Splits\n\n" + _splits(index),
@@ -77,7 +76,10 @@ def _splits(index: Index) -> str:
         if c.id:
             share = [f"{splits[s]['objects'][c.key]:,} ({p})" for s, p in zip(SPLITS, share, strict=True)]
         rows.append([f"{c.id} {c.name}", *share])
-    note = "Classes: objects, with their share of the pixels. No source image, patient or duplicate is in two splits."
+    note = (
+        "Classes: objects, with their share of the pixels. "
+        "No source image, known patient or duplicate is in two splits."
+    )
     return f"{_table(['', *SPLITS], rows)}\n\n{note}"
 
 

@@ -8,10 +8,10 @@
     splits           per split: scenes, samples, shards, dropped; pixels and objects per class key;
                      combinations {name: samples}; class_by_source {class key: {source: objects}};
                      cells {class key: {source: cells of the bank}}
-    sources          what is known of each source, and what was refused of it files            name, size,
-    sha256 of every file but this; of a shard also split, first_scene, scenes, samples
+    sources          what is known of each source, and what was refused of it
+    files            name, size, sha256 of every file but this; of a shard also split, first_scene, scenes, samples
 
-Counts are over samples. `dropped` counts cells that were planned and left out because too little of them
+Counts are over samples, but `dropped`, over scenes: cells that were planned and left out because too little of them
 showed.
 """
 
@@ -26,12 +26,13 @@ import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
-from smearsynth.dataset.record import ShardRecord, file_digest
+from smearsynth.dataset.record import ShardRecord
 from smearsynth.errors import UserError
+from smearsynth.files import file_digest
 from smearsynth.shards.digest import dataset_digest
-from smearsynth.shards.format import SPLITS, Header
+from smearsynth.shards.format import Header
 from smearsynth.shards.reader import ShardReader
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 Index = dict[str, Any]
 

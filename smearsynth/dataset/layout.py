@@ -7,6 +7,7 @@ cells.h5                      the bank
 sources.lock                  relative path and sha256 of every source file used
 README.md, preview.png        the card
 .smearsynth/identity.json     what decides the samples
+.smearsynth/sources.json      what is told of the sources, for the index of a resumed build
 .smearsynth/NAME.json         one marker per finished shard
 .smearsynth/NAME.part         a shard that is being written
 .smearsynth/lock              held by the one build that may write
@@ -14,7 +15,6 @@ README.md, preview.png        the card
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.errors import UserError
-from smearsynth.shards.format import SPLITS
+from smearsynth.files import publish
+from smearsynth.taxonomy import SPLITS
 
 INDEX = "index.json"
 RECIPE = "recipe.resolved.yaml"
@@ -31,7 +32,8 @@ LOCK = "sources.lock"
 CARD = "README.md"
 PREVIEW = "preview.png"
 STATE = ".smearsynth"
-IDENTITY = "identity.json"
+IDENTITY = f"{STATE}/identity.json"
+SOURCES = f"{STATE}/sources.json"
 
 _PATIENCE = 5.0
 """Seconds to wait for the lock: the workers of a build that was killed need a moment to notice."""
@@ -92,11 +94,8 @@ def clear(out: Path) -> None:
 def write_text(out: Path, name: str, text: str) -> None:
     """Writes a small file so that a reader sees the old one or the whole new one."""
     temporary = out / STATE / f"{Path(name).name}.part"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(out / name)
+    temporary.write_text(text, encoding="utf-8")
+    publish(temporary, out / name)
 
 
 def write_json(out: Path, name: str, value: Any) -> None:

@@ -2,15 +2,15 @@
 
 from typing import Any
 
+from smearsynth.cells.counts import refused_cells
 from smearsynth.cells.make import Made
-from smearsynth.dataset.record import file_digest
+from smearsynth.files import file_digest
 from smearsynth.recipe import Recipe
-from smearsynth.taxonomy import CLASSES
 
 
 def describe(recipe: Recipe, made: Made) -> list[dict[str, Any]]:
     """Per source of the recipe: what its owner says of it, scale, grouping, refused cells and files left out."""
-    described = []
+    described, refused = [], refused_cells(made.refusals)
     for spec in recipe.sources:
         listing = made.listings[spec.name]
         facts = listing.facts
@@ -25,20 +25,11 @@ def describe(recipe: Recipe, made: Made) -> list[dict[str, Any]]:
                 "grouping": facts.grouping,
                 "patients_known": facts.patients_known,
                 "um_per_px": round(made.um_per_px[spec.name], 6),
-                "refused": _refused(made, spec.name),
+                "refused": refused.get(spec.name, {}),
                 "files_left_out": dict(listing.left_out),
             }
         )
     return described
-
-
-def _refused(made: Made, source: str) -> dict[str, dict[str, int]]:
-    """Class key -> reason -> cells."""
-    by_class: dict[str, dict[str, int]] = {}
-    for (name, class_id, reason), count in sorted(made.refusals.items()):
-        if name == source:
-            by_class.setdefault(CLASSES[class_id].key, {})[reason] = count
-    return by_class
 
 
 def lock_text(recipe: Recipe, made: Made) -> str:

@@ -1,21 +1,17 @@
 """What the index has to know of a shard, counted while it is built."""
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.recipe.combinations import Combination
-from smearsynth.scene.scene import OBJECT_FIELDS, Scene
+from smearsynth.scene.scene import BACKGROUNDS, OBJECT_FIELDS, Scene
 from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES
 
 _CLASS, _CELL, _VISIBLE = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible"))
-BACKGROUNDS = ("none", "healthy", "infected", "mixed")
-"""Names of the values of `Scene.background`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +69,3 @@ def combination(classes: npt.NDArray[np.int32], background: int) -> str:
     """Name of the combination that a smear with objects of these classes shows."""
     foreground = tuple(sorted(int(c) for c in classes if c in FOREGROUND_CLASSES))
     return Combination(foreground, BACKGROUNDS[background]).name
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

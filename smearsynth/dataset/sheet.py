@@ -19,10 +19,6 @@ from smearsynth.taxonomy import CLASSES
 Picture = npt.NDArray[np.uint8]
 
 SMEARS = 12
-_CYCLE = 108
-"""Combinations come in a cycle of at most this length; `chosen` spreads over one cycle."""
-_STRIDE = 37
-"""Coprime to the cycle, so that neighbours on the sheet differ in foreground and background."""
 _WIDTH = 1800
 _SIDE = 224
 _GAP = 8
@@ -38,10 +34,9 @@ class Panel:
     label: Picture
 
 
-def chosen(scenes: int) -> list[int]:
-    """Up to SMEARS scene indices below `scenes` that differ as much as the cycle of combinations allows."""
-    candidates = range(min(scenes, _CYCLE))
-    return sorted(candidates, key=lambda index: index * _STRIDE % _CYCLE)[:SMEARS]
+def chosen(scenes: int) -> range:
+    """The scenes that are shown of so many: the first ones, for the order of combinations mixes them (`schedule`)."""
+    return range(min(scenes, SMEARS))
 
 
 def read_panels(out: Path) -> list[Panel]:

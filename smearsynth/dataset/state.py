@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.dataset import layout
-from smearsynth.dataset.record import ShardRecord, file_digest
+from smearsynth.dataset.record import ShardRecord
 from smearsynth.errors import UserError
+from smearsynth.files import file_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Identity:
 
 def check_same(out: Path, identity: Identity) -> None:
     """UserError that names every difference between `identity` and the build that `out` holds."""
-    path = out / layout.STATE / layout.IDENTITY
+    path = out / layout.IDENTITY
     try:
         old = _leaves(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

@@ -7,20 +7,14 @@ file by then, and our compiled loops start no threads that a fork would lose. El
 each is sent the plan once.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-
 from smearsynth.engines.work import BuildPlan, Built, finish_shard
-from smearsynth.processes import opencv_in_one_thread, start_context
+from smearsynth.processes import opencv_in_one_thread, start_context, start_worker
 
 _POLL = 0.1
 """Seconds between two looks at the progress."""
@@ -87,17 +81,7 @@ def _follow(futures: list[Future[Built]], shared: _Shared, progress: Callable[[i
 def _start(shared: _Shared) -> None:
     global _shared
     _shared = shared
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed ends at once and leaves the folder to whoever resumes."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    start_worker()
 
 
 def _finish(number: int) -> Built:

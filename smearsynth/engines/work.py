@@ -15,12 +15,14 @@ from typing import Any
 
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout, state
-from smearsynth.dataset.record import ShardRecord, Tally, file_digest
+from smearsynth.dataset.record import ShardRecord, Tally
+from smearsynth.files import file_digest
 from smearsynth.render import render
 from smearsynth.scene.plan import Planner
 from smearsynth.shards.digest import sample_digest
-from smearsynth.shards.format import SPLITS, Header, Sample, sample_id
+from smearsynth.shards.format import Header, Sample, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack
+from smearsynth.taxonomy import SPLITS
 
 STAGES = ("plan", "render", "digest", "deflate", "write")
 

@@ -14,7 +14,7 @@ Area = Annotated[Range, Within(0.05, 20)]
 class AreaSpec(Spec):
     """Range of the area of a cell of each class, relative to the taxonomy's mean of the class.
 
-    Two red cells that lie on one another are mostly larger than 1.35 times one.
+    Two red cells that lie on one another are mostly larger than 1.35 times one; infected cells come cut out singly.
     """
 
     eosinophil: Area = Field((0.35, 2.2), description="1 = the mean of the class; 0.05-20")
@@ -24,7 +24,7 @@ class AreaSpec(Spec):
     monocyte: Area = Field((0.35, 2.2), description="1 = the mean of the class; 0.05-20")
     thrombocyte: Area = Field((0.3, 4.0), description="1 = the mean of the class; 0.05-20")
     platelet_clump: Area = Field((0.3, 8.0), description="1 = the mean of the class; 0.05-20")
-    infected_rbc: Area = Field((0.5, 1.35), description="1 = the mean of the class; 0.05-20")
+    infected_rbc: Area = Field((0.5, 1.6), description="1 = the mean of the class; 0.05-20")
     healthy_rbc: Area = Field((0.5, 1.35), description="1 = the mean of the class; 0.05-20")
 
 
@@ -38,8 +38,8 @@ class SoliditySpec(Spec):
     monocyte: Share = Field(0.87, description="it may have blunt pseudopods; 0-1")
     thrombocyte: Share = Field(0.86, description="0-1")
     platelet_clump: Share = Field(0.6, description="0-1")
-    infected_rbc: Share = Field(0.95, description="0-1")
-    healthy_rbc: Share = Field(0.95, description="0-1")
+    infected_rbc: Share = Field(0.93, description="0-1")
+    healthy_rbc: Share = Field(0.94, description="0-1")
 
 
 class GateSpec(Spec):

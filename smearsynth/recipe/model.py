@@ -23,6 +23,7 @@ from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.strict_yaml import Fault, Key
+from smearsynth.strict_yaml.faults import nearest_place
 
 RECIPE_VERSION = 1
 MOST_SAMPLES = 99_999_999
@@ -101,7 +102,7 @@ class Recipe(Spec):
     )
     count: Annotated[dict[SplitName, Samples], AfterValidator(_all_splits)] = Field(
         default={"train": 8000, "val": 1000, "test": 1000},
-        description="smears per split; a split that is left out has none; 0-99999999",
+        description="scenes per split, each a smear in every look; a split that is left out has none; 0-99999999",
     )
     sources: tuple[SourceSpec, ...] = Field(min_length=1, max_length=255, description="where the cells come from")
     cells: CellsSpec = Field(default=CellsSpec(), description="quality gate, mix of sources, assembled clumps")
@@ -166,8 +167,7 @@ class Recipe(Spec):
 
     def fault(self, key: Key, sentence: str) -> Fault:
         """A fault of this recipe at `key`, with the file and line that the key was read from."""
-        where = next(self._places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self._places)
-        return Fault(where, key, sentence)
+        return Fault(nearest_place(self._places, key), key, sentence)
 
     @property
     def lock_file(self) -> Path | None:

@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
 from smearsynth.fixed_point import ONE
+from smearsynth.recipe.scene import MOST_OBJECTS
 from smearsynth.scene import footprints
 from smearsynth.scene.footprints import Footprints
 from smearsynth.scene.warp import pool_of, tile_sizes
-
-MOST_IDS = 65_534
 
 
 class Maps(NamedTuple):
@@ -44,8 +43,8 @@ def maps(prints: Footprints, class_ids: npt.NDArray[np.int64], size: tuple[int, 
         order = order[enough]
         label[:], instance[:] = 0, 0
         visible = _paint(prints, order, class_ids, label, instance)
-    if len(order) > MOST_IDS:
-        raise ValueError(f"{len(order)} cells in one smear: an instance map has ids for {MOST_IDS}")
+    if len(order) > MOST_OBJECTS:
+        raise ValueError(f"{len(order)} cells in one smear: an instance map has ids for {MOST_OBJECTS}")
     return Maps(label, instance, order, visible)
 
 

@@ -27,9 +27,6 @@ from smearsynth.scene.warp import pool_of, tile_sizes
 from smearsynth.streams import between, stream
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS
 
-_BACKGROUND = {(False, False): 0, (False, True): 1, (True, False): 2, (True, True): 3}
-"""Code of a scene's background by whether it has infected and healthy red cells."""
-
 
 class Planner:
     """Plans the smears of one recipe on one bank.
@@ -155,6 +152,6 @@ class Planner:
             label=made.label,
             instance=made.instance,
             dropped=n - len(rows),
-            background=_BACKGROUND[INFECTED_RBC in kinds, HEALTHY_RBC in kinds],
+            background=(HEALTHY_RBC in kinds) + 2 * (INFECTED_RBC in kinds),
             lights=lights,
         )

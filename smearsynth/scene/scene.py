@@ -25,6 +25,10 @@ OBJECT_FIELDS = (
 the visible part in px; visible and full are pixels."""
 
 
+BACKGROUNDS = ("none", "healthy", "infected", "mixed")
+"""Names of the values of `Scene.background`: 1 for healthy red cells and 2 for infected ones, added up."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Light:
     """Optical parameters of one look of one scene, all drawn, all integers; `scene.light` gives names and units.
@@ -43,7 +47,7 @@ class Scene:
 
     objects: i4 (n, 14), columns OBJECT_FIELDS, in ascending z. label: u1 (H, W), class ids. instance: u2 (H, W),
     0 = background, else 1 + row in objects. dropped: cells left out because too little of them was visible.
-    background: 0 none, 1 healthy, 2 infected, 3 mixed. lights: one per look of the recipe.
+    background: which red cells there are, an index into BACKGROUNDS. lights: one per look of the recipe.
     """
 
     split: str

@@ -7,11 +7,11 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.cells.bank import SPLITS, Bank
+from smearsynth.cells.bank import Bank
 from smearsynth.errors import UserError
 from smearsynth.fixed_point import ONE
 from smearsynth.streams import State, below
-from smearsynth.taxonomy import BY_KEY, CLASSES, WHITE_CELLS
+from smearsynth.taxonomy import BY_KEY, CLASSES, SPLITS, WHITE_CELLS
 
 Mix = Mapping[str, Mapping[str, float]]
 """class key -> {source name: share}; a class left out draws evenly from all its cells."""

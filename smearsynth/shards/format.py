@@ -40,7 +40,6 @@ FORMAT_VERSION = 1
 GENERATOR_VERSION = 1
 """Rises with every change of a golden digest: only within one version are two sets of one recipe equal."""
 
-SPLITS = ("train", "val", "test")
 CODECS = ("gzip", "none")
 BIG = {"image": "u1", "label": "u1", "instance": "<u2", "objects": "<i4"}
 """Datasets that hold one compressed chunk per sample, and their types."""

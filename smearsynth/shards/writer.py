@@ -5,7 +5,6 @@ several times slower than ISA-L at the same size. A shard gets its name only whe
 under a temporary name, flushed, fsynced and renamed.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 from isal import isal_zlib
 
+from smearsynth.files import publish
 from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, Header, Sample
 
 LEVEL = 1
@@ -134,15 +134,3 @@ class ShardWriter:
             self._file.create_dataset(name, data=data, track_times=False)
         self._file.close()
         publish(self._temporary, self._path)
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Gives a finished file its name: its bytes are on the disk before the name is."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -48,10 +48,6 @@ class Document:
     places: dict[Key, str]
     faults: list[Fault] = field(default_factory=list)
 
-    def place(self, key: Key) -> str:
-        """Where `key` was written; for a key that was not, where the nearest one around it was."""
-        return next(self.places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self.places)
-
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (PyYAML's own class attribute)

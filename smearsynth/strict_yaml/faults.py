@@ -3,7 +3,7 @@
 A document's faults are collected and told together, so that nobody has to run a command five times to find five typos.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from smearsynth.errors import UserError
@@ -15,6 +15,11 @@ Key = tuple[str | int, ...]
 def dotted(key: Key) -> str:
     """A key path as it is written in an override: sources[1].root."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
+
+
+def nearest_place(places: Mapping[Key, str], key: Key) -> str:
+    """Where `key` was written; for a key that was not, where the nearest one around it was. places: () is in it."""
+    return next(places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in places)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from smearsynth.strict_yaml.document import Document
-from smearsynth.strict_yaml.faults import Fault, Key
+from smearsynth.strict_yaml.faults import Fault, Key, nearest_place
 from smearsynth.strict_yaml.schema import keys_at, meaning
 
 _MUST = {
@@ -47,7 +47,7 @@ def _fault(details: ErrorDetails, document: Document, model: type[BaseModel]) ->
         key = key[:-1]
     if details["type"] == "value_error":
         key, sentence = _deeper(key, sentence, document.data)
-    return Fault(document.place(key), key, sentence)
+    return Fault(nearest_place(document.places, key), key, sentence)
 
 
 def _is_echo(details: ErrorDetails, data: Any) -> bool:

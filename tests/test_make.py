@@ -1,0 +1,134 @@
+"""From source files to the bank: the same for any number of workers, and every candidate accounted for."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from smearsynth import recipe as recipes
+from smearsynth.cells.bank import digest
+from smearsynth.cells.calibrate import scale_of
+from smearsynth.cells.cut import Work, cut_image
+from smearsynth.cells.gate import REASONS
+from smearsynth.cells.make import Made, make_bank
+from smearsynth.cells.pool import worker_pool
+from smearsynth.errors import UserError
+from smearsynth.recipe.cells import GateSpec
+from smearsynth.sources.entry import Listing
+from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, UM_PER_PX
+
+ROOT = Path(__file__).parents[1]
+HEAD = "version: 1\nname: test\nseed: 0\nsize: 64\ncount: {train: 4, val: 2, test: 2}\n"
+
+
+def recipe_for(folder: Path, sources: str) -> recipes.Recipe:
+    (folder / "test.yaml").write_text(f"{HEAD}sources:\n{sources}")
+    return recipes.load(folder / "test.yaml")
+
+
+DRAWN = "".join(f"  - {{kind: {kind}, root: {kind}}}\n" for kind in ("lisc", "iumc", "mamic", "kaggle"))
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """The drawn sources with one file cut short and one that is no image."""
+    folder = tmp_path_factory.mktemp("drawn")
+    shutil.copytree(ROOT / "sample_sources", folder, dirs_exist_ok=True)
+    short = sorted(folder.glob("kaggle/cell_images/Uninfected/*.png"))[3]
+    short.write_bytes(short.read_bytes()[:200])
+    (folder / "mamic" / "thrombocytes" / "no_image.png").write_text("a letter")
+    return recipe_for(folder, DRAWN)
+
+
+@pytest.fixture(scope="module")
+def made(damaged) -> Made:
+    return make_bank(damaged, workers=1)
+
+
+def test_the_bank_does_not_depend_on_the_number_of_workers(damaged, made):
+    again = make_bank(damaged, workers=2)
+    assert digest(again.bank) == digest(made.bank)
+    assert (again.refusals, again.faults, again.pairs) == (made.refusals, made.faults, made.pairs)
+    assert [(c.path, c.reject, c.index) for c in again.refused] == [(c.path, c.reject, c.index) for c in made.refused]
+
+
+def test_unreadable_files_are_counted_and_named_and_no_more(made):
+    assert len(made.faults) == 2
+    assert any("Uninfected" in fault for fault in made.faults)
+    assert any("no_image.png" in fault for fault in made.faults)
+    assert made.refusals["kaggle", HEALTHY_RBC, "unreadable"] == 1
+    assert made.refusals["mamic", BY_KEY["thrombocyte"].id, "unreadable"] == 1
+
+
+def test_every_candidate_is_in_the_bank_or_counted_as_refused(damaged, made):
+    candidates: Counter[tuple[str, int]] = Counter()
+    for spec in damaged.sources:
+        listing = made.listings[spec.name]
+        for entry in listing.entries:
+            cut = cut_image(work_of(spec.root, spec.name, listing, entry))
+            candidates.update((spec.name, c.cell.class_id) for c in cut.candidates)
+            if cut.fault:
+                candidates[spec.name, BY_KEY[entry.class_key].id] += 1
+    accounted = Counter(dict.fromkeys(candidates, 0))
+    for (source, class_id, reason), count in made.refusals.items():
+        assert reason in {*REASONS, "unreadable"}
+        accounted[source, class_id] += count
+    own = [i for i in range(len(made.bank)) if not made.bank.parts[i]]
+    accounted.update((made.bank.sources[made.bank.source[i]], int(made.bank.class_id[i])) for i in own)
+    assert accounted == candidates
+    shown = Counter((c.source, c.class_id, c.reject) for c in made.refused)
+    assert all(shown[kind] <= count for kind, count in made.refusals.items())
+
+
+def work_of(root: Path, source: str, listing: Listing, *entries: object) -> Work:
+    return Work(root=root, source=source, entries=entries, glass=listing.facts.glass, gate=GateSpec())
+
+
+def test_painted_phantoms_are_refused_and_areas_come_out_as_the_taxonomy_says(made):
+    painted = {c.path for c in made.refused if c.reject == "painted"}
+    assert painted == {"Neutrophil_11.bmp", "Neutrophil_12.bmp"}
+    kaggle = made.bank.source == made.bank.sources.index("kaggle")
+    ratio = [np.median(made.bank.area[kaggle & (made.bank.class_id == k)]) / CLASSES[k].area for k in (8, 9)]
+    assert np.sqrt(np.prod(ratio)) == pytest.approx(1, abs=0.03)
+
+
+def test_cells_that_are_all_refused_end_in_sentences(tmp_path):
+    for name in ("neutrophil", "healthy_rbc"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        Image.fromarray(np.full((60, 60, 3), 230, np.uint8)).save(tmp_path / "own" / name / "1.png")
+    with pytest.raises(UserError, match=r"no cell of neutrophil is good enough \(no_cell 1\)"):
+        make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own, um_per_px: 0.2}\n"))
+    with pytest.raises(UserError, match="set `um_per_px`"):
+        make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own}\n"))
+
+
+def test_a_scale_is_the_geometric_mean_over_the_classes_that_have_cells():
+    areas = {8: [4 * 1092] * 5, 9: [16 * 1040] * 7, 1: [1] * 4}
+    assert scale_of("s", None, ("infected_rbc", "healthy_rbc"), areas) == pytest.approx(
+        UM_PER_PX / np.sqrt(8), abs=1e-6
+    )
+    assert scale_of("s", None, ("healthy_rbc", "eosinophil"), areas) == pytest.approx(UM_PER_PX / 4, abs=1e-6)
+    assert scale_of("s", 0.123, (), {}) == 0.123
+
+
+def _threads_of_opencv(_: int) -> int:
+    return cv2.getNumThreads()
+
+
+def _fail(number: int) -> int:
+    raise UserError(f"item {number}")
+
+
+def test_workers_keep_the_order_and_leave_the_threads_as_they_were():
+    before = cv2.getNumThreads()
+    for workers in (1, 2):
+        with worker_pool(workers, progress=False) as run:
+            assert list(run(str, range(20), "numbers")) == [str(n) for n in range(20)]
+            assert set(run(_threads_of_opencv, range(4), "threads")) == {1}
+        assert cv2.getNumThreads() == before
+        with pytest.raises(UserError, match="item 0"), worker_pool(workers, progress=False) as run:
+            list(run(_fail, range(4), "faults"))
