@@ -110,7 +110,11 @@ def baseline(target: Path, split: str, as_json: bool) -> None:
 @config
 @overrides
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Of which the median counts.")
-@click.option("--peak-tflops", type=float, help="bf16 matrix peak of the device.  [default: its data sheet's]")
+@click.option(
+    "--peak-tflops",
+    type=click.FloatRange(min=0, min_open=True),
+    help="bf16 matrix peak of the device.  [default: its data sheet's]",
+)
 @as_json
 def bench(as_json: bool, **options: Any) -> None:
     """Measure images per second of loader, forward pass, step and whole loop, and peak memory.
@@ -126,6 +130,22 @@ def bench(as_json: bool, **options: Any) -> None:
 
     figures = run(options.pop("dataset"), **options)
     show(as_json, figures, lambda: table(figures))
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.option("--data", "dataset", type=FOLDER, help="The dataset, where it is not where RUN was trained on it.")
+def report(run: Path, dataset: Path | None) -> None:
+    """Draw the pictures of RUN anew: curves, confusion matrix, best and worst samples.
+
+    \b
+    Example:
+      segtrain report runs/first
+    """
+    from segtrain.report import write_pictures
+
+    for path in write_pictures(run, dataset=dataset):
+        click.echo(path)
 
 
 @main.command()
