@@ -239,14 +239,18 @@ def test_of_certain_predictions_it_is_one_minus_the_measured_overlap(name: str) 
 
 
 def test_lovasz_keeps_its_small_steps_among_many_pixels() -> None:
-    """A class of two pixels among two million: in fp32 the steps of 1 - IoU, 1 / 2,000,000 each, would be lost."""
+    """Each of two million pixels adds 1 / 2,000,000 to 1 - IoU: fp32 would be off by a tenth of that, near 1."""
     n = 2_000_000
     label = torch.zeros(1, 1, n, dtype=torch.long)
     label[..., :2] = 1
-    logits = torch.zeros(1, 2, 1, n)
+    logits = torch.zeros(1, 2, 1, n, requires_grad=True)
     value = make_loss(LossSpec.model_validate({"lovasz": {}}), torch.tensor([n - 2, 2]))(logits, label)
-    # All errors are one half, so the extension is half of 1 - IoU of an empty overlap, for both classes.
+    value.backward()
+    # All errors are one half, and wrong altogether is an IoU of 0: half of 1, for both classes.
     assert value.item() == pytest.approx(0.5, rel=1e-6)
+    # A logit moves its softmax by a quarter; class 0 is half of the mean; class 1 has lost its IoU to its own pixels.
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad[0, 0, 0, 2:], torch.full((n - 2,), -1 / n / 8), rtol=1e-4, atol=0)
 
 
 class TestClassWeights:

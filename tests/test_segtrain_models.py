@@ -179,6 +179,7 @@ class TestUNetHalf:
             expected = math.sqrt(2 / (area * (layer.in_channels + layer.out_channels)))
             error = 4 / math.sqrt(2 * layer.weight.numel())  # four standard errors of a standard deviation
             assert layer.weight.std().item() == pytest.approx(expected, rel=error)
+            assert layer.weight.abs().max() > 2 * expected  # a uniform draw ends at 1.73
             assert layer.bias is not None
             assert not layer.bias.any()
 

@@ -27,17 +27,17 @@ def lovasz(logits: Tensor, label: Tensor) -> Tensor:
     truth = is_class(label, logits.shape[1])
     error = (truth.to(logits.dtype) - logits.softmax(dim=1)).abs() * valid(label)[:, None]
     # Class by class: one sort over all of them would take ten times the memory.
-    each = [_lovasz_of_class(error[:, c], truth[:, c], label) for c in range(logits.shape[1])]
+    each = [_lovasz_of_class(error[:, c].flatten(), truth[:, c].flatten()) for c in range(logits.shape[1])]
     return _mean_of_present(torch.stack(each), truth.sum(dim=(0, 2, 3)))
 
 
-def _lovasz_of_class(error: Tensor, truth: Tensor, label: Tensor) -> Tensor:
+def _lovasz_of_class(error: Tensor, truth: Tensor) -> Tensor:
+    """error: (N,), 0 where ignored. Those pixels come after all others, so that they change nobody's slope."""
     with torch.no_grad():
-        # Ignored pixels go behind all others, where they change nobody's slope.
-        order = torch.where(valid(label), error, -1).flatten().argsort(descending=True, stable=True)
-        slope = torch.empty_like(error).flatten()
-        slope[order] = _jaccard_slope(truth.flatten()[order]).to(error.dtype)
-    return (error.flatten() * slope).sum()
+        order = error.argsort(descending=True, stable=True)
+        slope = torch.empty_like(error)
+        slope[order] = _jaccard_slope(truth[order]).to(error.dtype)
+    return (error * slope).sum()
 
 
 def _jaccard_slope(truth: Tensor) -> Tensor:

@@ -25,8 +25,7 @@ class ReferenceAccuracy:
         probability, prediction = logits.float().softmax(dim=1).max(dim=1)
         # At most one channel is over 0.5, so that all channels agree when that one, or none for background, is right.
         prediction = torch.where(probability > 0.5, prediction, 0)
-        valid = label != IGNORE
-        self._counts += torch.stack([((prediction == label) & valid).sum(), valid.sum()])
+        self._counts += torch.stack([(prediction == label).sum(), (label != IGNORE).sum()])
 
     def all_reduce(self) -> None:
         """Adds up the counts of all processes, in all of them."""
