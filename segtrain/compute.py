@@ -53,7 +53,11 @@ def choose(*, amp: Amp = "auto", channels_last: bool = True, device: str = "auto
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is asked for and this machine shows torch no GPU: set `device: auto` or `cpu`.")
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if on_gpu and local >= torch.cuda.device_count():
+        raise UserError(f"There are {torch.cuda.device_count()} GPUs here: start no more processes than that.")
     place = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(place)
     return Compute(place, amp == "bf16" or (amp == "auto" and _has_bf16(place)), channels_last)
 
 

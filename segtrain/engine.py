@@ -103,42 +103,45 @@ def train(t: Training, wish: StopWish) -> str:
 
 def _train_epoch(t: Training, wish: StopWish) -> Figures:
     """The rest of an epoch; its speed."""
-    device, steps = t.compute.device, len(t.training)
+    config, device, steps = t.config, t.compute.device, len(t.training)
     every = 1 if device.type == "cpu" else EVERY
     guard = Guard(t.model, t.optimiser, device)
-    waited, saved = t.training.waited, time.monotonic()
+    waited, saved, read = t.training.waited, time.monotonic(), 0
     numbers: list[Tensor] = []
+    name, step = f"epoch {t.epoch + 1}/{config.epochs}", t.epoch * steps + t.step
+    t.progress.begin_epoch(name, step=step, steps=config.epochs * steps)
     t.network.train()
-    with t.progress.epoch(t.epoch + 1, t.config.epochs, step=t.step, steps=steps) as speed:
-        for batch in t.training.epoch(t.epoch, start=t.step):
-            numbers.append(batch.number)
-            for group in t.optimiser.param_groups:
-                group["lr"] = learning_rate(t)
-            label = batch.label.to(device, non_blocking=True)
-            logits = t.compute.logits(t.network, batch.image)
-            loss = t.loss(logits, label)
-            t.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            guard.step(loss)
-            if t.ema:
-                t.ema.update(t.model)
-            t.totals.add(loss, logits, label)
-            t.step += 1
-            if t.step % every and t.step < steps:
-                continue
-            # The rest of the loop is where the host waits for the device.
-            good = guard.good_steps
-            due = t.ranks.first and time.monotonic() - saved > 60 * t.config.save_minutes
-            bad, stopping, saving = t.ranks.any(good < len(numbers), bool(wish.by), due, device=device)
-            if bad:
-                _refuse_to_go_on(t, numbers, good)
-            speed.read(loss.item(), steps=t.step, images=t.ranks.world * sum(map(len, numbers)))
-            if stopping:
-                _stop(t, wish)
-            if saving:
-                save(t)
-                saved = time.monotonic()
-    return speed.figures(waited=t.training.waited - waited)
+    for batch in t.training.epoch(t.epoch, start=t.step):
+        numbers.append(batch.number)
+        for group in t.optimiser.param_groups:
+            group["lr"] = learning_rate(t)
+        label = batch.label.to(device, non_blocking=True)
+        logits = t.compute.logits(t.network, batch.image)
+        loss = t.loss(logits, label)
+        t.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        guard.step(loss)
+        if t.ema:
+            t.ema.update(t.model)
+        t.totals.add(loss, logits, label)
+        t.step += 1
+        if t.step % every and t.step < steps:
+            continue
+        # The rest of the loop is where the host waits for the device.
+        good = guard.good_steps
+        due = t.ranks.first and time.monotonic() - saved > 60 * config.save_minutes
+        bad, stopping, saving = t.ranks.any(good < len(numbers), bool(wish.by), due, device=device)
+        if bad:
+            _refuse_to_go_on(t, numbers, good)
+        images = t.ranks.world * sum(map(len, numbers[read:]))
+        t.progress.trained(len(numbers) - read, images, loss.item())
+        read = len(numbers)
+        if stopping:
+            _stop(t, wish)
+        if saving:
+            save(t)
+            saved = time.monotonic()
+    return t.progress.speed(t.training.waited - waited)
 
 
 def learning_rate(t: Training) -> float:

@@ -62,6 +62,7 @@ def fit(
             _summarise(t, str(error), finished=False)
             raise
         finally:
+            t.progress.close()
             t.training.close()
             t.validation.close()
         figures = _summarise(t, reason, finished=True)

@@ -2,8 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -11,36 +9,13 @@ from tqdm import tqdm
 from segtrain.run import Run
 
 
-class Speed:
-    """How fast an epoch is trained; shown in its bar."""
-
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self._bar, self._began = bar, time.perf_counter()
-        self._images, self._seconds = 0, 0.0
-
-    def read(self, loss: float, *, steps: int, images: int) -> None:
-        """steps: done in the epoch. images: trained on in this process's time, by all processes."""
-        self._images, self._seconds = images, time.perf_counter() - self._began
-        self._bar.set_postfix_str(f"loss {loss:.4g}, {images / self._seconds:,.1f} images/s", refresh=False)
-        self._bar.update(steps - self._bar.n)
-
-    def figures(self, *, waited: float) -> dict[str, float]:
-        """Of what was trained here. waited: seconds that the training waited for data."""
-        rate = self._images / self._seconds if self._seconds else 0.0
-        share = waited / self._seconds if self._seconds else 0.0
-        return {
-            "images": self._images,
-            "training_seconds": self._seconds,
-            "images_per_second": rate,
-            "waiting_share": share,
-        }
-
-
 class Progress:
     """Speaks for the first process of a training; the others are silent."""
 
     def __init__(self, run: Run, *, speaks: bool) -> None:
         self._run, self._speaks = run, speaks
+        self._bar: tqdm[Any] | None = None
+        self._began, self._images, self._seconds = 0.0, 0, 0.0
 
     def say(self, line: str) -> None:
         """A line for the log and, above the bar, for whoever looks on."""
@@ -48,12 +23,33 @@ class Progress:
             self._run.log(line)
             tqdm.write(line, file=sys.stderr)
 
-    @contextmanager
-    def epoch(self, epoch: int, epochs: int, *, step: int, steps: int) -> Iterator[Speed]:
-        """A bar for one epoch, counted from 1, of which `step` steps are done; gone at its end."""
-        quiet = None if self._speaks else True
-        name = f"epoch {epoch}/{epochs}"
-        with tqdm(
-            total=steps, initial=step, desc=name, unit="step", leave=False, disable=quiet, file=sys.stderr
-        ) as bar:
-            yield Speed(bar)
+    def begin_epoch(self, name: str, *, step: int, steps: int) -> None:
+        """An epoch begins, `step` steps into a training of `steps`; the bar is over all of it."""
+        if self._bar is None:
+            quiet = None if self._speaks else True
+            self._bar = tqdm(total=steps, initial=step, unit="step", leave=False, disable=quiet, file=sys.stderr)
+        self._bar.set_description_str(name, refresh=False)
+        self._began, self._images, self._seconds = time.perf_counter(), 0, 0.0
+
+    def trained(self, steps: int, images: int, loss: float) -> None:
+        """So many steps and images more, over all processes; `loss`: of the last of them."""
+        self._images, self._seconds = self._images + images, time.perf_counter() - self._began
+        assert self._bar is not None, "an epoch has begun"
+        self._bar.set_postfix_str(f"loss {loss:.4g}, {self._images / self._seconds:,.1f} images/s", refresh=False)
+        self._bar.update(steps)
+
+    def speed(self, waited: float) -> dict[str, float]:
+        """Of what was trained in this epoch, here. waited: seconds that it waited for data."""
+        seconds = self._seconds or 1.0
+        return {
+            "images": self._images,
+            "training_seconds": self._seconds,
+            "images_per_second": self._images / seconds,
+            "waiting_share": waited / seconds,
+        }
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
