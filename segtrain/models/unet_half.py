@@ -80,7 +80,7 @@ class UNetHalf(nn.Module):
 def _check(width: int, norm: str) -> None:
     if width < 1 or (norm == "group" and width % _GROUPS):
         need = f"a multiple of {_GROUPS} with norm: group" if norm == "group" else "at least 1"
-        raise UserError(f"unet_half: width {width} must be {need}.")
+        raise UserError(f"width: must be {need}, not {width}.")
 
 
 def _initialise(module: nn.Module) -> None:
