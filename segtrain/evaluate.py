@@ -79,12 +79,13 @@ def cell_probability(predict: Predict, image: Pixels) -> torch.Tensor:
         return 1 - predict(pixels).softmax(dim=1)[0, 0].cpu()
 
 
-class _Cells:
-    """Cells of a real field, as a network sees them at its own scale; remembers the scale of each field."""
+class NetworkCells:
+    """A method for `measure_fields`: a field at the scale `wanted` (um/px), predicted whole, brought back."""
 
     def __init__(self, predict: Predict, scale: Scale, wanted: float) -> None:
         self._predict, self._scale, self._wanted = predict, scale, wanted
         self.um_per_px: list[float] = []
+        """Of the fields so far, as they were given or found."""
 
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
@@ -95,7 +96,7 @@ class _Cells:
 
 
 def _on_fields(predict: Predict, folder: Path, scale: Scale, wanted: float) -> Figures:
-    network = _Cells(predict, scale, wanted)
+    network = NetworkCells(predict, scale, wanted)
     measured = measure_fields(read_fields(folder), {"network": network, "otsu": otsu_field})
     figures, baseline = measured["network"], measured["otsu"]
     for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):

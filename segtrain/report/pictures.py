@@ -10,13 +10,14 @@ from segtrain.compute import choose
 from segtrain.config import load_config
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Shards
-from segtrain.evaluate import check_classes, predictor
+from segtrain.evaluate import predictor
 from segtrain.evaluation.split import Measures, Predict, predictions, sample_scores
 from segtrain.report.confusion import draw_confusion
 from segtrain.report.curves import draw_curves, read_columns
 from segtrain.report.gallery import Shown, draw_gallery
 from segtrain.run import CONFIG, METRICS
 from segtrain.trained import load_trained
+from smearsynth.errors import UserError
 
 CURVES, CONFUSION, GALLERY = "curves.png", "confusion.png", "gallery.png"
 _SHOWN = 4
@@ -36,7 +37,8 @@ def write_pictures(
     config = load_config(run / CONFIG)
     trained = load_trained(run)
     shards = Shards(Path(dataset or config.data or ""), "train" if config.overfit else "val")
-    check_classes(trained.classes, shards)
+    if shards.digest != trained.data_digest:
+        raise UserError(f"{shards.root} is not the data that {run} was trained on: its digest is another.")
     compute = choose(amp=config.amp, channels_last=config.channels_last, device=device)
     predict = predictor(trained, compute)
     samples = np.arange(config.overfit or len(shards))

@@ -1,0 +1,84 @@
+"""What bench tells, beside a count by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from shard_set import write_set
+from torch import nn
+
+from segtrain import flops
+from segtrain.bench import bench, table
+from segtrain.models import build_model
+from smearsynth.errors import UserError
+
+TINY = ("model.width=2", "batch=4", "ema=0.9")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def multiplications(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Of all convolutions in a forward pass, and of those of the first layer, by the shapes that flow through."""
+    found = []
+
+    def note(layer: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
+        narrow = given[0] if isinstance(layer, nn.ConvTranspose2d) else made
+        found.append(layer.weight.numel() * narrow[0, 0].numel())
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(note)
+    with torch.no_grad():
+        model(torch.zeros(1, 3, *size))
+    return sum(found), found[0]
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 20)])
+def test_flops_are_those_of_the_convolutions(size: tuple[int, int]) -> None:
+    forward, first = multiplications(build_model("unet_half", classes=10, width=4), size)
+    # Backward has each product twice, but for the image, which needs no gradient.
+    assert flops.per_image(build_model("unet_half", classes=10, width=4), size) == (
+        2 * forward,
+        6 * forward - 2 * first,
+    )
+
+
+def test_the_reference_network_takes_55_gflop_per_training_image() -> None:
+    forward, step = flops.per_image(build_model("unet_half", classes=10), (224, 224))
+    assert forward == pytest.approx(2 * 9.26e9, rel=1e-3)
+    assert step == pytest.approx(55.5e9, rel=2e-3)
+
+
+def test_a_dataset_is_timed_in_four_stages(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "tiny", train=10, val=2)
+    figures = bench(data, overrides=TINY, repeats=2, peak_tflops=0.5)
+    stages = figures["stages"]
+    assert list(stages) == ["loader", "forward", "step", "loop"]
+    assert all(stage["images_per_second"] > 0 for stage in stages.values())
+    assert 0 <= stages["loop"]["waiting_share"] <= 1
+    assert stages["loader"]["utilisation"] is None
+    for name, work in (("forward", "gflop_forward"), ("step", "gflop_step"), ("loop", "gflop_step")):
+        share = stages[name]["images_per_second"] * figures[work] / 500
+        assert stages[name]["utilisation"] == pytest.approx(share)
+    assert figures["size"] == [24, 24]
+    assert figures["peak_mb"] > 100
+    json.dumps(figures, allow_nan=False)
+    lines = table(figures).splitlines()
+    assert [line.split()[0] for line in lines[4:8]] == ["loader", "forward", "step", "loop"]
+
+
+def test_without_a_dataset_images_are_random_and_no_loader_is_timed() -> None:
+    figures = bench(overrides=("model.width=1", "batch=1"), repeats=1)
+    assert list(figures["stages"]) == ["forward", "step"]
+    assert figures["size"] == [224, 224]
+    assert figures["stages"]["step"]["utilisation"] is None
+    assert "waited" not in table(figures)
+
+
+def test_a_fault_in_the_config_is_told_before_anything_is_timed() -> None:
+    with pytest.raises(UserError, match="batch"):
+        bench(overrides=("bach=4",))
