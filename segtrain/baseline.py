@@ -1,5 +1,6 @@
 """What can be had without a network: the figures that a network has to beat."""
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def baseline(target: str | Path, *, split: str = "test", progress: bool = True) 
     """
     target = Path(target)
     if is_folder(target):
-        return measure_fields(read_fields(target), {"otsu": otsu_field, "majority": _majority_of(target)})
+        methods = {"otsu": otsu_field, "majority": _majority_of(target)}
+        return measure_fields(read_fields(target), methods, progress=progress)
     shards = Shards(target, split)
     pixels = Shards(target, "train").pixels_per_class()
     cell = 1 + int(pixels[1:].argmax())
@@ -48,11 +50,10 @@ def otsu_field(field: Field) -> Mask:
 
 
 def _measure(predict: Predict, shards: Shards, *, progress: bool) -> Figures:
-    loader = Loader(shards, batch=_BATCH, shuffle=False)
     measures = Measures(shards.classes, torch.device("cpu"), boundaries=False)
-    for logits, label, _ in predictions(predict, loader, progress=progress):
-        measures.update(logits, label)
-    loader.close()
+    with closing(Loader(shards, batch=_BATCH, shuffle=False)) as loader:
+        for logits, label, _ in predictions(predict, loader, progress=progress):
+            measures.update(logits, label)
     return measures.figures()
 
 

@@ -1,5 +1,6 @@
 """A trained network measured: on a split of a dataset, or on a folder of real fields beside the Otsu baseline."""
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -45,16 +46,15 @@ def evaluate(
     if is_folder(target):
         if um_per_px is None:
             raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
-        return _on_fields(predict, target, Scale(str(um_per_px)), trained.um_per_px)
+        return _on_fields(predict, target, Scale(str(um_per_px)), trained.um_per_px, progress=progress)
     if um_per_px is not None:
         raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
-    loader = Loader(shards, batch=trained.config.batch, shuffle=False, device=compute.device)
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
-    for logits, label, _ in predictions(predict, loader, progress=progress):
-        measures.update(logits, label)
-    loader.close()
+    with closing(Loader(shards, batch=trained.config.batch, shuffle=False, device=compute.device)) as loader:
+        for logits, label, _ in predictions(predict, loader, progress=progress):
+            measures.update(logits, label)
     return measures.figures()
 
 
@@ -95,9 +95,10 @@ class NetworkCells:
         return cells
 
 
-def _on_fields(predict: Predict, folder: Path, scale: Scale, wanted: float) -> Figures:
+def _on_fields(predict: Predict, folder: Path, scale: Scale, wanted: float, *, progress: bool) -> Figures:
     network = NetworkCells(predict, scale, wanted)
-    measured = measure_fields(read_fields(folder), {"network": network, "otsu": otsu_field})
+    methods = {"network": network, "otsu": otsu_field}
+    measured = measure_fields(read_fields(folder), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
     for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):
         image |= {"um_per_px": um_per_px, "baseline_dice": other["foreground_dice"]}

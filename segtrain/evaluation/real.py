@@ -19,7 +19,9 @@ Method = Callable[[Field], Mask]
 GLASS_OR_CELL = ("background", "cell")
 
 
-def measure_fields(fields: Iterable[Field], methods: Mapping[str, Method]) -> dict[str, Figures]:
+def measure_fields(
+    fields: Iterable[Field], methods: Mapping[str, Method], *, progress: bool = True
+) -> dict[str, Figures]:
     """The figures of each method.
 
     foreground_dice: mean over the images, without those where neither truth nor prediction has a cell. miou,
@@ -29,7 +31,7 @@ def measure_fields(fields: Iterable[Field], methods: Mapping[str, Method]) -> di
     """
     pooled = {name: Confusion(2) for name in methods}
     images: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    for field in tqdm(fields, unit="image", leave=False, disable=None):
+    for field in tqdm(fields, unit="image", leave=False, disable=None if progress else True):
         truth = torch.from_numpy(np.where(field.counted, field.cells, IGNORE).astype(np.uint8))
         for name, method in methods.items():
             prediction = torch.from_numpy(method(field))

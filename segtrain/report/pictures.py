@@ -1,6 +1,7 @@
 """The pictures of a run, from its files and the data it was validated on."""
 
 import math
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +43,12 @@ def write_pictures(
     compute = choose(amp=config.amp, channels_last=config.channels_last, device=device)
     predict = predictor(trained, compute)
     samples = np.arange(config.overfit or len(shards))
-    loader = Loader(shards, batch=config.batch, shuffle=False, samples=samples, device=compute.device)
     measures = Measures(shards.classes, compute.device, boundaries=False)
     found: list[tuple[float, int]] = []
-    for logits, label, numbers in predictions(predict, loader, progress=progress):
-        measures.update(logits, label)
-        found += zip(sample_scores(logits, label), numbers.tolist(), strict=True)
-    loader.close()
+    with closing(Loader(shards, batch=config.batch, shuffle=False, samples=samples, device=compute.device)) as loader:
+        for logits, label, numbers in predictions(predict, loader, progress=progress):
+            measures.update(logits, label)
+            found += zip(sample_scores(logits, label), numbers.tolist(), strict=True)
     draw_confusion(measures.matrix, shards.classes.keys, run / CONFUSION)
     best, worst = both_ends(found)
     rows = [_shown(predict, shards, number, score) for score, number in (*best, *worst)]
