@@ -12,7 +12,7 @@ from torch import Tensor
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Shards
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.real import measure_fields
+from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
 from segtrain.fields.folder import Field, is_folder, read_fields
 from segtrain.fields.images import Mask
@@ -32,7 +32,7 @@ def baseline(target: str | Path, *, split: str = "test", progress: bool = True) 
     """
     target = Path(target)
     if is_folder(target):
-        methods = {"otsu": otsu_field, "majority": _majority_of(target)}
+        methods: dict[str, Method] = {"otsu": otsu_field, "majority": _majority_of(target)}
         return measure_fields(read_fields(target), methods, progress=progress)
     shards = Shards(target, split)
     pixels = Shards(target, "train").pixels_per_class()

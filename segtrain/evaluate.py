@@ -12,7 +12,7 @@ from segtrain.compute import Compute, choose
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Classes, Shards
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.real import measure_fields
+from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
 from segtrain.fields.folder import Field, is_folder, read_fields
 from segtrain.fields.images import Mask, Pixels
@@ -97,7 +97,7 @@ class NetworkCells:
 
 def _on_fields(predict: Predict, folder: Path, scale: Scale, wanted: float, *, progress: bool) -> Figures:
     network = NetworkCells(predict, scale, wanted)
-    methods = {"network": network, "otsu": otsu_field}
+    methods: dict[str, Method] = {"network": network, "otsu": otsu_field}
     measured = measure_fields(read_fields(folder), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
     for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):
