@@ -103,8 +103,9 @@ def _absent_classes(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fau
     return [
         recipe.fault(
             ("sources",),
-            f"no source has a cell of class {c.key}: add a source that has some, or map its folder by `classes`",
+            f"no source has a cell of class {c.key}: add a source that has some, map its folder by `classes`, or name "
+            "the combinations without that class in `scene.combinations`",
         )
         for c in CLASSES[1:]
-        if c.key not in present
+        if c.id in recipe.scene.classes() and c.key not in present
     ]

@@ -54,10 +54,13 @@ def test_classes_without_a_cell_are_all_named(folder: Path) -> None:
     shutil.rmtree(folder / "cells" / "basophil")
     shutil.rmtree(folder / "cells" / "thrombocyte")
     assert faults(folder, CROPS) == [
-        f"r.yaml:1: sources: no source has a cell of class {key}: add a source that has some, or map its folder by "
-        "`classes`"
+        f"r.yaml:1: sources: no source has a cell of class {key}: add a source that has some, map its folder by "
+        "`classes`, or name the combinations without that class in `scene.combinations`"
         for key in ("basophil", "thrombocyte", "platelet_clump")
     ]
+    only = CROPS + "scene: {combinations: [neutrophil+lymphocyte/mixed, none/healthy]}"
+    (folder / "r.yaml").write_text(only)
+    assert check(folder / "r.yaml").recipe.scene.classes() == {3, 4, 8, 9}
 
 
 def test_red_cells_around_others_count_as_healthy(folder: Path) -> None:

@@ -83,7 +83,7 @@ def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Ma
         scales = _scales(recipe, listings, candidates)
         ready = list(run(_finish, _of_right_size(recipe, candidates, scales, refused), "cells to 40x"))
     ready, pairs = _without_conflicts(ready, refused)
-    _require_all_classes(ready, refused.counts)
+    _require_classes(recipe.scene.classes(), ready, refused.counts)
     groups = merge_groups([_group(r.cell) for r in ready], pairs)
     shares = (recipe.split.train, recipe.split.val, recipe.split.test)
     split = split_cells([r.cell.class_id for r in ready], groups, shares=shares, seed=recipe.seed)
@@ -180,17 +180,17 @@ def _without_conflicts(ready: list[Ready], refused: _Refused) -> tuple[list[Read
     return [ready[row] for row in kept], tuple(left)
 
 
-def _require_all_classes(ready: list[Ready], refusals: Refusals) -> None:
+def _require_classes(needed: frozenset[int], ready: list[Ready], refusals: Refusals) -> None:
     present = {r.cell.class_id for r in ready}
     if THROMBOCYTE in present:
         present.add(PLATELET_CLUMP)
     faults = []
-    for class_id in sorted({c.id for c in CLASSES[1:]} - present):
+    for class_id in sorted(needed - present):
         counts = Counter({reason: n for (_, c, reason), n in sorted(refusals.items()) if c == class_id})
         why = ", ".join(f"{reason} {n}" for reason, n in counts.most_common()) or "none was found"
         faults.append(
             f"sources: no cell of {CLASSES[class_id].key} is good enough ({why}); look at the refused cells with "
-            "`smearsynth cells RECIPE`, then add cells or widen `cells.gate`"
+            "`smearsynth cells RECIPE`, then add cells, widen `cells.gate`, or choose `scene.combinations` without it"
         )
     if faults:
         raise UserError("\n".join(faults))

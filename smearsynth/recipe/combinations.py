@@ -8,9 +8,10 @@ the class keys in the order of their ids joined by "+", then "/" and the backgro
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
-from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES
+from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS
 
-BACKGROUNDS = ("infected", "healthy", "mixed")
+_RED_CELLS_OF = {"infected": (INFECTED_RBC,), "healthy": (HEALTHY_RBC,), "mixed": RED_CELLS}
+BACKGROUNDS = tuple(_RED_CELLS_OF)
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Combination:
     def name(self) -> str:
         keys = "+".join(CLASSES[c].key for c in self.foreground)
         return f"{keys or 'none'}/{self.background}"
+
+    @property
+    def classes(self) -> frozenset[int]:
+        """Ids of all classes that a smear of this combination holds."""
+        return frozenset((*self.foreground, *_RED_CELLS_OF[self.background]))
 
 
 _FOREGROUNDS = tuple(f for n in range(3) for f in combinations_with_replacement(FOREGROUND_CLASSES, n))

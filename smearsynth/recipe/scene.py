@@ -87,6 +87,10 @@ class SceneSpec(Spec):
         """The combinations to build, in the fixed order of all 108 whatever the order in the recipe."""
         return tuple(c for c in self._offered() if not self.combinations or c.name in self.combinations)
 
+    def classes(self) -> frozenset[int]:
+        """Ids of the classes that the chosen combinations hold: those that the sources must have cells of."""
+        return frozenset().union(*(c.classes for c in self.chosen()))
+
     def infected_share(self) -> tuple[float, float]:
         """The range that the infected share of a mixed smear is drawn from."""
         if self.parasitaemia_range is not None:
