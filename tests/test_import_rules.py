@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "smearsynth"
 
 ROOMS = [
-    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes"},
+    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled"},
     {"recipe"},
     {"sources"},
     {"check"},
