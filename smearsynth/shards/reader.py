@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from smearsynth.errors import UserError
 from smearsynth.shards.format import BIG, FORMAT_VERSION, Header
 
 
@@ -79,11 +80,11 @@ def _open(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a shard ({error}); build it again with --resume.") from error
+        raise UserError(f"{path} cannot be read as a shard ({error}); build it again with --resume.") from error
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION or "label" not in file:
         file.close()
-        raise ValueError(f"{path} is no shard of format version {FORMAT_VERSION} (it says {version}).")
+        raise UserError(f"{path} is no shard of format version {FORMAT_VERSION} (it says {version}).")
     return file
 
 
