@@ -82,7 +82,7 @@ def build(
             layout.clear(out)
         if (out / layout.IDENTITY).exists():
             state.check_same(out, identity)
-            state.check_growing(out, recipe.count)
+            state.check_growing(out, recipe.count, plan.identity)
         _write_head(recipe, cells, plan, identity)
         started = time.perf_counter()
         with _bar(plan, progress) as bar:
@@ -100,9 +100,11 @@ def _write_head(recipe: Recipe, cells: Cells, plan: BuildPlan, identity: Identit
     layout.write_json(out, layout.SOURCES, cells.sources)
     if cells.lock:
         layout.write_text(out, layout.LOCK, cells.lock)
-    if not (out / layout.BANK).is_file():
+    kept = out / layout.BANK
+    # A bank that lies there and was not read may be damaged.
+    if cells.file != kept or not kept.is_file():
         banks.save(cells.bank, out / layout.STATE / layout.BANK)
-        (out / layout.STATE / layout.BANK).replace(out / layout.BANK)
+        (out / layout.STATE / layout.BANK).replace(kept)
 
 
 def _write_tail(recipe: Recipe, cells: Cells, plan: BuildPlan, built: Sequence[Built]) -> str:

@@ -4,7 +4,9 @@ Results go to stdout, progress and complaints to stderr. Exit code 0: done; 1: i
 gave is wrong, which takes a sentence and no traceback.
 """
 
+import errno
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ class NewFile(click.Path):
         path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
         if not path.absolute().parent.is_dir():
             self.fail(f"{path}: its folder is not there; make it first", param, ctx)
+        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            self.fail(f"{path}: its folder may not be written to; name another", param, ctx)
         return path
 
 
@@ -42,9 +46,14 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            click.echo(f"The work failed: {what}", err=True)
+            click.echo(f"The work failed: {_cause(error)}", err=True)
             ctx.exit(1)
+
+
+def _cause(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; make room and try again, a run that was under way with --resume"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -30,13 +30,14 @@ from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION, Header
 @dataclass(frozen=True, kw_only=True)
 class Cells:
     """The bank, what is told of its sources (see `dataset.provenance`), the lock of their files, "" if none is known,
-    and a sentence per file that could not be read.
+    and a sentence per file that could not be read. file: what the bank was read from, None where it was just made.
     """
 
     bank: Bank
     sources: list[dict[str, Any]]
     lock: str
     unread: tuple[str, ...] = ()
+    file: Path | None = None
 
 
 def target(recipe_path: str | Path, out: str | Path | None, overrides: Sequence[str]) -> Path:
@@ -87,8 +88,16 @@ def find_cells(
 def _loaded(file: Path, resumed: Path | None) -> Cells:
     bank = banks.load(file)
     told = resumed / layout.SOURCES if resumed else None
-    sources = json.loads(told.read_text(encoding="utf-8")) if told and told.is_file() else None
-    return Cells(bank=bank, sources=sources or [{"name": name} for name in bank.sources], lock="")
+    sources = _told(told) if told and told.is_file() else [{"name": name} for name in bank.sources]
+    return Cells(bank=bank, sources=sources, lock="", file=file)
+
+
+def _told(file: Path) -> list[dict[str, Any]]:
+    """What an earlier build of the set has told of its sources."""
+    try:
+        return [{**source, "name": source["name"]} for source in json.loads(file.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, LookupError):
+        raise UserError(f"{file} is damaged, so nothing can be resumed: give --overwrite.") from None
 
 
 def jobs_of(recipe: Recipe) -> tuple[Job, ...]:

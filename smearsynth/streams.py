@@ -6,9 +6,10 @@ inside compiled loops; no global generator exists. Its quality is ample for plan
 
 import hashlib
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from smearsynth.compiled import compiled
 
 State = npt.NDArray[np.uint64]
 
@@ -28,7 +29,7 @@ def stream(*parts: int | str) -> State:
     return np.array([key(*parts)], dtype=np.uint64)
 
 
-@numba.njit(cache=True)
+@compiled()
 def next_u64(state):  # type: ignore[no-untyped-def]
     """The next 64 random bits; advances the state."""
     state[0] += _GAMMA
@@ -38,13 +39,13 @@ def next_u64(state):  # type: ignore[no-untyped-def]
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True)
+@compiled()
 def below(state, n):  # type: ignore[no-untyped-def]
     """An integer in [0, n), 0 < n < 2**31, by multiply-shift of 32 bits (bias under n / 2**32)."""
     return np.int64(((next_u64(state) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
-@numba.njit(cache=True)
+@compiled()
 def between(state, low, high):  # type: ignore[no-untyped-def]
     """An integer in [low, high], both ends included."""
     return low + below(state, high - low + 1)

@@ -18,7 +18,8 @@ from synthetic_bank import synthetic_bank
 from smearsynth.bench import as_text, bench
 from smearsynth.build import BuildResult
 from smearsynth.cells import bank as banks
-from smearsynth.dataset import layout
+from smearsynth.dataset import layout, state
+from smearsynth.dataset.record import ShardRecord
 from smearsynth.dry_run import dry_run
 from smearsynth.engines import local
 from smearsynth.engines.work import BuildPlan
@@ -222,9 +223,54 @@ def test_a_marker_of_another_identity_counts_for_nothing(
 ) -> None:
     path = copy / ".smearsynth/val-00000.h5.json"
     marker = json.loads(path.read_text())
-    path.write_text(json.dumps({**marker, "identity": "0" * 64}))
+    record = ShardRecord.from_json(marker["record"])
+    state.mark(copy, record, "0" * 64)
+    assert path.read_text() != json.dumps(marker)
     assert small_build(folder, copy, resume=True).built == 5
     assert contents(copy) == contents(straight[0])
+
+
+@pytest.mark.parametrize("change", [{"dropped": 1_000}, {"stop": None}, {"combinations": 3}])
+def test_a_marker_that_was_changed_counts_for_nothing(
+    folder: Path, straight: tuple[Path, BuildResult], copy: Path, change: dict[str, object]
+) -> None:
+    path = copy / ".smearsynth/val-00000.h5.json"
+    marker = json.loads(path.read_text())
+    path.write_text(json.dumps({**marker, "record": {**marker["record"], **change}}))
+    assert small_build(folder, copy, resume=True).built == 5
+    assert contents(copy) == contents(straight[0])
+
+
+def test_a_damaged_bank_is_replaced_by_the_one_that_is_given(
+    folder: Path, straight: tuple[Path, BuildResult], copy: Path
+) -> None:
+    damaged(copy / "cells.h5", "flipped")
+    before = contents(copy)
+    with pytest.raises(UserError, match="its content does not match its digest"):
+        small_build(folder, copy, resume=True, bank=None)
+    assert contents(copy) == before
+    small_build(folder, copy, resume=True)
+    assert contents(copy) == contents(straight[0])
+
+
+def test_a_set_is_overwritten_from_its_own_bank(folder: Path, straight: tuple[Path, BuildResult], copy: Path) -> None:
+    small_build(folder, copy, overwrite=True, bank=copy / "cells.h5")
+    assert contents(copy) == contents(straight[0])
+
+
+@pytest.mark.parametrize("text", ["{", "7", "[7]", "[{}]"])
+def test_what_was_told_of_the_sources_is_never_read_half(folder: Path, copy: Path, text: str) -> None:
+    (copy / layout.SOURCES).write_text(text)
+    with pytest.raises(UserError, match=r"sources\.json is damaged.*--overwrite"):
+        small_build(folder, copy, resume=True, bank=None)
+
+
+def test_a_target_that_cannot_be_is_refused_before_the_cells_are_cut(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("gone")
+    for out in ("file/set", "link", "link/set"):
+        with pytest.raises(UserError, match="is a file: give another folder"):
+            small_build(folder, tmp_path / out, bank=folder / "gone.h5")
 
 
 @pytest.mark.parametrize(("name", "value"), [("workers", 0), ("limit", 0), ("engine", "steam")])

@@ -146,6 +146,7 @@ def test_the_card_tells_counts_licence_grouping_and_refusals(index: dict[str, An
 
 def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) -> None:
     recipe = Path(__file__).parents[1] / "recipes/quickstart.yaml"
+    files = []
     for options in ({}, {"resume": True}):
         build(recipe, out=tmp_path / "set", limit=2, workers=1, progress=False, **options)
         index = json.loads((tmp_path / "set/index.json").read_text())
@@ -161,6 +162,8 @@ def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) 
         bank = banks.load(tmp_path / "set/cells.h5")
         used = {(f"{bank.sources[s]}/{p}", sha) for s, p, sha in zip(bank.source, bank.paths, bank.sha256, strict=True)}
         assert used < set(locked.items())  # masks and refused cells have files too
+        files.append(contents(tmp_path / "set"))
+    assert files[0] == files[1]
     assert build(recipe, out=tmp_path / "other", limit=2, workers=1, progress=False).digest == index["digest"]
 
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SMEARSYNTH = [
-    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes"},
+    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled"},
     {"strict_yaml", "commands"},
     {"recipe"},
     {"sources"},

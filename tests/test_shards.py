@@ -159,6 +159,27 @@ def test_a_shard_that_fails_midway_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+FULL_DISK = """
+import os, resource, sys
+from pathlib import Path
+from test_shards import write
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
+try:
+    write(Path(sys.argv[1]) / "s.h5", sys.argv[2])
+except OSError:
+    os._exit(0)
+os._exit(1)
+"""
+"""In a process of its own, which ends without a word more of HDF5: after such a failure it can crash."""
+
+
+@pytest.mark.parametrize("codec", fmt.CODECS)
+def test_a_disk_that_takes_no_more_leaves_nothing_and_is_an_oserror(tmp_path: Path, codec: str) -> None:
+    subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path, codec], cwd=Path(__file__).parent, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_too_many_objects_are_refused_and_never_cut_off() -> None:
     with pytest.raises(ValueError, match="holds 7 objects; the shard has room for 6"):
         pack(make_sample(7), max_objects=K, codec="gzip")

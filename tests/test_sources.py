@@ -1,5 +1,6 @@
 """The five adapters on small folders of their native layouts, in the variants that users have."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,31 @@ def test_exclude_takes_files_away_in_any_case(tmp_path: Path) -> None:
     assert listing.left_out == {"excluded by the recipe": 2}
     with pytest.raises(UserError, match="exclude: bda_"):
         entries("crops", tmp_path, exclude=["bda_*"])
+
+
+def test_what_is_no_file_inside_the_root_is_counted(tmp_path: Path) -> None:
+    put(tmp_path, "other/1.jpg", "mine/neutrophil/1.jpg")
+    folder = tmp_path / "mine/neutrophil"
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "dead.jpg").symlink_to("gone.jpg")
+    (folder / "out.jpg").symlink_to(tmp_path / "other/1.jpg")
+    (folder / "in.jpg").symlink_to("1.jpg")
+    listing = entries("crops", tmp_path / "mine")
+    assert [entry.path for entry in listing.entries] == ["neutrophil/1.jpg", "neutrophil/in.jpg"]
+    assert listing.left_out == {"no file, or a link that leads out of the source": 3}
+
+
+@pytest.mark.parametrize("name", ["mine", "mine/platelet"])
+def test_a_folder_that_may_not_be_read_is_an_error(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "mine/neutrophil/1.jpg", "mine/platelet/1.jpg")
+    (tmp_path / name).chmod(0)
+    try:
+        if os.access(tmp_path / name, os.R_OK):
+            pytest.skip("this user may read everything")
+        with pytest.raises(UserError, match=f"{name}: the folder cannot be read .*; change its permissions"):
+            entries("crops", tmp_path / "mine")
+    finally:
+        (tmp_path / name).chmod(0o755)
 
 
 @pytest.mark.parametrize("kind", ["lisc", "iumc", "mamic", "kaggle", "crops"])

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.cell import Cell
+from smearsynth.compiled import compiled
 
 SIDE = 48
 THUMBNAIL = 24
@@ -122,7 +122,7 @@ def _candidates(
         yield a[keep], b[keep]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _textures(fingerprints):  # type: ignore[no-untyped-def]
     """i2 (n, 48, 48): nine times the pixel less the sum of its 3x3 neighbourhood; _OUTSIDE near the mask's edge."""
     n, h, w = fingerprints.shape
@@ -140,7 +140,7 @@ def _textures(fingerprints):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True)
+@compiled()
 def _correlation(n, a, b, aa, bb, ab):  # type: ignore[no-untyped-def]
     """From exact sums; every step below 2**53, so the quotient is the same on any machine."""
     va, vb = n * aa - a * a, n * bb - b * b
@@ -149,7 +149,7 @@ def _correlation(n, a, b, aa, bb, ab):  # type: ignore[no-untyped-def]
     return (n * ab - a * b) / np.sqrt(np.float64(va) * np.float64(vb))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _shifted(first, second, dy, dx):  # type: ignore[no-untyped-def]
     """Correlation of two textures where both are inside, the second moved by (dy, dx)."""
     h, w = first.shape
@@ -167,7 +167,7 @@ def _shifted(first, second, dy, dx):  # type: ignore[no-untyped-def]
     return _correlation(n, a, b, aa, bb, ab) if n >= _LEAST_COMMON else 0.0
 
 
-@numba.njit(cache=True)
+@compiled()
 def _compare(thumbnails, textures, rows_a, rows_b):  # type: ignore[no-untyped-def]
     """Correlation of thumbnails and of textures at the best shift, f8 (k,) each; 0 where it was not worth trying."""
     thumbnail, texture = np.zeros(len(rows_a)), np.zeros(len(rows_a))

@@ -124,10 +124,10 @@ def _of(part: dict[str, Any], key: str, name: str) -> str:
 
 def _refusals(sources: Sequence[dict[str, Any]]) -> str:
     rows = [
-        [s["name"], key, reason, count]
+        [s["name"], c.key, reason, count]
         for s in sources
-        for key, reasons in s.get("refused", {}).items()
-        for reason, count in reasons.items()
+        for c in CLASSES[1:]
+        for reason, count in sorted(s.get("refused", {}).get(c.key, {}).items())
     ]
     return _table(["source", "class", "reason", "cells"], rows) if rows else "None is known."
 

@@ -15,6 +15,7 @@ README.md, preview.png        the card
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,8 +53,11 @@ def check_target(out: Path, *, resume: bool, overwrite: bool) -> None:
     """UserError where a build may not write to `out`; touches nothing."""
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other: give one of them.")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file: give another folder by --out.")
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise UserError(f"{nearest} is a file: give another folder by --out.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{nearest} may not be written to: change its permissions, or give another folder by --out.")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not (resume or overwrite):

@@ -1,5 +1,6 @@
 """Where the cells of a set come from: what is told of each source, and the checksums of its files."""
 
+from contextlib import suppress
 from typing import Any
 
 from smearsynth.cells.counts import refused_cells
@@ -33,12 +34,13 @@ def describe(recipe: Recipe, made: Made) -> list[dict[str, Any]]:
 
 
 def lock_text(recipe: Recipe, made: Made) -> str:
-    """A line "sha256  source/path" for every image, mask and table that was read, sorted by path."""
+    """A line "sha256  source/path" for every image, mask and table that could be read, sorted by path."""
     lines = []
     for spec in recipe.sources:
         listing = made.listings[spec.name]
         paths = {entry.path for entry in listing.entries} | {entry.mask for entry in listing.entries if entry.mask}
-        lines += [
-            f"{file_digest(spec.root / path)}  {spec.name}/{path}" for path in sorted(paths | set(listing.tables))
-        ]
+        for path in sorted(paths | set(listing.tables)):
+            # A file that cannot be read gave no cell: it was refused and told of when cells were cut.
+            with suppress(OSError):
+                lines.append(f"{file_digest(spec.root / path)}  {spec.name}/{path}")
     return "\n".join(lines) + "\n"

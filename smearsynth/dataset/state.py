@@ -1,7 +1,7 @@
 """How far a build came, and whether another may go on with it.
 
-A finished shard has a marker, bound by a hash to all that decides its samples. A marker that cannot be read,
-or that does not fit its shard, is no marker: the shard is built again.
+A finished shard has a marker, bound by a hash to its own content and to all that decides the shard's samples. A
+marker that was changed, or that does not fit its shard, is no marker: the shard is built again.
 """
 
 import hashlib
@@ -73,34 +73,48 @@ def _short(value: Any) -> str:
 
 def mark(out: Path, record: ShardRecord, identity_hash: str) -> None:
     """Says that a shard is whole. The shard has its final name already."""
-    layout.write_json(out, _marker(record.name), {"identity": identity_hash, "record": asdict(record)})
+    told = asdict(record)
+    layout.write_json(out, _marker(record.name), {"record": told, "seal": _seal(told, identity_hash)})
 
 
 def finished(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
     """The record of a shard that is whole and of this identity, its file checked bit for bit; else None."""
-    try:
-        marker = json.loads((out / _marker(name)).read_text(encoding="utf-8"))
-        record = ShardRecord.from_json(marker["record"])
-        same = marker["identity"] == identity_hash and record.name == name
-        whole = (out / name).stat().st_size == record.size and file_digest(out / name) == record.sha256
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    told = _told(out / _marker(name), identity_hash)
+    if told is None or told["name"] != name:
         return None
-    return record if same and whole else None
+    record = ShardRecord.from_json(told)
+    try:
+        whole = (out / name).stat().st_size == record.size and file_digest(out / name) == record.sha256
+    except OSError:
+        return None
+    return record if whole else None
 
 
-def check_growing(out: Path, count: Mapping[Any, int]) -> None:
+def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> None:
     """UserError where `out` holds more scenes of a split than the `count` that is asked for."""
     for path in sorted((out / layout.STATE).glob("*.h5.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))["record"]
-            split, stop = str(record["split"]), int(record["stop"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if stop > count.get(split, 0):
+        told = _told(path, identity_hash)
+        if told and told["stop"] > count.get(told["split"], 0):
+            split, stop = told["split"], told["stop"]
             raise UserError(
                 f"{out} holds {stop} scenes of {split} or more and only {count.get(split, 0)} are asked for; a set can "
                 f"only grow: raise count.{split} or --limit, or give --overwrite."
             )
+
+
+def _told(path: Path, identity_hash: str) -> dict[str, Any] | None:
+    """The record in a marker as it was written for this identity; None where the marker is not that."""
+    try:
+        marker = json.loads(path.read_text(encoding="utf-8"))
+        told, seal = marker["record"], marker["seal"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return told if seal == _seal(told, identity_hash) else None
+
+
+def _seal(told: Any, identity_hash: str) -> str:
+    """Binds a record to its identity, and shows when a byte of it has changed since."""
+    return hashlib.sha256(json.dumps([identity_hash, told], sort_keys=True).encode()).hexdigest()
 
 
 def _marker(name: str) -> str:

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth import streams
+from smearsynth.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Dice:
         return _normals(self._state, math.prod(shape)).reshape(shape)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _normals(state, n):  # type: ignore[no-untyped-def]
     out = np.empty(n)
     for i in range(n):

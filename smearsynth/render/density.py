@@ -6,9 +6,9 @@ they are stored, as all colour deconvolution of smears does.
 
 import math
 
-import numba
 import numpy as np
 
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE, rounded
 
 HALVING = 1024
@@ -23,7 +23,7 @@ TRANSMITTANCE = np.array(rounded(ONE * 2 ** (-d / HALVING) for d in range(DARKES
 """i4 (16385,): the share of light, in 1/65536, that a density 0 to DARKEST leaves."""
 
 
-@numba.njit(cache=True)
+@compiled()
 def density(colour):  # type: ignore[no-untyped-def]
     """Density of a colour in 1/256 grey level, up to 255 * 256, linear between whole grey levels."""
     grey, rest = colour >> 8, colour & 255

@@ -1,11 +1,10 @@
 """The ground of a smear: coloured glass under a light that falls off smoothly from its brightest point."""
 
-import numba
-
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 
 
-@numba.njit(cache=True)
+@compiled()
 def fall_off(height, width, centre_x, centre_y, loss):  # type: ignore[no-untyped-def]
     """x, y and slope of the light for `brightness`.
 
@@ -17,7 +16,7 @@ def fall_off(height, width, centre_x, centre_y, loss):  # type: ignore[no-untype
     return x, y, (loss << 32) // max(farthest, 1)
 
 
-@numba.njit(cache=True)
+@compiled()
 def brightness(x, y, centre_x, centre_y, slope):  # type: ignore[no-untyped-def]
     """Share of the light at a pixel, in 1/65536: it falls with the square of the distance."""
     squared = (x - centre_x) ** 2 + (y - centre_y) ** 2

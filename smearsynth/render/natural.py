@@ -7,11 +7,11 @@ they hide what lies below them.
 
 from functools import lru_cache
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.render.density import DARKEST, TRANSMITTANCE, density
 from smearsynth.render.ground import brightness, fall_off
@@ -43,7 +43,7 @@ def _medians(bank: Bank) -> npt.NDArray[np.uint8]:
     return medians(pool_of(bank))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _stain(pool, glass, middle, objects, target, own_share, strength, tile, stained):  # type: ignore[no-untyped-def]
     """Adds the density of every cell, lowest first, to `stained`, i4 (H, W, 3)."""
     height, width, _ = stained.shape
@@ -71,7 +71,7 @@ def _stain(pool, glass, middle, objects, target, own_share, strength, tile, stai
                     stained[y, x, c] = (stained[y, x, c] * kept + (own << 8) + 32768) >> 16
 
 
-@numba.njit(cache=True)
+@compiled()
 def _develop(stained, glass, light_x, light_y, loss, image):  # type: ignore[no-untyped-def]
     """The picture of the stain on the glass; glass in 1/256 grey level, the rest as in `fall_off`."""
     height, width, _ = stained.shape

@@ -1,10 +1,10 @@
 """The look of the reference system: white ground, cells pasted with hard edges."""
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
+from smearsynth.compiled import compiled
 from smearsynth.scene.footprints import ANGLE, CELL, CX, CY, FLIP, SCALE
 from smearsynth.scene.scene import Light, Scene
 from smearsynth.scene.warp import largest_tile, pool_of, warp
@@ -18,7 +18,7 @@ def paint(scene: Scene, light: Light, bank: Bank) -> npt.NDArray[np.uint8]:  # n
     return image
 
 
-@numba.njit(cache=True)
+@compiled()
 def _paste(pool, objects, instance, tile, image):  # type: ignore[no-untyped-def]
     height, width = instance.shape
     for i in range(objects.shape[0]):

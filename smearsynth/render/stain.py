@@ -5,9 +5,9 @@ laboratories, and one smear has one stain: the median of each is brought near th
 paler than the median is stretched, what is darker is only moved, so that a parasite keeps the contrast that it had.
 """
 
-import numba
 import numpy as np
 
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.render.density import DENSITY
 from smearsynth.scene.warp import INSIDE
@@ -16,7 +16,7 @@ _MOST_STRETCH = 4 * ONE
 """Largest factor between the median and paler parts; beyond it the noise of pale cells would show."""
 
 
-@numba.njit(cache=True)
+@compiled()
 def medians(pool):  # type: ignore[no-untyped-def]
     """Median colour of every cell within its mask, u1 (n, 3)."""
     middle = np.zeros((pool.offset.size, 3), np.uint8)
@@ -37,7 +37,7 @@ def medians(pool):  # type: ignore[no-untyped-def]
     return middle
 
 
-@numba.njit(cache=True)
+@compiled()
 def own_curve(glass, strength, curve):  # type: ignore[no-untyped-def]
     """Fills curve, i8 (3, 256), for a cell that keeps its stain. glass: u1 (3,). strength: in 1/65536."""
     for c in range(3):
@@ -45,7 +45,7 @@ def own_curve(glass, strength, curve):  # type: ignore[no-untyped-def]
             curve[c, v] = max(DENSITY[v] - DENSITY[glass[c]], 0) * strength // ONE
 
 
-@numba.njit(cache=True)
+@compiled()
 def matched_curve(glass, middle, target, own_share, strength, curve):  # type: ignore[no-untyped-def]
     """Fills curve, i8 (3, 256), for a red cell.
 

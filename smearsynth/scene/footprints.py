@@ -6,10 +6,10 @@ trying another whole-pixel position only moves its box.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth.compiled import compiled
 from smearsynth.scene.warp import INSIDE, warp
 
 CELL, CX, CY, ANGLE, FLIP, SCALE = range(1, 7)
@@ -31,7 +31,7 @@ def empty(cells: int, pixels: int) -> Footprints:
     return Footprints(np.empty((cells, 5), np.int64), np.empty(cells, np.int64), np.empty(pixels, np.uint8))
 
 
-@numba.njit(cache=True)
+@compiled()
 def draw(prints, i, start, pool, pose, tile):  # type: ignore[no-untyped-def]
     """Draws the footprint of `pose` as number i at mask[start:], cropped to its pixels."""
     x0, y0, w, h = warp(pool, pose[CELL], pose[CX], pose[CY], pose[ANGLE], pose[FLIP], pose[SCALE], tile)
@@ -52,14 +52,14 @@ def draw(prints, i, start, pool, pose, tile):  # type: ignore[no-untyped-def]
     prints.full[i] = full
 
 
-@numba.njit(cache=True)
+@compiled()
 def bounds(prints, i):  # type: ignore[no-untyped-def]
     """x, y, width, height and start of footprint i."""
     box = prints.box[i]
     return box[0], box[1], box[2], box[3], box[4]
 
 
-@numba.njit(cache=True)
+@compiled()
 def shared(prints, i, j, dx, dy):  # type: ignore[no-untyped-def]
     """Pixels that footprint i, moved by (dx, dy), shares with footprint j."""
     a, b = prints.box[i], prints.box[j]
@@ -73,7 +73,7 @@ def shared(prints, i, j, dx, dy):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(cache=True)
+@compiled()
 def apart(prints, i, j, gap):  # type: ignore[no-untyped-def]
     """Whether at least `gap` px lie between footprints i and j in rows, columns and diagonals."""
     for dy in range(-gap, gap + 1):
@@ -83,7 +83,7 @@ def apart(prints, i, j, gap):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(cache=True)
+@compiled()
 def uncovered(prints, i, cover):  # type: ignore[no-untyped-def]
     """Pixels of footprint i within the field, u1 (H, W), where `cover` is 0."""
     x0, y0, w, h, start = bounds(prints, i)
@@ -95,7 +95,7 @@ def uncovered(prints, i, cover):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(cache=True)
+@compiled()
 def put(prints, i, cover):  # type: ignore[no-untyped-def]
     """Sets `cover` to 1 under footprint i."""
     x0, y0, w, h, start = bounds(prints, i)

@@ -7,11 +7,11 @@ and all decisions can be taken at once; then the maps are made as if the dropped
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.recipe.scene import MOST_OBJECTS
 from smearsynth.scene import footprints
@@ -62,7 +62,7 @@ def derive(
     return made.label, made.instance
 
 
-@numba.njit(cache=True)
+@compiled()
 def _paint(prints, order, class_ids, label, instance):  # type: ignore[no-untyped-def]
     """Paints the footprints `order`, ascending in z, into empty maps; returns `Maps.visible`."""
     height, width = label.shape

@@ -8,9 +8,9 @@ densely covered as the middle.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.scene import footprints, stock
 from smearsynth.scene.footprints import ANGLE, CELL, CX, CY, FLIP, SCALE
@@ -57,7 +57,7 @@ class Reds(NamedTuple):
     both: bool
 
 
-@numba.njit(cache=True)
+@compiled()
 def place(state, table, pool, cells, rules, foreground, reds):  # type: ignore[no-untyped-def]
     """Fills the empty table from the stock `cells`; returns the number of cells that lie.
 
@@ -85,7 +85,7 @@ def place(state, table, pool, cells, rules, foreground, reds):  # type: ignore[n
     return n
 
 
-@numba.njit(cache=True)
+@compiled()
 def _place_foreground(state, table, pool, cells, rules, foreground):  # type: ignore[no-untyped-def]
     for attempt in range(_ATTEMPTS):
         clear(table)
@@ -100,14 +100,14 @@ def _place_foreground(state, table, pool, cells, rules, foreground):  # type: ig
     return False
 
 
-@numba.njit(cache=True)
+@compiled()
 def _place_cell(state, table, n, pool, cells, rules, class_id, share):  # type: ignore[no-untyped-def]
     """Draws a cell of the class and throws it as number n; returns as `_throw`."""
     _draw_cell(state, table, n, pool, cells, rules, class_id)
     return _throw(state, table, n, rules, share)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _draw_cell(state, table, n, pool, cells, rules, class_id):  # type: ignore[no-untyped-def]
     """Draws cell n, how it is turned, mirrored and scaled, and its shift within a pixel."""
     cell = stock.draw(state, cells, class_id)
@@ -128,7 +128,7 @@ def _draw_cell(state, table, n, pool, cells, rules, class_id):  # type: ignore[n
     footprints.draw(table.prints, n, start + w * h if n > 0 else 0, pool, pose, table.tile)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _throw(state, table, n, rules, share):  # type: ignore[no-untyped-def]
     """Throws cell n until it lies by the rules with `share` of its area visible; returns the pixels it newly covers,
     0 where it found no room."""

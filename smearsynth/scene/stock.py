@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
+from smearsynth.compiled import compiled
 from smearsynth.errors import UserError
 from smearsynth.fixed_point import ONE
 from smearsynth.streams import State, below
@@ -67,7 +67,7 @@ def white_cells_of_one_source(stock: Stock, foreground: Sequence[int], stream: S
     return stock._replace(weight=weight)
 
 
-@numba.njit(cache=True)
+@compiled()
 def pick(state, weights):  # type: ignore[no-untyped-def]
     """An index drawn in proportion to integer weights, whose sum is 1 to 2**31 - 1."""
     rest = below(state, weights.sum())
@@ -78,7 +78,7 @@ def pick(state, weights):  # type: ignore[no-untyped-def]
     return i
 
 
-@numba.njit(cache=True)
+@compiled()
 def draw(state, stock, class_id):  # type: ignore[no-untyped-def]
     """The bank index of a cell of the class."""
     source = pick(state, stock.weight[class_id])

@@ -6,10 +6,10 @@ a small one.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.scene import footprints
 from smearsynth.scene.footprints import Footprints
@@ -46,14 +46,14 @@ def table(size: tuple[int, int], cells: int, mask_pixels: int, tile_pixels: int)
     )
 
 
-@numba.njit(cache=True)
+@compiled()
 def clear(table):  # type: ignore[no-untyped-def]
     """Takes all cells away."""
     table.cover[:] = 0
     table.newest[:] = -1
 
 
-@numba.njit(cache=True)
+@compiled()
 def lay(table, n):  # type: ignore[no-untyped-def]
     """Lays cell n down where its box is."""
     x, y, w, h, _ = footprints.bounds(table.prints, n)
@@ -63,7 +63,7 @@ def lay(table, n):  # type: ignore[no-untyped-def]
     table.newest[row, column] = n
 
 
-@numba.njit(cache=True)
+@compiled()
 def fits(table, n, overlap, reach):  # type: ignore[no-untyped-def]
     """Whether cell n, which does not lie yet, keeps the rules where its box is.
 
@@ -84,14 +84,14 @@ def fits(table, n, overlap, reach):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(cache=True)
+@compiled()
 def _bucket(table, x, y):  # type: ignore[no-untyped-def]
     """Row and column of the bucket of a point; points outside the field belong to the nearest one."""
     rows, columns = table.newest.shape
     return min(max(y // _BUCKET, 0), rows - 1), min(max(x // _BUCKET, 0), columns - 1)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _agree(table, i, j, overlap):  # type: ignore[no-untyped-def]
     prints = table.prints
     if footprints.shared(prints, i, j, 0, 0) * ONE > overlap * min(prints.full[i], prints.full[j]):

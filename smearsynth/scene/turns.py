@@ -2,10 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE, rounded
 
 TURN = 65536
@@ -20,7 +20,7 @@ QUARTER_SINES = _quarter_sines()
 """i4 (16385,): round(65536 sin) of the angles 0 to a quarter turn."""
 
 
-@numba.njit(cache=True)
+@compiled()
 def sine(angle):  # type: ignore[no-untyped-def]
     """round(65536 sin(angle)), exact at quarter turns, odd and symmetric at all others."""
     quarter, rest = (angle // QUARTER) % 4, angle % QUARTER
@@ -28,7 +28,7 @@ def sine(angle):  # type: ignore[no-untyped-def]
     return -value if quarter >= 2 else value
 
 
-@numba.njit(cache=True)
+@compiled()
 def cosine(angle):  # type: ignore[no-untyped-def]
     """round(65536 cos(angle))."""
     return sine(angle + QUARTER)

@@ -9,11 +9,11 @@ first along a row of the bank, rounded, then across rows; at quarter turns, scal
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.scene.turns import cosine, sine
 
@@ -51,7 +51,7 @@ def largest_tile(pool: Pool, objects: npt.NDArray[np.int32]) -> int:
     return int(tile_sizes(pool, objects[:, 1], objects[:, 6]).max(initial=0))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
     """a, b, c, d in 1/65536: the offset (dx, dy) in the field is (a dx + b dy, c dx + d dy) in the cell."""
     a = (cosine(angle) * ONE + scale // 2) // scale
@@ -59,7 +59,7 @@ def _inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
     return (-a, -b, -b, a) if flip else (a, b, -b, a)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def]
     """x, y, width, height of the box on the field outside which the cell's alpha is 0."""
     cos, sin = abs(cosine(angle)), abs(sine(angle))
@@ -70,7 +70,7 @@ def _extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def
     return x, y, ((cx + half_x) >> 8) - x + 1, ((cy + half_y) >> 8) - y + 1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _span(start, step, size, first, last):  # type: ignore[no-untyped-def]
     """The part of range(first, last) whose `start + i * step`, in 1/2**24 px, lies in [1, size - 2)."""
     low, end = np.int64(1) << 24, (size - 2) << 24
@@ -81,20 +81,20 @@ def _span(start, step, size, first, last):  # type: ignore[no-untyped-def]
     return max(first, -((start - low) // step)), min(last, -((start - end) // step))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _spread(pixel):  # type: ignore[no-untyped-def]
     """Four bytes to four lanes of 16 bits, which are then mixed by one multiplication."""
     wide = np.uint64(pixel)
     return (wide & _LOW) | ((wide & _HIGH) << _24)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _mix(a, b, weight):  # type: ignore[no-untyped-def]
     """a and b in the shares (256 - weight) and weight of 256, rounded, in every lane."""
     return ((a * (_256 - weight) + b * weight + _HALVES) >> _8) & _LANES
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def warp(pool, cell, cx, cy, angle, flip, scale, tile):  # type: ignore[no-untyped-def]
     """Draws the cell into `tile`, u4 (as of `tile_sizes` or more,), row by row; returns its box x, y, width, height.
 

@@ -5,7 +5,10 @@ several times slower than ISA-L at the same size. A shard gets its name only whe
 under a temporary name, flushed, fsynced and renamed.
 """
 
+import errno
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -124,13 +127,26 @@ class ShardWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            self._discard()
+
+    def _discard(self) -> None:
+        """Nothing of an unfinished file is left, not even where the disk is full: HDF5 closes no file that it cannot
+        write to its end, so the file is cut first, which makes room for that.
+        """
+        if self._temporary.exists():
+            os.truncate(self._temporary, 0)
+            with suppress(OSError, RuntimeError):
+                self._file.close()
+            self._temporary.unlink()
 
     def _finish(self) -> None:
         assert len(self._values["scene"]) == self._rows, "fewer rows than the shard was made for"
-        for name, values in self._values.items():
-            data = np.array(values, SMALL.get(name))
-            self._file.create_dataset(name, data=data, track_times=False)
-        self._file.close()
+        try:
+            for name, values in self._values.items():
+                data = np.array(values, SMALL.get(name))
+                self._file.create_dataset(name, data=data, track_times=False)
+            self._file.close()
+        except RuntimeError as error:
+            # What h5py raises where the disk takes no more at the end.
+            raise OSError(errno.EIO, "cannot be written to its end; is the disk full?", str(self._path)) from error
         publish(self._temporary, self._path)

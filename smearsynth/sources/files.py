@@ -1,7 +1,8 @@
 """The files of a source's folder: what is there, in an order that no file system decides.
 
-A symbolic link to a folder is not followed, and a file is only read when it truly lies inside the root, so a path
-written in somebody else's table cannot reach the rest of the disk.
+A symbolic link to a folder is not followed, and a file is only read when it truly lies inside the root, so neither a
+link nor a path written in somebody else's table can reach the rest of the disk. A folder that may not be read is an
+error: its cells would be missing in silence.
 """
 
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from os import walk as walk_folders
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from smearsynth.errors import UserError
 from smearsynth.sources.drawn import MARKER
@@ -18,13 +20,15 @@ from smearsynth.sources.drawn import MARKER
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 TABLE_SUFFIX = ".csv"
 NOT_IMAGE = "not an image"
+NOT_FILE = "no file, or a link that leads out of the source"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
     """Paths relative to the root, with forward slashes, in natural order.
 
-    left_out: reason -> number of files that are neither image nor table, or hidden, or excluded by the recipe.
+    left_out: reason -> number of files that are neither image nor table, no plain files, hidden, or excluded by the
+    recipe.
     """
 
     images: tuple[str, ...]
@@ -47,8 +51,8 @@ def outermost_first(paths: Sequence[str]) -> list[str]:
 def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
     """All files under `root`. exclude: globs on the relative path, in any case; `*` also crosses folders.
 
-    Raises UserError where `root` is no folder, or where a glob matches nothing (a mistyped name would otherwise
-    keep the very file that was to go).
+    Raises UserError where `root` is no folder, where a folder may not be read, or where a glob matches nothing (a
+    mistyped name would otherwise keep the very file that was to go).
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; set the source's `root` to where the database was unpacked")
@@ -67,6 +71,8 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
         elif not path.isprintable():
             # Such a name cannot stand in a lock file, a card or an HDF5 string.
             left_out["file name with control characters"] += 1
+        elif not _is_file_inside(root, path):
+            left_out[NOT_FILE] += 1
         elif suffix in IMAGE_SUFFIXES:
             images.append(path)
         elif suffix == TABLE_SUFFIX:
@@ -87,8 +93,19 @@ def locate(root: Path, path: str) -> Path:
 
 def _walk(root: Path) -> list[str]:
     return [
-        (Path(folder) / name).relative_to(root).as_posix() for folder, _, names in walk_folders(root) for name in names
+        (Path(folder) / name).relative_to(root).as_posix()
+        for folder, _, names in walk_folders(root, onerror=_refuse)
+        for name in names
     ]
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions")
+
+
+def _is_file_inside(root: Path, path: str) -> bool:
+    file = root / path
+    return file.is_file() and (not file.is_symlink() or file.resolve().is_relative_to(root.resolve()))
 
 
 def _matches(path: str, glob: str) -> bool:

@@ -109,13 +109,13 @@ def _refusal(where: str, sentence: str) -> DocumentError:
 
 
 def _text(path: Path, where: str, kind: Kind) -> str:
-    if path.is_dir():
-        raise _refusal(where, f"is a folder: name the {kind.noun} file in it")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise _refusal(where, f"is not there: check the path of the {kind.noun}") from None
+    except IsADirectoryError:
+        raise _refusal(where, f"is a folder: name the {kind.noun} file in it") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _refusal(where, f"cannot be read ({reason}): check the path and its permissions") from None
