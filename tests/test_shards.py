@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from smearsynth.errors import UserError
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards import format as fmt
 from smearsynth.shards.digest import dataset_digest, sample_digest
@@ -204,6 +205,21 @@ def test_rows_outside_the_shard_are_errors(tmp_path: Path) -> None:
     for row in (-1, ROWS):
         with pytest.raises(IndexError, match="has rows 0 to 4"):
             ShardReader(tmp_path / "s.h5").read("image", row)
+
+
+def test_a_damaged_row_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    samples = write(path)
+    with h5py.File(path) as file:
+        chunk = file["label"].id.get_chunk_info_by_coord((2, 0, 0))
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    path.write_bytes(data)
+    reader = ShardReader(path)
+    with pytest.raises(UserError, match=r"s\.h5: row 2 of label is damaged .*--resume"):
+        reader.read("label", 2)
+    for row in (0, 1, 3, 4):
+        assert np.array_equal(reader.read("label", row), samples[row].label)
 
 
 def test_files_that_are_no_shards_are_named(tmp_path: Path) -> None:

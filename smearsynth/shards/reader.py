@@ -56,8 +56,13 @@ class ShardReader:
         if dataset.chunks != (1, *shape):
             return _frozen(dataset[row])
         skipped, chunk = dataset.id.read_direct_chunk((row,) + (0,) * len(shape))
-        raw = chunk if skipped else isal_zlib.decompress(chunk)
-        return np.frombuffer(raw, dataset.dtype).reshape(shape)
+        try:
+            raw = chunk if skipped else isal_zlib.decompress(chunk)
+            return np.frombuffer(raw, dataset.dtype).reshape(shape)
+        except (isal_zlib.error, ValueError) as error:
+            raise UserError(
+                f"{self.path}: row {row} of {name} is damaged ({error}); build it again with --resume."
+            ) from error
 
     def objects(self, row: int) -> npt.NDArray[np.int32]:
         """i4 (n, F): the rows of `objects` in use; columns as `header.fields` says."""
