@@ -59,7 +59,7 @@ class ShardReader:
         try:
             raw = chunk if skipped else isal_zlib.decompress(chunk)
             return np.frombuffer(raw, dataset.dtype).reshape(shape)
-        except (isal_zlib.error, ValueError) as error:
+        except (isal_zlib.error, ValueError) as error:  # type: ignore[misc]  # isal types its error as an instance
             raise UserError(
                 f"{self.path}: row {row} of {name} is damaged ({error}); build it again with --resume."
             ) from error
