@@ -258,7 +258,7 @@ class TestLoader:
         loader = Loader(Shards(root, "train"), batch=4, shuffle=False, workers=2)
         batches = loader.epoch(0)
         assert [next(batches).number.tolist() for _ in range(2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-        with pytest.raises(UserError, match=r"train-00001\.h5 is damaged: 'image' of row 3 cannot be read"):
+        with pytest.raises(UserError, match=r"train-00001\.h5: row 3 of image is damaged"):
             next(batches)
         loader.close()
 

@@ -207,6 +207,21 @@ def test_rows_outside_the_shard_are_errors(tmp_path: Path) -> None:
             ShardReader(tmp_path / "s.h5").read("image", row)
 
 
+def test_a_damaged_row_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    samples = write(path)
+    with h5py.File(path) as file:
+        chunk = file["label"].id.get_chunk_info_by_coord((2, 0, 0))
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    path.write_bytes(data)
+    reader = ShardReader(path)
+    with pytest.raises(UserError, match=r"s\.h5: row 2 of label is damaged .*--resume"):
+        reader.read("label", 2)
+    for row in (0, 1, 3, 4):
+        assert np.array_equal(reader.read("label", row), samples[row].label)
+
+
 def test_files_that_are_no_shards_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("not HDF5")
     with pytest.raises(ValueError, match=r"text\.h5 cannot be read as a shard"):
@@ -215,19 +230,6 @@ def test_files_that_are_no_shards_are_named(tmp_path: Path) -> None:
         file["label"] = np.zeros((1, 2, 2), np.uint8)
     with pytest.raises(ValueError, match=r"other\.h5 is no shard of format version 1"):
         len(ShardReader(tmp_path / "other.h5"))
-
-
-def test_a_damaged_row_is_named_and_the_others_can_be_read(tmp_path: Path) -> None:
-    samples = write(tmp_path / "s.h5")
-    with h5py.File(tmp_path / "s.h5") as file:
-        chunk = file["image"].id.get_chunk_info(2)
-    with (tmp_path / "s.h5").open("r+b") as raw:
-        raw.seek(chunk.byte_offset + chunk.size // 2)
-        raw.write(bytes(40))
-    reader = ShardReader(tmp_path / "s.h5")
-    np.testing.assert_array_equal(reader.read("image", 1), samples[1].image)
-    with pytest.raises(UserError, match=r"s\.h5 is damaged: 'image' of row 2 cannot be read"):
-        reader.read("image", 2)
 
 
 def test_the_room_is_light() -> None:

@@ -67,9 +67,11 @@ class ShardReader:
         try:
             skipped, chunk = dataset.id.read_direct_chunk((row,) + (0,) * len(shape))
             raw = chunk if skipped else isal_zlib.decompress(chunk, bufsize=size)
-        except (OSError, isal_zlib.error) as error:  # type: ignore[misc]  # a class, which its stub calls an instance
-            raise UserError(f"{self.path} is damaged: {name!r} of row {row} cannot be read ({error}).") from error
-        return np.frombuffer(raw, dataset.dtype).reshape(shape)
+            return np.frombuffer(raw, dataset.dtype).reshape(shape)
+        except (OSError, ValueError, isal_zlib.error) as error:  # type: ignore[misc]  # isal types its error as an instance
+            raise UserError(
+                f"{self.path}: row {row} of {name} is damaged ({error}); build it again with --resume."
+            ) from error
 
     def objects(self, row: int) -> npt.NDArray[np.int32]:
         """i4 (n, F): the rows of `objects` in use; columns as `header.fields` says."""
