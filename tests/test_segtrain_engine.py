@@ -262,7 +262,7 @@ def test_it_learns_eight_smears_by_heart(tmp_path: Path) -> None:
 
     recipe = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
     smears = smearsynth.build(recipe, out=tmp_path / "set", limit=8, workers=1)
-    keys = ["overfit=8", "model.width=8", "model.norm=batch", "batch=2", "epochs=100", "optimiser.lr=3e-3"]
+    keys = ["overfit=8", "model.width=16", "model.norm=batch", "batch=8", "epochs=120", "optimiser.lr=5e-3"]
     keys += ["schedule.cosine={}", "loss={cross_entropy: {weights: inverse_sqrt, norm: sum}}", "monitor=pixel_accuracy"]
     figures = segtrain.fit(smears.out, overrides=keys, run=tmp_path / "run", pictures=False).figures
     assert figures["best"] > 0.99
