@@ -17,10 +17,11 @@ from shard_set import PER_SHARD, picture, write_set, write_shard
 
 from segtrain.data.augment import AugmentSpec
 from segtrain.data.keys import keys, uniforms
-from segtrain.data.loader import Loader
+from segtrain.data.loader import Loader, default_workers
 from segtrain.data.resident import Resident, memory_for
 from segtrain.data.samples import Shards
 from segtrain.data.shuffle import evaluation_batches, order, training_batches
+from segtrain.machine import usable_cores
 from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
 
@@ -189,6 +190,11 @@ class TestLoader:
         assert loader.waited > 0
         loader.close()
 
+    def test_its_length_is_known_without_a_shuffle(self, shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+        loader = Loader(shards, batch=5, shuffle=True)
+        monkeypatch.setattr("segtrain.data.shuffle.order", None)
+        assert len(loader) == 5
+
     def test_workers_change_nothing(self, shards: Shards) -> None:
         one, *others = (
             contents(Loader(shards, batch=4, shuffle=True, augment=ALL, workers=workers), 3) for workers in (0, 1, 2)
@@ -326,3 +332,12 @@ class TestOnGpu:
             assert torch.equal(gpu.image.cpu(), cpu.image)
         with pytest.raises(UserError, match="jpeg_range works on the host only"):
             Loader(Resident(shards, self.DEVICE, workers=2), **options)
+
+
+def test_where_the_system_does_not_say_which_cores_are_free_all_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert usable_cores() == 6
+    assert default_workers(torch.device("cuda")) == 3
+    assert default_workers(torch.device("cpu")) == 1

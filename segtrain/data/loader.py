@@ -21,6 +21,7 @@ from segtrain.data.fetch import Batch, Begun, FromDevice, FromHost
 from segtrain.data.resident import Resident
 from segtrain.data.samples import Shards
 from segtrain.data.shuffle import Index, evaluation_batches, training_batches
+from segtrain.machine import usable_cores
 from smearsynth.errors import UserError
 
 _AHEAD = 2
@@ -67,10 +68,12 @@ class Loader:
         else:
             self._fetch = FromHost(source, augment=None if by_gpu else spec, seed=seed, device=self.device)
             self.workers = default_workers(self.device) if workers is None else workers
+        # Asked for at every step, and a plan shuffles the whole split.
+        self._batches = len(self._plan(0))
 
     def __len__(self) -> int:
         """Batches of an epoch on this rank, the same in every epoch."""
-        return len(self._plan(0))
+        return self._batches
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on."""
@@ -136,5 +139,4 @@ def default_workers(device: torch.device) -> int:
     if device.type == "cpu":
         return 1
     ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(_MOST_WORKERS, cores // ranks_here))
+    return max(1, min(_MOST_WORKERS, usable_cores() // ranks_here))
