@@ -16,7 +16,8 @@ from segtrain.data.resident import Resident, memory_for
 from segtrain.data.samples import Shards
 from segtrain.engine import OnRow, Training
 from segtrain.identity import Identity, check_unchanged, identity
-from segtrain.losses import make_loss
+from segtrain.losses import absent_classes, make_loss
+from segtrain.machine import usable_cores
 from segtrain.progress import Progress
 from segtrain.ranks import Ranks
 from segtrain.run import CONFIG, Run
@@ -33,6 +34,7 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
     known = identity(config, shards)
     state = _state(where, known, resume=resume)
     _check_sizes(config, len(shards), ranks.world)
+    pixels = torch.from_numpy(shards.pixels_per_class())
     training, validation = make_loaders(config, shards, compute, ranks)
     ranks.wait()
     progress = Progress(where, speaks=ranks.first)
@@ -40,6 +42,8 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
         where.folder.mkdir(parents=True, exist_ok=True)
         where.write_text(CONFIG, dump(config.model_dump(mode="json")))
     progress.say(f"{config.data} to {where.folder}, on {compute}{f' x {ranks.world}' * (ranks.world > 1)}")
+    if absent := absent_classes(pixels, shards.classes.keys):
+        progress.say(absent)
     start_generators(config)
     model = compute.place(config.model.build(classes=len(shards.classes)))
     t = Training(
@@ -52,7 +56,7 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
         identity=known,
         model=model,
         network=as_called(model, config, compute, ranks),
-        loss=make_loss(config.loss, torch.from_numpy(shards.pixels_per_class()), device=compute.device),
+        loss=make_loss(config.loss, pixels, device=compute.device),
         optimiser=make_optimiser(config, model),
         training=training,
         validation=validation,
@@ -97,8 +101,10 @@ def make_loaders(config: Config, shards: Shards, compute: Compute, ranks: Ranks)
     held_out = shards if config.overfit else Shards(shards.root, "val")
     sources: list[Shards | Resident] = [shards, held_out]
     if config.resident:
-        threads = len(os.sched_getaffinity(0))
-        sources = [Resident(s, memory_for(s, compute.device), workers=threads) for s in (shards, held_out)]
+        # With `overfit` both are one, which is read and held once.
+        splits = dict.fromkeys((shards, held_out))
+        held = {s: Resident(s, memory_for(s, compute.device), workers=usable_cores()) for s in splits}
+        sources = [held[shards], held[held_out]]
     batch = config.batch // ranks.world
     training, validation = (
         Loader(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import segtrain
 from segtrain import checkpoint, engine
 from segtrain.compute import choose
 from segtrain.config import load_config
+from segtrain.data.resident import Resident
 from segtrain.data.samples import Shards
 from segtrain.data.shuffle import training_batches
 from segtrain.guard import Guard
@@ -106,6 +108,34 @@ class TestRun:
         made = {file.name for file in run.iterdir()} - {"tensorboard"}
         files = "config.yaml metrics.csv speed.csv summary.json last.pt best.pt log.txt"
         assert made == set(files.split())
+
+
+def test_it_says_which_classes_the_training_set_lacks(data: Path, tmp_path: Path) -> None:
+    index = json.loads((data / "index.json").read_text())
+    index["splits"]["train"]["pixels"] |= {"basophil": 0, "infected_rbc": 0}
+    for file in data.glob("*.h5"):
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    begin(data, tmp_path / "whole")
+    begin(tmp_path, tmp_path / "lacking")
+    sentence = "the training set has no pixel of basophil, infected_rbc"
+    assert [sentence in (tmp_path / name / "log.txt").read_text() for name in ("whole", "lacking")] == [False, True]
+
+
+def test_a_set_that_is_held_in_memory_is_read_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    read: list[str] = []
+
+    class Counting(Resident):
+        def __init__(self, shards: Shards, *args: Any, **options: Any) -> None:
+            read.append(shards.split)
+            super().__init__(shards, *args, **options)
+
+    monkeypatch.setattr("segtrain.prepare.Resident", Counting)
+    begin(data, tmp_path / "whole", "resident=true", "workers=null")
+    assert read == ["train", "val"]
+    begin(data, tmp_path / "few", "resident=true", "workers=null", "overfit=4")
+    assert read == ["train", "val", "train"]
 
 
 def test_early_stop_gives_its_reason(data: Path, tmp_path: Path) -> None:

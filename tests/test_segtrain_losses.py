@@ -275,7 +275,7 @@ class TestClassWeights:
 
     def test_absence_is_said(self) -> None:
         assert absent_classes(torch.tensor([5, 0, 1, 0]), ["a", "b", "c", "d"]) == (
-            "the training set has no pixel of b, d: weight 0 in the loss"
+            "the training set has no pixel of b, d: this cannot be learned from it"
         )
         assert absent_classes(torch.tensor([5, 1]), ["a", "b"]) == ""
 

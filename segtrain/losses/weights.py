@@ -27,4 +27,4 @@ def absent_classes(pixels: Tensor, keys: Sequence[str]) -> str:
     pixels: i8 (C,), pixels of each class in the training set. keys: C names.
     """
     absent = [key for key, count in zip(keys, pixels.tolist(), strict=True) if not count]
-    return f"the training set has no pixel of {', '.join(absent)}: weight 0 in the loss" if absent else ""
+    return f"the training set has no pixel of {', '.join(absent)}: this cannot be learned from it" if absent else ""
