@@ -11,22 +11,23 @@ from segtrain.engine import Training
 from segtrain.machine import machine, versions
 from segtrain.prepare import prepare
 from segtrain.ranks import joined
-from segtrain.run import CONFIG, Run
+from segtrain.run import CONFIG, Run, plain
 from segtrain.signals import listening
 from smearsynth.errors import UserError, WorkError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A finished training. figures: what `summary.json` holds."""
+    """A finished training. figures: what `summary.json` holds; None where there was nothing to measure."""
 
     run: Path
     figures: dict[str, Any]
 
     def __str__(self) -> str:
         f = self.figures
+        best = "nan" if f["best"] is None else f"{f['best']:.4f}"
         return (
-            f"{self.run}: best epoch {f['best_epoch']} with {f['monitor']} {f['best']:.4f} on the validation split; "
+            f"{self.run}: best epoch {f['best_epoch']} with {f['monitor']} {best} on the validation split; "
             f"{f['reason']}; {f['seconds']:,.0f} s, {f['images_per_second']:,.1f} images/s"
         )
 
@@ -48,12 +49,14 @@ def fit(
     Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
     or met a loss that is not finite.
     """
-    if resume and run and config is None and (Path(run) / CONFIG).is_file():
-        config = Path(run) / CONFIG
+    if run is None:
+        asked = load_config(config, overrides)
+        run = Path("runs") / f"{_root(dataset or asked.data).name}-{asked.model.name}"
+    where = Run(Path(run))
+    if resume and config is None and (where.folder / CONFIG).is_file():
+        config = where.folder / CONFIG
     asked = load_config(config, overrides)
-    root = _root(dataset or asked.data)
-    asked = asked.model_copy(update={"data": str(root)})
-    where = Run(Path(run or Path("runs") / f"{root.name}-{asked.model.name}"))
+    asked = asked.model_copy(update={"data": str(_root(dataset or asked.data))})
     with joined() as ranks, listening() as wish:
         t = prepare(asked, where, ranks, resume=resume)
         try:
@@ -69,7 +72,7 @@ def fit(
         if pictures and ranks.first:
             from segtrain.report import write_pictures
 
-            write_pictures(where.folder)
+            write_pictures(where.folder, device=asked.device)
     return Fitted(run=where.folder, figures=figures)
 
 
@@ -104,6 +107,7 @@ def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
         "machine": machine(),
         "versions": versions(),
     }
+    figures: dict[str, Any] = plain(summary)
     if t.ranks.first:
-        t.run.write_summary(summary)
-    return summary
+        t.run.write_summary(figures)
+    return figures

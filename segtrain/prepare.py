@@ -74,6 +74,8 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
 
 def _state(where: Run, known: Identity, *, resume: bool) -> checkpoint.State | None:
     """The state to go on from; None to begin with. UserError where the run may not be begun, or not be resumed."""
+    if where.folder.exists() and not where.folder.is_dir():
+        raise UserError(f"{where.folder} is a file: name a folder by --run.")
     begun = where.folder.is_dir() and any(where.folder.iterdir())
     if begun and not resume:
         raise UserError(f"{where.folder} is not empty: go on with its run by --resume, or name another by --run.")
@@ -82,6 +84,8 @@ def _state(where: Run, known: Identity, *, resume: bool) -> checkpoint.State | N
     if not where.last.is_file():
         return None
     state = checkpoint.load(where.last)
+    if "identity" not in state:
+        raise UserError(f"{where.last} is no checkpoint of a training: begin anew with another --run.")
     check_unchanged(state["identity"], known, str(where.folder))
     return state
 

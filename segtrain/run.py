@@ -1,18 +1,21 @@
 """A run's folder: everything that one training leaves behind.
 
 config.yaml     the resolved config, every default written out
-metrics.csv     one row an epoch: epoch, step, lr, train_* and val_* (loss, pixel_accuracy, miou,
-                reference_accuracy), val_iou_KEY per class; equal to the bit for equal trainings on a CPU
+metrics.csv     one row an epoch: epoch, step, lr, loss and pixel_accuracy as train_* and val_*, val_miou,
+                val_foreground_dice, val_reference_accuracy, val_iou_KEY per class; equal to the bit for equal
+                trainings on a CPU
 speed.csv       one row an epoch: epoch, seconds, images, training_seconds, images_per_second, waiting_share
 summary.json    written when the training ends: config hash, data, versions, machine, best epoch, why it ended
 last.pt         the training's whole state, to go on from; best.pt: the same at the best epoch
 log.txt         what was said while it ran
 *.png           curves, confusion matrix, gallery of best and worst samples
+tensorboard/    the rows of metrics.csv, where TensorBoard is installed
 """
 
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +62,8 @@ class Run:
         self.write_text(name, text.getvalue())
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """`summary.json`; what JSON has no number for (nan, the absent classes) becomes null."""
-        self.write_text(SUMMARY, json.dumps(_plain(summary), indent=2) + "\n")
+        """`summary.json`. summary: as `plain` makes it."""
+        self.write_text(SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def log(self, line: str) -> None:
         """Adds a line to `log.txt`."""
@@ -68,9 +71,10 @@ class Run:
             file.write(f"{line}\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` with None for what JSON has no number for: nan, as of an absent class, and infinity."""
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and value != value else value
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from shard_set import write_set
+from shard_set import picture, write_set, write_shard
 
 from segtrain.cli import main
 
@@ -54,8 +54,7 @@ class TestFit:
         said = json.loads(result.stdout)
         assert said["finished"] is True
         assert said["reason"] == "all 1 epochs are done"
-        written = json.loads((tmp_path / "run" / "summary.json").read_text())
-        assert written["config_hash"] == said["config_hash"]
+        assert json.loads((tmp_path / "run" / "summary.json").read_text()) == said
         assert "overfit: 4" in (tmp_path / "run" / "config.yaml").read_text()
         made = {file.name for file in (tmp_path / "run").iterdir()}
         assert made >= {
@@ -70,6 +69,17 @@ class TestFit:
             "confusion.png",
             "gallery.png",
         }
+
+    def test_what_could_not_be_measured_is_null(self, tmp_path: Path) -> None:
+        data = write_set(tmp_path / "set", size=(16, 16), train=4, val=1)
+        ignored = picture("val", 0, (16, 16))
+        ignored.label[:] = 255
+        write_shard(data / "val-00000.h5", "val", [ignored])
+        result = call("fit", data, *TINY, "--run", tmp_path / "run", "--json")
+        said = json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert (said["best"], said["best_epoch"]) == (None, 1)
+        again = call("fit", data, *TINY, "--run", tmp_path / "run", "--resume")
+        assert "best epoch 1 with pixel_accuracy nan" in again.stdout
 
     @pytest.mark.parametrize(
         ("arguments", "sentence"),

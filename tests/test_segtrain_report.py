@@ -122,6 +122,14 @@ def test_pictures_of_other_data_than_the_run_had_are_refused(run: Path, tmp_path
         write_pictures(run, dataset=other)
 
 
+def test_pictures_are_computed_where_the_run_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("segtrain.report.write_pictures", lambda run, device: asked.append(device))
+    data = write_set(tmp_path / "tiny", train=4, val=2)
+    fit(data, overrides=("model.width=2", "epochs=1", "device=cpu"), run=tmp_path / "run")
+    assert asked == ["cpu"]
+
+
 @pytest.mark.skipif(not tensorboard.installed(), reason="tensorboard is not installed")
 def test_tensorboard_shows_each_epoch_once_after_a_resume(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

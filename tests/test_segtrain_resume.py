@@ -130,6 +130,26 @@ class TestRefused:
         segtrain.fit(data, run=straight, overrides=("workers=0", "save_minutes=5"), resume=True, pictures=False)
         assert (straight / "metrics.csv").read_bytes() == before
 
+    def test_a_run_that_no_one_named_is_found_with_its_own_config(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        keys = ("model.width=2", "epochs=1", "batch=8")
+        run = segtrain.fit(data, overrides=keys, pictures=False).run
+        before = (run / "metrics.csv").read_bytes()
+        assert run == Path("runs") / "tiny-unet_half"
+        assert segtrain.fit(data, resume=True, pictures=False).run == run
+        assert (run / "metrics.csv").read_bytes() == before
+
+    def test_what_is_no_run_is_named(self, data: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match=r"file is a file: name a folder by --run"):
+            segtrain.fit(data, run=tmp_path / "file")
+        (tmp_path / "config.yaml").write_text("model: {width: 2}\n")
+        checkpoint.save(tmp_path / "last.pt", {"model": {}})
+        with pytest.raises(UserError, match=r"last\.pt is no checkpoint of a training"):
+            segtrain.fit(data, run=tmp_path, resume=True)
+
     def test_a_run_is_not_written_over(self, data: Path, straight: Path) -> None:
         with pytest.raises(UserError, match=r"straight is not empty: go on with its run by --resume"):
             segtrain.fit(data, run=straight)
