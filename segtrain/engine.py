@@ -1,7 +1,7 @@
 """The training loop, from top to bottom in the order in which things happen.
 
-The host waits for the device in one place, where the loss is read for the log; a GPU therefore runs ahead of it for up
-to `EVERY` steps. Everything that decides the weights is a function of the config, the data and the step, or is in the
+The host waits for the device in one place, where the loss is read for the log; a GPU therefore runs ahead of it for
+several steps. Everything that decides the weights is a function of the config, the data and the step, or is in the
 checkpoint: so a training that was killed and resumed ends with the weights of one that was not.
 """
 
@@ -29,8 +29,8 @@ from segtrain.signals import StopWish
 from segtrain.totals import Figures, TrainingTotals, ValidationTotals
 from smearsynth.errors import WorkError
 
-EVERY = 20
-"""Steps of a GPU between two readings of the loss; a CPU has nothing to wait for and reads it at every step."""
+STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}
+"""Of the loss, by device; a CPU has nothing to run ahead of."""
 
 OnRow = Callable[[Figures], None]
 
@@ -91,20 +91,27 @@ class Training:
 def train(t: Training, wish: StopWish) -> str:
     """Trains to the end and returns why it ended.
 
-    Raises WorkError: after saving, when `wish` asks to stop; without saving, for a loss that is not finite.
+    Raises WorkError: after saving, when `wish` asks to stop; without saving, for a loss that is not finite and for a
+    GPU whose memory is full.
     """
-    while t.epoch < t.config.epochs and not (t.early_stop and t.early_stop.reason):
-        began = time.perf_counter()
-        trained = _train_epoch(t, wish)
-        validated = _validate(t, wish)
-        _finish_epoch(t, trained, validated, time.perf_counter() - began)
+    try:
+        while t.epoch < t.config.epochs and not (t.early_stop and t.early_stop.reason):
+            began = time.perf_counter()
+            trained = _train_epoch(t, wish)
+            validated = _validate(t, wish)
+            _finish_epoch(t, trained, validated, time.perf_counter() - began)
+    except torch.OutOfMemoryError as error:
+        raise WorkError(
+            f"The GPU has too little memory for a batch of {t.config.batch} images in epoch {t.epoch + 1}: set a smaller "
+            "`batch`, or share it among more devices."
+        ) from error
     return (t.early_stop and t.early_stop.reason) or f"all {t.config.epochs} epochs are done"
 
 
 def _train_epoch(t: Training, wish: StopWish) -> Figures:
     """The rest of an epoch; its speed."""
     config, device, steps = t.config, t.compute.device, len(t.training)
-    every = 1 if device.type == "cpu" else EVERY
+    every = STEPS_BETWEEN_READINGS[device.type]
     guard = Guard(t.model, t.optimiser, device)
     waited, saved, read = t.training.waited, time.monotonic(), 0
     numbers: list[Tensor] = []
@@ -125,7 +132,9 @@ def _train_epoch(t: Training, wish: StopWish) -> Figures:
             t.ema.update(t.model)
         t.totals.add(loss, logits, label)
         t.step += 1
-        if t.step % every and t.step < steps:
+        # Several processes must agree on a stop, for which they wait for each other: only where they do so anyway.
+        stopping_alone = wish.by and t.ranks.world == 1
+        if t.step % every and t.step < steps and not stopping_alone:
             continue
         # The rest of the loop is where the host waits for the device.
         good = guard.good_steps

@@ -187,7 +187,11 @@ class TestFinite:
         assert guard.good_steps == 0
         assert model.weight.item() == 0
 
-    def test_a_training_stops_before_the_step_and_says_where(self, data: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("steps_between_readings", [1, 20])
+    def test_a_training_stops_before_the_step_and_says_where(
+        self, data: Path, tmp_path: Path, steps_between_readings: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(engine.STEPS_BETWEEN_READINGS, "cpu", steps_between_readings)
         t = begin(data, tmp_path / "run", "epochs=2")
         healthy, before, calls = t.loss, {}, 0
 
@@ -208,8 +212,22 @@ class TestFinite:
         assert not (tmp_path / "run" / "last.pt").exists()
 
 
+def test_a_full_gpu_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    def full(logits: Tensor, label: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    t = begin(data, tmp_path / "run")
+    t.loss = full
+    with pytest.raises(WorkError, match="too little memory for a batch of 4 images in epoch 1: set a smaller `batch`"):
+        engine.train(t, StopWish())
+
+
 class TestStop:
-    def test_a_wish_is_granted_at_the_next_step(self, data: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("steps_between_readings", [1, 20])
+    def test_a_wish_is_granted_at_the_next_step(
+        self, data: Path, tmp_path: Path, steps_between_readings: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(engine.STEPS_BETWEEN_READINGS, "cpu", steps_between_readings)
         t = begin(data, tmp_path / "run", "epochs=2")
         wish = StopWish()
         wish.by = "SIGTERM"

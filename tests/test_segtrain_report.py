@@ -124,7 +124,7 @@ def test_pictures_of_other_data_than_the_run_had_are_refused(run: Path, tmp_path
 
 def test_pictures_are_computed_where_the_run_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("segtrain.report.write_pictures", lambda run, device: asked.append(device))
+    monkeypatch.setattr("segtrain.report.write_pictures", lambda _, device: asked.append(device))
     data = write_set(tmp_path / "tiny", train=4, val=2)
     fit(data, overrides=("model.width=2", "epochs=1", "device=cpu"), run=tmp_path / "run")
     assert asked == ["cpu"]
