@@ -28,6 +28,7 @@ DECIDES_NOTHING = frozenset({"data", "workers", "resident", "save_minutes"})
 """Keys that change where and how fast a network is trained, but not which one comes out."""
 
 Monitor = Literal["pixel_accuracy", "miou", "reference_accuracy", "foreground_dice"]
+"""Columns `val_*` of metrics.csv. The best epoch, a plateau and the early stop take more for better, as it is in all."""
 
 
 class ModelSpec(Spec):
@@ -86,8 +87,8 @@ class Config(Spec):
     )
     monitor: Monitor = Field(
         default="pixel_accuracy",
-        description="the figure of the validation split whose best epoch is kept: pixel_accuracy, miou, "
-        "reference_accuracy or foreground_dice",
+        description="the figure of the validation split whose highest epoch is kept, which early_stop and a plateau "
+        "watch too: pixel_accuracy, miou, reference_accuracy or foreground_dice",
     )
     early_stop: EarlyStopSpec | None = Field(default=None, description="when to end before the last epoch; null: never")
     overfit: int | None = Field(
@@ -102,14 +103,12 @@ class Config(Spec):
     deterministic: bool = Field(default=False, description="the same bits every time on a GPU too; slower there")
     resident: bool = Field(default=False, description="keep the whole set in the memory of the device")
     workers: int | None = Field(
-        default=None, ge=0, le=256, description="processes that read and augment; null: chosen; 0-256"
+        default=None, ge=0, le=256, description="threads that read and augment; null: chosen; 0-256"
     )
     save_minutes: float = Field(default=10, gt=0, description="minutes between checkpoints within an epoch")
 
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> "Config":
-        if self.resident and self.workers:
-            raise ValueError("workers: has no effect beside `resident: true`, where nothing is read: remove it")
         if "deterministic" in self.model_fields_set and self.deterministic and self.device == "cpu":
             raise ValueError("deterministic: has no effect with `device: cpu`, which always is: remove it")
         return self

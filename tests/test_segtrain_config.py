@@ -1,12 +1,16 @@
 """Configs: defaults, files, overrides; what is refused and with which words; the configs that are shipped."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import torch
 from shard_set import write_set
 
-from segtrain.config import Config, differences, load_config
+from segtrain.config import Config, Monitor, differences, load_config
+from segtrain.ranks import Ranks
 from segtrain.schedules import lr
+from segtrain.totals import ValidationTotals
 from smearsynth.strict_yaml import DocumentError, dump
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "fit"
@@ -54,6 +58,20 @@ class TestGood:
     def test_what_decides_weights_is(self, override: str) -> None:
         assert load_config(None, [override]).digest() != load_config().digest()
 
+    def test_a_set_in_memory_may_have_workers_which_augment_it(self) -> None:
+        assert load_config(None, ["resident=true", "workers=2"]).workers == 2
+
+    @pytest.mark.parametrize("monitor", get_args(Monitor))
+    def test_of_every_monitor_more_is_better(self, monitor: str) -> None:
+        label = torch.arange(10).repeat(1, 4, 4).to(torch.uint8)
+        right = 50.0 * torch.nn.functional.one_hot(label.long(), 10).movedim(-1, 1)
+        reports = []
+        for logits in (right, right.roll(1, dims=1)):
+            totals = ValidationTotals(10, torch.device("cpu"))
+            totals.add(torch.zeros(()), logits, label)
+            reports.append(totals.report(Ranks()))
+        assert reports[0][monitor] == 1 > reports[1][monitor]
+
     def test_0_is_a_seed(self) -> None:
         assert load_config(None, ["seed=0"]).seed == 0
 
@@ -94,8 +112,8 @@ class TestBad:
         assert any(fault.startswith(sentence) for fault in faults(override)), faults(override)
 
     def test_a_key_without_effect_is_a_fault(self) -> None:
-        assert faults("resident=true", "workers=2") == [
-            "workers: has no effect beside `resident: true`, where nothing is read: remove it"
+        assert faults("device=cpu", "deterministic=true") == [
+            "deterministic: has no effect with `device: cpu`, which always is: remove it"
         ]
         assert faults("schedule.cosine={}", "schedule.step={}") == [
             "schedule.step: there is one schedule, and cosine is it: set the other to null"
