@@ -46,12 +46,13 @@ def fit(
     """Train a network on DATASET, or on the `data:` of the config.
 
     A config names what differs from the defaults; -s goes before it. Ctrl-C saves and ends; --resume goes on from
-    there, and from any kill. Under torchrun the same command trains on several devices, which share each batch.
+    there, and from any kill. Under torchrun the same command trains on several devices, which share each batch; the
+    two dashes keep torchrun from taking --run for its own.
 
     \b
     Example: the reference training, on one device and on four
       segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/reference
-      torchrun --nproc-per-node 4 -m segtrain fit smear10 -c recipes/fit/reference.yaml
+      torchrun --nproc-per-node 4 -m -- segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/four
     """
     from segtrain.fit import fit as run
 

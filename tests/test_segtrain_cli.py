@@ -29,6 +29,13 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "run"
+    assert call("fit", data, *TINY, "--run", run).exit_code == 0
+    return run
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom segtrain.cli import main\n"
@@ -105,6 +112,32 @@ class TestFit:
         assert len(result.stderr.splitlines()) == 1
         assert result.stdout == ""
         assert not (tmp_path / "run").exists(), "it is refused before anything is written"
+
+
+class TestMeasure:
+    def test_evaluate_says_the_same_as_a_table_and_as_json(self, run: Path, data: Path) -> None:
+        said = json.loads(call("evaluate", run, data, "--split", "val", "--boundaries", "--json").stdout)
+        assert {"miou", "pixel_accuracy", "reference_accuracy", "foreground_dice", "per_class", "hd95"} <= said.keys()
+        shown = call("evaluate", run, data, "--split", "val", "--last").stdout.splitlines()
+        assert [line.split()[0] for line in shown[1:11]] == list(said["per_class"])
+        assert f"{said['miou']:.4f}" in next(line for line in shown if line.startswith("mIoU"))
+
+    def test_a_scale_is_for_folders(self, run: Path, data: Path) -> None:
+        result = call("evaluate", run, data, "--um-per-px", "auto")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "leave it out" in result.stderr
+
+    def test_baseline_tells_two_methods(self, data: Path) -> None:
+        assert json.loads(call("baseline", data, "--json").stdout).keys() == {"otsu", "majority"}
+        assert call("baseline", data, "--split", "val").stdout.splitlines()[0] == "otsu"
+
+    def test_bench_times_four_stages(self, data: Path) -> None:
+        said = json.loads(call("bench", data, *TINY, "--repeats", 1, "--peak-tflops", 2, "--json").stdout)
+        assert (said["peak_tflops"], list(said["stages"])) == (2, ["loader", "forward", "step", "loop"])
+
+    def test_report_names_what_it_drew(self, run: Path, data: Path) -> None:
+        said = call("report", run, "--data", data).stdout.split()
+        assert said == [str(run / name) for name in ("curves.png", "confusion.png", "gallery.png")]
 
 
 def test_models_lists_options_with_defaults() -> None:
