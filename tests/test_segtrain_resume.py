@@ -40,10 +40,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("sets") / "tiny", size=(32, 32), train=40, val=6, test=1)
 
 
-def set_off(data: Path, run: Path, *overrides: str) -> subprocess.Popen[str]:
-    """A training in a process of its own."""
+def set_off(data: Path, run: Path, *overrides: str, processes: int = 1, resume: bool = False) -> subprocess.Popen[str]:
+    """A training in a process of its own, or in several of torchrun's."""
     keys = [part for override in (*TINY, *overrides) for part in ("-s", override)]
-    command = [sys.executable, "-m", "segtrain", "fit", str(data), "--run", str(run), *keys]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    # The two dashes: else torchrun takes --run for an option of its own.
+    start = [*torchrun, "-m", "--"] if processes > 1 else ["-m"]
+    command = [sys.executable, *start, "segtrain", "fit", str(data)]
+    command += ["--run", str(run), *keys, *(["--resume"] if resume else [])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -112,6 +116,29 @@ class TestKilled:
         assert "Stopped by" in (run / "summary.json").read_text()
         segtrain.fit(data, overrides=TINY, run=run, resume=True, pictures=False)
         assert_equal_runs(straight, run)
+
+
+@pytest.mark.slow
+class TestTwoProcesses:
+    """The command of a single process, under torchrun."""
+
+    def test_asked_to_stop_they_save_and_go_on_to_the_same_weights(self, data: Path, tmp_path: Path) -> None:
+        straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+        done = set_off(data, straight, processes=2)
+        _, said = done.communicate()
+        assert done.returncode == 0, said
+        asked = set_off(data, stopped, "save_minutes=1e-9", processes=2)
+        wait_for(asked, stopped / "last.pt")
+        asked.send_signal(signal.SIGTERM)
+        _, said = asked.communicate()
+        assert "Stopped by SIGTERM in epoch" in said
+        state = checkpoint.load(stopped / "last.pt")
+        assert 0 < state["epoch"] * 10 + state["step"] < 30, "they were stopped under way"
+        resumed = set_off(data, stopped, "save_minutes=9", processes=2, resume=True)
+        _, said = resumed.communicate()
+        assert resumed.returncode == 0, said
+        assert_equal_runs(straight, stopped)
+        assert '"processes": 2' in (stopped / "summary.json").read_text()
 
 
 class TestRefused:
