@@ -28,7 +28,7 @@ DECIDES_NOTHING = frozenset({"data", "workers", "resident", "save_minutes"})
 """Keys that change where and how fast a network is trained, but not which one comes out."""
 
 Monitor = Literal["pixel_accuracy", "miou", "reference_accuracy", "foreground_dice"]
-"""Columns `val_*` of metrics.csv. The best epoch, a plateau and the early stop take more for better, as it is in all."""
+"""Columns `val_*` of metrics.csv; of each, more is better, as best epoch, plateau and early stop take for granted."""
 
 
 class ModelSpec(Spec):

@@ -102,8 +102,8 @@ def train(t: Training, wish: StopWish) -> str:
             _finish_epoch(t, trained, validated, time.perf_counter() - began)
     except torch.OutOfMemoryError as error:
         raise WorkError(
-            f"The GPU has too little memory for a batch of {t.config.batch} images in epoch {t.epoch + 1}: set a smaller "
-            "`batch`, or share it among more devices."
+            f"The GPU has too little memory for a batch of {t.config.batch} images in epoch {t.epoch + 1}: set a "
+            "smaller `batch`, or share it among more devices."
         ) from error
     return (t.early_stop and t.early_stop.reason) or f"all {t.config.epochs} epochs are done"
 
