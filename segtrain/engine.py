@@ -7,9 +7,8 @@ checkpoint: so a training that was killed and resumed ends with the weights of o
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +31,13 @@ from smearsynth.errors import WorkError
 STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}
 """Of the loss, by device; a CPU has nothing to run ahead of."""
 
-OnRow = Callable[[Figures], None]
+
+class Scalars(Protocol):
+    """Whoever else is told the rows of `metrics.csv`."""
+
+    def add(self, row: Figures) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -60,8 +65,7 @@ class Training:
     early_stop: EarlyStop | None
     totals: TrainingTotals
     """Of the epoch that is being trained."""
-    on_row: OnRow | None = None
-    """Is told each row of `metrics.csv`."""
+    scalars: Scalars | None = None
     epoch: int = 0
     """Finished epochs."""
     step: int = 0
@@ -213,8 +217,8 @@ def _finish_epoch(t: Training, trained: Figures, validated: dict[str, Any], seco
         save(t, best=True)
     save(t)
     write_tables(t)
-    if t.on_row:
-        t.on_row(row)
+    if t.scalars:
+        t.scalars.add(row)
     t.progress.say(_line(t))
 
 

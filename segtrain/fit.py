@@ -68,11 +68,14 @@ def fit(
             t.progress.close()
             t.training.close()
             t.validation.close()
+            if t.scalars:
+                t.scalars.close()
         figures = _summarise(t, reason, finished=True)
-        if pictures and ranks.first:
-            from segtrain.report import write_pictures
+    # The training is safe: whoever interrupts now means the pictures, and the other processes need not wait for them.
+    if pictures and ranks.first:
+        from segtrain.report import write_pictures
 
-            write_pictures(where.folder, device=asked.device)
+        write_pictures(where.folder, device=asked.device)
     return Fitted(run=where.folder, figures=figures)
 
 

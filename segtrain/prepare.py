@@ -14,7 +14,7 @@ from segtrain.config import Config
 from segtrain.data.loader import Loader
 from segtrain.data.resident import Resident, memory_for
 from segtrain.data.samples import Shards
-from segtrain.engine import OnRow, Training
+from segtrain.engine import Scalars, Training
 from segtrain.identity import Identity, check_unchanged, identity
 from segtrain.losses import absent_classes, make_loss
 from segtrain.machine import usable_cores
@@ -63,7 +63,7 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
         ema=Ema(model, config.ema) if config.ema else None,
         early_stop=EarlyStop(config.early_stop, config.monitor) if config.early_stop else None,
         totals=TrainingTotals(compute.device),
-        on_row=_scalars(where, ranks, state),
+        scalars=_scalars(where, ranks, state),
     )
     if state:
         engine.restore(t, state)
@@ -157,10 +157,10 @@ def make_optimiser(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name](groups, lr=spec.lr, fused=True)
 
 
-def _scalars(where: Run, ranks: Ranks, state: checkpoint.State | None) -> OnRow | None:
+def _scalars(where: Run, ranks: Ranks, state: checkpoint.State | None) -> Scalars | None:
     """Rows go to TensorBoard too, where it is installed."""
     from segtrain.report import tensorboard
 
     if not (ranks.first and tensorboard.installed()):
         return None
-    return tensorboard.Scalars(where.folder, epoch=state["epoch"] + 1 if state else 1).add
+    return tensorboard.Scalars(where.folder, epoch=state["epoch"] + 1 if state else 1)

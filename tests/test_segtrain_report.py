@@ -1,6 +1,7 @@
 """Pictures and scalars of a run."""
 
 import math
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -122,12 +123,26 @@ def test_pictures_of_other_data_than_the_run_had_are_refused(run: Path, tmp_path
         write_pictures(run, dataset=other)
 
 
-def test_pictures_are_computed_where_the_run_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("segtrain.report.write_pictures", lambda _, device: asked.append(device))
+def test_pictures_are_computed_where_the_run_was_and_can_be_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(
+        "segtrain.report.write_pictures", lambda _, device: asked.extend((device, signal.getsignal(signal.SIGINT)))
+    )
     data = write_set(tmp_path / "tiny", train=4, val=2)
     fit(data, overrides=("model.width=2", "epochs=1", "device=cpu"), run=tmp_path / "run")
-    assert asked == ["cpu"]
+    assert asked == ["cpu", before]
+
+
+@pytest.mark.skipif(not tensorboard.installed(), reason="tensorboard is not installed")
+def test_a_training_leaves_no_writer_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[tensorboard.Scalars] = []
+    monkeypatch.setattr(tensorboard.Scalars, "close", lambda scalars: closed.append(scalars))
+    data = write_set(tmp_path / "tiny", train=4, val=2)
+    fit(data, overrides=("model.width=2", "epochs=1"), run=tmp_path / "run", pictures=False)
+    assert len(closed) == 1
 
 
 @pytest.mark.skipif(not tensorboard.installed(), reason="tensorboard is not installed")
