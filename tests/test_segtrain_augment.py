@@ -254,11 +254,11 @@ class TestDraws:
         ("scale_range", (1.2, 0.8), r"\[1.2, 0.8\] must ascend and lie within \[0.25, 4\]"),
         ("blur_range", (-1, 1), r"within \[0, 8\]"),
         ("jpeg_range", (50, 101), r"within \[5, 100\]"),
-        ("noise_range", (0, float("nan")), r"within \[0, 64\]"),
+        ("noise_range", (0, float("nan")), "finite number"),
         ("rotate", True, "Extra inputs"),
     ],
 )
 def test_wrong_ranges_are_refused_under_their_key(key: str, value: object, sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence) as caught:
         AugmentSpec(**{key: value})
-    assert caught.value.errors()[0]["loc"] == (key,)
+    assert caught.value.errors()[0]["loc"][0] == key

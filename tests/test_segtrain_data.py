@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -101,7 +102,12 @@ class TestShards:
 
     def test_serves_threads_and_pickles(self, shards: Shards) -> None:
         copy = pickle.loads(pickle.dumps(shards))
-        np.testing.assert_array_equal(copy.read(8)[0], shards.read(8)[0])
+        numbers = list(range(COUNT)) * 20
+        with ThreadPoolExecutor(4) as pool:
+            for i, (image, label) in zip(numbers, pool.map(copy.read, numbers), strict=True):
+                expected = picture("train", i, SIZE)
+                np.testing.assert_array_equal(image, expected.image)
+                np.testing.assert_array_equal(label, expected.label)
 
     def test_mistakes_are_one_sentence(self, root: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"index\.json is missing: .* is no finished dataset"):

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from segtrain.data.keys import keys, uniforms
+from segtrain.spec import Spec
 
 Floats = npt.NDArray[np.float64]
 _DRAWS = 13
@@ -27,10 +28,8 @@ def _ascending_within(least: float, most: float) -> AfterValidator:
     return AfterValidator(check)
 
 
-class AugmentSpec(BaseModel):
+class AugmentSpec(Spec):
     """Ranges of all augmentations; the defaults change nothing. A value is drawn evenly from a range, per sample."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     flips: bool = Field(False, description="Mirror left-right and top-bottom, each with probability 1/2.")
     quarter_turns: bool = Field(False, description="Turn by 0, 90, 180 or 270 degrees; square images only.")
