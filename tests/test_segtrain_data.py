@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -130,6 +131,103 @@ class TestShards:
             file.attrs["class_ids"] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12]
         with pytest.raises(UserError, match="number them from 0"):
             _ = Shards(root, "train").classes
+
+    @pytest.mark.parametrize(
+        ("attribute", "value", "sentence"),
+        [
+            ("class_keys", ["a", "b"], "class_ids, class_keys and class_colours differ in length"),
+            ("class_colours", ["red"] * 10, "write each as"),
+            ("um_per_px", float("nan"), "um_per_px is nan; state micrometres per pixel"),
+            ("um_per_px", "x", "um_per_px is 'x'; state micrometres per pixel"),
+            ("split", None, "lacks attributes that every shard has"),
+            ("format_version", 2, "use the release that wrote it"),
+        ],
+    )
+    def test_a_header_that_makes_no_sense_is_refused(
+        self, tmp_path: Path, attribute: str, value: object, sentence: str
+    ) -> None:
+        root = write_set(tmp_path, train=1)
+        with h5py.File(root / "train-00000.h5", "r+") as file:
+            del file.attrs[attribute]
+            if value is not None:
+                file.attrs[attribute] = value
+        shards = Shards(root, "train")
+        with pytest.raises(UserError, match=sentence):
+            _ = shards.classes, shards.um_per_px
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ([], "holds no mapping"),
+            ({"files": None}, "no list of `files`"),
+            ({"files": [1]}, "no list of `files`"),
+            ({"digest": None}, "no `digest`"),
+            ({"files": [{"split": "train", "samples": -3, "name": "x"}]}, "lacks its name or number of samples"),
+            ({"files": [{"split": "train", "samples": "3", "name": "x"}]}, "lacks its name or number of samples"),
+            ({"files": [{"split": "train", "samples": 3}]}, "lacks its name or number of samples"),
+        ],
+    )
+    def test_an_index_that_is_none_is_refused(self, tmp_path: Path, change: object, sentence: str) -> None:
+        path = write_set(tmp_path, train=1) / "index.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change if isinstance(change, dict) else change))
+        with pytest.raises(UserError, match=rf"index\.json.*{sentence}.*build the set again"):
+            Shards(tmp_path, "train")
+
+    @pytest.mark.parametrize("pixels", [{"background": 3}, [1, 2], "x"])
+    def test_pixels_of_other_classes_than_the_shards_have_are_refused(self, tmp_path: Path, pixels: object) -> None:
+        path = write_set(tmp_path, train=1) / "index.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"splits": {"train": {"pixels": pixels}}}))
+        with pytest.raises(UserError, match=r"index\.json: splits\.train\.pixels is not a number for each class"):
+            Shards(tmp_path, "train").pixels_per_class()
+
+    def test_a_shard_that_is_not_as_the_index_says_is_refused_before_it_is_read(self, tmp_path: Path) -> None:
+        def refusal(name: str, change: Callable[[h5py.File], None]) -> str:
+            root = write_set(tmp_path / name, train=PER_SHARD + 2)
+            with h5py.File(root / "train-00001.h5", "r+") as file:
+                change(file)
+            with pytest.raises(UserError, match=r"train-00001\.h5") as caught:
+                Loader(Shards(root, "train"), batch=2, shuffle=True)
+            return str(caught.value)
+
+        def replace(file: h5py.File, name: str, values: np.ndarray) -> None:
+            del file[name]
+            file[name] = values
+
+        assert "no dataset image" in refusal("no image", lambda f: f.pop("image"))
+        assert "no dataset sample_id" in refusal("no names", lambda f: f.pop("sample_id"))
+        assert "fewer samples than the 2" in refusal("short", lambda f: replace(f, "image", f["image"][:1]))
+        grey = refusal("grey", lambda f: replace(f, "image", f["image"][..., :1]))
+        assert "an image of uint8 (24, 24, 1)" in grey
+        assert "float32" in refusal("float", lambda f: replace(f, "image", f["image"][:].astype("f4")))
+
+    def test_a_missing_shard_is_called_missing(self, tmp_path: Path) -> None:
+        root = write_set(tmp_path, train=1)
+        (root / "train-00000.h5").unlink()
+        with pytest.raises(UserError, match=r"train-00000\.h5 is missing: put it back"):
+            _ = Shards(root, "train").size
+
+    def test_a_label_of_no_class_is_refused_where_it_is_read(self, tmp_path: Path) -> None:
+        root = write_set(tmp_path, train=3)
+        with h5py.File(root / "train-00000.h5", "r+") as file:
+            label = file["label"][1]
+            label[0, :2] = 255, 10
+            file["label"][1] = label
+        index = json.loads((root / "index.json").read_text())
+        (root / "index.json").write_text(json.dumps({**index, "splits": {}}))
+        shards = Shards(root, "train")
+        assert shards.read(0)[1].shape == SIZE
+        for reads in (lambda: shards.read(1), shards.pixels_per_class):
+            with pytest.raises(UserError, match=r"train-00000\.h5: row 1 has the label 10.*\(0 to 9\) nor 255"):
+                reads()
+
+    def test_a_split_without_a_labelled_pixel_is_refused(self, tmp_path: Path) -> None:
+        root = write_set(tmp_path, train=2)
+        with h5py.File(root / "train-00000.h5", "r+") as file:
+            file["label"][...] = 255
+        index = json.loads((root / "index.json").read_text())
+        (root / "index.json").write_text(json.dumps({**index, "splits": {}}))
+        with pytest.raises(UserError, match="no pixel of any class in its split 'train'"):
+            Shards(root, "train").pixels_per_class()
 
 
 class TestOrder:

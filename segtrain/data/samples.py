@@ -1,10 +1,12 @@
 """The samples of one split of a dataset, by number."""
 
 import json
+import math
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ import numpy.typing as npt
 from smearsynth.errors import UserError
 from smearsynth.shards.format import Header
 from smearsynth.shards.reader import ShardReader
+from smearsynth.taxonomy import IGNORE
 
 Image = npt.NDArray[np.uint8]
 Label = npt.NDArray[np.uint8]
+
+INDEX = "index.json"
+_ANEW = ": build the set again with --resume."
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,16 @@ class Shards:
         """root: folder of a finished dataset. UserError where it has no index or no samples in `split`."""
         self.root, self.split = Path(root), split
         self._index = _read_index(self.root)
-        files = [f for f in self._index["files"] if f.get("split") == split and f["samples"]]
+        files = [f for f in self._index["files"] if f.get("split") == split and f.get("samples")]
         if not files:
             raise UserError(
                 f"{self.root} has no samples in its split {split!r}: choose another, or build one with more."
+            )
+        if not all(
+            isinstance(f.get("name"), str) and isinstance(f["samples"], int) and f["samples"] > 0 for f in files
+        ):
+            raise UserError(
+                f"{self.root / INDEX}: a file of split {split!r} lacks its name or number of samples{_ANEW}"
             )
         self._shards = [ShardReader(self.root / f["name"]) for f in files]
         self._ends = list(accumulate(f["samples"] for f in files))
@@ -50,9 +63,10 @@ class Shards:
         return self._ends[-1]
 
     def read(self, i: int) -> tuple[Image, Label]:
-        """Sample i, 0 to len - 1: image u1 (H, W, 3) RGB and label u1 (H, W), both read-only."""
+        """Sample i, 0 to len - 1: image u1 (H, W, 3) RGB and label u1 (H, W), both read-only. UserError where it is
+        damaged, or a label is neither a class nor 255."""
         shard, row = self._find(i)
-        return shard.read("image", row).view(np.uint8), shard.read("label", row).view(np.uint8)
+        return shard.read("image", row).view(np.uint8), self._label(shard, row)
 
     def sample_id(self, i: int) -> str:
         """The name of sample i, as "train-00000042"."""
@@ -66,34 +80,45 @@ class Shards:
 
     @cached_property
     def classes(self) -> Classes:
-        """The taxonomy in the shards. UserError where the ids are not 0 to n - 1."""
-        header = self._header
+        """The taxonomy in the shards. UserError where the ids are not 0 to n - 1, or keys and colours not as many."""
+        header, path = self._header, self._shards[0].path
         if header.class_ids != tuple(range(len(header.class_ids))):
+            raise UserError(f"{path} has class ids {header.class_ids}; number them from 0 without gaps.")
+        if not len(header.class_ids) == len(header.class_keys) == len(header.class_colours):
             raise UserError(
-                f"{self._shards[0].path} has class ids {header.class_ids}; number them from 0 without gaps."
+                f"{path}: class_ids, class_keys and class_colours differ in length; give each class all three."
             )
+        if not all(_COLOUR.fullmatch(str(colour)) for colour in header.class_colours):
+            raise UserError(f'{path}: class_colours holds {header.class_colours}; write each as "#rrggbb".')
         return Classes(header.class_ids, header.class_keys, header.class_colours)
 
     @property
     def um_per_px(self) -> float:
-        """Scale of the images, micrometres per pixel."""
-        return float(self._header.um_per_px)
+        """Scale of the images, micrometres per pixel. UserError where it is none."""
+        value = self._header.um_per_px
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise UserError(f"{self._shards[0].path}: um_per_px is {value!r}; state micrometres per pixel.")
+        return float(value)
 
     def pixels_per_class(self) -> npt.NDArray[np.int64]:
-        """i8 (classes,): pixels of each class over the split, as the index has them, else counted; no ignored ones."""
-        pixels = self._index.get("splits", {}).get(self.split, {}).get("pixels")
-        if pixels is not None:
-            return np.array([pixels[key] for key in self.classes.keys], np.int64)
-        total = np.zeros(256, np.int64)
-        for i in range(len(self)):
-            shard, row = self._find(i)
-            total += np.bincount(shard.read("label", row).ravel(), minlength=256)
-        return total[: len(self.classes)]
+        """i8 (classes,): pixels of each class over the split, as the index has them, else counted; no ignored ones.
+        UserError where there are only ignored ones."""
+        total = self._pixels_of_index()
+        if total is None:
+            total = np.zeros(256, np.int64)
+            for i in range(len(self)):
+                total += np.bincount(self._label(*self._find(i)).ravel(), minlength=256)
+        total = total[: len(self.classes)]
+        if not total.any():
+            raise UserError(f"{self.root} has no pixel of any class in its split {self.split!r}: give it labels.")
+        return total
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """(H, W) of the images, px. UserError where they are of several sizes."""
-        shapes = {shard.read("label", 0).shape: shard.path.name for shard in self._shards}
+        """(H, W) of the images, px. UserError where they are of several sizes, or a shard is not as the index says."""
+        starts = [0, *self._ends]
+        rows = (end - start for start, end in pairwise(starts))
+        shapes = {_size(shard, n): shard.path.name for shard, n in zip(self._shards, rows, strict=True)}
         if len(shapes) > 1:
             raise UserError(
                 f"{self.root} has images of several sizes ({_listed(shapes)}) in its split {self.split!r}, and a batch "
@@ -104,7 +129,31 @@ class Shards:
 
     @cached_property
     def _header(self) -> Header:
-        return self._shards[0].header
+        try:
+            return self._shards[0].header
+        except TypeError:
+            raise UserError(f"{self._shards[0].path} lacks attributes that every shard has{_ANEW}") from None
+
+    def _pixels_of_index(self) -> npt.NDArray[np.int64] | None:
+        try:
+            pixels = self._index.get("splits", {}).get(self.split, {}).get("pixels")
+            return None if pixels is None else np.array([pixels[key] for key in self.classes.keys], np.int64)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            where = f"{self.root / INDEX}: splits.{self.split}.pixels"
+            raise UserError(f"{where} is not a number for each class of the shards{_ANEW}") from None
+
+    def _label(self, shard: ShardReader, row: int) -> Label:
+        label = shard.read("label", row).view(np.uint8)
+        classes = len(self.classes)
+        # The largest is found in a tenth of the time that a look at every pixel takes, and mostly settles it.
+        if label.max() >= classes:
+            unknown = label[(label >= classes) & (label != IGNORE)]
+            if unknown.size:
+                raise UserError(
+                    f"{shard.path}: row {row} has the label {unknown[0]}, which is neither a class (0 to "
+                    f"{classes - 1}) nor {IGNORE}: its labels are of another taxonomy; import or build the set again."
+                )
+        return label
 
     def _find(self, i: int) -> tuple[ShardReader, int]:
         if not 0 <= i < len(self):
@@ -117,12 +166,36 @@ def _listed(shapes: dict[tuple[int, ...], str]) -> str:
     return ", ".join(f"{name}: {width} x {height} px" for (height, width), name in shapes.items())
 
 
+def _size(shard: ShardReader, rows: int) -> tuple[int, ...]:
+    """(H, W) of a shard's images. UserError where it has not `rows` samples with all that is read of them."""
+    missing = {"image", "label", "sample_id"} - shard.names
+    if missing:
+        raise UserError(f"{shard.path} has no dataset {' or '.join(sorted(missing))}{_ANEW}")
+    try:
+        image, label = shard.read("image", rows - 1), shard.read("label", rows - 1)
+    except IndexError:
+        raise UserError(f"{shard.path} has fewer samples than the {rows} that the index says{_ANEW}") from None
+    if image.dtype != np.uint8 or label.dtype != np.uint8 or image.shape != (*label.shape, 3):
+        raise UserError(
+            f"{shard.path}: a sample has an image of {image.dtype} {image.shape} and a label of {label.dtype} "
+            f"{label.shape}; they must be uint8 (H, W, 3) and uint8 (H, W): import the set again."
+        )
+    return label.shape
+
+
 def _read_index(root: Path) -> dict[str, Any]:
-    path = root / "index.json"
+    path = root / INDEX
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {root} is no finished dataset; build one with smearsynth.") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): build the set again with --resume.") from error
+        raise UserError(f"{path} cannot be read ({error}){_ANEW}") from error
+    if not isinstance(index, dict):
+        raise UserError(f"{path} is no index of a dataset: it holds no mapping{_ANEW}")
+    files = index.get("files")
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+        raise UserError(f"{path} is no index of a dataset: it has no list of `files`{_ANEW}")
+    if not isinstance(index.get("digest"), str):
+        raise UserError(f"{path} is no index of a dataset: it has no `digest`{_ANEW}")
     return index

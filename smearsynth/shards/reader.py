@@ -102,12 +102,17 @@ class ShardReader:
 def _open(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: put it back, or build it again with --resume.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read as a shard ({error}); build it again with --resume.") from error
     version = file.attrs.get("format_version")
     if version != FORMAT_VERSION or "label" not in file:
         file.close()
-        raise UserError(f"{path} is no shard of format version {FORMAT_VERSION} (it says {version}).")
+        raise UserError(
+            f"{path} is no shard of format version {FORMAT_VERSION} (it says {version}): use the release that "
+            "wrote it, or build the set again with this one."
+        )
     return file
 
 
