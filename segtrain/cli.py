@@ -18,7 +18,26 @@ overrides = click.option(
 split = click.option("--split", default="test", show_default=True, help="Of a DATASET: train, val or test.")
 
 
-@click.group(cls=Commands, context_settings=CONTEXT)
+class TrainingCommands(Commands):
+    """Tells a full memory, too, from a defect of the program."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (MemoryError, RuntimeError) as error:
+            # torch has a class of its own for a full GPU, and for a full host only these words.
+            full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+            if not full and "can't allocate memory" not in str(error):
+                raise
+            click.echo(
+                "The work failed: the memory is full; set a smaller `batch` or `model.width`, or cut large images into "
+                "fields.",
+                err=True,
+            )
+            ctx.exit(1)
+
+
+@click.group(cls=TrainingCommands, context_settings=CONTEXT)
 @click.version_option(package_name="smearsynth")
 def main() -> None:
     """Trains and measures segmentation networks on annotated blood smears.

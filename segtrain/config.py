@@ -57,7 +57,11 @@ class ModelSpec(Spec):
 
     def build(self, *, classes: int) -> nn.Module:
         """A new network for RGB images, its weights drawn from torch's global generator."""
-        return build_model(self.name, classes=classes, **(self.model_extra or {}))
+        options = self.model_extra or {}
+        for name in ("classes", "channels"):
+            if name in options:
+                raise UserError(f"{name}: comes from the data: remove it")
+        return build_model(self.name, classes=classes, **options)
 
 
 class OptimiserSpec(Spec):

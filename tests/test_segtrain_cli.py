@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,33 @@ class TestMeasure:
     def test_report_names_what_it_drew(self, run: Path, data: Path) -> None:
         said = call("report", run, "--data", data).stdout.split()
         assert said == [str(run / name) for name in ("curves.png", "confusion.png", "gallery.png")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    ],
+)
+def test_a_full_memory_is_one_sentence(data: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(import_module("segtrain.baseline"), "baseline", fails)
+    result = call("baseline", data)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("The work failed: the memory is full; set a smaller `batch`")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_defect_of_the_program_keeps_its_traceback(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(import_module("segtrain.baseline"), "baseline", fails)
+    assert isinstance(call("baseline", data).exception, RuntimeError)
 
 
 def test_models_lists_options_with_defaults() -> None:

@@ -197,6 +197,8 @@ class TestUNetHalf:
         ("unet_half", {"width": "8"}, "width: must be of type int, not '8'"),
         ("unet_half", {"width": True}, "width: must be of type int"),
         ("unet_half", {"width": 0}, "width: must be at least 1, not 0"),
+        ("unet_half", {"width": 1025}, "width: must be at least 1 and at most 1024, not 1025"),
+        ("unet_half", {"width": 10**30}, "width: must be at least 1 and at most 1024, not 10"),
         ("unet_half", {"width": 12, "norm": "group"}, "multiple of 8"),
         ("unet_half", {"activation": "gelu"}, "one of leaky_relu, relu, not 'gelu'"),
         ("unet_half", {"norm": None}, "one of none, batch, group"),

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from smearsynth.errors import UserError
 
 LEVELS = 5
+MAX_WIDTH = 1024
+"""At which the network has eight thousand million parameters: more is a slip of the hand, and no machine's memory."""
 _GROUPS = 8
 Activation = Literal["leaky_relu", "relu"]
 Norm = Literal["none", "batch", "group"]
@@ -78,8 +80,9 @@ class UNetHalf(nn.Module):
 
 
 def _check(width: int, norm: str) -> None:
-    if width < 1 or (norm == "group" and width % _GROUPS):
+    if not 1 <= width <= MAX_WIDTH or (norm == "group" and width % _GROUPS):
         need = f"a multiple of {_GROUPS} with norm: group" if norm == "group" else "at least 1"
+        need += f" and at most {MAX_WIDTH}" if width > MAX_WIDTH else ""
         raise UserError(f"width: must be {need}, not {width}.")
 
 
