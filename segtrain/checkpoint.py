@@ -8,6 +8,8 @@ data before it is saved.
 import os
 import pickle
 import random
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,20 @@ State = dict[str, Any]
 def save(path: Path, state: State) -> None:
     """Writes `state` under a temporary name, on the disk before it gets its own: a kill leaves the old file or the new.
 
-    state: dicts, lists and tuples of tensors, numbers, text, bool and None.
+    state: dicts, lists and tuples of tensors, numbers, text, bool and None. OSError where the disk takes no more.
     """
     part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        # torch's writer, closed by a full disk, complains of its own state and hides what the disk said.
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
     part.replace(path)
     _sync_folder(path.parent)
 
@@ -36,17 +45,31 @@ def save(path: Path, state: State) -> None:
 def load(path: Path) -> State:
     """What `save` wrote, tensors on the CPU. UserError where the file is missing, broken, or holds anything else."""
     try:
+        _check_sums(path)
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: name the folder of a run that has saved a checkpoint.") from None
     except pickle.UnpicklingError:
         raise UserError(f"{path} holds more than weights and numbers: it is no checkpoint of segtrain.") from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or in_short(error)
         raise UserError(f"{path} cannot be read ({reason}): use another checkpoint of the run.") from error
     if not isinstance(state, dict):
         raise UserError(f"{path} is no checkpoint of segtrain: it holds no mapping.")
     return state
+
+
+def in_short(error: Exception) -> str:
+    """The first sentence of an error, for a sentence of ours; many of torch's are pages long."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(" .:") or "it is cut off"
+
+
+def _check_sums(path: Path) -> None:
+    """ValueError where bytes of a checkpoint have changed since it was written: torch writes sums and does not look."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if file.testzip() is not None:
+                raise ValueError("its bytes are not those that were written")
 
 
 def random_states() -> State:

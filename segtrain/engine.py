@@ -26,7 +26,7 @@ from segtrain.run import METRICS, SPEED, Run
 from segtrain.schedules import EarlyStop, Ema, lr
 from segtrain.signals import StopWish
 from segtrain.totals import Figures, TrainingTotals, ValidationTotals
-from smearsynth.errors import WorkError
+from smearsynth.errors import UserError, WorkError
 
 STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}
 """Of the loss, by device; a CPU has nothing to run ahead of."""
@@ -259,13 +259,22 @@ def save(t: Training, *, best: bool = False) -> None:
 
 
 def restore(t: Training, state: checkpoint.State) -> None:
-    """Brings a new training to where `state` was saved."""
-    t.model.load_state_dict(state["model"])
-    t.optimiser.load_state_dict(state["optimiser"])
-    if t.ema:
-        t.ema.load_state_dict(state["ema"])
-    if t.early_stop:
-        t.early_stop.load_state_dict(state["early_stop"])
-    t.totals.load_state_dict(state["totals"], t.ranks)
-    t.epoch, t.step, t.rows, t.speeds = state["epoch"], state["step"], state["rows"], state["speeds"]
-    checkpoint.restore_random_states(state["random"])
+    """Brings a new training to where `state` was saved. UserError where it is not the state of such a training."""
+    try:
+        t.model.load_state_dict(state["model"])
+        t.optimiser.load_state_dict(state["optimiser"])
+        if t.ema:
+            t.ema.load_state_dict(state["ema"])
+        if t.early_stop:
+            t.early_stop.load_state_dict(state["early_stop"])
+        t.totals.load_state_dict(state["totals"], t.ranks)
+        t.epoch, t.step, t.rows, t.speeds = state["epoch"], state["step"], state["rows"], state["speeds"]
+        checkpoint.restore_random_states(state["random"])
+        numbers = [row["epoch"] for row in t.rows]
+        fits = 0 <= t.step <= len(t.training) and len(t.watched) == len(t.speeds) == t.epoch <= t.config.epochs
+        if not fits or numbers != list(range(1, t.epoch + 1)):
+            raise ValueError(f"epoch {t.epoch}, step {t.step} and {len(numbers)} rows do not go together")
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{t.run.last} is no state of this training ({checkpoint.in_short(error)}): begin anew with another --run."
+        ) from error

@@ -28,9 +28,12 @@ def classes_of(known: Identity) -> Classes:
 
 def check_unchanged(before: Identity, now: Identity, run: str) -> None:
     """UserError, naming what differs, where a run would go on as another one."""
-    lines = list(differences(before["config"], now["config"]))
-    if before["data_digest"] != now["data_digest"]:
-        lines.append(f"the dataset: digest {before['data_digest'][:12]}, now {now['data_digest'][:12]}")
+    try:
+        lines = list(differences(before["config"], now["config"]))
+        if before["data_digest"] != now["data_digest"]:
+            lines.append(f"the dataset: digest {before['data_digest'][:12]}, now {now['data_digest'][:12]}")
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(f"{run}: its checkpoint does not say what it belongs to; use a new --run.") from None
     if lines:
         changed = "; ".join(lines)
         raise UserError(

@@ -33,6 +33,10 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
     Only the checkpoint is read, and it runs no code.
     """
     folder = Run(Path(run))
+    if which == "best" and folder.last.is_file() and not folder.best.is_file():
+        raise UserError(
+            f"{folder.best} is missing: the run has not finished an epoch; take the network so far by --last."
+        )
     state = checkpoint.load(folder.best if which == "best" else folder.last)
     try:
         known = state["identity"]
@@ -47,5 +51,8 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
             data_digest=known["data_digest"],
             epoch=state["epoch"],
         )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{run}: its checkpoint is not one of this segtrain ({error}): train the run again.") from error
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = checkpoint.in_short(error)
+        raise UserError(
+            f"{run}: its checkpoint is not one of this segtrain ({reason}): train the run again."
+        ) from error

@@ -1,9 +1,12 @@
 """Checkpoints: whole or not there, safe to read, and every generator goes on where it stood."""
 
+import errno
+import io
 import os
 import pickle
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +59,7 @@ def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes
     with pytest.raises(UserError, match=r"last\.pt") as caught:
         checkpoint.load(file)
     assert "\n" not in str(caught.value)
+    assert "()" not in str(caught.value), "there is a reason"
 
 
 def test_a_half_written_file_is_refused(tmp_path: Path) -> None:
@@ -64,6 +68,37 @@ def test_a_half_written_file_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-300])
     with pytest.raises(UserError, match=r"cannot be read|more than weights"):
         checkpoint.load(file)
+
+
+def test_a_file_of_which_one_bit_has_changed_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "last.pt"
+    weights = torch.arange(1000.0)
+    checkpoint.save(file, {"a": weights})
+    raw = bytearray(file.read_bytes())
+    raw[raw.index(weights.numpy().tobytes()) + 100] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(UserError, match=r"last\.pt cannot be read \(its bytes are not those that were written\)"):
+        checkpoint.load(file)
+
+
+@pytest.mark.parametrize("room", [0, 64, 1000, 4096, 5000])
+def test_a_full_disk_is_told_as_one_and_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            if self.tell() + memoryview(data).nbytes > room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    file = tmp_path / "last.pt"
+    checkpoint.save(file, {"epoch": 1})
+    monkeypatch.setattr(Path, "open", lambda self, mode: Full(self, mode))
+    with pytest.raises(OSError, match="No space left") as caught:
+        checkpoint.save(file, {"a": torch.arange(2000.0)})
+    assert caught.value.errno == errno.ENOSPC
+    assert [left.name for left in tmp_path.iterdir()] == ["last.pt"]
+    assert checkpoint.load(file) == {"epoch": 1}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Networks measured on splits and on real fields: every figure from a second, naive way of counting."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from PIL import Image
 from shard_set import write_set
 from torch import Tensor
 
+from segtrain import checkpoint
 from segtrain.data.samples import Classes, Shards
 from segtrain.evaluate import NetworkCells, cell_probability, evaluate
 from segtrain.evaluation.figures import table
@@ -122,6 +124,32 @@ def test_a_dataset_of_other_classes_is_refused(run: Path, tmp_path: Path) -> Non
         file.attrs["class_keys"] = [key.replace("basophil", "blast") for key in file.attrs["class_keys"]]
     with pytest.raises(UserError, match=r"blast.*trained on.*basophil"):
         evaluate(run, other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": {"config": [1]}},
+        {"identity": {"config": {"newer": 1}}},
+        {"model": {"head.weight": torch.zeros(1)}},
+        {"model": [1]},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_something_else_is_refused_in_one_line(
+    run: Path, data: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    checkpoint.save(tmp_path / "best.pt", checkpoint.load(run / "best.pt") | change)
+    with pytest.raises(UserError, match="is not one of this segtrain") as caught:
+        evaluate(tmp_path, data)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_a_finished_epoch_is_told_of_its_last_network(run: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "last.pt", tmp_path)
+    with pytest.raises(UserError, match=r"has not finished an epoch; take the network so far by --last"):
+        evaluate(tmp_path, data)
+    assert evaluate(tmp_path, data, which="last")["miou"] == evaluate(run, data, which="last")["miou"]
 
 
 def by_brightness(image: Tensor) -> Tensor:

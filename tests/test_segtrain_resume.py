@@ -1,6 +1,7 @@
 """A training that was killed and resumed ends like one that was not; one that would become another is refused."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,6 +181,40 @@ class TestRefused:
     def test_a_run_is_not_written_over(self, data: Path, straight: Path) -> None:
         with pytest.raises(UserError, match=r"straight is not empty: go on with its run by --resume"):
             segtrain.fit(data, run=straight)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"model": None},
+            {"model": {}},
+            {"optimiser": {"state": {}, "param_groups": []}},
+            {"random": {}},
+            {"random": None},
+            {"totals": None},
+            {"epoch": 2.5},
+            {"epoch": -1},
+            {"epoch": 9},
+            {"step": 10**9},
+            {"rows": []},
+            {"rows": [{"a": 1}] * 3},
+            {"speeds": None},
+            {"identity": None},
+            {"identity": {"config": [], "data_digest": ""}},
+        ],
+        ids=str,
+    )
+    def test_what_is_no_state_of_it_is_named(
+        self, data: Path, straight: Path, tmp_path: Path, change: dict[str, object]
+    ) -> None:
+        shutil.copytree(straight, tmp_path / "run")
+        last = tmp_path / "run" / "last.pt"
+        checkpoint.save(last, checkpoint.load(last) | change)
+        before = last.read_bytes()
+        with pytest.raises(UserError, match=r"begin anew with another --run|use a new --run") as caught:
+            segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
+        assert str(tmp_path / "run") in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert last.read_bytes() == before
 
     def test_there_must_be_a_run(self, data: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"holds no run that could be resumed"):
