@@ -23,6 +23,7 @@ from segtrain.prepare import as_called, make_loaders, make_optimiser, start_gene
 from segtrain.ranks import Ranks
 from segtrain.schedules import Ema
 from segtrain.totals import TrainingTotals
+from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
 
 Figures = dict[str, Any]
@@ -58,6 +59,8 @@ def bench(
     root = dataset or asked.data
     compute = choose(amp=asked.amp, channels_last=asked.channels_last, device=asked.device)
     shards = Shards(Path(root), "train") if root else None
+    if shards and asked.overfit and asked.overfit > len(shards):
+        raise UserError(f"overfit: asks for {asked.overfit} samples of {len(shards)}: ask for fewer.")
     size, classes = (shards.size, len(shards.classes)) if shards else (SIZE, len(CLASSES))
     forward, step = flops.per_image(asked.model.build(classes=classes), size)
     peak = peak_tflops or flops.known_peak(compute.device)

@@ -82,3 +82,8 @@ def test_without_a_dataset_images_are_random_and_no_loader_is_timed() -> None:
 def test_a_fault_in_the_config_is_told_before_anything_is_timed() -> None:
     with pytest.raises(UserError, match="batch"):
         bench(overrides=("bach=4",))
+
+
+def test_more_samples_than_there_are_cannot_be_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="overfit: asks for 9 samples of 4"):
+        bench(write_set(tmp_path, train=4, val=1), overrides=("overfit=9", "model.width=1"), repeats=1)

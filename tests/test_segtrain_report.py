@@ -15,7 +15,7 @@ from shard_set import write_set
 from segtrain.data.samples import Classes
 from segtrain.fit import fit
 from segtrain.report import tensorboard, write_pictures
-from segtrain.report.confusion import draw_confusion
+from segtrain.report.confusion import draw_confusion, short
 from segtrain.report.curves import draw_curves, read_columns
 from segtrain.report.gallery import IGNORED_GREY, Shown, colour_table, draw_gallery, error_map
 from segtrain.report.pictures import both_ends
@@ -103,6 +103,22 @@ def test_a_broken_table_is_named(tmp_path: Path, text: str | None) -> None:
         file.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"metrics\.csv cannot be read"):
         read_columns(file)
+
+
+@pytest.mark.parametrize("text", ["", "epoch,loss\n", "loss\n1\n", "\n"])
+def test_a_table_without_an_epoch_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / METRICS).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"metrics\.csv holds no epoch; finish the run's first"):
+        write_pictures(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [METRICS]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [(7, "7"), (999, "999"), (1000, "1k"), (1234, "1.23k"), (999_499, "999k"), (999_600, "1M"), (999_999_999, "1G")],
+)
+def test_pixels_are_written_in_three_figures(pixels: int, said: str) -> None:
+    assert short(pixels) == said
 
 
 def test_a_run_gets_its_pictures_anew_from_a_moved_dataset(run: Path, tmp_path: Path) -> None:

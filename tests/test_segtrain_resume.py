@@ -191,7 +191,6 @@ class TestRefused:
             {"random": {}},
             {"random": None},
             {"totals": None},
-            {"epoch": 2.5},
             {"epoch": -1},
             {"epoch": 9},
             {"step": 10**9},

@@ -22,7 +22,7 @@ def draw_confusion(matrix: npt.NDArray[np.int64], keys: Sequence[str], out: Path
     axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
     for (row, column), pixels in np.ndenumerate(matrix):
         if total[row] > 0 and pixels:
-            text = f"{share[row, column]:.1%}\n{_short(int(pixels))}"
+            text = f"{share[row, column]:.1%}\n{short(int(pixels))}"
             colour = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     ticks = range(len(keys))
@@ -32,9 +32,10 @@ def draw_confusion(matrix: npt.NDArray[np.int64], keys: Sequence[str], out: Path
     figure.savefig(out)
 
 
-def _short(pixels: int) -> str:
-    """Four figures at most: 1234 -> "1.23k"."""
+def short(pixels: int) -> str:
+    """Three figures: 1234 -> "1.23k", 999,999 -> "1M"."""
     for unit, value in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if pixels >= value:
+        # From where three figures round up to it on: 999.6k would be written 1e+03k.
+        if pixels >= 0.9995 * value:
             return f"{pixels / value:.3g}{unit}"
     return str(pixels)

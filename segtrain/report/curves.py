@@ -23,13 +23,17 @@ _LINES = {"train_": "--", "val_": "-", "": "-"}
 
 
 def read_columns(metrics: Path) -> Columns:
-    """The columns of a run's metrics.csv by name; an empty cell is nan. UserError where it is missing or broken."""
+    """The columns of a run's metrics.csv by name; an empty cell is nan. UserError where it is missing, broken or
+    empty."""
     try:
         with metrics.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        return {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else ())}
-    except (OSError, ValueError, TypeError) as error:
+        columns = {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else ())}
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"{metrics} cannot be read ({error}); name the folder of a run that has trained.") from error
+    if "epoch" not in columns:
+        raise UserError(f"{metrics} holds no epoch; finish the run's first with `segtrain fit --resume`.")
+    return columns
 
 
 def draw_curves(columns: Columns, out: Path) -> None:
