@@ -64,9 +64,11 @@ def test_derive_gives_the_plan_again():
     plan = planner((200, 260)).plan
     for i in range(12):
         scene = plan("test", i)
-        label, instance = labels.derive(scene.objects, BANK, (200, 260))
-        assert (label == scene.label).all()
-        assert (instance == scene.instance).all()
+        made = labels.derive(scene.objects, BANK, (200, 260))
+        assert (made.label == scene.label).all()
+        assert (made.instance == scene.instance).all()
+        assert made.kept.tolist() == scene.objects[:, 7].tolist()
+        assert (np.column_stack([made.visible, made.full]) == scene.objects[:, 8:]).all()
 
 
 def test_an_empty_field_is_all_background():
@@ -75,7 +77,7 @@ def test_an_empty_field_is_all_background():
     assert not scene.label.any()
     assert not scene.instance.any()
     assert scene.background == 0
-    assert not labels.derive(scene.objects, BANK, (224, 224))[0].any()
+    assert not labels.derive(scene.objects, BANK, (224, 224)).label.any()
 
 
 @settings(max_examples=40, deadline=None)

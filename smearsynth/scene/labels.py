@@ -21,12 +21,14 @@ from smearsynth.scene.warp import pool_of, tile_sizes
 
 class Maps(NamedTuple):
     """label: u1 (H, W). instance: u2 (H, W), 1 + rank among the kept. kept: i8, indices of kept footprints in
-    ascending z. visible: i8 (kept, 5), x, y, width, height of the visible part and its pixels."""
+    ascending z. visible: i8 (kept, 5), x, y, width, height of the visible part and its pixels. full: i8 (kept,),
+    pixels, also those hidden or outside the field."""
 
     label: npt.NDArray[np.uint8]
     instance: npt.NDArray[np.uint16]
     kept: npt.NDArray[np.int64]
     visible: npt.NDArray[np.int64]
+    full: npt.NDArray[np.int64]
 
 
 def maps(prints: Footprints, class_ids: npt.NDArray[np.int64], size: tuple[int, int], min_visible: int) -> Maps:
@@ -45,21 +47,21 @@ def maps(prints: Footprints, class_ids: npt.NDArray[np.int64], size: tuple[int, 
         visible = _paint(prints, order, class_ids, label, instance)
     if len(order) > MOST_OBJECTS:
         raise ValueError(f"{len(order)} cells in one smear: an instance map has ids for {MOST_OBJECTS}")
-    return Maps(label, instance, order, visible)
+    return Maps(label, instance, order, visible, prints.full[order])
 
 
-def derive(
-    objects: npt.NDArray[np.int32], bank: Bank, size: tuple[int, int]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
-    """Label u1 (H, W) and instance map u2 (H, W) of a scene's objects, i4 (n, 14), as the plan made them."""
+def derive(objects: npt.NDArray[np.int32], bank: Bank, size: tuple[int, int]) -> Maps:
+    """The maps of a scene's objects, i4 (n, 14), as the plan made them; an object that is hidden is not kept.
+
+    The poses index the bank and compiled loops check no bounds: objects of someone else are tested first.
+    """
     poses, pool = objects[:, :7].astype(np.int64), pool_of(bank)
     sizes = tile_sizes(pool, poses[:, footprints.CELL], poses[:, footprints.SCALE])
     prints = footprints.empty(len(poses), int(sizes.sum()))
     tile = np.empty(max(sizes, default=0), np.uint32)
     for i, start in enumerate(np.cumsum(sizes) - sizes):
         footprints.draw(prints, i, start, pool, poses[i], tile)
-    made = maps(prints, poses[:, 0].copy(), size, 0)
-    return made.label, made.instance
+    return maps(prints, poses[:, 0].copy(), size, 0)
 
 
 @compiled()
