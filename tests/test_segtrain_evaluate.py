@@ -17,12 +17,12 @@ from segtrain.evaluate import NetworkCells, cell_probability, evaluate
 from segtrain.evaluation.figures import table
 from segtrain.evaluation.real import measure_fields
 from segtrain.evaluation.split import Measures, sample_scores
-from segtrain.fields.folder import Field, read_fields
-from segtrain.fields.otsu import otsu_cells
-from segtrain.fields.scale import Scale
 from segtrain.fit import fit
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError
+from smearsynth.fields.folder import Field, read_fields
+from smearsynth.fields.otsu import otsu_cells
+from smearsynth.fields.scale import Scale
 
 Labels = npt.NDArray[np.uint8]
 
