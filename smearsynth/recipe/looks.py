@@ -34,16 +34,28 @@ class LookSpec(Spec):
     stain_strength_range: Annotated[Range, Within(0.25, 2)] = Field(
         default=(0.85, 1.15), description="factor on the optical density of every cell; 0.25-2"
     )
+    stain_warmth_range: Annotated[Range, Within(-1, 1)] = Field(
+        default=(-0.15, 0.6),
+        description="tint of the stain: what it takes of red light is lowered and of blue light raised by half of this "
+        "share; blue thiazine dyes lie below 0, pink eosin above; -1 to 1",
+    )
     red_cell_colour_range: tuple[_Channel, _Channel, _Channel] = Field(
-        default=((212, 234), (168, 204), (176, 212)),
+        default=((110, 226), (112, 206), (155, 228)),
         description="red, green and blue of the body of a typical red cell, on a glass of 255; each 1-255; "
         "drawn together from dark to bright so that the hue stays that of stained haemoglobin",
+    )
+    white_cell_own_share: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="share of its own deviation from the stain of its class and source that a white cell or platelet "
+        "keeps once laboratories are matched; 0-1",
     )
     red_cell_own_share: float = Field(
         default=0.12,
         ge=0,
         le=1,
-        description="share of its own deviation from the typical colour that a red cell keeps; 1: no matching; 0-1",
+        description="share of its own deviation from the typical colour that a red cell keeps; 0-1",
     )
 
     @model_validator(mode="before")

@@ -5,8 +5,6 @@ the mask is a thin edge of stain without a seam. White cells and platelets are t
 they hide what lies below them.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,10 +13,11 @@ from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.render.density import DARKEST, TRANSMITTANCE, density
 from smearsynth.render.ground import brightness, fall_off
-from smearsynth.render.stain import matched_curve, medians, own_curve
+from smearsynth.render.stain.matched import matched
+from smearsynth.render.stain.smear import smear_curves
 from smearsynth.scene.footprints import ANGLE, CELL, CX, CY, FLIP, SCALE
 from smearsynth.scene.scene import Light, Scene
-from smearsynth.scene.warp import largest_tile, pool_of, warp
+from smearsynth.scene.warp import largest_tile, warp
 from smearsynth.taxonomy import INFECTED_RBC
 
 _OPAQUE = 400
@@ -27,35 +26,27 @@ _OPAQUE = 400
 
 def paint(scene: Scene, light: Light, bank: Bank) -> npt.NDArray[np.uint8]:
     """u1 (H, W, 3)."""
-    pool, values = pool_of(bank), light.values
+    values = light.values
+    pool, red_centre = matched(bank, *values["own_shares"])
     stained = np.zeros((*scene.label.shape, 3), np.int32)
     target = np.array([density(c) for c in values["red_cell_colour"]])
+    curves = smear_curves(red_centre, target, np.array(values["stain"]))
     tile = np.empty(largest_tile(pool, scene.objects), np.uint32)
-    match = (target, *values["red_cell_own_share"], *values["stain_strength"])
-    _stain(pool, bank.glass, _medians(bank), scene.objects, *match, tile, stained)
+    _stain(pool, curves, scene.objects, tile, stained)
     image = np.empty(stained.shape, np.uint8)
     _develop(stained, np.array(values["glass"]), *values["light_centre"], *values["illumination"], image)
     return image
 
 
-@lru_cache(maxsize=2)
-def _medians(bank: Bank) -> npt.NDArray[np.uint8]:
-    return medians(pool_of(bank))
-
-
 @compiled()
-def _stain(pool, glass, middle, objects, target, own_share, strength, tile, stained):  # type: ignore[no-untyped-def]
+def _stain(pool, curves, objects, tile, stained):  # type: ignore[no-untyped-def]
     """Adds the density of every cell, lowest first, to `stained`, i4 (H, W, 3)."""
     height, width, _ = stained.shape
-    curve = np.empty((3, 256), np.int32)
     for i in range(objects.shape[0]):
         o = objects[i].astype(np.int64)
         cell = o[CELL]
         red = o[0] >= INFECTED_RBC
-        if red:
-            matched_curve(glass[cell], middle[cell], target, own_share, strength, curve)
-        else:
-            own_curve(glass[cell], strength, curve)
+        curve = curves[1] if red else curves[0]
         x0, y0, w, h = warp(pool, cell, o[CX], o[CY], o[ANGLE], o[FLIP], o[SCALE], tile)
         for y in range(max(y0, 0), min(y0 + h, height)):
             for x in range(max(x0, 0), min(x0 + w, width)):

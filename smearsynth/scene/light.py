@@ -1,7 +1,9 @@
 """The optical parameters of one look of one scene: drawn here once, applied in `render` without any chance.
 
 All values are integers. The glass and the red cells are colours in 1/256 grey level, shares and factors are in
-1/65536, and `light_centre` is in 1/65536 of the field's width and height. `noise` is the key of the noise field.
+1/65536, and `light_centre` is in 1/65536 of the field's width and height. `stain` are factors on the densities of red,
+green and blue; `own_shares` what white cells and platelets, then red cells, keep of their own stain. `noise` is the key
+of the noise field.
 """
 
 from smearsynth.fixed_point import ONE
@@ -14,7 +16,7 @@ GREY = 256
 """Fixed-point grey level 1."""
 _OUTSIDE = ONE // 4
 """How far outside the field the brightest point may lie."""
-_CHANNEL_SPREAD = ONE // 4
+_CHANNEL_SPREAD = ONE // 10
 """How far one channel of the red cells' colour may stray from the common draw."""
 
 
@@ -31,9 +33,9 @@ def light(look: LookSpec, stream: State) -> Light:
         "glass": tuple(min(max(c, GREY), 255 * GREY) for c in (grey + tint, grey, grey - tint)),
         "illumination": (_draw(stream, look.illumination_range, ONE),),
         "light_centre": (between(stream, -_OUTSIDE, ONE + _OUTSIDE), between(stream, -_OUTSIDE, ONE + _OUTSIDE)),
-        "stain_strength": (_draw(stream, look.stain_strength_range, ONE),),
+        "stain": _stain(look, stream),
         "red_cell_colour": _red_cell_colour(look, stream),
-        "red_cell_own_share": (round(look.red_cell_own_share * ONE),),
+        "own_shares": (round(look.white_cell_own_share * ONE), round(look.red_cell_own_share * ONE)),
         "noise": (int(next_u64(stream) >> 1),),
     }
     return Light(look=look.name, base=look.base, values=values)
@@ -41,6 +43,13 @@ def light(look: LookSpec, stream: State) -> Light:
 
 def _draw(stream: State, bounds: Range, unit: int) -> int:
     return int(between(stream, round(bounds[0] * unit), round(bounds[1] * unit)))
+
+
+def _stain(look: LookSpec, stream: State) -> tuple[int, ...]:
+    """Factors on the density of red, green and blue: a warm stain takes less of the red light and more of the blue."""
+    strength = _draw(stream, look.stain_strength_range, ONE)
+    tint = strength * _draw(stream, look.stain_warmth_range, ONE) // (2 * ONE)
+    return strength - tint, strength, strength + tint
 
 
 def _red_cell_colour(look: LookSpec, stream: State) -> tuple[int, ...]:
