@@ -14,7 +14,7 @@ import numpy.typing as npt
 from smearsynth.cells.bank import Bank
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
-from smearsynth.render.density import DENSITY, TRANSMITTANCE
+from smearsynth.render.density import DARKEST, DENSITY, TRANSMITTANCE
 from smearsynth.render.stain import curves, kinds, measure
 from smearsynth.render.stain.measure import LOW
 from smearsynth.render.stain.recolouring import recolouring
@@ -158,7 +158,7 @@ def _apply(pool, rows, red, base, gain, offset, matrix, centre, curve, pixels): 
             measure.placed(pixel, base[k], gain[k], offset[k], matrix, centre, red, density)
             painted = pixel >> 24
             for c in (2, 1, 0):
-                light = TRANSMITTANCE[max(curve[c, density[c] - LOW], 0)]
+                light = TRANSMITTANCE[min(max(curve[c, density[c] - LOW], 0), DARKEST)]
                 painted = painted << 8 | (255 * light + ONE // 2) // ONE
             pixels[i] = painted
 
