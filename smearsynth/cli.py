@@ -189,6 +189,39 @@ def bench(recipe: Path, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--against", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Real images.")
+@click.option(
+    "--um-per-px",
+    default="auto",
+    show_default=True,
+    metavar="X|FILE.csv|auto",
+    help="Scale of the real images, micrometres per pixel; auto: the median single red cell is 7.3 um.",
+)
+@click.option("--look", metavar="NAME", help="Look to measure.  [default: the first]")
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many smears, and images."
+)
+@click.option("--out", type=NEW_FILE, help="HTML page to write: both sets side by side, table and plots.")
+@as_json
+def fidelity(dataset: Path, against: Path, as_json: bool, **options: Any) -> None:
+    """Measure how far the smears of DATASET are from real fields.
+
+    FOLDER has img/ and mask/, white where a cell is, or images alone; then Otsu's threshold tells cells on both sides.
+    Both sets are compared at 0.20 um/px. Yardstick: the distance between two halves of the real images.
+
+    \b
+    Example:
+      smearsynth fidelity quickstart --against my_fields --out fidelity.html
+    """
+    from smearsynth.fidelity.compare import as_text
+    from smearsynth.fidelity.compare import fidelity as run
+
+    found = run(dataset, against, **options)
+    show(as_json, found.figures(), lambda: as_text(found))
+
+
+@main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other cells.")
 def phantoms(folder: Path, seed: int) -> None:

@@ -47,6 +47,11 @@ def read_fields(folder: Path) -> Iterator[Field]:
 
     Raises UserError: no images, an image without a mask, sizes that differ, a broken table of boxes.
     """
+    return (_read_field(folder, file, mask) for file, mask in image_and_mask_files(folder))
+
+
+def image_and_mask_files(folder: Path) -> list[tuple[Path, Path]]:
+    """Each image with its mask, by name. Raises UserError: no images, an image without a mask."""
     if not is_folder(folder):
         raise UserError(f"{folder}: needs the folders {IMAGES}/ and {MASKS}/ with a mask of the same stem per image.")
     files = image_files(folder / IMAGES)
@@ -56,7 +61,7 @@ def read_fields(folder: Path) -> Iterator[Field]:
     missing = [f.name for f in files if f.stem not in masks]
     if missing:
         raise UserError(f"{folder / MASKS}: no mask for {missing[0]} ({len(missing)} missing); add it under that stem.")
-    return (_read_field(folder, file, masks[file.stem]) for file in files)
+    return [(file, masks[file.stem]) for file in files]
 
 
 def _read_field(folder: Path, file: Path, mask: Path) -> Field:

@@ -100,8 +100,10 @@ def to_native(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.ND
 
 
 def _single_areas(image: Pixels) -> Areas:
+    """Of all regions but specks: a red cell of at most RANGE um/px is larger."""
     regions = find_regions(cells_and_nuclei(image))
-    return regions.area[regions.single]
+    least = np.pi / 4 * (RED_CELL_UM / RANGE[1]) ** 2
+    return regions.area[regions.single & (regions.area >= least)]
 
 
 def _red_cells(areas: Areas) -> Areas:

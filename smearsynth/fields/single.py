@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from smearsynth.fields.images import Mask
 
@@ -32,10 +31,11 @@ def find_regions(cells: Mask) -> Regions:
     distance transform finds it."""
     count, label, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=4)
     rows = np.arange(1, count)
-    radius = ndimage.maximum(_depth(cells), label, rows) if count > 1 else np.zeros(0)
+    radius = np.zeros(count, np.float32)
+    np.maximum.at(radius, label.ravel(), _depth(cells).ravel())
     area = stats[1:, cv2.CC_STAT_AREA]
     edge = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])
-    single = (area < _ROUND * np.pi * np.square(radius)) & ~np.isin(rows, edge)
+    single = (area < _ROUND * np.pi * np.square(radius[1:])) & ~np.isin(rows, edge)
     return Regions(label, area, stats[1:, : cv2.CC_STAT_AREA], single)
 
 
