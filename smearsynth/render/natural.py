@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
 from smearsynth.render.density import density
+from smearsynth.render.distractors import burn_in, lay_distractors
 from smearsynth.render.ground import develop, profile
 from smearsynth.render.layers import lay_cells
 from smearsynth.render.optics import REACH, focus
@@ -28,11 +29,14 @@ def paint(scene: Scene, light: Light, bank: Bank) -> npt.NDArray[np.uint8]:
     curves = smear_curves(red_centre, target, np.array(values["stain"]))
     densities = np.zeros((height, width), np.uint64)
     lay_cells(pool, curves, scene.objects, np.empty(largest_tile(pool, scene.objects), np.uint32), densities)
+    lay_distractors(scene.distractors, noise_tile(), densities)
     picture = np.empty((3, height + 2 * REACH, width + 2 * REACH), np.uint16)
     light_profile = profile(*values["illumination"], *values["field_stop"])
-    develop(densities, np.array(values["glass"]), light_profile, *values["light_centre"], picture)
+    glass = np.array(values["glass"])
+    develop(densities, glass, light_profile, *values["light_centre"], picture)
     focus(picture, values["point_spread"], values["colour_shift"])
     image = np.empty((height, width, 3), np.uint8)
     key, *noise = values["noise"]
     expose(picture, noise_tile(), key, deviations(*noise), tone_curve(*values["gamma"]), image)
+    burn_in(scene.distractors, glass, image)
     return image
