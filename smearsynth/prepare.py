@@ -113,7 +113,7 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identit
         bank_digest=banks.digest(bank),
         fields=OBJECT_FIELDS,
     )
-    identity = Identity.of(recipe, header.bank_digest)
+    identity = Identity.of(recipe.model_dump(mode="json"), header.bank_digest)
     plan = BuildPlan(
         out=out,
         planner=Planner(recipe.scene, recipe.looks, recipe.size, recipe.seed, bank, recipe.cells.mix),

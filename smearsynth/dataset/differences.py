@@ -24,7 +24,7 @@ def differences(old: Any, new: Any) -> list[Difference]:
 
 def shown(value: Any) -> str:
     """A value in a sentence: JSON, cut where it is long; whatever it holds, it stays on its line."""
-    text = json.dumps(value)
+    text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

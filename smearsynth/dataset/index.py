@@ -65,11 +65,16 @@ def make_index(
         "scenes": sum(r.stop - r.first for r in records),
         "looks": list(header.looks),
         "fields": list(header.fields),
-        "classes": [{"id": c.id, "key": c.key, "name": c.name, "colour": c.colour} for c in CLASSES],
+        "classes": classes(),
         "splits": {split: _split([r for r in records if r.split == split], bank, split) for split in SPLITS},
         "sources": list(sources),
         "files": [_shard_file(r) for r in records],
     }
+
+
+def classes() -> list[dict[str, Any]]:
+    """What an index tells of each class."""
+    return [{"id": c.id, "key": c.key, "name": c.name, "colour": c.colour} for c in CLASSES]
 
 
 def add_files(out: Path, index: Index, names: Iterable[str]) -> None:

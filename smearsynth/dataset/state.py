@@ -16,7 +16,7 @@ from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.errors import UserError
 from smearsynth.files import file_digest
-from smearsynth.recipe import Recipe
+from smearsynth.recipe.deciding import sample_settings, settings_hash
 from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION
 
 
@@ -35,15 +35,16 @@ class Identity:
     shards: dict[str, Any]
 
     @classmethod
-    def of(cls, recipe: Recipe, bank_digest: str) -> Self:
-        """The identity of what this version builds of a recipe and a bank."""
+    def of(cls, recipe: Mapping[str, Any], bank_digest: str) -> Self:
+        """The identity of what this version builds of a recipe, resolved and plain, and a bank."""
+        settings = sample_settings(recipe)
         return cls(
-            recipe_hash=recipe.sample_hash(),
+            recipe_hash=settings_hash(settings),
             bank_digest=bank_digest,
             generator_version=GENERATOR_VERSION,
             format_version=FORMAT_VERSION,
-            settings=recipe.sample_settings(),
-            shards=recipe.shards.model_dump(),
+            settings=settings,
+            shards=recipe["shards"],
         )
 
     def hash(self) -> str:

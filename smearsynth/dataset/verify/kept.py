@@ -1,0 +1,90 @@
+"""The recipe of a set, and what its build keeps in `.smearsynth`, against index and shards."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from smearsynth.dataset import layout
+from smearsynth.dataset.differences import differences, shown
+from smearsynth.dataset.record import ShardRecord
+from smearsynth.dataset.state import Identity, marker, marker_name
+from smearsynth.dataset.verify.fault import Fault
+from smearsynth.dataset.verify.stated import Stated
+from smearsynth.recipe import read_resolved
+from smearsynth.strict_yaml import DocumentError
+from smearsynth.taxonomy import SPLITS
+
+_MOST_BYTES = 10_000_000
+"""Of a marker, which has some ten thousand."""
+
+
+def kept_faults(out: Path, stated: Stated, records: Mapping[str, ShardRecord]) -> Iterator[Fault]:
+    """Where the resolved recipe and the notes of the build, as far as they are there, are not those of the index.
+
+    records: of the shards that could be read, by name.
+    """
+    try:
+        recipe = read_resolved(out / layout.RECIPE)
+        identity = replace(
+            Identity.of(recipe, stated.bank_digest),
+            format_version=stated.format_version,
+            generator_version=stated.generator_version,
+        )
+        yield from _recipe_faults(recipe, identity, stated)
+    except DocumentError as error:
+        yield from (Fault(layout.RECIPE, fault.sentence) for fault in error.faults)
+    except (LookupError, TypeError, AttributeError):
+        yield Fault(layout.RECIPE, "is no resolved recipe")
+    else:
+        yield from _state_faults(out, stated, identity, records)
+
+
+def _recipe_faults(recipe: Mapping[str, Any], identity: Identity, stated: Stated) -> Iterator[Fault]:
+    if identity.recipe_hash != stated.recipe_hash:
+        what = f"its hash is {identity.recipe_hash}, and `recipe_hash` {stated.recipe_hash} in {layout.INDEX}"
+        yield Fault(layout.RECIPE, what)
+    asked = {key: recipe[key] for key in ("name", "size", "count")}
+    asked["looks"] = [look["name"] for look in recipe["looks"]]
+    told = {
+        "name": stated.name,
+        "size": list(stated.size),
+        "count": {split: part.scenes for split, part in stated.splits.items()},
+        "looks": list(stated.looks),
+    }
+    for path, there, due in differences(asked, told):
+        yield Fault(layout.RECIPE, f"{path} is {shown(there)}, and {shown(due)} in {layout.INDEX}")
+
+
+def _state_faults(out: Path, stated: Stated, identity: Identity, records: Mapping[str, ShardRecord]) -> Iterator[Fault]:
+    """Files of `.smearsynth` that are not byte for byte what a build of this set writes.
+
+    Also where `dropped`, which the markers alone tell per shard, does not add up to the index.
+    """
+    due: dict[str, Any] = {layout.IDENTITY: vars(identity), layout.SOURCES: list(stated.sources)}
+    dropped = dict.fromkeys(SPLITS, 0)
+    for name, record in records.items():
+        record = replace(record, dropped=_dropped(out / marker_name(name)))
+        due[marker_name(name)] = marker(record, identity.hash())
+        dropped[record.split] += record.dropped
+    for name, value in due.items():
+        if (out / name).is_file() and not _holds(out / name, layout.json_text(value).encode(errors="surrogatepass")):
+            yield Fault(name, "is not what a build of this set writes")
+    if len(records) == len(stated.shards) and all((out / marker_name(name)).is_file() for name in records):
+        for split, there, found in differences({s: part.dropped for s, part in stated.splits.items()}, dropped):
+            yield Fault(layout.INDEX, f"splits.{split}.dropped is {there}, and the markers of its shards say {found}")
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.stat().st_size == len(content) and path.read_bytes() == content
+
+
+def _dropped(path: Path) -> int:
+    """What a marker says, 0 where it cannot be read."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return 0
+        return int(json.loads(path.read_text(encoding="utf-8"))["record"]["dropped"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return 0
