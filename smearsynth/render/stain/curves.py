@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.compiled import compiled
-from smearsynth.render.stain.measure import HIGH, LOW
+from smearsynth.render.stain.placing import HIGH, LOW
 
 _ROUNDS = 3
 """The mean over cells of a curve's values is not the curve's value at their mean: it is corrected twice."""

@@ -53,7 +53,7 @@ def kin(bank: Bank, source: int, class_id: int, to: int) -> Fit:
         return np.flatnonzero((bank.source == of) & np.isin(bank.class_id, classes))
 
     red = class_id in RED_CELLS
-    own = (HEALTHY_RBC,) if red else (class_id,)
+    own: tuple[int, ...] = (HEALTHY_RBC,) if red else (class_id,)
     group = (INFECTED_RBC, HEALTHY_RBC) if red else tuple(c.id for c in CLASSES[1:] if c.id not in RED_CELLS)
     enough = {c: min(len(rows(source, (c,))), len(rows(to, (c,)))) >= _FEWEST for c in group}
     if red and not enough[HEALTHY_RBC]:

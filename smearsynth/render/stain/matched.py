@@ -12,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
-from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
-from smearsynth.render.density import DARKEST, DENSITY, TRANSMITTANCE
-from smearsynth.render.stain import curves, kinds, measure
-from smearsynth.render.stain.measure import LOW
+from smearsynth.render.density import DENSITY
+from smearsynth.render.stain import curves, kinds, measure, placing
 from smearsynth.render.stain.recolouring import recolouring
 from smearsynth.scene.warp import Pool, pool_of
 
@@ -39,7 +37,7 @@ class Matched(NamedTuple):
 
 class Kind(NamedTuple):
     """What turns the cells of one source and class into the reference's. rows: those cells. base, gain, offset: as in
-    `measure.placed`, a row for each. matrix: i8 (3, 3). centre: i8 (3,). curve: i8 (3, HIGH - LOW)."""
+    `placing`, a row for each. matrix: i8 (3, 3). centre: i8 (3,). curve: i8 (3, HIGH - LOW)."""
 
     rows: Array
     red: bool
@@ -66,7 +64,7 @@ def matched(bank: Bank, white_share: int, red_share: int) -> Matched:
     pixels = np.empty_like(pool_of(bank).pixels)
     centre = np.zeros(3, np.int64)
     for kind in fit(bank, white_share, red_share):
-        _apply(pool_of(bank), *kind, pixels)
+        placing.place(pool_of(bank), *kind, pixels)
         if kind.red:
             centre = kind.centre
     return Matched(pool_of(bank)._replace(pixels=pixels), centre)
@@ -143,22 +141,5 @@ def _quantiles(
     facts: _Facts, rows: Array, gain: Array, offset: Array, matrix: Array, centre: Array, red: bool
 ) -> Array:
     base = facts.ground[rows] + facts.anchor[rows]
-    found: Array = measure.quantiles(facts.pool, rows, base, gain, offset, matrix, centre, red)
+    found: Array = placing.quantiles(facts.pool, rows, red, base, gain, offset, matrix, centre)
     return found
-
-
-@compiled()
-def _apply(pool, rows, red, base, gain, offset, matrix, centre, curve, pixels):  # type: ignore[no-untyped-def]
-    """Fills `pixels`, u4 as those of the pool, for the rows."""
-    density = np.zeros(3, np.int64)
-    for k in range(rows.size):
-        first = pool.offset[rows[k]]
-        for i in range(first, first + np.int64(pool.height[rows[k]]) * pool.width[rows[k]]):
-            pixel = np.int64(pool.pixels[i])
-            measure.placed(pixel, base[k], gain[k], offset[k], matrix, centre, red, density)
-            painted = pixel >> 24
-            for c in (2, 1, 0):
-                light = TRANSMITTANCE[min(max(curve[c, density[c] - LOW], 0), DARKEST)]
-                painted = painted << 8 | (255 * light + ONE // 2) // ONE
-            pixels[i] = painted
-

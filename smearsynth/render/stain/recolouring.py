@@ -1,8 +1,8 @@
 """The linear map that gives densities of one covariance another one, and moves them least.
 
-It is the optimal transport between two normal distributions (Monge's map; Pitie and Kokaram 2007 for colours), the
-geometric mean A = S^-1 # R of the inverse of the source's covariance S and the reference's R: A S A = R. The arithmetic-
-harmonic mean iteration finds it with sums, products and quotients alone. It runs in decimal arithmetic, which is
+It is the optimal transport between two normal distributions (Monge's map; Pitie and Kokaram 2007 for colours): the
+geometric mean A of the inverse of the source's covariance S and the reference's R, so that A S A = R. The iteration of
+arithmetic and harmonic means finds it with sums, products and quotients alone. It runs in decimal arithmetic, which is
 integer arithmetic by its standard (IBM's General Decimal Arithmetic): no processor and no library can change a digit.
 """
 

@@ -6,9 +6,6 @@ from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.render.density import DENSITY
 
-_MOST_STRETCH = 4 * ONE
-"""Largest factor on what is paler than a red cell's body; beyond it the noise of pale cells would show."""
-
 
 @compiled()
 def smear_curves(red_centre, target, strength):  # type: ignore[no-untyped-def]
@@ -20,7 +17,7 @@ def smear_curves(red_centre, target, strength):  # type: ignore[no-untyped-def]
     """
     curve = np.empty((2, 3, 256), np.int32)
     for c in range(3):
-        stretch = min(target[c] * ONE // max(red_centre[c], 1), _MOST_STRETCH)
+        stretch = target[c] * ONE // max(red_centre[c], 1)
         for v in range(256):
             d = np.int64(DENSITY[v])
             above = d - red_centre[c]
