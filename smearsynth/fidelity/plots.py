@@ -9,7 +9,7 @@ from smearsynth.fidelity.tally import Floats
 
 SYNTHETIC, REAL = "#c2410c", "#1d4ed8"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 260, 130, 8, 18
-_SMOOTH = 0.01
+_SMOOTH = 0.015
 """Width of the Gaussian that smooths a distribution, over what is shown of it."""
 
 
