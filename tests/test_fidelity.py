@@ -130,6 +130,14 @@ def test_the_width_of_an_edge_is_that_of_its_gaussian(tmp_path: Path, real: Path
     assert told.distance == pytest.approx(ours - theirs, abs=0.2)
 
 
+def test_a_mask_that_is_a_pixel_off_does_not_blur_an_edge(tmp_path: Path) -> None:
+    fields = [discs(i) for i in range(3)]
+    frayed = [(image, np.roll(mask, (1, -1), (0, 1))) for image, mask in fields]
+    folder = write_fields(tmp_path / "real", frayed)
+    told = row(fidelity(write_smears(tmp_path / "set", fields), folder, um_per_px=0.2, progress=False), "edge_width")
+    assert told.real == pytest.approx(told.synthetic, rel=0.03)
+
+
 @pytest.mark.parametrize("radius", [14, 19])
 def test_the_size_of_cells_is_told_in_micrometres(tmp_path: Path, real: Path, radius: float) -> None:
     found = compared(tmp_path, real, radius=radius)
