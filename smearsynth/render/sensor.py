@@ -68,12 +68,15 @@ def tone_curve(gamma: int) -> npt.NDArray[np.uint8]:
 
 @compiled()
 def _curve(gamma):  # type: ignore[no-untyped-def]
+    """Rounding of the densities could let it fall by 1, so the largest level so far stands."""
+    level = 0
     curve = np.empty(255 * _FINE + 1 + 2 * _BEYOND, np.uint8)
     for i in range(curve.size):
         light = min(max((i - _BEYOND) * 256 // _FINE + 128 // _FINE, 0), 255 * 256)
         dimmed = density(max(light, 256)) * (gamma - 64) // 64
         toned = light * TRANSMITTANCE[dimmed] // ONE if dimmed >= 0 else light * ONE // TRANSMITTANCE[-dimmed]
-        curve[i] = min((toned + 128) >> 8, 255)
+        level = max(level, min((toned + 128) >> 8, 255))
+        curve[i] = level
     return curve
 
 
