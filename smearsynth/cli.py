@@ -165,6 +165,33 @@ def preview(path: Path, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--labels", is_flag=True, help="Derive every label again from `objects` and the bank.")
+@workers
+@click.option(
+    "--bank", type=click.Path(path_type=Path), help="The bank of a set that was handed on without its cells.h5."
+)
+@as_json
+def verify(dataset: Path, as_json: bool, **options: Any) -> None:
+    """Check every file and every sample of DATASET.
+
+    Each fault is named with its file and sample. Ends with 0 if the set is whole, 1 if it has faults, 2 if there is
+    no set that could be checked.
+
+    \b
+    Example: also whether each label is what its cells make it
+      smearsynth verify smears --labels
+    """
+    from smearsynth.verify import as_text
+    from smearsynth.verify import verify as run
+
+    found = run(dataset, **options)
+    show(as_json, asdict(found), lambda: as_text(found))
+    if not found.whole:
+        click.get_current_context().exit(1)
+
+
+@main.command()
 @recipe
 @click.option("--smears", type=click.IntRange(min=1), default=2000, show_default=True, help="How many to make.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")

@@ -22,7 +22,7 @@ SMEARSYNTH = [
     {"dataset"},
     {"fidelity"},
     {"engines"},
-    {"prepare", "build", "dry_run", "preview", "bench"},
+    {"prepare", "build", "dry_run", "preview", "verify", "bench"},
     {"phantoms"},
     {"cli"},
     {"__main__"},

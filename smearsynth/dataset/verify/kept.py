@@ -65,26 +65,29 @@ def _state_faults(out: Path, stated: Stated, identity: Identity, records: Mappin
     due: dict[str, Any] = {layout.IDENTITY: vars(identity), layout.SOURCES: list(stated.sources)}
     dropped = dict.fromkeys(SPLITS, 0)
     for name, record in records.items():
-        record = replace(record, dropped=_dropped(out / marker_name(name)))
-        due[marker_name(name)] = marker(record, identity.hash())
-        dropped[record.split] += record.dropped
-    for name, value in due.items():
-        if (out / name).is_file() and not _holds(out / name, layout.json_text(value).encode(errors="surrogatepass")):
-            yield Fault(name, "is not what a build of this set writes")
-    if len(records) == len(stated.shards) and all((out / marker_name(name)).is_file() for name in records):
+        told = _told(out / marker_name(name))
+        dropped[record.split] += told["dropped"]
+        unseen = {key: told[key] for key in told if key == "dropped" or not record.class_by_source[0]}
+        due[marker_name(name)] = marker(replace(record, **unseen), identity.hash())
+    there = {name: value for name, value in due.items() if (out / name).is_file()}
+    strange = [name for name, value in there.items() if not _holds(out / name, layout.json_text(value))]
+    yield from (Fault(name, "is not what a build of this set writes") for name in strange)
+    if {marker_name(file.name) for file in stated.shards} <= there.keys() - strange:
         for split, there, found in differences({s: part.dropped for s, part in stated.splits.items()}, dropped):
             yield Fault(layout.INDEX, f"splits.{split}.dropped is {there}, and the markers of its shards say {found}")
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _holds(path: Path, text: str) -> bool:
+    content = text.encode(errors="surrogatepass")  # an index of someone else may quote half a character
     return path.stat().st_size == len(content) and path.read_bytes() == content
 
 
-def _dropped(path: Path) -> int:
-    """What a marker says, 0 where it cannot be read."""
+def _told(path: Path) -> dict[str, Any]:
+    """What a marker says that a shard does not show: `dropped`, and without a bank `class_by_source`."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return 0
-        return int(json.loads(path.read_text(encoding="utf-8"))["record"]["dropped"])
+        if path.stat().st_size <= _MOST_BYTES:
+            record = json.loads(path.read_text(encoding="utf-8"))["record"]
+            return {"dropped": int(record["dropped"]), "class_by_source": record["class_by_source"]}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return 0
+        pass
+    return {"dropped": 0, "class_by_source": ()}
