@@ -8,7 +8,7 @@ import numpy as np
 from smearsynth.compiled import compiled
 from smearsynth.render.density import add, lane, weigh
 from smearsynth.scene.footprints import ANGLE, CELL, CX, CY, FLIP, SCALE
-from smearsynth.scene.warp import warp
+from smearsynth.scene.warp import extent, inverse, line, sample
 from smearsynth.taxonomy import INFECTED_RBC
 
 OPAQUE = 400
@@ -17,17 +17,15 @@ _BYTE, _7, _8, _16, _24, _256 = (np.uint64(v) for v in (255, 7, 8, 16, 24, 256))
 
 
 @compiled()
-def lay_cells(pool, curves, objects, tile, densities):  # type: ignore[no-untyped-def]
+def lay_cells(pool, curves, objects, densities):  # type: ignore[no-untyped-def]
     """Adds the density of every cell, lowest first, to `densities`, u8 (H, W).
 
-    curves: i4 (2, 3, 256), density by grey level of stained cells and of red cells. tile: as for `warp`.
+    curves: i4 (2, 3, 256), density by grey level of stained cells and of red cells.
     """
     words, opacity = _words(curves), _opacity(curves)
     for i in range(objects.shape[0]):
-        o = objects[i].astype(np.int64)
-        red = np.int64(o[0] >= INFECTED_RBC)
-        box = warp(pool, o[CELL], o[CX], o[CY], o[ANGLE], o[FLIP], o[SCALE], tile)
-        _lay(tile, box, words[red], opacity[red], densities)
+        red = np.int64(objects[i, 0] >= INFECTED_RBC)
+        _lay(pool, objects[i].astype(np.int64), words[red], opacity[red], densities)
 
 
 @compiled()
@@ -50,14 +48,20 @@ def _opacity(curves):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _lay(tile, box, words, opacity, densities):  # type: ignore[no-untyped-def]
-    x0, y0, w, h = box
-    height, width = densities.shape
-    left, right = max(x0, 0), min(x0 + w, width)
-    for y in range(max(y0, 0), min(y0 + h, height)):
-        row, line = tile[(y - y0) * w + left - x0 :], densities[y, left:]
-        for x in range(np.uint64(max(right - left, 0))):
-            pixel = np.uint64(row[x])
+def _lay(pool, o, words, opacity, densities):  # type: ignore[no-untyped-def]
+    """Samples as `scene.warp.warp` does, but only in the field and without keeping what it samples."""
+    field_height, field_width = densities.shape
+    base, width, height = pool.offset[o[CELL]], np.int64(pool.width[o[CELL]]), np.int64(pool.height[o[CELL]])
+    x0, y0, w, h = extent(width, height, o[CX], o[CY], o[ANGLE], o[SCALE])
+    inverted = inverse(o[ANGLE], o[FLIP], o[SCALE])
+    step_u, step_v = inverted[0] << 8, inverted[2] << 8
+    left, columns = max(x0, 0), max(min(x0 + w, field_width) - max(x0, 0), 0)
+    for y in range(max(y0, 0), min(y0 + h, field_height)):
+        u, v, first, last = line(width, height, (left << 8) - o[CX], (y << 8) - o[CY], inverted, columns)
+        row = densities[y, left:]
+        for x in range(np.uint64(first), np.uint64(last)):
+            pixel = np.uint64(sample(pool.pixels, base, width, u, v))
+            u, v = u + step_u, v + step_v
             alpha = pixel >> _24
             if alpha == 0:
                 continue
@@ -65,4 +69,4 @@ def _lay(tile, box, words, opacity, densities):  # type: ignore[no-untyped-def]
             green = (pixel >> _8) & _BYTE
             own = words[0, pixel & _BYTE] | words[1, green] | words[2, (pixel >> _16) & _BYTE]
             kept = _256 - ((share * opacity[green]) >> _8)
-            line[x] = add(weigh(line[x], kept), weigh(own, share))
+            row[x] = add(weigh(row[x], kept), weigh(own, share))

@@ -17,7 +17,6 @@ from smearsynth.render.sensor import deviations, expose, noise_tile, tone_curve
 from smearsynth.render.stain.matched import matched
 from smearsynth.render.stain.smear import smear_curves
 from smearsynth.scene.scene import Light, Scene
-from smearsynth.scene.warp import largest_tile
 
 
 def paint(scene: Scene, light: Light, bank: Bank) -> npt.NDArray[np.uint8]:
@@ -28,7 +27,7 @@ def paint(scene: Scene, light: Light, bank: Bank) -> npt.NDArray[np.uint8]:
     target = np.array([density(c) for c in values["red_cell_colour"]])
     curves = smear_curves(red_centre, target, np.array(values["stain"]))
     densities = np.zeros((height, width), np.uint64)
-    lay_cells(pool, curves, scene.objects, np.empty(largest_tile(pool, scene.objects), np.uint32), densities)
+    lay_cells(pool, curves, scene.objects, densities)
     lay_distractors(scene.distractors, noise_tile(), densities)
     picture = np.empty((3, height + 2 * REACH, width + 2 * REACH), np.uint16)
     light_profile = profile(*values["illumination"], *values["field_stop"])
