@@ -11,8 +11,8 @@ from smearsynth.render.density import DARKEST, DENSITY, TRANSMITTANCE
 from smearsynth.render.stain.measure import PARASITE
 from smearsynth.scene.warp import INSIDE
 
-LEVELS = 32
-"""Quantiles that a distribution of densities is known by, at (2 k + 1) / 64."""
+LEVELS = 12
+"""Quantiles that a distribution of densities is known by, at (2 k + 1) / 24."""
 LOW, HIGH = -1024, DARKEST + 1
 """Densities that a curve knows; the brightest cells of a source whose glass is only recorded lie below 0."""
 _SURE_PARASITE = 512
