@@ -75,10 +75,11 @@ class LookSpec(Spec):
         description="share of its own deviation from the typical colour that a red cell keeps; 0-1",
     )
 
-    point_spread_range: Annotated[Range, Within(0, 0.3)] = Field(
-        default=(0.0, 0.22),
+    point_spread_range: Annotated[Range, Within(0, 0.25)] = Field(
+        default=(0.0, 0.18),
         description="standard deviation in um of the blur by objective and focus; measured: borders of red cells rise "
-        "over 0.22-0.42 um (20-80 %) in fields and up to 0.52 in pbc, those of unblurred smears over 0.25-0.36; 0-0.3",
+        "(20-80 %, green) over 0.22-0.42 um in fields and 0.19-0.52 in pbc, those of unblurred smears over 0.25-0.36, "
+        "of blurred ones over 0.31-0.46; 0-0.25",
     )
     red_spread_range: Annotated[Range, Within(0, 0.2)] = Field(
         default=(0.0, 0.13),
@@ -93,9 +94,9 @@ class LookSpec(Spec):
         "0.08 in pbc; -0.2 to 0.2",
     )
     noise_range: Annotated[Range, Within(0, 8)] = Field(
-        default=(0.0, 2.5),
+        default=(0.0, 3.0),
         description="standard deviation of the camera's noise at white, in grey levels; measured: 1.0-2.5 in the glass "
-        "of fields; 0-8",
+        "of fields, from 0.9 in pbc; 0-8",
     )
     read_noise_range: Annotated[Range, Within(0, 1)] = Field(
         default=(0.1, 0.6),
