@@ -22,12 +22,10 @@ SIDE = 256
 """Height and width in px of the noise tile, which is repeated over larger fields."""
 UNIT = 256
 """Standard deviation of the tile."""
-MOST_NOISE = 8 * 256
-"""Largest deviation at white, in 1/256 grey level."""
 _FINE = 16
 """Entries of a tone curve per grey level."""
 _BEYOND = 64 * _FINE
-"""Entries of a tone curve below black and above white, which no noise passes."""
+"""Entries of a tone curve below black and above white; no noise passes them, 5 deviations of 8 grey levels at most."""
 _ROOT = np.array(rounded(UNIT * (i / 255) ** 0.5 for i in range(256)), np.int64)
 
 
