@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from smearsynth.errors import UserError
 from smearsynth.recipe.base import Spec
 from smearsynth.recipe.combinations import COMBINATIONS, Combination
-from smearsynth.recipe.ranges import Range, Within
+from smearsynth.recipe.distractors import DistractorsSpec
+from smearsynth.recipe.ranges import IntRange, Range, Within
 
 UNIT_FIELD = 224 * 224
 """Area in px of the field that one foreground and `OBJECTS_PER_UNIT` are meant for."""
@@ -35,11 +36,30 @@ class SceneSpec(Spec):
         description="per smear: infected share of the red cells of a mixed smear; 0-1; "
         "null: 0.05-0.5, in clinical smears 0.001-0.10",
     )
+    touching_range: Annotated[Range, Within(0, 1)] = Field(
+        default=(0.1, 0.6),
+        description="per smear: share of the red cells that are laid against another cell; 0-1",
+    )
+    gap_range: Annotated[IntRange, Within(0, 8, int)] = Field(
+        default=(0, 2),
+        description="per cell: px between a red cell and the cell that it is laid against; 0-8",
+    )
+    overlapping_range: Annotated[Range, Within(0, 1)] = Field(
+        default=(0.0, 0.25),
+        description="per smear: share of the red cells that are laid over another one; 0-1; where a field is "
+        "too crowded, more are",
+    )
     overlap: float = Field(
-        default=0.12,
+        default=0.4,
         ge=0,
         le=0.5,
-        description="largest share of either cell's area that two cells may share; 0-0.5",
+        description="largest share of either cell's area that two red cells may share; 0-0.5, 0: none overlap",
+    )
+    white_cell_overlap: float = Field(
+        default=0.01,
+        ge=0,
+        le=0.5,
+        description="the same for a white cell or platelet and any other cell: they push red cells aside; 0-0.5",
     )
     border: bool = Field(default=True, description="cells may be cut by the border of the field")
     rotate: bool = Field(default=True, description="cells are turned through 360 degrees")
@@ -68,6 +88,9 @@ class SceneSpec(Spec):
         default=None,
         description="most cells in a smear and rows of the shards' object table; 1-65534; "
         "null: 64 per 224x224 px of field",
+    )
+    distractors: DistractorsSpec = Field(
+        default=DistractorsSpec(), description="precipitate, debris and scale bars, which are background"
     )
 
     @model_validator(mode="after")
