@@ -1,4 +1,4 @@
-"""Compiled loops: they run where nothing can be kept on the disk, never as plain Python, and never as they once were."""
+"""Compiled loops: they run where nothing can be kept on the disk, never as plain Python, and never as they were."""
 
 import os
 import shutil
