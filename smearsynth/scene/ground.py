@@ -45,6 +45,15 @@ def free(ground):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def bare(ground, x, y):  # type: ignore[no-untyped-def]
+    """Whether no cell covers a pixel, as far as is known: outside the field it is not."""
+    if not (0 <= x < ground.width and 0 <= y < ground.height):
+        return True
+    word = ground.rows[y * bits.words(ground.width) + (x >> 6)]
+    return word & bits.single(x) != bits.NONE
+
+
+@compiled()
 def uncovered(ground, prints, i):  # type: ignore[no-untyped-def]
     """Pixels of footprint i that are free."""
     box, pixels = prints.box[i], 0

@@ -12,7 +12,7 @@ from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.scene import footprints, ground, stock
 from smearsynth.scene.footprints import ANGLE, CELL, CX, CY, FLIP, HEIGHT, SCALE, WIDTH, X, Y
-from smearsynth.scene.nestle import nestle
+from smearsynth.scene.nestle import beside, nestle
 from smearsynth.scene.table import clear, fits, lay
 from smearsynth.scene.turns import QUARTER, TURN
 from smearsynth.streams import below, between
@@ -166,13 +166,19 @@ def _throw(state, table, n, rules, manner, with_others, share):  # type: ignore[
     limit = rules.overlap if manner == OVERLAPPING else 0
     among_reds, others = limit, with_others if manner == FREE else min(limit, with_others)
     for _ in range(_DARTS):
+        other, direction = 0, 0
         if manner == FREE:
             box[X], box[Y] = between(state, left, right), between(state, top, bottom)
         else:
+            other, direction = below(state, n), below(state, TURN)
+            beside(table, n, other, direction)
+            _come_round(box, left, right, top, bottom)
+        if not _open(table, n, manner):
+            continue
+        if manner != FREE:
             gap = 0 if manner == OVERLAPPING else between(state, rules.gap_low, rules.gap_high)
-            nestle(table, n, below(state, n), below(state, TURN), gap, below(state, limit + 1), others)
-            if not (left <= box[X] <= right and top <= box[Y] <= bottom):
-                continue
+            nestle(table, n, other, direction, gap, below(state, limit + 1), others)
+            _come_round(box, left, right, top, bottom)
         if not fits(table, n, rules.reach, among_reds, others):
             continue
         gained = ground.uncovered(table.ground, prints, n)
@@ -183,3 +189,29 @@ def _throw(state, table, n, rules, manner, with_others, share):  # type: ignore[
             return gained
     box[X], box[Y] = x, y
     return 0
+
+
+@compiled()
+def _come_round(box, left, right, top, bottom):  # type: ignore[no-untyped-def]
+    """A cell that is laid out of reach comes in at the opposite border, as if it lay against a cell out of sight:
+    borders would be sparse if cells were laid against those in sight alone."""
+    box[X] = left + (box[X] - left) % (right - left + 1)
+    box[Y] = top + (box[Y] - top) % (bottom - top + 1)
+
+
+@compiled()
+def _open(table, n, manner):  # type: ignore[no-untyped-def]
+    """Whether no cell covers the middle of cell n nor, unless it is to overlap, four pixels around: most positions that
+    cannot do are told so at once."""
+    box = table.prints.box[n]
+    x, y = box[X] + box[WIDTH] // 2, box[Y] + box[HEIGHT] // 2
+    if manner == OVERLAPPING:
+        return ground.bare(table.ground, x, y)
+    dx, dy = box[WIDTH] // 4, box[HEIGHT] // 4
+    return (
+        ground.bare(table.ground, x, y)
+        and ground.bare(table.ground, x - dx, y)
+        and ground.bare(table.ground, x + dx, y)
+        and ground.bare(table.ground, x, y - dy)
+        and ground.bare(table.ground, x, y + dy)
+    )
