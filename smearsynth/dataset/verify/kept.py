@@ -25,6 +25,8 @@ def kept_faults(out: Path, stated: Stated, records: Mapping[str, ShardRecord]) -
 
     records: of the shards that could be read, by name.
     """
+    if not (out / layout.RECIPE).is_file():
+        return
     try:
         recipe = read_resolved(out / layout.RECIPE)
         identity = replace(

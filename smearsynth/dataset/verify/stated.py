@@ -108,6 +108,8 @@ def read_stated(out: Path) -> tuple[Stated | None, list[Fault]]:
         text = _text(path)
         told = _written_faults(text)
         stated = Stated.model_validate_json(text)
+    except UserError:
+        raise
     except ValidationError as error:
         return None, [Fault(layout.INDEX, what) for what in (*told, *map(_sentence, error.errors()))]
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
@@ -158,6 +160,8 @@ def _own_faults(stated: Stated) -> Iterator[str]:
     for name, times in Counter(file.name for file in stated.files).items():
         if times > 1:
             yield f"files: {name} stands there {times} times"
+    if layout.RECIPE not in (file.name for file in stated.files):
+        yield f"files: {layout.RECIPE} is not among them"
     yield from _order_faults(stated)
 
 
