@@ -12,7 +12,7 @@ class DistractorsSpec(Spec):
     """Distractors are background: they have no label and no row. Counts are per 224x224 px of field (45x45 um)."""
 
     precipitate: float = Field(
-        default=0.2, ge=0, le=1, description="share of such fields that hold stain precipitate; 0: none"
+        default=0.12, ge=0, le=1, description="share of such fields that hold stain precipitate; 0: none"
     )
     precipitate_clusters_range: Annotated[IntRange, Within(1, 16, int)] = Field(
         default=(1, 2), description="clusters of precipitate in a field that holds any; 1-16"
