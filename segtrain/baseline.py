@@ -14,9 +14,9 @@ from segtrain.data.samples import Shards
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
-from segtrain.fields.folder import Field, is_folder, read_fields
-from segtrain.fields.images import Mask
-from segtrain.fields.otsu import otsu_cells
+from smearsynth.fields.folder import Field, is_folder, read_fields
+from smearsynth.fields.images import Mask
+from smearsynth.fields.otsu import otsu_cells
 
 _BATCH = 16
 _CERTAIN = 50.0

@@ -14,11 +14,12 @@ from segtrain.data.samples import Classes, Shards
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
-from segtrain.fields.folder import Field, is_folder, read_fields
-from segtrain.fields.images import Mask, Pixels
-from segtrain.fields.scale import Scale, to_native, to_scale
 from segtrain.trained import Trained, load_trained
 from smearsynth.errors import UserError
+from smearsynth.fields.folder import Field, is_folder, read_fields
+from smearsynth.fields.images import Mask
+from smearsynth.fields.scale import Scale, to_native, to_scale
+from smearsynth.images import Pixels
 
 
 def evaluate(

@@ -3,6 +3,7 @@
     import smearsynth
     smearsynth.check("recipe.yaml")
     smearsynth.build("recipe.yaml")
+    smearsynth.verify("smears", labels=True)
 
 The verbs load what they need when they are first used, so that the command line's help and a training that
 only reads shards stay light.
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from smearsynth.build import build as build
     from smearsynth.check import check as check
+    from smearsynth.verify import verify as verify
 
-__all__ = ["build", "check"]
+__all__ = ["build", "check", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from smearsynth.cells import bank as banks
 from smearsynth.check import check_publish
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.card import make_card
-from smearsynth.dataset.index import add_files, make_index
+from smearsynth.dataset.index import add_files, make_index, write_index
 from smearsynth.dataset.sheet import read_panels, save_sheet
 from smearsynth.dataset.state import Identity
 from smearsynth.engines import ENGINES
@@ -125,7 +125,7 @@ def _write_tail(recipe: Recipe, cells: Cells, plan: BuildPlan, built: Sequence[B
     add_files(out, index, [name for name in extras if (out / name).is_file()])
     for leftover in (out / layout.STATE).glob("*.part"):
         leftover.unlink()
-    layout.write_json(out, layout.INDEX, index)
+    write_index(out, index)
     return str(index["digest"])
 
 

@@ -165,6 +165,33 @@ def preview(path: Path, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--labels", is_flag=True, help="Derive every label again from `objects` and the bank.")
+@workers
+@click.option(
+    "--bank", type=click.Path(path_type=Path), help="The bank of a set that was handed on without its cells.h5."
+)
+@as_json
+def verify(dataset: Path, as_json: bool, **options: Any) -> None:
+    """Check every file and every sample of DATASET.
+
+    Each fault is named with its file and sample. Ends with 0 if the set is whole, 1 if it has faults, 2 if there is
+    no set that could be checked.
+
+    \b
+    Example: also whether each label is what its cells make it
+      smearsynth verify smears --labels
+    """
+    from smearsynth.verify import as_text
+    from smearsynth.verify import verify as run
+
+    found = run(dataset, **options)
+    show(as_json, asdict(found), lambda: as_text(found))
+    if not found.whole:
+        click.get_current_context().exit(1)
+
+
+@main.command()
 @recipe
 @click.option("--smears", type=click.IntRange(min=1), default=2000, show_default=True, help="How many to make.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
@@ -186,6 +213,39 @@ def bench(recipe: Path, as_json: bool, **options: Any) -> None:
 
     figures = run(recipe, **options)
     show(as_json, figures, lambda: as_text(figures))
+
+
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--against", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Real images.")
+@click.option(
+    "--um-per-px",
+    default="auto",
+    show_default=True,
+    metavar="X|FILE.csv|auto",
+    help="Scale of the real images, micrometres per pixel; auto: the median single red cell is 7.3 um.",
+)
+@click.option("--look", metavar="NAME", help="Look to measure.  [default: the first]")
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many smears, and images."
+)
+@click.option("--out", type=NEW_FILE, help="HTML page to write: both sets side by side, table and plots.")
+@as_json
+def fidelity(dataset: Path, against: Path, as_json: bool, **options: Any) -> None:
+    """Measure how far the smears of DATASET are from real fields.
+
+    FOLDER has img/ and mask/, white where a cell is, or images alone; then Otsu's threshold tells cells on both sides.
+    Both sets are compared at 0.20 um/px. Yardstick: the distance between two halves of the real images.
+
+    \b
+    Example:
+      smearsynth fidelity quickstart --against my_fields --out fidelity.html
+    """
+    from smearsynth.fidelity.compare import as_text
+    from smearsynth.fidelity.compare import fidelity as run
+
+    found = run(dataset, against, **options)
+    show(as_json, found.figures(), lambda: as_text(found))
 
 
 @main.command()

@@ -2,9 +2,17 @@
 
 Their integers have the widths that numba gives them. Run as plain Python, the same sums over bytes would wrap, and
 labels would be wrong in silence: so where compilation is switched off nothing runs.
+
+numba takes what it kept as long as the file of a function is unchanged, though the function may hold code and constants
+of others. So what is kept lies in a folder named by the digest of the whole package: one edited file, and all is
+compiled anew.
 """
 
+import hashlib
+import os
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -12,6 +20,7 @@ import numba
 from smearsynth.errors import UserError
 
 Function = Callable[..., Any]
+_PACKAGE = Path(__file__).parent
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
@@ -23,10 +32,39 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
         raise UserError("NUMBA_DISABLE_JIT is set, and without compilation labels would be wrong: unset it.")
 
     def compile_it(function: Function) -> Function:
+        usual, place = numba.config.CACHE_DIR, _place()
+        if place is None:
+            return numba.njit(**options)(function)
+        numba.config.CACHE_DIR = str(place)
         try:
             return numba.njit(cache=True, **options)(function)
-        except RuntimeError:
-            # Neither beside the code nor in the user's folders may a file be written: every run compiles anew.
-            return numba.njit(**options)(function)
+        finally:
+            numba.config.CACHE_DIR = usual
 
     return compile_it
+
+
+@lru_cache(maxsize=1)
+def _place() -> Path | None:
+    """Where compiled loops of just this code are kept; None where neither beside the code nor in the user's folders a
+    file may be written, so that every run compiles anew."""
+    chosen = numba.config.CACHE_DIR
+    for base in [chosen] if chosen else [_PACKAGE / "__pycache__", "~/.cache/smearsynth"]:
+        try:
+            place = Path(base).expanduser() / f"loops-{_digest()}"
+            place.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # the latter where the user has no home
+            continue
+        if os.access(place, os.W_OK):
+            return place
+    return None
+
+
+def _digest() -> str:
+    """16 hex digits over name and content of every module."""
+    sha = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        content = path.read_bytes()
+        sha.update(f"{path.relative_to(_PACKAGE).as_posix()} {len(content)} ".encode())
+        sha.update(content)
+    return sha.hexdigest()[:16]

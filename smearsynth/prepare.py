@@ -24,7 +24,7 @@ from smearsynth.errors import UserError
 from smearsynth.recipe import Recipe, load
 from smearsynth.scene.plan import Planner
 from smearsynth.scene.scene import OBJECT_FIELDS
-from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION, Header
+from smearsynth.shards.format import Header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +113,7 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identit
         bank_digest=banks.digest(bank),
         fields=OBJECT_FIELDS,
     )
-    identity = Identity(
-        recipe_hash=header.recipe_hash,
-        bank_digest=header.bank_digest,
-        generator_version=GENERATOR_VERSION,
-        format_version=FORMAT_VERSION,
-        settings=recipe.sample_settings(),
-        shards=recipe.shards.model_dump(),
-    )
+    identity = Identity.of(recipe.model_dump(mode="json"), header.bank_digest)
     plan = BuildPlan(
         out=out,
         planner=Planner(recipe.scene, recipe.looks, recipe.size, recipe.seed, bank, recipe.cells.mix),

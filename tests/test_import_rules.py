@@ -9,8 +9,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SMEARSYNTH = [
-    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled"},
+    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled", "images"},
     {"strict_yaml", "commands"},
+    {"fields"},
     {"recipe"},
     {"sources"},
     {"check"},
@@ -19,15 +20,16 @@ SMEARSYNTH = [
     {"render"},
     {"shards"},
     {"dataset"},
+    {"fidelity"},
     {"engines"},
-    {"prepare", "build", "dry_run", "preview", "bench"},
+    {"prepare", "build", "dry_run", "preview", "verify", "bench"},
     {"phantoms"},
     {"cli"},
+    {"__main__"},
 ]
 SEGTRAIN = [
     {"spec", "checkpoint", "run", "ranks", "compute", "signals", "machine", "flops", "guard"},
     {"data"},
-    {"fields"},
     {"models"},
     {"losses"},
     {"metrics"},
@@ -46,11 +48,13 @@ SEGTRAIN = [
 ]
 ROOMS = {"smearsynth": SMEARSYNTH, "segtrain": SEGTRAIN}
 """From the top of the tree down; modules of one line are one room."""
-SHARED = {"shards", "taxonomy", "errors", "strict_yaml", "commands"}
+SHARED = {"shards", "fields", "images", "taxonomy", "errors", "strict_yaml", "commands"}
 """All that segtrain knows of smearsynth, which knows nothing of segtrain."""
 ONLY = {
     "strict_yaml": {"errors"},
     "commands": {"errors"},
+    "images": {"errors"},
+    "fields": {"taxonomy", "errors", "images"},
     "recipe": {"taxonomy", "errors", "strict_yaml"},
     "shards": {"taxonomy", "errors", "files"},
 }
@@ -60,6 +64,8 @@ LIGHT = {
     "shards": {"numpy", "h5py", "isal"},
     "strict_yaml": {"pydantic", "pydantic_core", "yaml"},
     "commands": {"click"},
+    "images": {"numpy", "PIL"},
+    "fields": {"numpy", "scipy", "cv2", "tqdm"},
     "taxonomy": set(),
     "errors": set(),
 }

@@ -64,9 +64,11 @@ def test_derive_gives_the_plan_again():
     plan = planner((200, 260)).plan
     for i in range(12):
         scene = plan("test", i)
-        label, instance = labels.derive(scene.objects, BANK, (200, 260))
-        assert (label == scene.label).all()
-        assert (instance == scene.instance).all()
+        made = labels.derive(scene.objects, BANK, (200, 260))
+        assert (made.label == scene.label).all()
+        assert (made.instance == scene.instance).all()
+        assert made.kept.tolist() == scene.objects[:, 7].tolist()
+        assert (np.column_stack([made.visible, made.full]) == scene.objects[:, 8:]).all()
 
 
 def test_an_empty_field_is_all_background():
@@ -75,7 +77,7 @@ def test_an_empty_field_is_all_background():
     assert not scene.label.any()
     assert not scene.instance.any()
     assert scene.background == 0
-    assert not labels.derive(scene.objects, BANK, (224, 224))[0].any()
+    assert not labels.derive(scene.objects, BANK, (224, 224)).label.any()
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,9 +93,9 @@ def test_drop_rule_against_naive(poses, min_visible):
     """Lowest first, each judged by all that lie above it, dropped or not; then as if it had never been there."""
     size, pool = (64, 64), pool_of(BANK)
     objects = np.array([(BANK.class_id[c], c, x, y, 3000, 0, ONE) for c, x, y in poses], np.int64)
-    prints, tile = footprints.empty(len(objects), 40000 * len(objects)), np.empty(40000, np.uint32)
+    prints = footprints.empty(len(objects), 500 * len(objects))
     for i, pose in enumerate(objects):
-        footprints.draw(prints, i, 40000 * i, pool, pose, tile)
+        footprints.draw(prints, i, 500 * i, pool, pose)
     naive = naive_footprints(objects, BANK, size)
     field = naive[:, 128:-128, 128:-128]
     keep = []
@@ -113,8 +115,8 @@ def test_more_cells_than_ids_raise():
     n = 65_535
     i = np.arange(n)
     box = np.stack([i % 300, i // 300, np.ones(n), np.ones(n), np.zeros(n)], axis=1).astype(np.int64)
-    prints = footprints.Footprints(box, np.ones(n, np.int64), np.ones(1, np.uint8))
+    prints = footprints.Footprints(box, np.ones(n, np.int64), np.ones(1, np.uint64))
     with pytest.raises(ValueError, match="65534"):
         labels.maps(prints, np.full(n, 9), (300, 300), 0)
-    fewer = footprints.Footprints(box[1:].copy(), prints.full[1:].copy(), prints.mask)
+    fewer = footprints.Footprints(box[1:].copy(), prints.full[1:].copy(), prints.rows)
     assert labels.maps(fewer, np.full(n - 1, 9), (300, 300), 0).instance.max() == 65_534

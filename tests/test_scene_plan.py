@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_scene import naive_footprints
+from scipy.ndimage import distance_transform_cdt
 from synthetic_bank import SOURCES, synthetic_bank
 
 from smearsynth.errors import UserError
@@ -26,7 +27,9 @@ def planner(size=(224, 224), seed=0, bank=BANK, mix=None, looks=(), **spec):
 
 def digest(scene):
     values = repr([(k.look, sorted(k.values.items())) for k in scene.lights]).encode()
-    return hashlib.sha256(b"".join((scene.objects.tobytes(), scene.label.tobytes(), values))).hexdigest()
+    return hashlib.sha256(
+        b"".join((scene.objects.tobytes(), scene.label.tobytes(), scene.distractors.tobytes(), values))
+    ).hexdigest()
 
 
 def held(scene):
@@ -93,12 +96,48 @@ def test_no_pair_overlaps_beyond_the_limit(index, overlap, border):
     flat = prints.reshape(len(prints), -1).astype(np.float32)
     shared = flat @ flat.T
     full = scene.objects[:, 13]
-    limit = round(overlap * 65536) * np.minimum.outer(full, full).astype(np.int64)
+    red = np.isin(scene.objects[:, 0], RED)
+    share = np.where(np.logical_and.outer(red, red), round(overlap * 65536), round(0.01 * 65536))
+    limit = share * np.minimum.outer(full, full).astype(np.int64)
     np.fill_diagonal(shared, 0)
     assert (shared * 65536 <= limit).all()
     if not border:
         assert (scene.objects[:, 2:4] // 256 >= 0).all()
         assert (prints[:, 128:-128, 128:-128].sum(axis=(1, 2)) == full).all()
+
+
+def lying(**spec):
+    """For every red cell of some smears the nearest other one: px between them, 0 where they overlap, and the largest
+    share of its area that it shares with one."""
+    gaps, shares = [], []
+    for i in range(6):
+        scene = planner(combinations=["none/healthy"], density_range=(0.35, 0.35), **spec).plan("train", i)
+        prints = naive_footprints(scene.objects, BANK, (224, 224))
+        whole = [p for p in prints if p.sum() < 2 * p[128:-128, 128:-128].sum()]
+        for cell in whole:
+            # Square rings: the least number of steps, diagonals included, that the outline has to grow.
+            far = distance_transform_cdt(~cell, metric="chessboard")
+            others = [p for p in prints if not (p == cell).all()]
+            gaps.append(min(far[p].min() for p in others if p.any()) - 1)
+            shares.append(max((p & cell).sum() / min(p.sum(), cell.sum()) for p in others if p.any()))
+    return np.array(gaps), np.array(shares)
+
+
+def test_red_cells_lie_free_against_or_over_others():
+    nobody, none = (0, 0), {"overlapping_range": (0, 0)}
+    gaps, shares = lying(touching_range=nobody, **none)
+    assert not shares.any()
+    free = (gaps <= 2).mean()
+    gaps, shares = lying(touching_range=(1, 1), gap_range=(2, 2), **none)
+    assert not shares.any()
+    assert (gaps <= 2).mean() > 0.8 > 2 * free
+    assert np.median(gaps) >= 1
+    gaps, shares = lying(touching_range=(1, 1), gap_range=(0, 0), **none)
+    assert not shares.any()
+    assert (gaps == 0).mean() > 0.8
+    gaps, shares = lying(overlapping_range=(1, 1))
+    assert (shares > 0.02).mean() > 0.8
+    assert 0.1 < np.median(shares[shares > 0]) < shares.max() <= 0.4
 
 
 def test_single_thrombocytes_touch_no_platelet():
@@ -138,7 +177,7 @@ def test_larger_fields_repeat_the_foreground():
 
 
 def test_density_is_met():
-    for density in (0.15, 0.35, 0.55):
+    for density in (0.15, 0.35, 0.55, 0.7):
         plan = planner(density_range=(density, density), combinations=["none/mixed", "monocyte/healthy"]).plan
         shares = []
         for i in range(40):

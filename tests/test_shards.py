@@ -6,12 +6,14 @@ import pickle
 import subprocess
 import sys
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from isal import isal_zlib
 
 from smearsynth.errors import UserError
 from smearsynth.scene.scene import OBJECT_FIELDS
@@ -220,6 +222,18 @@ def test_a_damaged_row_is_named_and_the_others_are_read(tmp_path: Path) -> None:
         reader.read("label", 2)
     for row in (0, 1, 3, 4):
         assert np.array_equal(reader.read("label", row), samples[row].label)
+
+
+@pytest.mark.parametrize("forged", [isal_zlib.compress(bytes(10**8)), isal_zlib.compress(bytes(H * W))[:-1], b"x"])
+def test_a_chunk_that_inflates_to_another_size_is_refused(tmp_path: Path, forged: bytes) -> None:
+    write(tmp_path / "s.h5")
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["label"].id.write_direct_chunk((1, 0, 0), forged)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"s\.h5: row 1 of label is damaged"):
+        ShardReader(tmp_path / "s.h5").read("label", 1)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
 
 
 def test_files_that_are_no_shards_are_named(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smearsynth.errors import UserError
+from smearsynth.images import decode_image, read_bytes, read_mask
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources import list_entries
 from smearsynth.sources.entry import Method, Redistribution
 from smearsynth.sources.files import natural
-from smearsynth.sources.images import decode_image, read_bytes, read_mask
 from smearsynth.sources.kaggle import patient_of
 from smearsynth.sources.names import canonical
 

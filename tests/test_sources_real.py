@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smearsynth.images import decode_image, read_bytes, read_mask
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources import list_entries
 from smearsynth.sources.entry import Listing, Method
-from smearsynth.sources.images import decode_image, read_bytes, read_mask
 
 SOURCES = Path(__file__).parents[2] / "shared/sources"
 TECOM = {"1": "neutrophil", "2": "lymphocyte", "3": "monocyte", "4": "eosinophil", "5": "basophil"}

@@ -9,9 +9,9 @@ import torch
 from tqdm import tqdm
 
 from segtrain.evaluation.figures import Figures, by_key, known
-from segtrain.fields.folder import Field
-from segtrain.fields.images import Mask
 from segtrain.metrics import Confusion, scores
+from smearsynth.fields.folder import Field
+from smearsynth.fields.images import Mask
 from smearsynth.taxonomy import IGNORE
 
 Method = Callable[[Field], Mask]

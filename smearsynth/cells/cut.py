@@ -8,10 +8,10 @@ from smearsynth.cells.gate import refuse
 from smearsynth.cells.masking import find_cells
 from smearsynth.cells.measure import Measures, measure
 from smearsynth.cells.region import Found, Region
+from smearsynth.images import ImageFault, decode_image, read_bytes, read_mask, sha256_of
 from smearsynth.recipe.cells import GateSpec
 from smearsynth.sources.entry import Entry
 from smearsynth.sources.files import locate
-from smearsynth.sources.images import ImageFault, decode_image, read_bytes, read_mask, sha256_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,13 @@
                      cells {class key: {source: cells of the bank}}
     sources          what is known of each source, and what was refused of it
     files            name, size, sha256 of every file but this; of a shard also split, first_scene, scenes, samples
+    seal             sha256 of all other keys (see `seal`), so that damage to this file shows too
 
 Counts are over samples, but `dropped`, over scenes: cells that were planned and left out because too little of them
 showed.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -63,13 +65,16 @@ def make_index(
         "scenes": sum(r.stop - r.first for r in records),
         "looks": list(header.looks),
         "fields": list(header.fields),
-        "classes": [{"id": c.id, "key": c.key, "name": c.name, "colour": c.colour} for c in CLASSES],
-        "splits": {
-            split: _split([r for r in records if r.split == split], bank, number) for number, split in enumerate(SPLITS)
-        },
+        "classes": classes(),
+        "splits": {split: _split([r for r in records if r.split == split], bank, split) for split in SPLITS},
         "sources": list(sources),
         "files": [_shard_file(r) for r in records],
     }
+
+
+def classes() -> list[dict[str, Any]]:
+    """What an index tells of each class."""
+    return [{"id": c.id, "key": c.key, "name": c.name, "colour": c.colour} for c in CLASSES]
 
 
 def add_files(out: Path, index: Index, names: Iterable[str]) -> None:
@@ -77,6 +82,17 @@ def add_files(out: Path, index: Index, names: Iterable[str]) -> None:
     for name in names:
         path = out / name
         index["files"].append({"name": name, "size": path.stat().st_size, "sha256": file_digest(path)})
+
+
+def seal(index: Index) -> str:
+    """sha256, hex, over all keys of an index but `seal`, as JSON with sorted keys."""
+    rest = {key: value for key, value in index.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def write_index(out: Path, index: Index) -> None:
+    """Writes the index, sealed."""
+    layout.write_json(out, layout.INDEX, {**index, "seal": seal(index)})
 
 
 def read_index(out: Path) -> Index:
@@ -96,16 +112,15 @@ def _digests(out: Path, records: Sequence[ShardRecord]) -> Iterable[str]:
         yield from ShardReader(out / record.name).column("digest").tolist()
 
 
-def _split(records: Sequence[ShardRecord], bank: Bank, split: int) -> dict[str, Any]:
+def _split(records: Sequence[ShardRecord], bank: Bank, split: str) -> dict[str, Any]:
+    return count_split(records) | count_sources(records, bank, split)
+
+
+def count_split(records: Sequence[ShardRecord]) -> dict[str, Any]:
+    """What `splits` tells of the split with these shards, but for its sources."""
     combinations: Counter[str] = Counter()
     for record in records:
         combinations.update(record.combinations)
-    by_source = np.zeros((len(CLASSES), len(bank.sources)), np.int64)
-    for record in records:
-        by_source += np.array(record.class_by_source)
-    cells = np.zeros_like(by_source)
-    mine = bank.split == split
-    np.add.at(cells, (bank.class_id[mine], bank.source[mine]), 1)
     return {
         "scenes": sum(r.stop - r.first for r in records),
         "samples": sum(r.samples for r in records),
@@ -114,9 +129,18 @@ def _split(records: Sequence[ShardRecord], bank: Bank, split: int) -> dict[str, 
         "pixels": {c.key: sum(r.pixels[c.id] for r in records) for c in CLASSES},
         "objects": {c.key: sum(r.objects[c.id] for r in records) for c in CLASSES[1:]},
         "combinations": dict(sorted(combinations.items())),
-        "class_by_source": _by_key(by_source, bank.sources),
-        "cells": _by_key(cells, bank.sources),
     }
+
+
+def count_sources(records: Sequence[ShardRecord], bank: Bank, split: str) -> dict[str, Any]:
+    """What `splits` tells of the sources of a split: its objects and the cells that they could be drawn from."""
+    by_source = np.zeros((len(CLASSES), len(bank.sources)), np.int64)
+    for record in records:
+        by_source += np.array(record.class_by_source)
+    cells = np.zeros_like(by_source)
+    mine = bank.split == SPLITS.index(split)
+    np.add.at(cells, (bank.class_id[mine], bank.source[mine]), 1)
+    return {"class_by_source": _by_key(by_source, bank.sources), "cells": _by_key(cells, bank.sources)}
 
 
 def _by_key(table: npt.NDArray[np.int64], sources: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -103,5 +103,10 @@ def write_text(out: Path, name: str, text: str) -> None:
 
 
 def write_json(out: Path, name: str, value: Any) -> None:
-    """As `write_text`: JSON with sorted keys, so that equal content gives equal bytes."""
-    write_text(out, name, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    """As `write_text`, with `json_text`."""
+    write_text(out, name, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON with sorted keys, so that equal content gives equal bytes."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

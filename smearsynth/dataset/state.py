@@ -9,12 +9,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from smearsynth.dataset import layout
+from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.errors import UserError
 from smearsynth.files import file_digest
+from smearsynth.recipe.deciding import sample_settings, settings_hash
+from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,19 @@ class Identity:
     settings: dict[str, Any]
     shards: dict[str, Any]
 
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any], bank_digest: str) -> Self:
+        """The identity of what this version builds of a recipe, resolved and plain, and a bank."""
+        settings = sample_settings(recipe)
+        return cls(
+            recipe_hash=settings_hash(settings),
+            bank_digest=bank_digest,
+            generator_version=GENERATOR_VERSION,
+            format_version=FORMAT_VERSION,
+            settings=settings,
+            shards=recipe["shards"],
+        )
+
     def hash(self) -> str:
         """sha256, hex."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
@@ -40,46 +56,36 @@ def check_same(out: Path, identity: Identity) -> None:
     """UserError that names every difference between `identity` and the build that `out` holds."""
     path = out / layout.IDENTITY
     try:
-        old = _leaves(json.loads(path.read_text(encoding="utf-8")))
+        old = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}), so nothing can be resumed: --overwrite it.") from error
-    new = _leaves(json.loads(json.dumps(asdict(identity))))
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    if len(keys) > 1 and "recipe_hash" in keys:
-        keys.remove("recipe_hash")
-    if keys:
-        told = "; ".join(f"{key} is {_short(old.get(key))} there and {_short(new.get(key))} now" for key in keys)
+    found = differences(old, json.loads(json.dumps(asdict(identity))))
+    if len(found) > 1:
+        found = [d for d in found if d.path != "recipe_hash"]
+    if found:
+        told = "; ".join(
+            f"{d.path.removeprefix('settings.')} is {shown(d.old)} there and {shown(d.new)} now" for d in found
+        )
         raise UserError(
             f"{out} was built otherwise, so it cannot be resumed: {told}. Restore what differs, give --overwrite to "
             "start anew, or another folder by --out."
         )
 
 
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
-    """Every plain value in nested mappings and lists by its path, such as `looks[0].name`."""
-    if isinstance(value, dict):
-        inner = [(f"{name}.{key}", child) for key, child in value.items()]
-    elif isinstance(value, list):
-        inner = [(f"{name}[{i}]", child) for i, child in enumerate(value)]
-    else:
-        return {name.removeprefix(".").removeprefix("settings."): value}
-    return {path: leaf for path, child in inner for path, leaf in _leaves(child, path).items()}
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def mark(out: Path, record: ShardRecord, identity_hash: str) -> None:
     """Says that a shard is whole. The shard has its final name already."""
+    layout.write_json(out, marker_name(record.name), marker(record, identity_hash))
+
+
+def marker(record: ShardRecord, identity_hash: str) -> dict[str, Any]:
+    """What the marker of a shard holds."""
     told = asdict(record)
-    layout.write_json(out, _marker(record.name), {"record": told, "seal": _seal(told, identity_hash)})
+    return {"record": told, "seal": _seal(told, identity_hash)}
 
 
 def finished(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
     """The record of a shard that is whole and of this identity, its file checked bit for bit; else None."""
-    told = _told(out / _marker(name), identity_hash)
+    told = _told(out / marker_name(name), identity_hash)
     if told is None or told["name"] != name:
         return None
     record = ShardRecord.from_json(told)
@@ -117,5 +123,6 @@ def _seal(told: Any, identity_hash: str) -> str:
     return hashlib.sha256(json.dumps([identity_hash, told], sort_keys=True).encode()).hexdigest()
 
 
-def _marker(name: str) -> str:
+def marker_name(name: str) -> str:
+    """Where the marker of a shard lies."""
     return f"{layout.STATE}/{name}.json"

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from smearsynth.recipe.model import Recipe
-from smearsynth.strict_yaml import Kind, dump, read, validate
+from smearsynth.strict_yaml import DocumentError, Kind, dump, read, validate
 
 RECIPE = Kind(noun="recipe", start="`version: 1`", option="--set", example="scene.overlap=0.2")
 
@@ -21,6 +22,17 @@ def load(path: str | Path, overrides: Sequence[str] = (), *, roots: bool = True)
     recipe = validate(Recipe, document, overrides, context={"folder": path.absolute().parent, "roots": roots})
     recipe._places, recipe._folder = document.places, path.parent
     return recipe
+
+
+def read_resolved(path: Path) -> dict[str, Any]:
+    """A recipe as `resolved_yaml` has written it, by any version: plain data, not held against this one's model.
+
+    Raises DocumentError.
+    """
+    document = read(path, RECIPE)
+    if document.faults:
+        raise DocumentError(document.faults)
+    return document.data
 
 
 def resolved_yaml(recipe: Recipe) -> str:

@@ -1,7 +1,5 @@
 """The recipe as a whole: everything that decides a dataset, each key with its default, meaning and range."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +17,7 @@ from pydantic import (
 
 from smearsynth.recipe.base import Spec
 from smearsynth.recipe.cells import CellsSpec
+from smearsynth.recipe.deciding import sample_settings, settings_hash
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
 from smearsynth.recipe.source import SourceSpec
@@ -32,10 +31,6 @@ MOST_SAMPLES = 99_999_999
 SplitName = Literal["train", "val", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=64, le=4096)]
-_DECIDES_NO_SAMPLE: Any = {
-    **dict.fromkeys(("name", "count", "shards", "publish", "lock"), True),
-    "sources": {"__all__": {"root", "licence", "redistribution", "cite"}},
-}
 Samples = Annotated[int, Field(ge=0, le=MOST_SAMPLES)]
 
 
@@ -175,13 +170,9 @@ class Recipe(Spec):
         return None if self.lock is None else self._folder / self.lock
 
     def sample_settings(self) -> dict[str, Any]:
-        """What decides samples, as plain data: not names, counts, paths, shards, licences and permissions."""
-        return self.model_dump(mode="json", exclude=_DECIDES_NO_SAMPLE)
+        """What decides samples, as plain data; see `recipe.deciding`."""
+        return sample_settings(self.model_dump(mode="json"))
 
     def sample_hash(self) -> str:
-        """sha256, hex, over `sample_settings`.
-
-        Files of a source are no part of it: the digest of the bank stands for their content.
-        """
-        text = json.dumps(self.sample_settings(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """sha256, hex, over `sample_settings`."""
+        return settings_hash(self.sample_settings())

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 Range = tuple[float, float]
+IntRange = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from smearsynth.errors import UserError
 from smearsynth.recipe.base import Spec
 from smearsynth.recipe.combinations import COMBINATIONS, Combination
-from smearsynth.recipe.ranges import Range, Within
+from smearsynth.recipe.distractors import DistractorsSpec
+from smearsynth.recipe.ranges import IntRange, Range, Within
 
 UNIT_FIELD = 224 * 224
 """Area in px of the field that one foreground and `OBJECTS_PER_UNIT` are meant for."""
@@ -26,20 +27,44 @@ class SceneSpec(Spec):
         "smear is mixed and its infected share is drawn from parasitaemia_range, by default 0.001-0.10",
     )
     density_range: Annotated[Range, Within(0, 0.8)] = Field(
-        default=(0.12, 0.55),
+        default=(0.12, 0.6),
         description="per smear: share of the field, outside its white cells and platelets, that red cells "
-        "cover, as far as room allows; 0-0.8",
+        "cover, as far as room allows: with overlaps up to 0.75, without any up to 0.52; 0-0.8 (measured: 0.15-0.55 in "
+        "windows of 45x45 um of the BBBC041 fields, 0.18-0.59 around the white cells of PBC)",
     )
     parasitaemia_range: Annotated[Range, Within(0, 1)] | None = Field(
         default=None,
         description="per smear: infected share of the red cells of a mixed smear; 0-1; "
         "null: 0.05-0.5, in clinical smears 0.001-0.10",
     )
+    touching_range: Annotated[Range, Within(0, 1)] = Field(
+        default=(0.1, 0.6),
+        description="per smear: share of the red cells that are laid against another cell; 0-1 (with these defaults "
+        "0.3-0.75 of the red cells have a neighbour within 0.4 um; in the BBBC041 fields 0.38-0.75)",
+    )
+    gap_range: Annotated[IntRange, Within(0, 8, int)] = Field(
+        default=(0, 2),
+        description="per cell: px between a red cell and the cell that it is laid against; 0-8 (1 px is 0.2 um; "
+        "the masks of BBBC041 leave 0.2-0.4 um)",
+    )
+    overlapping_range: Annotated[Range, Within(0, 1)] = Field(
+        default=(0.0, 0.2),
+        description="per smear: share of the red cells that are laid over another one; in too crowded a field it is "
+        "more; 0-1 (with 0.1, a fifth of the red cells take part in an overlap; in the BBBC041 fields 0.15-0.5)",
+    )
     overlap: float = Field(
-        default=0.12,
+        default=0.4,
         ge=0,
         le=0.5,
-        description="largest share of either cell's area that two cells may share; 0-0.5",
+        description="largest share of either cell's area that two red cells may share; 0-0.5, 0: none overlap "
+        "(BBBC041: median 0.07-0.2, nine of ten overlaps under 0.17-0.45)",
+    )
+    white_cell_overlap: float = Field(
+        default=0.01,
+        ge=0,
+        le=0.5,
+        description="the same for a white cell or platelet and any other cell, as far as room allows: white cells push "
+        "red cells aside; 0-0.5 (around those of PBC red cells cover 0.08 of the first 0.2 um and 0.43 of the field)",
     )
     border: bool = Field(default=True, description="cells may be cut by the border of the field")
     rotate: bool = Field(default=True, description="cells are turned through 360 degrees")
@@ -68,6 +93,9 @@ class SceneSpec(Spec):
         default=None,
         description="most cells in a smear and rows of the shards' object table; 1-65534; "
         "null: 64 per 224x224 px of field",
+    )
+    distractors: DistractorsSpec = Field(
+        default=DistractorsSpec(), description="precipitate, debris and scale bars, which are background"
     )
 
     @model_validator(mode="after")

@@ -1,23 +1,67 @@
-"""The ground of a smear: coloured glass under a light that falls off smoothly from its brightest point."""
+"""Light: the lamp through the glass of the slide and the stain on it.
+
+The light falls off from the optical axis and ends at the field stop. Both depend on the distance from the axis alone,
+so one profile over its square holds them.
+"""
+
+import numpy as np
 
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
+from smearsynth.render.density import DARKEST, LANE, TRANSMITTANCE
+from smearsynth.render.optics import REACH
+
+STEPS = 2048
+"""Entries of a profile between the axis and the farthest corner."""
+_DENSITY = np.uint64(DARKEST)
 
 
 @compiled()
-def fall_off(height, width, centre_x, centre_y, loss):  # type: ignore[no-untyped-def]
-    """x, y and slope of the light for `brightness`.
+def profile(loss, stop_radius, stop_width, stop_depth):  # type: ignore[no-untyped-def]
+    """Share of the light, i8 (STEPS + 1,) in 1/65536, over the squared distance from the axis.
 
-    centre_x, centre_y: brightest point in 1/65536 of width and height. loss: share of the light, in 1/65536, that is
-    lost at the corner farthest from it.
+    The squared distance of the last entry is that of the field's farthest corner; radius and width are in 1/65536 of
+    that corner's distance. loss: share of the light that is lost there, with the square of the distance. From
+    stop_radius on a further share of stop_depth is lost over stop_width, smoothly.
     """
-    x, y = centre_x * width // ONE, centre_y * height // ONE
-    farthest = max(x, width - 1 - x) ** 2 + max(y, height - 1 - y) ** 2
-    return x, y, (loss << 32) // max(farthest, 1)
+    light = np.empty(STEPS + 1, np.int64)
+    inner, outer = stop_radius**2 // ONE, (stop_radius + stop_width) ** 2 // ONE
+    for i in range(STEPS + 1):
+        squared = i * ONE // STEPS
+        t = min(max((squared - inner) * 1024 // max(outer - inner, 1), 0), 1024)
+        smooth = (t * t * (3 * 1024 - 2 * t)) >> 20
+        light[i] = (ONE - loss * squared // ONE) * (ONE - ((stop_depth * smooth) >> 10)) // ONE
+    return light
 
 
 @compiled()
-def brightness(x, y, centre_x, centre_y, slope):  # type: ignore[no-untyped-def]
-    """Share of the light at a pixel, in 1/65536: it falls with the square of the distance."""
-    squared = (x - centre_x) ** 2 + (y - centre_y) ** 2
-    return ONE - ((squared * slope) >> 32)
+def develop(densities, glass, profile, axis_x, axis_y, picture):  # type: ignore[no-untyped-def]
+    """Fills a framed picture with the light behind the stain.
+
+    densities: u8 (H, W). glass: i8 (3,), in 1/256 grey level. axis_x, axis_y: in 1/65536 of width and height.
+    """
+    height, width = densities.shape
+    x0, y0 = axis_x * width // ONE, axis_y * height // ONE
+    farthest = max(max(x0, width - 1 - x0) ** 2 + max(y0, height - 1 - y0) ** 2, 1)
+    step = (STEPS << 32) // farthest
+    lit = _lit(glass)
+    for y in range(height):
+        line = densities[y]
+        red, green, blue = picture[0, y + REACH], picture[1, y + REACH], picture[2, y + REACH]
+        for x in range(np.uint64(width)):
+            away = np.int64(x) - x0
+            share = profile[np.uint64(((away * away + (y - y0) ** 2) * step) >> 32)]
+            stain, p = line[x], x + np.uint64(REACH)
+            red[p] = (lit[0, stain & _DENSITY] * share + ONE // 2) >> 16
+            green[p] = (lit[1, (stain >> LANE) & _DENSITY] * share + ONE // 2) >> 16
+            blue[p] = (lit[2, stain >> (LANE + LANE)] * share + ONE // 2) >> 16
+
+
+@compiled()
+def _lit(glass):  # type: ignore[no-untyped-def]
+    """u2 (3, DARKEST + 1): light on the axis behind each density, in 1/256 grey level."""
+    lit = np.empty((3, DARKEST + 1), np.uint16)
+    for c in range(3):
+        for d in range(DARKEST + 1):
+            lit[c, d] = (glass[c] * TRANSMITTANCE[d] + ONE // 2) >> 16
+    return lit

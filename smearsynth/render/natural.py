@@ -1,84 +1,41 @@
-"""The natural look: cells absorb the light that the glass lets through.
+"""The natural look: cells absorb the light that the glass lets through, and a microscope with its camera sees them.
 
-All is summed in optical density, so overlapping red cells darken as they do under a microscope, and the soft edge of
-the mask is a thin edge of stain without a seam. White cells and platelets are thick: where their own stain is dense,
-they hide what lies below them.
+All stain is summed in optical density, so overlapping red cells darken as they do under a microscope, and the soft edge
+of the mask is a thin edge of stain without a seam. Optics and camera come after that, so they move no label.
 """
-
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.cells.bank import Bank
-from smearsynth.compiled import compiled
-from smearsynth.fixed_point import ONE
-from smearsynth.render.density import DARKEST, TRANSMITTANCE, density
-from smearsynth.render.ground import brightness, fall_off
-from smearsynth.render.stain import matched_curve, medians, own_curve
-from smearsynth.scene.footprints import ANGLE, CELL, CX, CY, FLIP, SCALE
+from smearsynth.render.density import density
+from smearsynth.render.distractors import burn_in, lay_distractors
+from smearsynth.render.ground import develop, profile
+from smearsynth.render.layers import lay_cells
+from smearsynth.render.optics import REACH, focus
+from smearsynth.render.sensor import deviations, expose, noise_tile, tone_curve
+from smearsynth.render.stain.matched import matched
+from smearsynth.render.stain.smear import smear_curves
 from smearsynth.scene.scene import Light, Scene
-from smearsynth.scene.warp import largest_tile, pool_of, warp
-from smearsynth.taxonomy import INFECTED_RBC
-
-_OPAQUE = 400
-"""Density in green from which on a white cell or platelet hides what lies below it."""
 
 
 def paint(scene: Scene, light: Light, bank: Bank) -> npt.NDArray[np.uint8]:
     """u1 (H, W, 3)."""
-    pool, values = pool_of(bank), light.values
-    stained = np.zeros((*scene.label.shape, 3), np.int32)
+    values = light.values
+    height, width = scene.label.shape
+    pool, red_centre = matched(bank, *values["own_shares"])
     target = np.array([density(c) for c in values["red_cell_colour"]])
-    tile = np.empty(largest_tile(pool, scene.objects), np.uint32)
-    match = (target, *values["red_cell_own_share"], *values["stain_strength"])
-    _stain(pool, bank.glass, _medians(bank), scene.objects, *match, tile, stained)
-    image = np.empty(stained.shape, np.uint8)
-    _develop(stained, np.array(values["glass"]), *values["light_centre"], *values["illumination"], image)
+    curves = smear_curves(red_centre, target, np.array(values["stain"]))
+    densities = np.zeros((height, width), np.uint64)
+    lay_cells(pool, curves, scene.objects, densities)
+    lay_distractors(scene.distractors, noise_tile(), densities)
+    picture = np.empty((3, height + 2 * REACH, width + 2 * REACH), np.uint16)
+    light_profile = profile(*values["illumination"], *values["field_stop"])
+    glass = np.array(values["glass"])
+    develop(densities, glass, light_profile, *values["light_centre"], picture)
+    focus(picture, values["point_spread"], values["colour_shift"])
+    image = np.empty((height, width, 3), np.uint8)
+    key, *noise = values["noise"]
+    expose(picture, noise_tile(), key, deviations(*noise), tone_curve(*values["gamma"]), image)
+    burn_in(scene.distractors, glass, image)
     return image
-
-
-@lru_cache(maxsize=2)
-def _medians(bank: Bank) -> npt.NDArray[np.uint8]:
-    return medians(pool_of(bank))
-
-
-@compiled()
-def _stain(pool, glass, middle, objects, target, own_share, strength, tile, stained):  # type: ignore[no-untyped-def]
-    """Adds the density of every cell, lowest first, to `stained`, i4 (H, W, 3)."""
-    height, width, _ = stained.shape
-    curve = np.empty((3, 256), np.int32)
-    for i in range(objects.shape[0]):
-        o = objects[i].astype(np.int64)
-        cell = o[CELL]
-        red = o[0] >= INFECTED_RBC
-        if red:
-            matched_curve(glass[cell], middle[cell], target, own_share, strength, curve)
-        else:
-            own_curve(glass[cell], strength, curve)
-        x0, y0, w, h = warp(pool, cell, o[CX], o[CY], o[ANGLE], o[FLIP], o[SCALE], tile)
-        for y in range(max(y0, 0), min(y0 + h, height)):
-            for x in range(max(x0, 0), min(x0 + w, width)):
-                pixel = tile[(y - y0) * w + x - x0]
-                alpha = np.int64(pixel >> 24)
-                if alpha == 0:
-                    continue
-                share = alpha + (alpha >> 7)
-                green = curve[1, (pixel >> 8) & 255]
-                kept = 65536 if red else 65536 - share * min(green * 256 // _OPAQUE, 256)
-                for c in range(3):
-                    own = curve[c, (pixel >> (8 * c)) & 255] * share
-                    stained[y, x, c] = (stained[y, x, c] * kept + (own << 8) + 32768) >> 16
-
-
-@compiled()
-def _develop(stained, glass, light_x, light_y, loss, image):  # type: ignore[no-untyped-def]
-    """The picture of the stain on the glass; glass in 1/256 grey level, the rest as in `fall_off`."""
-    height, width, _ = stained.shape
-    centre_x, centre_y, slope = fall_off(height, width, light_x, light_y, loss)
-    for y in range(height):
-        for x in range(width):
-            share = brightness(x, y, centre_x, centre_y, slope)
-            for c in range(3):
-                left = np.int64(TRANSMITTANCE[min(stained[y, x, c], DARKEST)])
-                image[y, x, c] = ((glass[c] * share // ONE) * left + (1 << 23)) >> 24

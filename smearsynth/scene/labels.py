@@ -14,19 +14,21 @@ from smearsynth.cells.bank import Bank
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.recipe.scene import MOST_OBJECTS
-from smearsynth.scene import footprints
-from smearsynth.scene.footprints import Footprints
-from smearsynth.scene.warp import pool_of, tile_sizes
+from smearsynth.scene import bits, footprints, ground
+from smearsynth.scene.footprints import HEIGHT, START, WIDTH, Footprints, X, Y
+from smearsynth.scene.warp import pool_of
 
 
 class Maps(NamedTuple):
     """label: u1 (H, W). instance: u2 (H, W), 1 + rank among the kept. kept: i8, indices of kept footprints in
-    ascending z. visible: i8 (kept, 5), x, y, width, height of the visible part and its pixels."""
+    ascending z. visible: i8 (kept, 5), x, y, width, height of the visible part and its pixels. full: i8 (kept,),
+    pixels, also those hidden or outside the field."""
 
     label: npt.NDArray[np.uint8]
     instance: npt.NDArray[np.uint16]
     kept: npt.NDArray[np.int64]
     visible: npt.NDArray[np.int64]
+    full: npt.NDArray[np.int64]
 
 
 def maps(prints: Footprints, class_ids: npt.NDArray[np.int64], size: tuple[int, int], min_visible: int) -> Maps:
@@ -36,50 +38,61 @@ def maps(prints: Footprints, class_ids: npt.NDArray[np.int64], size: tuple[int, 
     if more than 65,534 cells are kept.
     """
     label, instance = np.zeros(size, np.uint8), np.zeros(size, np.uint16)
-    order = np.arange(len(class_ids))
-    visible = _paint(prints, order, class_ids, label, instance)
-    enough = (visible[:, 4] > 0) & (visible[:, 4] * ONE >= min_visible * prints.full[order])
-    if not enough.all():
-        order = order[enough]
-        label[:], instance[:] = 0, 0
-        visible = _paint(prints, order, class_ids, label, instance)
-    if len(order) > MOST_OBJECTS:
-        raise ValueError(f"{len(order)} cells in one smear: an instance map has ids for {MOST_OBJECTS}")
-    return Maps(label, instance, order, visible)
+    kept = _seen(prints, len(class_ids), size, min_visible)
+    if len(kept) > MOST_OBJECTS:
+        raise ValueError(f"{len(kept)} cells in one smear: an instance map has ids for {MOST_OBJECTS}")
+    visible = _paint(prints, kept, class_ids, label, instance)
+    return Maps(label, instance, kept, visible, prints.full[kept])
 
 
-def derive(
-    objects: npt.NDArray[np.int32], bank: Bank, size: tuple[int, int]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
-    """Label u1 (H, W) and instance map u2 (H, W) of a scene's objects, i4 (n, 14), as the plan made them."""
+def derive(objects: npt.NDArray[np.int32], bank: Bank, size: tuple[int, int]) -> Maps:
+    """The maps of a scene's objects, i4 (n, 14), as the plan made them; an object that is hidden is not kept.
+
+    The poses index the bank and compiled loops check no bounds: objects of someone else are tested first.
+    """
     poses, pool = objects[:, :7].astype(np.int64), pool_of(bank)
-    sizes = tile_sizes(pool, poses[:, footprints.CELL], poses[:, footprints.SCALE])
-    prints = footprints.empty(len(poses), int(sizes.sum()))
-    tile = np.empty(max(sizes, default=0), np.uint32)
-    for i, start in enumerate(np.cumsum(sizes) - sizes):
-        footprints.draw(prints, i, start, pool, poses[i], tile)
-    made = maps(prints, poses[:, 0].copy(), size, 0)
-    return made.label, made.instance
+    words = footprints.room(pool, poses[:, footprints.CELL], poses[:, footprints.SCALE])
+    prints = footprints.empty(len(poses), int(words.sum()))
+    for i, start in enumerate(np.cumsum(words) - words):
+        footprints.draw(prints, i, start, pool, poses[i])
+    return maps(prints, poses[:, 0].copy(), size, 0)
 
 
 @compiled()
-def _paint(prints, order, class_ids, label, instance):  # type: ignore[no-untyped-def]
-    """Paints the footprints `order`, ascending in z, into empty maps; returns `Maps.visible`."""
+def _seen(prints, n, size, min_visible):  # type: ignore[no-untyped-def]
+    """Indices, ascending, of those of n footprints of which enough is visible."""
+    free, enough = ground.ground(size[0], size[1]), np.empty(n, np.bool_)
+    for i in range(n - 1, -1, -1):
+        pixels = ground.uncovered(free, prints, i)
+        enough[i] = pixels > 0 and pixels * ONE >= min_visible * prints.full[i]
+        ground.cover(free, prints, i)
+    return np.flatnonzero(enough)
+
+
+@compiled()
+def _paint(prints, kept, class_ids, label, instance):  # type: ignore[no-untyped-def]
+    """Paints the footprints `kept`, ascending in z, into empty maps; returns `Maps.visible`."""
     height, width = label.shape
-    visible = np.zeros((order.size, 5), np.int64)
-    for rank in range(order.size - 1, -1, -1):
-        i = order[rank]
-        x0, y0, w, h, start = footprints.bounds(prints, i)
-        left, right, top, bottom, count = width, -1, height, -1, 0
-        for y in range(max(y0, 0), min(y0 + h, height)):
-            row = start + (y - y0) * w - x0
-            for x in range(max(x0, 0), min(x0 + w, width)):
-                if prints.mask[row + x] and instance[y, x] == 0:
-                    instance[y, x] = rank + 1
-                    label[y, x] = class_ids[i]
-                    left, right, top, bottom = min(left, x), max(right, x), min(top, y), y
-                    count += 1
-        if count > 0:
-            seen = visible[rank]
-            seen[0], seen[1], seen[2], seen[3], seen[4] = left, top, right - left + 1, bottom - top + 1, count
+    free, visible = ground.ground(height, width), np.zeros((kept.size, 5), np.int64)
+    for rank in range(kept.size - 1, -1, -1):
+        box, class_id = prints.box[kept[rank]], class_ids[kept[rank]]
+        length, across = bits.words(box[WIDTH]), bits.words(width)
+        left, right, top, bottom, pixels = width, -1, height, -1, 0
+        for y in range(max(box[Y], 0), min(box[Y] + box[HEIGHT], height)):
+            first = box[START] + (y - box[Y]) * length
+            for k in range(length):
+                x = box[X] + 64 * k
+                seen = prints.rows[first + k] & bits.window(free.rows, y * across, across, x)
+                if seen == bits.NONE:
+                    continue
+                left, right = min(left, x + bits.lowest(seen)), max(right, x + bits.highest(seen))
+                top, bottom, pixels = min(top, y), y, pixels + bits.count(seen)
+                bits.erase(free.rows, y * across, across, x, seen)
+                while seen != bits.NONE:
+                    start, stop, seen = bits.first_run(seen)
+                    label[y, x + start : x + stop] = class_id
+                    instance[y, x + start : x + stop] = rank + 1
+        seen_part = visible[rank]
+        seen_part[0], seen_part[1], seen_part[4] = left, top, pixels
+        seen_part[2], seen_part[3] = right - left + 1, bottom - top + 1
     return visible

@@ -1,20 +1,38 @@
 """The optical parameters of one look of one scene: drawn here once, applied in `render` without any chance.
 
-All values are integers. The glass and the red cells are colours in 1/256 grey level, shares and factors are in
-1/65536, and `light_centre` is in 1/65536 of the field's width and height. `noise` is the key of the noise field.
+All values are integers; shares and factors are in 1/65536.
+- glass, red_cell_colour: red, green and blue in 1/256 grey level.
+- light_centre: x and y of the optical axis, in shares of the field's width and height.
+- illumination: share of the light that is lost in the corner farthest from the axis.
+- field_stop: radius, width and depth of its edge as `render.ground` takes them; depth 0: there is none.
+- stain: factors on the densities of red, green and blue.
+- own_shares: what white cells and platelets, then red cells, keep of their own stain.
+- point_spread: sigma in red, green and blue, in 1/256 px.
+- colour_shift: x and y of red, then of blue, against green, in 1/256 px.
+- noise: its key, its deviation at white in 1/256 grey level, its share of read noise.
+- gamma: exponent of the tone curve, in 1/64.
 """
+
+from math import isqrt
 
 from smearsynth.fixed_point import ONE
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.ranges import Range
 from smearsynth.scene.scene import Light
 from smearsynth.streams import State, between, next_u64
+from smearsynth.taxonomy import UM_PER_PX
 
 GREY = 256
 """Fixed-point grey level 1."""
+UM = 256 / UM_PER_PX
+"""Fixed-point micrometre of lengths in 1/256 px."""
+GAMMA = 64
+"""Fixed-point exponent 1: coarse, so that a process makes each tone curve once."""
 _OUTSIDE = ONE // 4
-"""How far outside the field the brightest point may lie."""
-_CHANNEL_SPREAD = ONE // 4
+"""How far outside the field the optical axis may lie."""
+_STOP_RADIUS, _STOP_WIDTH = (0.75, 0.95), (0.02, 0.15)
+"""Of the field stop's edge, in shares of the distance from the axis to the farthest corner."""
+_CHANNEL_SPREAD = ONE // 10
 """How far one channel of the red cells' colour may stray from the common draw."""
 
 
@@ -25,22 +43,57 @@ def light(look: LookSpec, stream: State) -> Light:
     """
     if look.base == "reference":
         return Light(look=look.name, base=look.base, values={})
-    grey = _draw(stream, look.glass_range, GREY)
-    tint = grey * _draw(stream, look.glass_warmth_range, ONE) // (2 * ONE)
     values: dict[str, tuple[int, ...]] = {
-        "glass": tuple(min(max(c, GREY), 255 * GREY) for c in (grey + tint, grey, grey - tint)),
+        "glass": _glass(look, stream),
         "illumination": (_draw(stream, look.illumination_range, ONE),),
         "light_centre": (between(stream, -_OUTSIDE, ONE + _OUTSIDE), between(stream, -_OUTSIDE, ONE + _OUTSIDE)),
-        "stain_strength": (_draw(stream, look.stain_strength_range, ONE),),
+        "field_stop": _field_stop(look, stream),
+        "stain": _stain(look, stream),
         "red_cell_colour": _red_cell_colour(look, stream),
-        "red_cell_own_share": (round(look.red_cell_own_share * ONE),),
-        "noise": (int(next_u64(stream) >> 1),),
+        "own_shares": (round(look.white_cell_own_share * ONE), round(look.red_cell_own_share * ONE)),
+        "point_spread": _point_spread(look, stream),
+        "colour_shift": tuple(_draw(stream, look.colour_shift_range, UM) for _ in range(4)),
+        "noise": (
+            int(next_u64(stream) >> 1),
+            _draw(stream, look.noise_range, GREY),
+            _draw(stream, look.read_noise_range, ONE),
+        ),
+        "gamma": (_draw(stream, look.gamma_range, GAMMA),),
     }
     return Light(look=look.name, base=look.base, values=values)
 
 
-def _draw(stream: State, bounds: Range, unit: int) -> int:
+def _draw(stream: State, bounds: Range, unit: float) -> int:
     return int(between(stream, round(bounds[0] * unit), round(bounds[1] * unit)))
+
+
+def _glass(look: LookSpec, stream: State) -> tuple[int, ...]:
+    """A channel that would be brighter than white is white, as in an overexposed picture."""
+    grey = _draw(stream, look.glass_range, GREY)
+    warmth = grey * _draw(stream, look.glass_warmth_range, ONE) // (2 * ONE)
+    tint = grey * _draw(stream, look.glass_tint_range, ONE) // ONE
+    return tuple(min(max(c, GREY), 255 * GREY) for c in (grey + warmth, grey + tint, grey - warmth))
+
+
+def _field_stop(look: LookSpec, stream: State) -> tuple[int, ...]:
+    drawn = between(stream, 0, ONE - 1) < look.field_stop_chance * ONE
+    radius, width = _draw(stream, _STOP_RADIUS, ONE), _draw(stream, _STOP_WIDTH, ONE)
+    depth = _draw(stream, look.field_stop_range, ONE)
+    return radius, width, depth if drawn else 0
+
+
+def _point_spread(look: LookSpec, stream: State) -> tuple[int, ...]:
+    """The variances of blurs add."""
+    green = _draw(stream, look.point_spread_range, UM)
+    red, blue = _draw(stream, look.red_spread_range, UM), _draw(stream, look.blue_spread_range, UM)
+    return isqrt(green**2 + red**2), green, isqrt(green**2 + blue**2)
+
+
+def _stain(look: LookSpec, stream: State) -> tuple[int, ...]:
+    """Factors on the density of red, green and blue: a warm stain takes less of the red light and more of the blue."""
+    strength = _draw(stream, look.stain_strength_range, ONE)
+    tint = strength * _draw(stream, look.stain_warmth_range, ONE) // (2 * ONE)
+    return strength - tint, strength, strength + tint
 
 
 def _red_cell_colour(look: LookSpec, stream: State) -> tuple[int, ...]:

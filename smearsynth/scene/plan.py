@@ -16,15 +16,16 @@ from smearsynth.fixed_point import ONE
 from smearsynth.recipe.combinations import Combination
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
-from smearsynth.scene import labels, schedule
+from smearsynth.scene import footprints, labels, schedule
+from smearsynth.scene.distractors import dirt, draw_distractors
 from smearsynth.scene.footprints import Footprints
 from smearsynth.scene.light import light
 from smearsynth.scene.place import Reds, Rules, place
 from smearsynth.scene.scene import OBJECT_FIELDS, Light, Scene
-from smearsynth.scene.stock import Mix, Stock, stock_of, white_cells_of_one_source
+from smearsynth.scene.stock import Mix, Stock, common_sources, pick, stock_of
 from smearsynth.scene.table import Table, table
-from smearsynth.scene.warp import pool_of, tile_sizes
-from smearsynth.streams import between, stream
+from smearsynth.scene.warp import pool_of
+from smearsynth.streams import State, between, stream
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS
 
 
@@ -48,7 +49,9 @@ class Planner:
         self._bank, self._mix, self._pool = bank, mix or {}, pool_of(bank)
         self._combinations = spec.chosen()
         self._rules = self._fix_rules()
+        self._dirt = dirt(spec.distractors, size)
         self._stocks: dict[str, Stock] = {}
+        self._sources: dict[tuple[str, Combination], npt.NDArray[np.int64]] = {}
         most = max(len(schedule.foreground(c, size)) for c in self._combinations)
         if most > self._rules.max_objects:
             raise UserError(
@@ -61,20 +64,20 @@ class Planner:
         combination = schedule.combination(self._combinations, index)
         foreground = schedule.foreground(combination, self._size)
         stock = self._stock(split)
-        if self._spec.white_cells_from == "one_source":
-            key = stream(self._seed, split, index, "white cells' source")
-            stock = white_cells_of_one_source(stock, foreground, key)
         reds = self._reds(combination, stream(self._seed, split, index, "red cells"))
         lying = self._table(len(foreground))
         state = stream(self._seed, split, index, "placement")
-        n = place(state, lying, self._pool, stock, self._rules, np.array(foreground, np.int64), reds)
+        source = self._white_cells_from(split, index, combination)
+        wanted = np.array(foreground, np.int64)
+        n = place(state, lying, self._pool, stock, source, self._rules, wanted, reds)
         if n < 0:
             raise UserError(
                 f"size: a field of {self._size[0]}x{self._size[1]} px has no room for {combination.name}: "
                 "enlarge it, allow scene.border or restrict scene.combinations"
             )
+        distractors = draw_distractors(stream(self._seed, split, index, "distractors"), self._dirt)
         lights = [light(k, stream(self._seed, split, index, "light", k.base)) for k in self._looks]
-        return self._scene(split, index, lying, n, tuple(lights))
+        return self._scene(split, index, lying, n, distractors, tuple(lights))
 
     def _fix_rules(self) -> Rules:
         spec = self._spec
@@ -84,6 +87,9 @@ class Planner:
             height=self._size[0],
             width=self._size[1],
             overlap=round(spec.overlap * ONE),
+            white_cell_overlap=round(spec.white_cell_overlap * ONE),
+            gap_low=spec.gap_range[0],
+            gap_high=spec.gap_range[1],
             border=spec.border,
             rotate=spec.rotate,
             flip=spec.flip,
@@ -95,15 +101,16 @@ class Planner:
         )
 
     @cached_property
-    def _tile_pixels(self) -> tuple[int, int]:
-        """The largest tile of any cell and of any red cell."""
-        sizes = tile_sizes(self._pool, np.arange(len(self._bank)), self._rules.scale_high)
-        return int(sizes.max()), int(sizes[np.isin(self._bank.class_id, RED_CELLS)].max(initial=0))
+    def _words(self) -> tuple[int, int]:
+        """The most words that drawing any cell takes, and any red cell."""
+        words = footprints.room(self._pool, np.arange(len(self._bank)), self._rules.scale_high)
+        return int(words.max()), int(words[np.isin(self._bank.class_id, RED_CELLS)].max(initial=0))
 
     def _table(self, foreground: int) -> Table:
-        largest, largest_red = self._tile_pixels
-        rows = self._rules.max_objects
-        return table(self._size, rows, foreground * largest + rows * largest_red, largest)
+        """A table with room for all cells of a smear and for one that is tried."""
+        largest, largest_red = self._words
+        rows = self._rules.max_objects + 1
+        return table(self._size, rows, (foreground + 1) * largest + rows * largest_red)
 
     def _stock(self, split: str) -> Stock:
         """The split's cells; UserError if a class that the combinations need has none."""
@@ -125,25 +132,52 @@ class Planner:
         classes |= {INFECTED_RBC} if backgrounds & {"infected", "mixed"} else set()
         return classes | ({HEALTHY_RBC} if backgrounds & {"healthy", "mixed"} else set())
 
-    def _reds(self, combination: Combination, key: npt.NDArray[np.uint64]) -> Reds:
-        density = between(key, *(round(d * ONE) for d in self._spec.density_range))
-        infected = between(key, *(round(s * ONE) for s in self._spec.infected_share()))
-        phase = between(key, 0, ONE - 1)
+    def _white_cells_from(self, split: str, index: int, combination: Combination) -> int:
+        """The source of the white cells of a smear, -1 for any."""
+        if self._spec.white_cells_from == "any":
+            return -1
+        where = split, combination
+        if where not in self._sources:
+            self._sources[where] = common_sources(self._stock(split), combination.foreground)
+        weights = self._sources[where]
+        return pick(stream(self._seed, split, index, "white cells' source"), weights) if weights.any() else -1
+
+    def _reds(self, combination: Combination, key: State) -> Reds:
+        spec = self._spec
+        ranges = (
+            spec.density_range,
+            spec.infected_share(),
+            (0, 1 - 1 / ONE),
+            spec.overlapping_range,
+            spec.touching_range,
+        )
+        density, infected, phase, overlapping, touching = (
+            between(key, round(low * ONE), round(high * ONE)) for low, high in ranges
+        )
         mixed = combination.background == "mixed"
         if not mixed:
             infected = ONE if combination.background == "infected" else 0
-        return Reds(density, infected, phase, mixed and self._spec.backgrounds == "equal")
+        return Reds(density, infected, phase, overlapping, touching, mixed and spec.backgrounds == "equal")
 
-    def _scene(self, split: str, index: int, lying: Table, n: int, lights: tuple[Light, ...]) -> Scene:
+    def _scene(
+        self,
+        split: str,
+        index: int,
+        lying: Table,
+        n: int,
+        distractors: npt.NDArray[np.int32],
+        lights: tuple[Light, ...],
+    ) -> Scene:
         """The scene of the first n cells of the table, which lie topmost first."""
         poses = lying.poses[:n][::-1].copy()
-        box, full, mask = lying.prints
-        prints = Footprints(box[:n][::-1].copy(), full[:n][::-1].copy(), mask)
+        box, full, rows = lying.prints
+        prints = Footprints(box[:n][::-1].copy(), full[:n][::-1].copy(), rows)
         made = labels.maps(prints, poses[:, 0].copy(), self._size, self._rules.min_visible)
-        rows = np.arange(len(made.kept))
-        columns = (poses[made.kept], rows[:, None], made.visible, prints.full[made.kept, None])
-        objects = np.hstack(columns).astype(np.int32)
-        assert objects.shape[1] == len(OBJECT_FIELDS)
+        objects = np.empty((len(made.kept), len(OBJECT_FIELDS)), np.int32)
+        objects[:, :7] = poses[made.kept]
+        objects[:, 7] = np.arange(len(objects))
+        objects[:, 8:13] = made.visible
+        objects[:, 13] = made.full
         kinds = set(objects[:, 0].tolist())
         return Scene(
             split=split,
@@ -151,7 +185,8 @@ class Planner:
             objects=objects,
             label=made.label,
             instance=made.instance,
-            dropped=n - len(rows),
+            dropped=n - len(objects),
             background=(HEALTHY_RBC in kinds) + 2 * (INFECTED_RBC in kinds),
+            distractors=distractors,
             lights=lights,
         )

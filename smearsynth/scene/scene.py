@@ -24,6 +24,10 @@ OBJECT_FIELDS = (
 """Columns of `Scene.objects`: centres in 1/256 px, angle in 1/65536 turn, scale in 1/65536; x, y, w, h is the box of
 the visible part in px; visible and full are pixels."""
 
+DISTRACTOR_FIELDS = ("kind", "cx", "cy", "size", "angle", "density", "key")
+"""Columns of `Scene.distractors`. kind: 0 granule of precipitate, 1 piece of debris, 2 scale bar. Centre and size, its
+diameter or length, in 1/256 px; angle in 1/65536 turn, 0 along a row; density in 1/1024 of a halving of the light;
+key: 0 to 2**31 - 1, from which shape and hue follow."""
 
 BACKGROUNDS = ("none", "healthy", "infected", "mixed")
 """Names of the values of `Scene.background`: 1 for healthy red cells and 2 for infected ones, added up."""
@@ -47,7 +51,8 @@ class Scene:
 
     objects: i4 (n, 14), columns OBJECT_FIELDS, in ascending z. label: u1 (H, W), class ids. instance: u2 (H, W),
     0 = background, else 1 + row in objects. dropped: cells left out because too little of them was visible.
-    background: which red cells there are, an index into BACKGROUNDS. lights: one per look of the recipe.
+    background: which red cells there are, an index into BACKGROUNDS. distractors: i4 (m, 7), columns
+    DISTRACTOR_FIELDS, which are background. lights: one per look of the recipe.
     """
 
     split: str
@@ -57,4 +62,5 @@ class Scene:
     instance: npt.NDArray[np.uint16]
     dropped: int
     background: int
+    distractors: npt.NDArray[np.int32]
     lights: tuple[Light, ...]

@@ -10,9 +10,10 @@ from smearsynth.cells.bank import Bank
 from smearsynth.compiled import compiled
 from smearsynth.errors import UserError
 from smearsynth.fixed_point import ONE
-from smearsynth.streams import State, below
+from smearsynth.streams import below
 from smearsynth.taxonomy import BY_KEY, CLASSES, SPLITS, WHITE_CELLS
 
+_LAST_WHITE_CELL = max(WHITE_CELLS)
 Mix = Mapping[str, Mapping[str, float]]
 """class key -> {source name: share}; a class left out draws evenly from all its cells."""
 
@@ -46,25 +47,17 @@ def stock_of(bank: Bank, split: str, mix: Mix) -> Stock:
     return Stock(cells.astype(np.int64), first, held, weight)
 
 
-def white_cells_of_one_source(stock: Stock, foreground: Sequence[int], stream: State) -> Stock:
-    """The stock with the white cells of a single source, drawn with the product of its shares in the classes needed.
+def common_sources(stock: Stock, foreground: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Weights, i8 (sources,), of the one source of all white cells of a foreground: the product of its shares in each.
 
-    Where no source has all the classes, the stock stays whole: a smear of two classes that no source has together
-    takes them from several.
+    All are 0 where there is no white cell, or no source that has them all: then each comes from any.
     """
-    needed = sorted(set(foreground) & set(WHITE_CELLS))
-    if not needed:
-        return stock
-    product = [2**30] * stock.weight.shape[1]
-    for cls in needed:
+    white = sorted(set(foreground) & set(WHITE_CELLS))
+    product = [2**30 if white else 0] * stock.weight.shape[1]
+    for cls in white:
         total = int(stock.weight[cls].sum())
         product = [p * int(w) // total for p, w in zip(product, stock.weight[cls], strict=True)]
-    if not any(product):
-        return stock
-    drawn = pick(stream, np.array(product))
-    weight = stock.weight.copy()
-    weight[np.ix_(WHITE_CELLS, [s != drawn for s in range(len(product))])] = 0
-    return stock._replace(weight=weight)
+    return np.array(product)
 
 
 @compiled()
@@ -79,7 +72,8 @@ def pick(state, weights):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def draw(state, stock, class_id):  # type: ignore[no-untyped-def]
-    """The bank index of a cell of the class."""
-    source = pick(state, stock.weight[class_id])
+def draw(state, stock, class_id, white_cells_from):  # type: ignore[no-untyped-def]
+    """The bank index of a cell of the class. white_cells_from: the source of all white cells, -1 for any."""
+    white = class_id <= _LAST_WHITE_CELL
+    source = white_cells_from if white and white_cells_from >= 0 else pick(state, stock.weight[class_id])
     return stock.cells[stock.first[class_id, source] + below(state, stock.held[class_id, source])]

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
-from smearsynth.scene import footprints
-from smearsynth.scene.footprints import Footprints
-from smearsynth.taxonomy import PLATELET_CLUMP, THROMBOCYTE
+from smearsynth.scene import footprints, ground
+from smearsynth.scene.footprints import HEIGHT, WIDTH, Footprints, X, Y
+from smearsynth.scene.ground import Ground
+from smearsynth.taxonomy import INFECTED_RBC, PLATELET_CLUMP, THROMBOCYTE
 
 GAP = 2
 """Least distance, px, of a single thrombocyte from another and from a clump."""
@@ -22,63 +23,61 @@ _BUCKET = 64
 
 
 class Table(NamedTuple):
-    """poses: i8 (rows, 7), topmost cell first. cover: u1 (H, W), 1 where a cell is. newest, older: the last cell filed
-    under a bucket and the one filed before a cell, or -1. tile: u4, room to draw a cell in."""
+    """poses: i8 (rows, 7), topmost cell first. newest, older: the last cell filed under a bucket and the one filed
+    before a cell, or -1."""
 
     poses: npt.NDArray[np.int64]
     prints: Footprints
-    cover: npt.NDArray[np.uint8]
+    ground: Ground
     newest: npt.NDArray[np.int64]
     older: npt.NDArray[np.int64]
-    tile: npt.NDArray[np.uint32]
 
 
-def table(size: tuple[int, int], cells: int, mask_pixels: int, tile_pixels: int) -> Table:
-    """An empty table with room for `cells` footprints, `mask_pixels` in all, and for one that is tried."""
+def table(size: tuple[int, int], cells: int, words: int) -> Table:
+    """A table with room for `cells` footprints of `words` in all, one that is tried included; `clear` it first."""
     height, width = size
     return Table(
-        np.empty((cells + 1, 7), np.int64),
-        footprints.empty(cells + 1, mask_pixels + tile_pixels),
-        np.zeros(size, np.uint8),
-        np.full((height // _BUCKET + 1, width // _BUCKET + 1), -1, np.int64),
-        np.empty(cells + 1, np.int64),
-        np.empty(tile_pixels, np.uint32),
+        np.empty((cells, 7), np.int64),
+        footprints.empty(cells, words),
+        Ground(height, width, np.empty(height * ((width + 63) // 64), np.uint64)),
+        np.empty((height // _BUCKET + 1, width // _BUCKET + 1), np.int64),
+        np.empty(cells, np.int64),
     )
 
 
 @compiled()
 def clear(table):  # type: ignore[no-untyped-def]
     """Takes all cells away."""
-    table.cover[:] = 0
+    ground.clear(table.ground)
     table.newest[:] = -1
 
 
 @compiled()
 def lay(table, n):  # type: ignore[no-untyped-def]
     """Lays cell n down where its box is."""
-    x, y, w, h, _ = footprints.bounds(table.prints, n)
-    footprints.put(table.prints, n, table.cover)
-    row, column = _bucket(table, x + w // 2, y + h // 2)
+    box = table.prints.box[n]
+    ground.cover(table.ground, table.prints, n)
+    row, column = _bucket(table, box[X] + box[WIDTH] // 2, box[Y] + box[HEIGHT] // 2)
     table.older[n] = table.newest[row, column]
     table.newest[row, column] = n
 
 
 @compiled()
-def fits(table, n, overlap, reach):  # type: ignore[no-untyped-def]
+def fits(table, n, reach, among_reds, with_others):  # type: ignore[no-untyped-def]
     """Whether cell n, which does not lie yet, keeps the rules where its box is.
 
-    No two cells share more than `overlap`, in 1/65536, of either's area; single thrombocytes keep their distance.
-    reach: at least half the side of any box, px.
+    No two red cells share more than `among_reds` of either's area, and no other two cells more than `with_others`,
+    both in 1/65536; single thrombocytes keep their distance. reach: at least half the side of any box, px.
     """
-    x, y, w, h, _ = footprints.bounds(table.prints, n)
+    box = table.prints.box[n]
     far = reach + GAP
-    first_row, first_column = _bucket(table, x - far, y - far)
-    last_row, last_column = _bucket(table, x + w + far, y + h + far)
+    first_row, first_column = _bucket(table, box[X] - far, box[Y] - far)
+    last_row, last_column = _bucket(table, box[X] + box[WIDTH] + far, box[Y] + box[HEIGHT] + far)
     for row in range(first_row, last_row + 1):
         for column in range(first_column, last_column + 1):
             other = table.newest[row, column]
             while other >= 0:
-                if not _agree(table, n, other, overlap):
+                if not _agree(table, n, other, among_reds, with_others):
                     return False
                 other = table.older[other]
     return True
@@ -92,10 +91,16 @@ def _bucket(table, x, y):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _agree(table, i, j, overlap):  # type: ignore[no-untyped-def]
-    prints = table.prints
-    if footprints.shared(prints, i, j, 0, 0) * ONE > overlap * min(prints.full[i], prints.full[j]):
+def most_shared(table, i, j, among_reds, with_others):  # type: ignore[no-untyped-def]
+    """Most pixels that cells i and j may share under the limits of `fits`."""
+    limit = among_reds if min(table.poses[i, 0], table.poses[j, 0]) >= INFECTED_RBC else with_others
+    return limit * min(table.prints.full[i], table.prints.full[j]) // ONE
+
+
+@compiled()
+def _agree(table, i, j, among_reds, with_others):  # type: ignore[no-untyped-def]
+    if footprints.share_more(table.prints, i, j, most_shared(table, i, j, among_reds, with_others), 0, 0):
         return False
     a, b = table.poses[i, 0], table.poses[j, 0]
     platelets = min(a, b) == THROMBOCYTE and max(a, b) <= PLATELET_CLUMP
-    return not platelets or footprints.apart(prints, i, j, GAP)
+    return not platelets or footprints.apart(table.prints, i, j, GAP)

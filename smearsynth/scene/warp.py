@@ -7,6 +7,7 @@ on the screen (angle), then its centre is put at (cx, cy). Sampling is inverse a
 first along a row of the bank, rounded, then across rows; at quarter turns, scale 1 and whole pixels it copies.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,17 +28,62 @@ _8, _24, _256 = np.uint64(8), np.uint64(24), np.uint64(256)
 
 
 class Pool(NamedTuple):
-    """The arrays of a bank that compiled loops read. pixels: u4 (P,), red in the lowest byte, alpha in the highest."""
+    """The arrays of a bank that compiled loops read. pixels: u4 (P,), red in the lowest byte, alpha in the highest.
+
+    quad: u1 (P,), how many are inside of a pixel, its right, lower and lower right neighbours: what is sampled among
+    them is outside for 0 and inside for 4. core, rim: i4 (n,), px: all pixels whose distance from the centre is at
+    most `core` are inside, and none whose distance is more than `rim`.
+    """
 
     pixels: npt.NDArray[np.uint32]
     offset: npt.NDArray[np.int64]
     height: npt.NDArray[np.int32]
     width: npt.NDArray[np.int32]
+    quad: npt.NDArray[np.uint8]
+    core: npt.NDArray[np.int32]
+    rim: npt.NDArray[np.int32]
 
 
+@lru_cache(maxsize=2)
 def pool_of(bank: Bank) -> Pool:
-    """The bank's arrays without a copy."""
-    return Pool(bank.pixels.view("<u4").reshape(-1), bank.offset, bank.height, bank.width)
+    """The bank's arrays, those that it has without a copy."""
+    pixels = bank.pixels.view("<u4").reshape(-1)
+    discs = np.empty((2, len(bank)), np.int32)
+    _measure_discs(pixels, bank.offset, bank.height, bank.width, *discs)
+    quad = np.zeros(pixels.shape, np.uint8)
+    _measure_quad(pixels, bank.offset, bank.height, bank.width, quad)
+    return Pool(pixels, bank.offset, bank.height, bank.width, quad, *discs)
+
+
+@compiled()
+def _measure_quad(pixels, offset, height, width, quad):  # type: ignore[no-untyped-def]
+    for cell in range(offset.size):
+        h, w = np.int64(height[cell]), np.int64(width[cell])
+        for y in range(h - 1):
+            for x in range(w - 1):
+                i = offset[cell] + y * w + x
+                for j in (i, i + 1, i + w, i + w + 1):
+                    quad[i] += pixels[j] >> 24 >= INSIDE
+
+
+@compiled()
+def _measure_discs(pixels, offset, height, width, core, rim):  # type: ignore[no-untyped-def]
+    """Fills core and rim; distances are squared and in half px, so that the centre is whole."""
+    for cell in range(offset.size):
+        h, w = np.int64(height[cell]), np.int64(width[cell])
+        nearest_outside, farthest_inside = h * h + w * w, np.int64(0)
+        for y in range(h):
+            for x in range(w):
+                squared = (2 * x - w + 1) ** 2 + (2 * y - h + 1) ** 2
+                if pixels[offset[cell] + y * w + x] >> 24 >= INSIDE:
+                    farthest_inside = max(farthest_inside, squared)
+                else:
+                    nearest_outside = min(nearest_outside, squared)
+        core[cell], rim[cell] = 0, 0
+        while 4 * (core[cell] + 1) ** 2 < nearest_outside:
+            core[cell] += 1
+        while 4 * rim[cell] ** 2 < farthest_inside:
+            rim[cell] += 1
 
 
 def tile_sizes(pool: Pool, cells: npt.NDArray[np.integer], scale: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -52,7 +98,7 @@ def largest_tile(pool: Pool, objects: npt.NDArray[np.int32]) -> int:
 
 
 @compiled()
-def _inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
+def inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
     """a, b, c, d in 1/65536: the offset (dx, dy) in the field is (a dx + b dy, c dx + d dy) in the cell."""
     a = (cosine(angle) * ONE + scale // 2) // scale
     b = (sine(angle) * ONE + scale // 2) // scale
@@ -60,7 +106,7 @@ def _inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def]
+def extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def]
     """x, y, width, height of the box on the field outside which the cell's alpha is 0."""
     cos, sin = abs(cosine(angle)), abs(sine(angle))
     w, h = width - 3, height - 3
@@ -71,7 +117,7 @@ def _extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def
 
 
 @compiled(error_model="numpy")
-def _span(start, step, size, first, last):  # type: ignore[no-untyped-def]
+def span(start, step, size, first, last):  # type: ignore[no-untyped-def]
     """The part of range(first, last) whose `start + i * step`, in 1/2**24 px, lies in [1, size - 2)."""
     low, end = np.int64(1) << 24, (size - 2) << 24
     if step == 0:
@@ -95,6 +141,33 @@ def _mix(a, b, weight):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy")
+def line(width, height, dx, dy, inverted, columns):  # type: ignore[no-untyped-def]
+    """u, v, first, last: a row of the field meets the cell in its columns from `first` up to `last`.
+
+    u, v: where the first lies in the cell, in 1/2**24 px. dx, dy: offset of column 0 from the cell's centre, in 1/256
+    px. inverted: as of `inverse`. columns: how many there are.
+    """
+    a, b, c, d = inverted
+    u = a * dx + b * dy + ((width - 1) << 23)
+    v = c * dx + d * dy + ((height - 1) << 23)
+    first, last = span(u, a << 8, width, 0, columns)
+    first, last = span(v, c << 8, height, first, last)
+    return u + ((first * a) << 8), v + ((first * c) << 8), first, max(first, last)
+
+
+@compiled()
+def sample(pixels, base, width, u, v):  # type: ignore[no-untyped-def]
+    """The pixel at (u, v) of the cell that begins at `base`, u4."""
+    p = np.uint64(base + (v >> 24) * width + (u >> 24))
+    right, below, below_right = p + np.uint64(1), p + np.uint64(width), p + np.uint64(width + 1)
+    across, down = np.uint64((u >> 16) & 255), np.uint64((v >> 16) & 255)
+    upper = _mix(_spread(pixels[p]), _spread(pixels[right]), across)
+    lower = _mix(_spread(pixels[below]), _spread(pixels[below_right]), across)
+    lanes = _mix(upper, lower, down)
+    return np.uint32(lanes | (lanes >> _24))
+
+
+@compiled()
 def warp(pool, cell, cx, cy, angle, flip, scale, tile):  # type: ignore[no-untyped-def]
     """Draws the cell into `tile`, u4 (as of `tile_sizes` or more,), row by row; returns its box x, y, width, height.
 
@@ -102,25 +175,13 @@ def warp(pool, cell, cx, cy, angle, flip, scale, tile):  # type: ignore[no-untyp
     into or outside the outermost rows and columns of the bank array, whose mask is 0.
     """
     width, height = np.int64(pool.width[cell]), np.int64(pool.height[cell])
-    x0, y0, w, h = _extent(width, height, cx, cy, angle, scale)
-    a, b, c, d = _inverse(angle, flip, scale)
-    pixels, base, below = pool.pixels, pool.offset[cell], np.uint64(width)
-    right, below_right = np.uint64(1), np.uint64(width + 1)
-    step_u, step_v = a << 8, c << 8
+    x0, y0, w, h = extent(width, height, cx, cy, angle, scale)
+    inverted = inverse(angle, flip, scale)
+    step_u, step_v = inverted[0] << 8, inverted[2] << 8
     for y in range(h):
-        dx, dy = (x0 << 8) - cx, ((y0 + y) << 8) - cy
-        u = a * dx + b * dy + ((width - 1) << 23)
-        v = c * dx + d * dy + ((height - 1) << 23)
-        first, last = _span(u, step_u, width, 0, w)
-        first, last = _span(v, step_v, height, first, last)
+        u, v, first, last = line(width, height, (x0 << 8) - cx, ((y0 + y) << 8) - cy, inverted, w)
         tile[y * w : (y + 1) * w] = 0
-        u, v = u + first * step_u, v + first * step_v
-        for t in range(np.uint64(y * w + first), np.uint64(y * w + max(first, last))):
-            p = np.uint64(base + (v >> 24) * width + (u >> 24))
-            across, down = np.uint64((u >> 16) & 255), np.uint64((v >> 16) & 255)
-            upper = _mix(_spread(pixels[p]), _spread(pixels[p + right]), across)
-            lower = _mix(_spread(pixels[p + below]), _spread(pixels[p + below_right]), across)
-            lanes = _mix(upper, lower, down)
-            tile[t] = np.uint32(lanes | (lanes >> _24))
+        for t in range(np.uint64(y * w + first), np.uint64(y * w + last)):
+            tile[t] = sample(pool.pixels, pool.offset[cell], width, u, v)
             u, v = u + step_u, v + step_v
     return x0, y0, w, h

@@ -47,8 +47,8 @@ class ShardReader:
         """The shard's attributes."""
         file = self._open()
         known: set[str] = {field.name for field in dataclasses.fields(Header)} & set(file.attrs)
-        columns = _plain(file["objects"].attrs["fields"]) if "objects" in file else ()
-        return Header(fields=columns, **{name: _plain(file.attrs[name]) for name in known})
+        columns = plain(file["objects"].attrs["fields"]) if "objects" in file else ()
+        return Header(fields=columns, **{name: plain(file.attrs[name]) for name in known})
 
     @property
     def names(self) -> frozenset[str]:
@@ -66,7 +66,7 @@ class ShardReader:
         size = dataset.dtype.itemsize * math.prod(shape)
         try:
             skipped, chunk = dataset.id.read_direct_chunk((row,) + (0,) * len(shape))
-            raw = chunk if skipped else isal_zlib.decompress(chunk, bufsize=size)
+            raw = chunk if skipped else _inflated(chunk, size)
             return np.frombuffer(raw, dataset.dtype).reshape(shape)
         except (OSError, ValueError, isal_zlib.error) as error:  # type: ignore[misc]  # isal types its error as an instance
             raise UserError(
@@ -116,7 +116,16 @@ def _open(path: Path) -> h5py.File:
     return file
 
 
-def _plain(value: Any) -> Any:
+def _inflated(chunk: bytes, size: int) -> bytes:
+    """A deflated chunk; at most `size` bytes and one are ever made, whatever a chunk of someone else holds."""
+    stream = isal_zlib.decompressobj()
+    raw = stream.decompress(chunk, size + 1)
+    if not stream.eof:
+        raise ValueError(f"it does not end after {size} bytes")
+    return raw
+
+
+def plain(value: Any) -> Any:
     """An HDF5 attribute as Python has it: tuples, ints, floats, str."""
     if isinstance(value, np.ndarray):
         return tuple(value.tolist())

@@ -93,6 +93,7 @@ class ShardWriter:
         self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *SMALL)}
         self._file = h5py.File(temporary, "w", libver=_LAYOUT)
         self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}
+        self._within = {name: (0,) * len(shape) for name, shape in shapes.items()}
         self._big["objects"].attrs["fields"] = list(header.fields)
         for name, value in asdict(header).items():
             if name != "fields":
@@ -111,7 +112,7 @@ class ShardWriter:
         for name, chunk in packed.chunks.items():
             dataset = self._big[name]
             if self._codec == "gzip":
-                dataset.id.write_direct_chunk((row,) + (0,) * (dataset.ndim - 1), chunk)
+                dataset.id.write_direct_chunk((row, *self._within[name]), chunk)
             else:
                 dataset[row] = np.frombuffer(chunk, dataset.dtype).reshape(dataset.shape[1:])
         for name, value in packed.values.items():

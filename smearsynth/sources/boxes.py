@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from smearsynth.errors import UserError
+from smearsynth.images import Header, read_header
 from smearsynth.sources.files import Files, locate
-from smearsynth.sources.images import Header, read_header
 from smearsynth.sources.tables import read_table, refuse
 
 NUMBERS = ("x", "y", "width", "height")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from smearsynth.errors import UserError
+from smearsynth.images import read_header
 from smearsynth.sources.files import locate
-from smearsynth.sources.images import read_header
 
 SUFFIX = "_mask"
 

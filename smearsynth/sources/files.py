@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from smearsynth.errors import UserError
+from smearsynth.images import IMAGE_SUFFIXES
 from smearsynth.sources.drawn import MARKER
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 TABLE_SUFFIX = ".csv"
 NOT_IMAGE = "not an image"
 NOT_FILE = "no file, or a link that leads out of the source"

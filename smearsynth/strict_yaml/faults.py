@@ -17,6 +17,11 @@ def dotted(key: Key) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
+def printable(line: str) -> str:
+    """A line that may quote a file of someone else: what could move a terminal's cursor is spelled out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def nearest_place(places: Mapping[Key, str], key: Key) -> str:
     """Where `key` was written; for a key that was not, where the nearest one around it was. places: () is in it."""
     return next(places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in places)
@@ -31,8 +36,7 @@ class Fault:
     sentence: str
 
     def __str__(self) -> str:
-        line = ": ".join(part for part in (self.where, dotted(self.key), self.sentence) if part)
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        return printable(": ".join(part for part in (self.where, dotted(self.key), self.sentence) if part))
 
 
 class DocumentError(UserError):

@@ -21,6 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """All that is ever opened: none of these can run a program, as PostScript does."""
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 8 * MAX_PIXELS
 """Room for the largest image as uncompressed 16-bit RGBA."""

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.fields.folder import boxed, read_boxes, read_fields
-from segtrain.fields.images import read_image, read_mask
-from segtrain.fields.otsu import otsu_cells
-from segtrain.fields.scale import RED_CELL_UM, Scale, estimate, to_native, to_scale
 from smearsynth.errors import UserError
+from smearsynth.fields.folder import boxed, read_boxes, read_fields
+from smearsynth.fields.images import read_image, read_mask
+from smearsynth.fields.otsu import cells_and_nuclei, otsu_cells
+from smearsynth.fields.scale import RED_CELL_UM, Scale, estimate, to_native, to_scale
 
 GLASS, STAIN = 230, 120
 
@@ -87,6 +87,35 @@ def test_a_scale_that_is_none_is_refused_at_once(spec: str) -> None:
         Scale(spec)
 
 
+def test_images_with_too_few_cells_take_the_scale_of_all_together(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.png" for name in "abc"]
+    for file, radius, cells in zip(files, (30, 20, 20), (12, 3, 4), strict=True):
+        Image.fromarray(smear(radius, cells=cells)).save(file)
+    many, *few = Scale("auto").of_folder(files)
+    assert many == estimate(smear(30), "a.png")
+    assert few == [pytest.approx(RED_CELL_UM / 60, rel=0.03)] * 2
+    assert Scale("auto").of_folder(files[:1]) == [many]
+    assert Scale("0.1").of_folder(files) == [0.1] * 3
+    with pytest.raises(UserError, match=r"c\.png.*4 single red cells"):
+        Scale("auto").of_folder(files[2:])
+
+
+def test_dark_nuclei_do_not_hide_the_red_cells() -> None:
+    red = smear(40)
+    nuclei = red.copy()
+    nuclei[red == STAIN] = 190
+    for x in (75, 225):
+        cv2.circle(nuclei, (x, 525), 60, (60, 20, 80), -1)
+    assert otsu_cells(nuclei)[:450].sum() == 0
+    assert np.array_equal(cells_and_nuclei(nuclei)[:450], otsu_cells(red)[:450])
+    assert estimate(nuclei, "x") == pytest.approx(RED_CELL_UM / 80, rel=0.03)
+
+
+def test_rims_are_not_taken_for_cells_that_otsu_missed() -> None:
+    blurred = cv2.GaussianBlur(smear(30), (0, 0), 4)
+    assert np.array_equal(cells_and_nuclei(blurred), otsu_cells(blurred))
+
+
 def test_otsu_fills_the_pale_middle_of_a_cell() -> None:
     image = smear(40)
     cv2.circle(image, (75, 75), 15, (GLASS,) * 3, -1)
@@ -100,7 +129,16 @@ def test_components_without_a_box_are_ignored_and_all_else_counts() -> None:
     counted = boxed(cells, np.array([[1, 1, 9, 13], [30, 10, 35, 15]]))
     ignored = np.zeros_like(cells)
     ignored[2:8, 20:26] = ignored[12:18, 2:8] = True
-    assert np.array_equal(counted, ~ignored)
+    assert np.array_equal(counted[cells], ~ignored[cells])
+
+
+def test_the_rim_of_an_ignored_cell_is_ignored_where_no_other_cell_is_nearer() -> None:
+    cells = np.zeros((100, 300), bool)
+    cells[30:70, 30:70] = cells[30:70, 76:116] = cells[30:70, 200:240] = True
+    counted = boxed(cells, np.array([[28, 28, 72, 72]]))
+    # A tenth of the box is 4.4 px; the gap of 6 px between the first two is shared evenly.
+    assert np.flatnonzero(~counted[50]).tolist() == [*range(73, 120), *range(196, 244)]
+    assert np.flatnonzero(~counted[:, 220]).tolist() == [*range(26, 74)]
 
 
 def test_no_box_leaves_only_glass_to_count() -> None:
@@ -147,8 +185,8 @@ def test_what_is_missing_in_a_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path / "img" / "a.png", smear(25))
     with pytest.raises(UserError, match=r"no mask for a\.png"):
         read_fields(tmp_path)
-    write(tmp_path / "mask" / "a.png", np.zeros((3, 4), np.uint8))
-    with pytest.raises(UserError, match=r"a\.png: the mask is 4x3, its image 600x600"):
+    write(tmp_path / "mask" / "a.png", np.zeros((30, 40), np.uint8))
+    with pytest.raises(UserError, match=r"a\.png: the mask is 40x30, its image 600x600"):
         list(read_fields(tmp_path))
 
 

@@ -1,17 +1,23 @@
 """The scale of a real image: given, from a table, or told by its red cells; to another one and back."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from tqdm import tqdm
 
-from segtrain.fields.images import Pixels
-from segtrain.fields.otsu import otsu_cells
 from smearsynth.errors import UserError
+from smearsynth.fields.images import read_image
+from smearsynth.fields.otsu import cells_and_nuclei
+from smearsynth.fields.single import find_regions
+from smearsynth.images import Pixels
 from smearsynth.taxonomy import UM_PER_PX
+
+Areas = npt.NDArray[np.int32]
+"""i4 (n,): pixels of each single cell."""
 
 AUTO = "auto"
 RED_CELL_UM = 7.3
@@ -20,8 +26,6 @@ RANGE = (0.01, 2.0)
 """um/px that a light microscope's camera can have while a red cell is still seen."""
 LEAST_CELLS = 5
 """Single red cells without which `auto` gives up."""
-_ROUND = 1.4
-"""Area of a single cell over that of the largest disc in it, at most: two touching cells have 2."""
 _SPREAD = 1.5
 """Diameters of red cells lie within this factor of the typical one; platelets and white cells do not."""
 
@@ -47,10 +51,28 @@ class Scale:
 
     def of(self, path: Path, image: Pixels) -> float:
         """um/px of one image. Raises UserError where the table lacks it or too few single red cells show it."""
-        if self._same is not None:
-            return self._same
+        given = self._given(path)
+        return estimate(image, str(path)) if given is None else given
+
+    def of_folder(self, files: Sequence[Path], *, progress: bool = False) -> list[float]:
+        """um/px of each image of a folder; by `auto`, one that shows too few single red cells is taken to be of the
+        scale that the cells of all images together show. Raises UserError as `of` does."""
+        given = [um_per_px for um_per_px in map(self._given, files) if um_per_px is not None]
+        if self.spec != AUTO:
+            return given
+        bar = tqdm(files, desc="scale", unit="image", leave=False, disable=None if progress else True)
+        areas = [_single_areas(read_image(file)) for file in bar]
+        enough = [_red_cells(found).size >= LEAST_CELLS for found in areas]
+        together = np.concatenate(areas)
+        return [
+            _from_cells(found, str(file)) if many else _from_cells(together, f"{file} and all others")
+            for file, found, many in zip(files, areas, enough, strict=True)
+        ]
+
+    def _given(self, path: Path) -> float | None:
+        """um/px by number or table; None for `auto`."""
         if self._table is None:
-            return estimate(image, str(path))
+            return self._same
         for name in (path.name, path.stem):
             if name in self._table:
                 return self._table[name]
@@ -60,24 +82,9 @@ class Scale:
 def estimate(image: Pixels, name: str) -> float:
     """um/px by which the median single red cell has a diameter of 7.3 um. name: for the message of the UserError.
 
-    Single cells are what Otsu leaves as one nearly round region inside the image: its area is close to that of the
-    largest disc within, as the distance transform finds it.
+    Single cells are what a threshold leaves as one nearly round region inside the image.
     """
-    cells = otsu_cells(image)
-    label, count = ndimage.label(cells)
-    radius = ndimage.maximum(_depth(cells), label, np.arange(1, count + 1)) if count else np.zeros(0)
-    area = np.bincount(label.ravel(), minlength=count + 1)[1:]
-    edge = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])
-    inside = ~np.isin(np.arange(1, count + 1), edge)
-    area = np.sort(area[inside & (area < _ROUND * np.pi * np.square(radius))])
-    # Half of all area: dust, which is many regions of little area, does not move it.
-    typical = area[np.searchsorted(np.cumsum(area), area.sum() / 2)] if area.size else 0
-    red = area[(area * _SPREAD**2 > typical) & (area < typical * _SPREAD**2)]
-    if red.size < LEAST_CELLS:
-        raise UserError(
-            f"{name}: shows {red.size} single red cells and `auto` needs {LEAST_CELLS}; give --um-per-px in numbers."
-        )
-    return _checked(RED_CELL_UM / (2 * float(np.sqrt(np.median(red) / np.pi))), f"{name}: found by `auto`,")
+    return _from_cells(_single_areas(image), name)
 
 
 def to_scale(image: Pixels, um_per_px: float, wanted: float = UM_PER_PX) -> Pixels:
@@ -92,9 +99,29 @@ def to_native(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.ND
     return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def _depth(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Distance to the nearest pixel outside, less the half pixel by which that pixel's edge is nearer; px."""
-    return cv2.distanceTransform(np.pad(cells, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1] - 0.5
+def _single_areas(image: Pixels) -> Areas:
+    """Of all regions but specks: a red cell of at most RANGE um/px is larger."""
+    regions = find_regions(cells_and_nuclei(image))
+    least = np.pi / 4 * (RED_CELL_UM / RANGE[1]) ** 2
+    return regions.area[regions.single & (regions.area >= least)]
+
+
+def _red_cells(areas: Areas) -> Areas:
+    """Half of all area lies in cells as large as a red cell or larger: dust, which is many regions of little area, does
+    not move that."""
+    areas = np.sort(areas)
+    typical = areas[np.searchsorted(np.cumsum(areas), areas.sum() / 2)] if areas.size else 0
+    return areas[(areas * _SPREAD**2 > typical) & (areas < typical * _SPREAD**2)]
+
+
+def _from_cells(areas: Areas, name: str) -> float:
+    red = _red_cells(areas)
+    if red.size < LEAST_CELLS:
+        raise UserError(
+            f"{name}: shows {red.size} single red cells and `auto` needs {LEAST_CELLS}; give --um-per-px in numbers."
+        )
+    diameter = 2 * float(np.sqrt(np.median(red) / np.pi))
+    return _checked(RED_CELL_UM / diameter, f"{name}: found by `auto`,")
 
 
 def _checked(value: float, what: str) -> float:

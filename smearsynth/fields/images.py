@@ -1,0 +1,46 @@
+"""Real images and their masks, as a user has them in folders."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.errors import UserError
+from smearsynth.images import IMAGE_SUFFIXES, Pixels, decode_image, read_bytes
+
+Mask = npt.NDArray[np.bool_]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder, not of those inside it, by name; hidden files are left out."""
+    return [file for file in sorted(folder.iterdir()) if _is_image(file, folder)]
+
+
+def image_tree(folder: Path) -> list[Path]:
+    """The image files of a folder and of all folders inside it, by path; hidden ones are left out."""
+    return [file for file in sorted(folder.rglob("*")) if _is_image(file, folder)]
+
+
+def read_image(path: Path) -> Pixels:
+    """u1 (h, w, 3) RGB, as `images.decode_image` says. Raises UserError."""
+    return decode_image(read_bytes(path), str(path))
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
+    """bool (h, w), true where the brightest channel is over half of its range, or over 0 in a mask of values 0 and 1.
+
+    shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size.
+    """
+    values = read_image(path).max(axis=2)
+    if values.shape != shape[:2]:
+        raise UserError(f"{path}: the mask is {_size(values.shape)}, its image {_size(shape)}; give that image's mask.")
+    return values > (127 if values.max() > 1 else 0)
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    shown = not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return shown and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

@@ -1,0 +1,109 @@
+"""Point spread of objective and focus, and colour errors: every channel is convolved with its own Gaussian.
+
+A Gaussian may lie off the centre by a fraction of a pixel, so the lateral colour error costs nothing: a smear is so
+small a part of a microscope's field that this error is one shift of red and blue against green. The blur falls on
+stored grey levels, as everything here.
+
+A framed picture is u2 (3, H + 2 REACH, W + 2 REACH), planes of red, green and blue in 1/256 grey level, 0 to 255; its
+frame is room for the convolution and holds nothing.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.compiled import compiled
+from smearsynth.fixed_point import ONE, rounded
+
+REACH = 4
+"""A kernel has 2 * REACH + 1 weights; what of a Gaussian lies farther out is added to the outermost two."""
+TAPS = 2 * REACH + 1
+_HALF, _16 = np.uint32(32768), np.uint32(16)
+_STEPS = 64
+_SIGMAS = 4
+_FINE = 1 << 20
+_RAMP = np.array(
+    rounded(
+        _FINE * (z * (1 + math.erf(z / math.sqrt(2))) / 2 + math.exp(-z * z / 2) / math.sqrt(2 * math.pi))
+        for z in (i / _STEPS for i in range(-_SIGMAS * _STEPS, _SIGMAS * _STEPS + 1))
+    ),
+    np.int64,
+)
+"""i8 (513,): a ramp max(z, 0) blurred by the unit Gaussian at z = -4 to 4 in steps of 1/64, in 1/2**20."""
+
+
+@compiled()
+def _ramp(t, sigma):  # type: ignore[no-untyped-def]
+    """A ramp blurred by a Gaussian at t, in 1/2**20 px; t and sigma in 1/256 px."""
+    if abs(t) >= _SIGMAS * sigma:
+        return max(t, 0) << 12
+    place = ((t + _SIGMAS * sigma) * _STEPS << 8) // sigma
+    i, rest = place >> 8, place & 255
+    value = _RAMP[i] + ((_RAMP[i + 1] - _RAMP[i]) * rest >> 8)
+    return (value * sigma) >> 8
+
+
+def focus(picture: npt.NDArray[np.uint16], spread: tuple[int, ...], shift: tuple[int, ...]) -> None:
+    """Blurs a framed picture in place; where neither spread nor shift is, nothing changes.
+
+    spread: sigma in red, green and blue. shift: x and y of red and of blue. All in 1/256 px.
+    """
+    if any(spread) or any(shift):
+        blur(picture, _kernels(np.array(spread), np.array((*shift[:2], 0, 0, *shift[2:]))))
+
+
+@compiled()
+def _kernels(spread, shift):  # type: ignore[no-untyped-def]
+    kernels = np.empty((3, 2, TAPS), np.uint32)
+    for c in range(3):
+        for axis in range(2):
+            kernels[c, axis] = kernel(spread[c], shift[2 * c + axis])
+    return kernels
+
+
+@compiled()
+def kernel(sigma, shift):  # type: ignore[no-untyped-def]
+    """Weights u4 (TAPS,) with sum 65536 that blur a row and shift it to the right; between pixels it is linear.
+
+    sigma: 0 or more. shift: -256 to 256. Both in 1/256 px.
+    """
+    weights = np.empty(TAPS, np.uint32)
+    below = 0
+    for i in range(TAPS):
+        t = (i - REACH) * 256 + shift
+        upto = ((_ramp(t + 256, sigma) - _ramp(t, sigma)) * ONE) >> 20 if i < TAPS - 1 else ONE
+        upto = min(max(upto, below), ONE)
+        weights[i] = upto - below
+        below = upto
+    return weights
+
+
+@compiled()
+def blur(picture, kernels):  # type: ignore[no-untyped-def]
+    """Convolves a framed picture in place, every channel along rows and then along columns.
+
+    kernels: u4 (3, 2, TAPS). The field's outermost pixels are repeated beyond it.
+    """
+    _, height, width = picture.shape
+    blurred = np.empty(height * width, np.uint16)
+    for c in range(3):
+        rows = picture[c]
+        for y in range(REACH, height - REACH):
+            rows[y, :REACH], rows[y, width - REACH :] = rows[y, REACH], rows[y, width - REACH - 1]
+        for y in range(REACH):
+            rows[y], rows[height - 1 - y] = rows[REACH], rows[height - REACH - 1]
+        flat = rows.reshape(-1)
+        _convolve(flat, kernels[c, 0], np.uint64(1), blurred)
+        _convolve(blurred, kernels[c, 1], np.uint64(width), flat)
+
+
+@compiled()
+def _convolve(source, weights, step, out):  # type: ignore[no-untyped-def]
+    """out[i] = the weighted sum around source[i] over every step-th, as far as these exist."""
+    reach = np.uint64(REACH) * step
+    for i in range(np.uint64(out.size) - np.uint64(2) * reach):
+        total = _HALF
+        for k in range(np.uint64(TAPS)):
+            total += np.uint32(source[i + k * step]) * weights[k]
+        out[i + reach] = np.uint32(total) >> _16
