@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so that help answers at once."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ def fit(
     given = {"overfit": overfit, "resident": resident or None, "compile": compiled or None}
     short = [f"{key}={str(value).lower()}" for key, value in given.items() if value is not None]
     fitted = run(options.pop("dataset"), overrides=(*overrides, *short), **options)
-    show(as_json, fitted.figures, lambda: str(fitted))
+    # Under torchrun every process comes here, and a result is told once.
+    if os.environ.get("RANK", "0") == "0":
+        show(as_json, fitted.figures, lambda: str(fitted))
 
 
 @main.command()

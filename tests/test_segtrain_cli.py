@@ -141,6 +141,16 @@ class TestMeasure:
         assert said == [str(run / name) for name in ("curves.png", "confusion.png", "gallery.png")]
 
 
+@pytest.mark.parametrize(("rank", "told"), [("0", 1), ("1", 0)])
+def test_of_several_processes_one_tells_the_result(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, told: int
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    result = call("fit", data, *TINY, "--run", tmp_path / "run", "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("best_epoch") == told
+
+
 @pytest.mark.parametrize(
     "error",
     [
