@@ -30,8 +30,8 @@ _8, _24, _256 = np.uint64(8), np.uint64(24), np.uint64(256)
 class Pool(NamedTuple):
     """The arrays of a bank that compiled loops read. pixels: u4 (P,), red in the lowest byte, alpha in the highest.
 
-    alpha: u1 (P,), the alphas once more, side by side. core, rim: i4 (n,), px: all pixels whose distance from the centre
-    is at most `core` are inside, and none whose distance is more than `rim`.
+    alpha: u1 (P,), the alphas once more, side by side. core, rim: i4 (n,), px: all pixels whose distance from the
+    centre is at most `core` are inside, and none whose distance is more than `rim`.
     """
 
     pixels: npt.NDArray[np.uint32]
