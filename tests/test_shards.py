@@ -182,6 +182,42 @@ def test_a_disk_that_takes_no_more_leaves_nothing_and_is_an_oserror(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+FULL_FOR_A_MOMENT = """
+import os, resource, sys
+from pathlib import Path
+import h5py
+from test_shards import write
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+create = h5py.File.create_dataset
+
+def create_dataset(file, name, *args, **options):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    made = create(file, name, *args, **options)
+    if name == sys.argv[2]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    return made
+
+h5py.File.create_dataset = create_dataset
+try:
+    write(Path(sys.argv[1]) / "s.h5")
+except OSError:
+    os._exit(9)
+"""
+"""The disk takes nothing from the moment that a dataset is made to the moment that the next one is."""
+
+
+@pytest.mark.parametrize("name", ["sample_id", "object_count", "scene", "look"])
+def test_a_disk_that_is_full_for_a_moment_loses_nothing_in_silence(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-c", FULL_FOR_A_MOMENT, tmp_path, name]
+    done = subprocess.run(command, cwd=Path(__file__).parent)
+    (tmp_path / "twin").mkdir()
+    write(tmp_path / "twin/s.h5")
+    if (tmp_path / "s.h5").exists():
+        assert (tmp_path / "s.h5").read_bytes() == (tmp_path / "twin/s.h5").read_bytes()
+    else:
+        assert done.returncode == 9
+
+
 def test_too_many_objects_are_refused_and_never_cut_off() -> None:
     with pytest.raises(ValueError, match="holds 7 objects; the shard has room for 6"):
         pack(make_sample(7), max_objects=K, codec="gzip")

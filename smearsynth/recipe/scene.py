@@ -38,9 +38,9 @@ class SceneSpec(Spec):
         "null: 0.05-0.5, in clinical smears 0.001-0.10",
     )
     touching_range: Annotated[Range, Within(0, 1)] = Field(
-        default=(0.1, 0.6),
+        default=(0.2, 0.7),
         description="per smear: share of the red cells that are laid against another cell; 0-1 (with these defaults "
-        "0.3-0.75 of the red cells have a neighbour within 0.4 um; in the BBBC041 fields 0.38-0.75)",
+        "0.3-0.8 of the red cells have a neighbour within 0.4 um; in the BBBC041 fields 0.38-0.75)",
     )
     gap_range: Annotated[IntRange, Within(0, 8, int)] = Field(
         default=(0, 2),
@@ -48,7 +48,7 @@ class SceneSpec(Spec):
         "the masks of BBBC041 leave 0.2-0.4 um)",
     )
     overlapping_range: Annotated[Range, Within(0, 1)] = Field(
-        default=(0.0, 0.2),
+        default=(0.0, 0.25),
         description="per smear: share of the red cells that are laid over another one; in too crowded a field it is "
         "more; 0-1 (with 0.1, a fifth of the red cells take part in an overlap; in the BBBC041 fields 0.15-0.5)",
     )

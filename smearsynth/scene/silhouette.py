@@ -67,11 +67,7 @@ def _sample(pool, cell, u, v, a, c, first, last, rows, row):  # type: ignore[no-
         for x in range(first, stop):
             column, line = u >> 24, v >> 24
             if 1 <= column < width - 2 and 1 <= line < height - 2:
-                p = np.uint64(base + line * width + column)
-                quad = pool.quad[p]
-                inside = quad == 4
-                if quad & 3:
-                    inside = _alpha(pool.pixels, p, width, (u >> 16) & 255, (v >> 16) & 255) >= INSIDE
+                inside = _inside(pool.alpha, np.uint64(base + line * width + column), np.uint64(width), u, v)
                 word |= np.uint64(inside) << np.uint64(x & 63)
             u, v = u + (a << 8), v + (c << 8)
         rows[row + (first >> 6)] |= word
@@ -79,15 +75,19 @@ def _sample(pool, cell, u, v, a, c, first, last, rows, row):  # type: ignore[no-
 
 
 @compiled()
-def _alpha(pixels, p, width, across, down):  # type: ignore[no-untyped-def]
-    """As in `warp`, between pixel p and its right and lower neighbours."""
-    below = p + np.uint64(width)
-    upper = _mix(pixels[p], pixels[p + np.uint64(1)], across)
-    lower = _mix(pixels[below], pixels[below + np.uint64(1)], across)
-    return (upper * (256 - down) + lower * down + 128) >> 8
+def _inside(alpha, p, width, u, v):  # type: ignore[no-untyped-def]
+    """Whether what `warp` mixes of pixel p and its right and lower neighbours is inside: so if all four are."""
+    one, right = alpha[p], alpha[p + np.uint64(1)]
+    below, across = alpha[p + width], alpha[p + width + np.uint64(1)]
+    if one & right & below & across & INSIDE:
+        return True
+    if not (one | right | below | across) & INSIDE:
+        return False
+    upper, lower = _mix(one, right, (u >> 16) & 255), _mix(below, across, (u >> 16) & 255)
+    return _mix(upper, lower, (v >> 16) & 255) >= INSIDE
 
 
 @compiled()
-def _mix(left, right, weight):  # type: ignore[no-untyped-def]
-    """As in `warp`, of the alphas of two pixels."""
-    return (np.int64(left >> 24) * (256 - weight) + np.int64(right >> 24) * weight + 128) >> 8
+def _mix(one, other, weight):  # type: ignore[no-untyped-def]
+    """As in `warp`, of single values."""
+    return (np.int64(one) * (256 - weight) + np.int64(other) * weight + 128) >> 8

@@ -30,16 +30,15 @@ _8, _24, _256 = np.uint64(8), np.uint64(24), np.uint64(256)
 class Pool(NamedTuple):
     """The arrays of a bank that compiled loops read. pixels: u4 (P,), red in the lowest byte, alpha in the highest.
 
-    quad: u1 (P,), how many are inside of a pixel, its right, lower and lower right neighbours: what is sampled among
-    them is outside for 0 and inside for 4. core, rim: i4 (n,), px: all pixels whose distance from the centre is at
-    most `core` are inside, and none whose distance is more than `rim`.
+    alpha: u1 (P,), the alphas once more, side by side. core, rim: i4 (n,), px: all pixels whose distance from the
+    centre is at most `core` are inside, and none whose distance is more than `rim`.
     """
 
     pixels: npt.NDArray[np.uint32]
     offset: npt.NDArray[np.int64]
     height: npt.NDArray[np.int32]
     width: npt.NDArray[np.int32]
-    quad: npt.NDArray[np.uint8]
+    alpha: npt.NDArray[np.uint8]
     core: npt.NDArray[np.int32]
     rim: npt.NDArray[np.int32]
 
@@ -47,27 +46,14 @@ class Pool(NamedTuple):
 @lru_cache(maxsize=2)
 def pool_of(bank: Bank) -> Pool:
     """The bank's arrays, those that it has without a copy."""
-    pixels = bank.pixels.view("<u4").reshape(-1)
+    pixels, alpha = bank.pixels.view("<u4").reshape(-1), bank.pixels[:, 3].copy()
     discs = np.empty((2, len(bank)), np.int32)
-    _measure_discs(pixels, bank.offset, bank.height, bank.width, *discs)
-    quad = np.zeros(pixels.shape, np.uint8)
-    _measure_quad(pixels, bank.offset, bank.height, bank.width, quad)
-    return Pool(pixels, bank.offset, bank.height, bank.width, quad, *discs)
+    _measure_discs(alpha, bank.offset, bank.height, bank.width, *discs)
+    return Pool(pixels, bank.offset, bank.height, bank.width, alpha, *discs)
 
 
 @compiled()
-def _measure_quad(pixels, offset, height, width, quad):  # type: ignore[no-untyped-def]
-    for cell in range(offset.size):
-        h, w = np.int64(height[cell]), np.int64(width[cell])
-        for y in range(h - 1):
-            for x in range(w - 1):
-                i = offset[cell] + y * w + x
-                for j in (i, i + 1, i + w, i + w + 1):
-                    quad[i] += pixels[j] >> 24 >= INSIDE
-
-
-@compiled()
-def _measure_discs(pixels, offset, height, width, core, rim):  # type: ignore[no-untyped-def]
+def _measure_discs(alpha, offset, height, width, core, rim):  # type: ignore[no-untyped-def]
     """Fills core and rim; distances are squared and in half px, so that the centre is whole."""
     for cell in range(offset.size):
         h, w = np.int64(height[cell]), np.int64(width[cell])
@@ -75,7 +61,7 @@ def _measure_discs(pixels, offset, height, width, core, rim):  # type: ignore[no
         for y in range(h):
             for x in range(w):
                 squared = (2 * x - w + 1) ** 2 + (2 * y - h + 1) ** 2
-                if pixels[offset[cell] + y * w + x] >> 24 >= INSIDE:
+                if alpha[offset[cell] + y * w + x] >= INSIDE:
                     farthest_inside = max(farthest_inside, squared)
                 else:
                     nearest_outside = min(nearest_outside, squared)

@@ -5,7 +5,6 @@ several times slower than ISA-L at the same size. A shard gets its name only whe
 under a temporary name, flushed, fsynced and renamed.
 """
 
-import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ import h5py
 import numpy as np
 from isal import isal_zlib
 
-from smearsynth.files import publish
+from smearsynth.files import publish, written_to_its_end
 from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, Header, Sample
 
 LEVEL = 1
@@ -142,12 +141,11 @@ class ShardWriter:
 
     def _finish(self) -> None:
         assert len(self._values["scene"]) == self._rows, "fewer rows than the shard was made for"
-        try:
+        with written_to_its_end(self._path):
             for name, values in self._values.items():
                 data = np.array(values, SMALL.get(name))
-                self._file.create_dataset(name, data=data, track_times=False)
+                # What a dataset holds back is written when it is closed, and if that fails h5py tells nobody.
+                self._file.create_dataset(name, data=data, track_times=False).flush()
+            self._file.flush()
             self._file.close()
-        except RuntimeError as error:
-            # What h5py raises where the disk takes no more at the end.
-            raise OSError(errno.EIO, "cannot be written to its end; is the disk full?", str(self._path)) from error
         publish(self._temporary, self._path)
