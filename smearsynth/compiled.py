@@ -48,10 +48,10 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
 def _place() -> Path | None:
     """Where compiled loops of just this code are kept; None where neither beside the code nor in the user's folders a
     file may be written, so that every run compiles anew."""
-    chosen = numba.config.CACHE_DIR
-    for base in [chosen] if chosen else [_PACKAGE / "__pycache__", "~/.cache/smearsynth"]:
+    chosen: str = numba.config.CACHE_DIR
+    for base in [Path(chosen)] if chosen else [_PACKAGE / "__pycache__", Path("~/.cache/smearsynth")]:
         try:
-            place = Path(base).expanduser() / f"loops-{_digest()}"
+            place = base.expanduser() / f"loops-{_digest()}"
             place.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError):  # the latter where the user has no home
             continue
