@@ -81,7 +81,10 @@ def _state(where: Run, known: Identity, *, resume: bool) -> checkpoint.State | N
         raise UserError(f"{where.folder} is not empty: go on with its run by --resume, or name another by --run.")
     if resume and not (where.folder / CONFIG).is_file():
         raise UserError(f"{where.folder} holds no run that could be resumed: leave --resume out, or check --run.")
-    if not where.last.is_file():
+    if not where.last.exists():
+        # A kill between the two checkpoints of the first epoch leaves the best alone; later it cannot.
+        if where.best.exists() and checkpoint.load(where.best).get("epoch") != 1:
+            raise UserError(f"{where.last} is missing: put it back, or begin anew with another --run.")
         return None
     state = checkpoint.load(where.last)
     if "identity" not in state:

@@ -88,6 +88,13 @@ def decode_image(data: bytes, name: str) -> Pixels:
         return _to_rgb(ImageOps.exif_transpose(image), name)
 
 
+def any_value(data: bytes, name: str) -> bool:
+    """Whether any pixel is above 0, in 16 bits too. name: of the file, for messages. Raises ImageFault."""
+    with _opened(BytesIO(data), name) as image:
+        image.load()
+        return bool(_above_zero(image).any())
+
+
 def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
     """u1 (h, w), 255 where the mask has any value above 0 and is not transparent, else 0.
 

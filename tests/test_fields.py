@@ -150,9 +150,10 @@ def test_boxes_are_shares_of_the_image(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("0 0.5 0.5 0.5 0.2\n3 0.0 0.0 0.2 0.2\n", encoding="utf-8")
     assert read_boxes(file, (100, 200)).tolist() == [[50, 40, 150, 60], [0, 0, 20, 10]]
-    file.write_text("0 0.5 0.5\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"a\.txt"):
-        read_boxes(file, (100, 200))
+    for fault in ("0 0.5 0.5\n", "0 0.5 nan 0.5 0.2\n", "0 0.5 0.5 inf 0.2\n"):
+        file.write_text(fault, encoding="utf-8")
+        with pytest.raises(UserError, match=r"a\.txt"):
+            read_boxes(file, (100, 200))
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
@@ -188,6 +189,32 @@ def test_what_is_missing_in_a_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path / "mask" / "a.png", np.zeros((30, 40), np.uint8))
     with pytest.raises(UserError, match=r"a\.png: the mask is 40x30, its image 600x600"):
         list(read_fields(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["u1 instances", "u2 instances", "three levels", "u2 of 0 and 1"])
+def test_a_mask_that_is_not_black_and_white_is_refused(tmp_path: Path, kind: str) -> None:
+    """Cut at half of its range, a map of instances would lose half of its cells, or all of them."""
+    cells = np.zeros((40, 60), np.uint16)
+    for number in range(1, 6):
+        cells[5:35, 10 * number : 10 * number + 8] = number
+    masks = {
+        "u1 instances": cells.astype(np.uint8),
+        "u2 instances": 9 * cells,
+        "three levels": (cells.clip(max=2) * 127).astype(np.uint8),
+        "u2 of 0 and 1": cells.clip(max=1),
+    }
+    write(tmp_path / "mask.png", masks[kind])
+    with pytest.raises(UserError, match=r"mask\.png: the mask is not black and white"):
+        read_mask(tmp_path / "mask.png", cells.shape)
+
+
+def test_a_mask_may_be_soft_at_its_edges_or_empty(tmp_path: Path) -> None:
+    cells = otsu_cells(smear(25))
+    blurred = Image.fromarray(cells.astype(np.uint8) * np.uint8(255))
+    blurred.save(tmp_path / "mask.jpg", quality=90)
+    assert np.mean(read_mask(tmp_path / "mask.jpg", cells.shape) != cells) < 0.001
+    write(tmp_path / "none.png", np.zeros((40, 60), np.uint8))
+    assert not read_mask(tmp_path / "none.png", (40, 60)).any()
 
 
 def test_images_of_every_kind_come_as_rgb(tmp_path: Path) -> None:

@@ -219,3 +219,22 @@ class TestRefused:
         with pytest.raises(UserError, match=r"holds no run that could be resumed"):
             segtrain.fit(data, overrides=TINY, run=tmp_path / "none", resume=True, pictures=False)
         assert not (tmp_path / "none").exists()
+
+    def test_a_lost_state_is_not_begun_anew(self, data: Path, straight: Path, tmp_path: Path) -> None:
+        shutil.copytree(straight, tmp_path / "run")
+        last, best = tmp_path / "run" / "last.pt", tmp_path / "run" / "best.pt"
+        last.unlink()
+        checkpoint.save(best, checkpoint.load(best) | {"epoch": 2})
+        with pytest.raises(UserError, match=r"last\.pt is missing"):
+            segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
+
+    def test_killed_between_its_first_two_states_it_begins_anew(
+        self, data: Path, straight: Path, tmp_path: Path
+    ) -> None:
+        shutil.copytree(straight, tmp_path / "run")
+        last, best = tmp_path / "run" / "last.pt", tmp_path / "run" / "best.pt"
+        last.unlink()
+        checkpoint.save(best, checkpoint.load(best) | {"epoch": 1})
+        segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
+        for key, value in checkpoint.load(straight / "last.pt")["model"].items():
+            assert torch.equal(checkpoint.load(last)["model"][key], value)

@@ -104,6 +104,8 @@ def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     try:
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         shares = np.array([[float(value) for value in row[1:]] for row in rows]).reshape(len(rows), 4)
+        if not np.isfinite(shares).all():
+            raise ValueError("not finite")
     except (OSError, ValueError):
         raise UserError(
             f"{path}: give a line `class cx cy width height` per cell, or remove the folder {BOXES}/."

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.images import IMAGE_SUFFIXES, Pixels, decode_image, read_bytes
+from smearsynth.images import IMAGE_SUFFIXES, Pixels, any_value, decode_image, read_bytes
 
 Mask = npt.NDArray[np.bool_]
+_SOFT = 0.05
+"""Largest share of grey pixels, of those that are cell: soft edges and the traces of JPEG."""
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -27,14 +29,21 @@ def read_image(path: Path) -> Pixels:
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
-    """bool (h, w), true where the brightest channel is over half of its range, or over 0 in a mask of values 0 and 1.
+    """bool (h, w), true where the brightest channel is over half of the mask's brightest value.
 
-    shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size.
+    shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size, and for one that is not
+    black and white, such as a map of instances: which of its values are cells is not known.
     """
-    values = read_image(path).max(axis=2)
+    data = read_bytes(path)
+    values = decode_image(data, str(path)).max(axis=2).astype(np.uint16)
     if values.shape != shape[:2]:
         raise UserError(f"{path}: the mask is {_size(values.shape)}, its image {_size(shape)}; give that image's mask.")
-    return values > (127 if values.max() > 1 else 0)
+    top = values.max()
+    cells: Mask = 2 * values > top
+    between = np.count_nonzero((4 * values > top) & (4 * values < 3 * top))
+    if between > _SOFT * np.count_nonzero(cells) or (top == 0 and any_value(data, str(path))):
+        raise UserError(f"{path}: the mask is not black and white; give one that is 255 where a cell is and else 0.")
+    return cells
 
 
 def _is_image(file: Path, folder: Path) -> bool:
