@@ -17,14 +17,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from smearsynth.build import build as build
     from smearsynth.check import check as check
+    from smearsynth.dataset.diff import diff as diff
+    from smearsynth.dataset.replay import replay as replay
     from smearsynth.verify import verify as verify
 
-__all__ = ["build", "check", "verify"]
+__all__ = ["build", "check", "diff", "replay", "verify"]
+_OF_A_DATASET = {"diff", "replay"}
+"""Verbs that lie with what they are about; every other is a module of its own."""
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module(f"{__name__}.{name}"), name)
+        room = f"{__name__}.dataset" if name in _OF_A_DATASET else __name__
+        return getattr(import_module(f"{room}.{name}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

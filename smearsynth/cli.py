@@ -192,6 +192,48 @@ def verify(dataset: Path, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("sample", metavar="ID")
+@click.option("--out", type=NEW_FILE, help="PNG to write: the stored image, the one made again, the label.")
+@bank
+@as_json
+def replay(dataset: Path, sample: str, as_json: bool, **options: Any) -> None:
+    """Make the sample ID of DATASET again and show its plan.
+
+    Tells whether it is as it is stored, and where each of its cells comes from.
+
+    \b
+    Example:
+      smearsynth replay smears train-00000042 --out sample.png
+    """
+    from smearsynth.dataset.replay import as_text
+    from smearsynth.dataset.replay import replay as run
+
+    made = run(dataset, sample, **options)
+    show(as_json, asdict(made), lambda: as_text(made))
+
+
+@main.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@as_json
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Tell what differs between two datasets or two recipes.
+
+    Of datasets: recipe, figures, and which samples. Of recipes: every key, with the defaults written out.
+
+    \b
+    Example:
+      smearsynth diff smears smears-of-last-year
+    """
+    from smearsynth.dataset.diff import as_text
+    from smearsynth.dataset.diff import diff as run
+
+    found = run(a, b)
+    show(as_json, asdict(found), lambda: as_text(found))
+
+
+@main.command()
 @recipe
 @click.option("--smears", type=click.IntRange(min=1), default=2000, show_default=True, help="How many to make.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")

@@ -117,6 +117,14 @@ def read_stated(out: Path) -> tuple[Stated | None, list[Fault]]:
     return stated, [Fault(layout.INDEX, what) for what in (*told, *_own_faults(stated))]
 
 
+def stated_of(out: Path) -> Stated:
+    """The index of a set that is to be read; UserError where there is none, or none that can be read."""
+    stated, faults = read_stated(out)
+    if stated is None:
+        raise UserError("\n".join(f"{out}/{fault}" for fault in faults))
+    return stated
+
+
 def _text(path: Path) -> str:
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"more than {_MOST_BYTES} bytes")
