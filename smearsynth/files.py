@@ -1,10 +1,7 @@
 """Files as wholes: a name is only given to what is on the disk in full, and a digest stands for all of it."""
 
-import errno
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,15 +15,6 @@ def publish(temporary: Path, path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-@contextmanager
-def written_to_its_end(path: Path) -> Iterator[None]:
-    """Around the writing of an HDF5 file: what h5py raises where the disk takes no more becomes the OSError it is."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise OSError(errno.EIO, "cannot be written to its end; is the disk full?", str(path)) from error
 
 
 def file_digest(path: Path) -> str:

@@ -19,6 +19,7 @@ from smearsynth.dataset.verify.shards import Found, check_shards
 from smearsynth.dataset.verify.stated import Stated, read_stated
 from smearsynth.errors import UserError
 from smearsynth.prepare import checked_workers
+from smearsynth.shards.format import GENERATOR_VERSION
 from smearsynth.taxonomy import SPLITS
 
 
@@ -126,5 +127,7 @@ def _unchecked(out: Path, stated: Stated, found: Found, bank: Bank | None, label
     if bank is None:
         what = "where objects come from, and labels" if labels else "where objects come from"
         yield f"{what}: there is no {layout.BANK} that can be read; --bank FILE takes its place"
+    if labels and stated.generator_version != GENERATOR_VERSION:
+        yield f"whether generator version {stated.generator_version} made labels as this one, {GENERATOR_VERSION}, does"
     if not (out / layout.STATE).is_dir():
         yield f"how many cells were left out: only {layout.STATE} of the build tells that per shard"

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.files import publish, written_to_its_end
+from smearsynth.files import publish
 from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
 
 FORMAT_VERSION = 1
@@ -117,22 +117,21 @@ def save(bank: Bank, path: Path) -> None:
     """Writes the bank under a temporary name beside `path`, flushes it to the disk, then gives it its name."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with written_to_its_end(path), h5py.File(temporary, "w", libver=_LAYOUT) as file:
-            # Flushed one by one: what a dataset holds back is written when it is closed, and h5py tells nobody if that
-            # fails.
+        # Made in memory: where the disk takes no more, HDF5 can lose a part without a word, or crash.
+        with h5py.File(path.name, "w", libver=_LAYOUT, driver="core", backing_store=False) as file:
             for name, (kind, _) in _ARRAYS.items():
-                array = np.ascontiguousarray(getattr(bank, name), kind)
-                file.create_dataset(name, data=array, track_times=False).flush()
+                file.create_dataset(name, data=np.ascontiguousarray(getattr(bank, name), kind), track_times=False)
             for name in _STRINGS:
                 texts = [text.encode() for text in getattr(bank, name)]
                 kind = h5py.string_dtype("utf-8", max([1, *map(len, texts)]))
-                file.create_dataset(name, data=np.array(texts, kind), track_times=False).flush()
+                file.create_dataset(name, data=np.array(texts, kind), track_times=False)
             file.attrs["format_version"] = FORMAT_VERSION
             file.attrs["taxonomy_version"] = TAXONOMY_VERSION
             file.attrs["um_per_px"] = UM_PER_PX
             file.attrs["splits"] = np.array(SPLITS, "S")
             file.attrs["digest"] = np.bytes_(digest(bank))
             file.flush()
+            temporary.write_bytes(file.id.get_file_image())
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -5,9 +5,9 @@ several times slower than ISA-L at the same size. A shard gets its name only whe
 under a temporary name, flushed, fsynced and renamed.
 """
 
+import errno
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from isal import isal_zlib
 
-from smearsynth.files import publish, written_to_its_end
+from smearsynth.files import publish
 from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, Header, Sample
 
 LEVEL = 1
@@ -63,6 +63,10 @@ def pack(sample: Sample, *, max_objects: int, codec: str) -> Packed:
     return Packed(chunks={k: v.tobytes() for k, v in raw.items()}, values=values)
 
 
+_NEVER_CLOSED: list["ShardWriter"] = []
+"""Writers that were given up, held so that nothing closes their files."""
+
+
 class ShardWriter:
     """Writes one shard, row by row; as a context manager it leaves a whole file at `path`, or nothing."""
 
@@ -89,6 +93,7 @@ class ShardWriter:
             "instance": size,
             "objects": (max_objects, len(header.fields)),
         }
+        self._small: dict[str, h5py.Dataset] = {}
         self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *SMALL)}
         self._file = h5py.File(temporary, "w", libver=_LAYOUT)
         self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}
@@ -130,22 +135,27 @@ class ShardWriter:
             self._discard()
 
     def _discard(self) -> None:
-        """Nothing of an unfinished file is left, not even where the disk is full: HDF5 closes no file that it cannot
-        write to its end, so the file is cut first, which makes room for that.
+        """Nothing of an unfinished file is left: it is cut, which gives its room back, and loses its name, but it is
+        never closed, for HDF5 can crash on closing a file that the disk did not take.
         """
         if self._temporary.exists():
+            _NEVER_CLOSED.append(self)
             os.truncate(self._temporary, 0)
-            with suppress(OSError, RuntimeError):
-                self._file.close()
             self._temporary.unlink()
 
     def _finish(self) -> None:
         assert len(self._values["scene"]) == self._rows, "fewer rows than the shard was made for"
-        with written_to_its_end(self._path):
+        try:
             for name, values in self._values.items():
-                data = np.array(values, SMALL.get(name))
-                # What a dataset holds back is written when it is closed, and if that fails h5py tells nobody.
-                self._file.create_dataset(name, data=data, track_times=False).flush()
+                self._small[name] = self._file.create_dataset(
+                    name, data=np.array(values, SMALL.get(name)), track_times=False
+                )
+            # What a dataset holds back is written when it is closed, and if that fails h5py tells nobody.
+            for dataset in (*self._big.values(), *self._small.values()):
+                dataset.flush()
             self._file.flush()
             self._file.close()
+        except RuntimeError as error:
+            # What h5py raises where the disk takes no more at the end.
+            raise OSError(errno.EIO, "cannot be written to its end; is the disk full?", str(self._path)) from error
         publish(self._temporary, self._path)
