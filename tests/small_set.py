@@ -6,8 +6,8 @@ from pathlib import Path
 import h5py
 from synthetic_bank import synthetic_bank
 
-from smearsynth.build import BuildResult, build
 from smearsynth.cells import bank as banks
+from smearsynth.verbs.build import BuildResult, build
 
 COUNT = {"train": 20, "val": 5, "test": 3}
 RECIPE = """\

@@ -15,16 +15,16 @@ import pytest
 from small_set import COUNT, contents, naive_digest, prepare, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bench import as_text, bench
-from smearsynth.build import BuildResult
 from smearsynth.cells import bank as banks
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.record import ShardRecord
-from smearsynth.dry_run import dry_run
 from smearsynth.engines import local
 from smearsynth.engines.work import BuildPlan
 from smearsynth.errors import UserError
-from smearsynth.prepare import make_plan, read_recipe
+from smearsynth.verbs.bench import as_text, bench
+from smearsynth.verbs.build import BuildResult
+from smearsynth.verbs.dry_run import dry_run
+from smearsynth.verbs.prepare import make_plan, read_recipe
 
 SPLIT_ROWS = [(f"{split}-{i:08d}", i) for split, n in COUNT.items() for i in range(n)]
 

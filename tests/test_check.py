@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import smearsynth
-from smearsynth.check import check, check_sources
 from smearsynth.recipe import load
 from smearsynth.strict_yaml import DocumentError
 from smearsynth.taxonomy import CLASSES
+from smearsynth.verbs.check import check, check_sources
 
 CROPS = "sources: [{kind: crops, root: cells, um_per_px: 0.2, redistribution: allowed}]\n"
 
@@ -42,12 +42,6 @@ def test_a_right_recipe_gives_its_listings_and_needs_no_clumps(folder: Path) -> 
     checked = check(folder / "r.yaml", overrides=["seed=3"])
     assert checked.recipe.seed == 3
     assert [e.path for e in checked.listings["cells"].entries][:2] == ["basophil/0.png", "basophil/1.png"]
-
-
-def test_the_verb_of_the_package_stays_a_verb_when_its_module_is_imported(folder: Path) -> None:
-    import smearsynth.check
-
-    assert smearsynth.check(folder / "r.yaml").recipe.name == "smears"
 
 
 def test_classes_without_a_cell_are_all_named(folder: Path) -> None:

@@ -14,14 +14,14 @@ from PIL import Image
 from small_set import COUNT, contents, prepare, small_build
 
 from smearsynth import taxonomy
-from smearsynth.build import build
 from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.sheet import chosen
 from smearsynth.errors import UserError
-from smearsynth.prepare import make_plan, read_recipe
-from smearsynth.preview import preview
+from smearsynth.verbs.build import build
+from smearsynth.verbs.prepare import make_plan, read_recipe
+from smearsynth.verbs.preview import preview
 
 KEYS = [c.key for c in taxonomy.CLASSES]
 

@@ -11,9 +11,9 @@ from small_set import RECIPE, prepare, small_build
 
 import smearsynth
 from smearsynth.cli import main
-from smearsynth.dataset.diff import Samples, as_text
 from smearsynth.dataset.differences import Difference, differences, shown
 from smearsynth.errors import UserError
+from smearsynth.verbs.diff import Samples, as_text
 
 
 @pytest.fixture(scope="module")

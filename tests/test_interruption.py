@@ -19,7 +19,7 @@ from small_set import naive_digest, prepare
 
 from smearsynth.cells import bank as banks
 from smearsynth.dataset import layout
-from smearsynth.verify import verify
+from smearsynth.verbs.verify import verify
 
 KILLS = 24
 

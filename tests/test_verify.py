@@ -27,7 +27,7 @@ from smearsynth.dataset.verify.contained import Died, Tick, in_order
 from smearsynth.dataset.verify.survey import survey
 from smearsynth.errors import UserError
 from smearsynth.scene.scene import OBJECT_FIELDS
-from smearsynth.verify import Verification, as_text
+from smearsynth.verbs.verify import Verification, as_text
 
 FIELD = {name: column for column, name in enumerate(OBJECT_FIELDS)}
 TRAIN = "train-00000.h5"

@@ -15,7 +15,6 @@ from typing import Any
 from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.cells.make import make_bank
-from smearsynth.check import check_sources
 from smearsynth.dataset import layout
 from smearsynth.dataset.provenance import describe, lock_text
 from smearsynth.dataset.state import Identity
@@ -25,6 +24,7 @@ from smearsynth.recipe import Recipe, load
 from smearsynth.scene.plan import Planner
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import Header
+from smearsynth.verbs.check import check_sources
 
 
 @dataclass(frozen=True, kw_only=True)

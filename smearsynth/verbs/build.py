@@ -10,7 +10,6 @@ from typing import Any
 from tqdm import tqdm
 
 from smearsynth.cells import bank as banks
-from smearsynth.check import check_publish
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.index import add_files, make_index, write_index
@@ -19,8 +18,9 @@ from smearsynth.dataset.state import Identity
 from smearsynth.engines import ENGINES
 from smearsynth.engines.work import STAGES, BuildPlan, Built, peak_mb, warm_up
 from smearsynth.errors import UserError
-from smearsynth.prepare import Cells, checked_workers, find_cells, make_plan, read_recipe, target
 from smearsynth.recipe import Recipe, resolved_yaml
+from smearsynth.verbs.check import check_publish
+from smearsynth.verbs.prepare import Cells, checked_workers, find_cells, make_plan, read_recipe, target
 
 
 @dataclass(frozen=True, kw_only=True)

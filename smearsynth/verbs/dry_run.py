@@ -9,8 +9,8 @@ from smearsynth.cells import bank as banks
 from smearsynth.dataset import layout
 from smearsynth.dataset.record import Tally
 from smearsynth.engines.work import Clock, Job, pack_samples, warm_up
-from smearsynth.prepare import checked_workers, jobs_of, make_plan, read_recipe, target
 from smearsynth.recipe import Recipe
+from smearsynth.verbs.prepare import checked_workers, jobs_of, make_plan, read_recipe, target
 
 _TRIED = 24
 """Scenes that are made to measure time and size; that gives either to about 10 %."""

@@ -18,9 +18,9 @@ from smearsynth.dataset.verify.shard import Task, warm_up
 from smearsynth.dataset.verify.shards import Found, check_shards
 from smearsynth.dataset.verify.stated import Stated, read_stated
 from smearsynth.errors import UserError
-from smearsynth.prepare import checked_workers
 from smearsynth.shards.format import GENERATOR_VERSION
 from smearsynth.taxonomy import SPLITS
+from smearsynth.verbs.prepare import checked_workers
 
 
 @dataclass(frozen=True, kw_only=True)

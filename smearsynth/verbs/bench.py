@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from smearsynth.build import build
+from smearsynth.verbs.build import build
 
 SMEARS = 2000
 """Fewer give figures that are not worth telling."""

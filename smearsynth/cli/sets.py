@@ -1,0 +1,112 @@
+"""Commands about a dataset that is there."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from smearsynth.cli.options import NEW_FILE, bank, dataset, workers
+from smearsynth.commands import as_json, show
+
+
+@click.command()
+@dataset
+@click.option("--labels", is_flag=True, help="Derive every label again from `objects` and the bank.")
+@workers
+@click.option(
+    "--bank", type=click.Path(path_type=Path), help="The bank of a set that was handed on without its cells.h5."
+)
+@as_json
+def verify(dataset: Path, as_json: bool, **options: Any) -> None:
+    """Check every file and every sample of DATASET.
+
+    Each fault is named with its file and sample. Ends with 0 if the set is whole, 1 if it has faults, 2 if there is
+    no set that could be checked.
+
+    \b
+    Example: also whether each label is what its cells make it
+      smearsynth verify smears --labels
+    """
+    from smearsynth.verbs.verify import as_text
+    from smearsynth.verbs.verify import verify as run
+
+    found = run(dataset, **options)
+    show(as_json, asdict(found), lambda: as_text(found))
+    if not found.whole:
+        click.get_current_context().exit(1)
+
+
+@click.command()
+@dataset
+@click.argument("sample", metavar="ID")
+@click.option("--out", type=NEW_FILE, help="PNG to write: the stored image, the one made again, the label.")
+@bank
+@as_json
+def replay(dataset: Path, sample: str, as_json: bool, **options: Any) -> None:
+    """Make the sample ID of DATASET again and show its plan.
+
+    Tells whether it is as it is stored, and where each of its cells comes from.
+
+    \b
+    Example:
+      smearsynth replay smears train-00000042 --out sample.png
+    """
+    from smearsynth.verbs.replay import as_text
+    from smearsynth.verbs.replay import replay as run
+
+    made = run(dataset, sample, **options)
+    show(as_json, asdict(made), lambda: as_text(made))
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@as_json
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Tell what differs between two datasets or two recipes.
+
+    Of datasets: recipe, figures, and which samples. Of recipes: every key, with the defaults written out.
+
+    \b
+    Example:
+      smearsynth diff smears smears-of-last-year
+    """
+    from smearsynth.verbs.diff import as_text
+    from smearsynth.verbs.diff import diff as run
+
+    found = run(a, b)
+    show(as_json, asdict(found), lambda: as_text(found))
+
+
+@click.command()
+@dataset
+@click.option("--against", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Real images.")
+@click.option(
+    "--um-per-px",
+    default="auto",
+    show_default=True,
+    metavar="X|FILE.csv|auto",
+    help="Scale of the real images, micrometres per pixel; auto: the median single red cell is 7.3 um.",
+)
+@click.option("--look", metavar="NAME", help="Look to measure.  [default: the first]")
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many smears, and images."
+)
+@click.option("--out", type=NEW_FILE, help="HTML page to write: both sets side by side, table and plots.")
+@as_json
+def fidelity(dataset: Path, against: Path, as_json: bool, **options: Any) -> None:
+    """Measure how far the smears of DATASET are from real fields.
+
+    FOLDER has img/ and mask/, white where a cell is, or images alone; then Otsu's threshold tells cells on both sides.
+    Both sets are compared at 0.20 um/px. Yardstick: the distance between two halves of the real images.
+
+    \b
+    Example:
+      smearsynth fidelity quickstart --against my_fields --out fidelity.html
+    """
+    from smearsynth.fidelity.compare import as_text
+    from smearsynth.fidelity.compare import fidelity as run
+
+    found = run(dataset, against, **options)
+    show(as_json, found.figures(), lambda: as_text(found))
