@@ -8,12 +8,14 @@ import numpy as np
 from smearsynth.compiled import compiled
 from smearsynth.render.density import add, lane, weigh
 from smearsynth.scene.footprints import ANGLE, CELL, CX, CY, FLIP, SCALE
-from smearsynth.scene.warp import extent, inverse, line, sample
+from smearsynth.scene.geometry import extent
+from smearsynth.scene.warp import room, sample
 from smearsynth.taxonomy import INFECTED_RBC
 
 OPAQUE = 400
 """Density in green from which on a white cell or platelet hides what lies below it."""
-_BYTE, _7, _8, _16, _24, _256 = (np.uint64(v) for v in (255, 7, 8, 16, 24, 256))
+_BYTE, _7, _8, _16, _256 = (np.uint64(v) for v in (255, 7, 8, 16, 256))
+_ALPHA = np.uint32(24)
 
 
 @compiled()
@@ -22,10 +24,31 @@ def lay_cells(pool, curves, objects, densities):  # type: ignore[no-untyped-def]
 
     curves: i4 (2, 3, 256), density by grey level of stained cells and of red cells.
     """
-    words, opacity = _words(curves), _opacity(curves)
+    words, opacity, most = _words(curves), _opacity(curves), 0
     for i in range(objects.shape[0]):
-        red = np.int64(objects[i, 0] >= INFECTED_RBC)
-        _lay(pool, objects[i].astype(np.int64), words[red], opacity[red], densities)
+        _, _, columns, rows = _window(pool, objects[i].astype(np.int64), densities)
+        most = max(most, columns * rows)
+    samples, own, hidden = room(densities.shape[0], most), np.empty(most, np.uint64), np.empty(most, np.uint64)
+    for i in range(objects.shape[0]):
+        o, red = objects[i].astype(np.int64), np.int64(objects[i, 0] >= INFECTED_RBC)
+        window = _window(pool, o, densities)
+        n = sample(pool, o[CELL], o[CX], o[CY], o[ANGLE], o[FLIP], o[SCALE], window, samples)
+        _look_up(n, samples.pixels, words[red], opacity[red], own, hidden)
+        start = np.uint64(0)
+        for y in range(window[3]):
+            first, last = samples.spans[y]
+            row = densities[window[1] + y, window[0] + first : window[0] + last]
+            _lay(start, samples.pixels, own, hidden, row)
+            start += np.uint64(row.size)
+
+
+@compiled()
+def _window(pool, o, densities):  # type: ignore[no-untyped-def]
+    """x, y, width, height of the part of the field that an object can lie on."""
+    height, width = densities.shape
+    x, y, w, h = extent(np.int64(pool.width[o[CELL]]), np.int64(pool.height[o[CELL]]), o[CX], o[CY], o[ANGLE], o[SCALE])
+    left, top = max(x, 0), max(y, 0)
+    return left, top, max(min(x + w, width) - left, 0), max(min(y + h, height) - top, 0)
 
 
 @compiled()
@@ -48,25 +71,20 @@ def _opacity(curves):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _lay(pool, o, words, opacity, densities):  # type: ignore[no-untyped-def]
-    """Samples as `scene.warp.warp` does, but only in the field and without keeping what it samples."""
-    field_height, field_width = densities.shape
-    base, width, height = pool.offset[o[CELL]], np.int64(pool.width[o[CELL]]), np.int64(pool.height[o[CELL]])
-    x0, y0, w, h = extent(width, height, o[CX], o[CY], o[ANGLE], o[SCALE])
-    inverted = inverse(o[ANGLE], o[FLIP], o[SCALE])
-    step_u, step_v = inverted[0] << 8, inverted[2] << 8
-    left, columns = max(x0, 0), max(min(x0 + w, field_width) - max(x0, 0), 0)
-    for y in range(max(y0, 0), min(y0 + h, field_height)):
-        u, v, first, last = line(width, height, (left << 8) - o[CX], (y << 8) - o[CY], inverted, columns)
-        row = densities[y, left:]
-        for x in range(np.uint64(first), np.uint64(last)):
-            pixel = np.uint64(sample(pool.pixels, base, width, u, v))
-            u, v = u + step_u, v + step_v
-            alpha = pixel >> _24
-            if alpha == 0:
-                continue
-            share = alpha + (alpha >> _7)
-            green = (pixel >> _8) & _BYTE
-            own = words[0, pixel & _BYTE] | words[1, green] | words[2, (pixel >> _16) & _BYTE]
-            kept = _256 - ((share * opacity[green]) >> _8)
-            row[x] = add(weigh(row[x], kept), weigh(own, share))
+def _look_up(n, pixels, words, opacity, own, hidden):  # type: ignore[no-untyped-def]
+    """Fills own, u8 (n,), the densities of n samples, and hidden, u8 (n,), the shares that they would hide."""
+    for i in range(np.uint64(n)):
+        pixel = np.uint64(pixels[i])
+        green = (pixel >> _8) & _BYTE
+        own[i] = words[0, pixel & _BYTE] | words[1, green] | words[2, (pixel >> _16) & _BYTE]
+        hidden[i] = opacity[green]
+
+
+@compiled()
+def _lay(start, pixels, own, hidden, row):  # type: ignore[no-untyped-def]
+    """Lays the samples from `start` on over a part of a row of densities."""
+    for x in range(np.uint64(row.size)):
+        alpha = np.uint64(pixels[start + x] >> _ALPHA)
+        share = alpha + (alpha >> _7)
+        kept = _256 - ((share * hidden[start + x]) >> _8)
+        row[x] = add(weigh(row[x], kept), weigh(own[start + x], share))

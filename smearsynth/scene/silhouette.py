@@ -9,7 +9,8 @@ import numpy as np
 
 from smearsynth.compiled import compiled
 from smearsynth.scene import bits
-from smearsynth.scene.warp import INSIDE, extent, inverse
+from smearsynth.scene.geometry import extent, inverse
+from smearsynth.scene.warp import INSIDE
 
 _MARGIN = 2
 """px of the bank that bilinear sampling reaches, sqrt(2), and more than all rounding."""

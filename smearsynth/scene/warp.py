@@ -16,15 +16,13 @@ import numpy.typing as npt
 from smearsynth.cells.bank import Bank
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
-from smearsynth.scene.turns import cosine, sine
+from smearsynth.scene.geometry import extent, inverse, line
 
 INSIDE = 128
 """Alpha from which on a pixel belongs to the cell."""
 
-_LANES = np.uint64(0x00FF00FF00FF00FF)
-_HALVES = np.uint64(0x0080008000800080)
-_LOW, _HIGH = np.uint64(0x00FF00FF), np.uint64(0xFF00FF00)
-_8, _24, _256 = np.uint64(8), np.uint64(24), np.uint64(256)
+_LANES, _HALVES, _8 = np.uint32(0x00FF00FF), np.uint32(0x00800080), np.uint32(8)
+_1, _32 = np.uint64(1), np.uint64(32)
 
 
 class Pool(NamedTuple):
@@ -83,91 +81,117 @@ def largest_tile(pool: Pool, objects: npt.NDArray[np.int32]) -> int:
     return int(tile_sizes(pool, objects[:, 1], objects[:, 6]).max(initial=0))
 
 
-@compiled()
-def inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
-    """a, b, c, d in 1/65536: the offset (dx, dy) in the field is (a dx + b dy, c dx + d dy) in the cell."""
-    a = (cosine(angle) * ONE + scale // 2) // scale
-    b = (sine(angle) * ONE + scale // 2) // scale
-    return (-a, -b, -b, a) if flip else (a, b, -b, a)
+class Samples(NamedTuple):
+    """A cell sampled on a window of the field: all samples of a row side by side, and so row by row.
 
-
-@compiled()
-def extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def]
-    """x, y, width, height of the box on the field outside which the cell's alpha is 0."""
-    cos, sin = abs(cosine(angle)), abs(sine(angle))
-    w, h = width - 3, height - 3
-    half_x = (((cos * w + sin * h) * scale) >> 25) + 4
-    half_y = (((sin * w + cos * h) * scale) >> 25) + 4
-    x, y = (cx - half_x + 255) >> 8, (cy - half_y + 255) >> 8
-    return x, y, ((cx + half_x) >> 8) - x + 1, ((cy + half_y) >> 8) - y + 1
-
-
-@compiled(error_model="numpy")
-def span(start, step, size, first, last):  # type: ignore[no-untyped-def]
-    """The part of range(first, last) whose `start + i * step`, in 1/2**24 px, lies in [1, size - 2)."""
-    low, end = np.int64(1) << 24, (size - 2) << 24
-    if step == 0:
-        return (first, last) if low <= start < end else (first, first)
-    if step < 0:
-        start, step, low, end = -start, -step, 1 - end, 1 - low
-    return max(first, -((start - low) // step)), min(last, -((start - end) // step))
-
-
-@compiled()
-def _spread(pixel):  # type: ignore[no-untyped-def]
-    """Four bytes to four lanes of 16 bits, which are then mixed by one multiplication."""
-    wide = np.uint64(pixel)
-    return (wide & _LOW) | ((wide & _HIGH) << _24)
-
-
-@compiled()
-def _mix(a, b, weight):  # type: ignore[no-untyped-def]
-    """a and b in the shares (256 - weight) and weight of 256, rounded, in every lane."""
-    return ((a * (_256 - weight) + b * weight + _HALVES) >> _8) & _LANES
-
-
-@compiled(error_model="numpy")
-def line(width, height, dx, dy, inverted, columns):  # type: ignore[no-untyped-def]
-    """u, v, first, last: a row of the field meets the cell in its columns from `first` up to `last`.
-
-    u, v: where the first lies in the cell, in 1/2**24 px. dx, dy: offset of column 0 from the cell's centre, in 1/256
-    px. inverted: as of `inverse`. columns: how many there are.
+    spans: i8 (rows, 2), the columns that a row has samples in, first and stop. pixels: u4 (n,). upper, lower: u8 (n,),
+    the pixels that a sample is mixed from, the left one in the lower half; across, down: u1 (n,), in which shares.
     """
-    a, b, c, d = inverted
-    u = a * dx + b * dy + ((width - 1) << 23)
-    v = c * dx + d * dy + ((height - 1) << 23)
-    first, last = span(u, a << 8, width, 0, columns)
-    first, last = span(v, c << 8, height, first, last)
-    return u + ((first * a) << 8), v + ((first * c) << 8), first, max(first, last)
+
+    spans: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.uint32]
+    upper: npt.NDArray[np.uint64]
+    lower: npt.NDArray[np.uint64]
+    across: npt.NDArray[np.uint8]
+    down: npt.NDArray[np.uint8]
 
 
 @compiled()
-def sample(pixels, base, width, u, v):  # type: ignore[no-untyped-def]
-    """The pixel at (u, v) of the cell that begins at `base`, u4."""
-    p = np.uint64(base + (v >> 24) * width + (u >> 24))
-    right, below, below_right = p + np.uint64(1), p + np.uint64(width), p + np.uint64(width + 1)
-    across, down = np.uint64((u >> 16) & 255), np.uint64((v >> 16) & 255)
-    upper = _mix(_spread(pixels[p]), _spread(pixels[right]), across)
-    lower = _mix(_spread(pixels[below]), _spread(pixels[below_right]), across)
-    lanes = _mix(upper, lower, down)
-    return np.uint32(lanes | (lanes >> _24))
+def room(rows, pixels):  # type: ignore[no-untyped-def]
+    """Room for the samples of windows of up to this many rows and pixels."""
+    return Samples(
+        np.empty((rows, 2), np.int64),
+        np.empty(pixels, np.uint32),
+        np.empty(pixels, np.uint64),
+        np.empty(pixels, np.uint64),
+        np.empty(pixels, np.uint8),
+        np.empty(pixels, np.uint8),
+    )
+
+
+@compiled()
+def sample(pool, cell, cx, cy, angle, flip, scale, window, samples):  # type: ignore[no-untyped-def]
+    """Fills spans and pixels with the samples of a window, x, y, width, height in field pixels; returns their number.
+
+    Units as in OBJECT_FIELDS. What lies outside the spans falls into or outside the outermost rows and columns of the
+    bank array, whose mask is 0.
+    """
+    n = _fetch(pool, cell, cx, cy, inverse(angle, flip, scale), window, samples)
+    _mix(n, samples.upper, samples.lower, samples.across, samples.down, samples.pixels)
+    return n
+
+
+@compiled()
+def _fetch(pool, cell, cx, cy, inverted, window, samples):  # type: ignore[no-untyped-def]
+    """Fills all but pixels."""
+    width, height = np.int64(pool.width[cell]), np.int64(pool.height[cell])
+    upper, lower, across, down = samples.upper, samples.lower, samples.across, samples.down
+    pixels, step_u, step_v = pool.pixels[pool.offset[cell] :], inverted[0] << 8, inverted[2] << 8
+    x0, y0, columns, rows = window
+    n = np.uint64(0)
+    for y in range(rows):
+        u, v, first, last = line(width, height, (x0 << 8) - cx, ((y0 + y) << 8) - cy, inverted, columns)
+        samples.spans[y, 0], samples.spans[y, 1] = first, last
+        for _ in range(last - first):
+            p = np.uint64((v >> 24) * width + (u >> 24))
+            below = p + np.uint64(width)
+            upper[n] = np.uint64(pixels[p]) | np.uint64(pixels[p + _1]) << _32
+            lower[n] = np.uint64(pixels[below]) | np.uint64(pixels[below + _1]) << _32
+            across[n], down[n] = (u >> 16) & 255, (v >> 16) & 255
+            u, v, n = u + step_u, v + step_v, n + _1
+    return np.int64(n)
+
+
+@compiled()
+def _mix(n, upper, lower, across, down, pixels):  # type: ignore[no-untyped-def]
+    """Mixes n samples: first the pixels of a row, then the two rows."""
+    for i in range(np.uint64(n)):
+        left, right = np.uint32(upper[i]), np.uint32(upper[i] >> _32)
+        below, beyond = np.uint32(lower[i]), np.uint32(lower[i] >> _32)
+        x, y = np.uint32(across[i]), np.uint32(down[i])
+        even = _mixed(_mixed(_even(left), _even(right), x), _mixed(_even(below), _even(beyond), x), y)
+        odd = _mixed(_mixed(_odd(left), _odd(right), x), _mixed(_odd(below), _odd(beyond), x), y)
+        pixels[i] = even | odd << _8
+
+
+@compiled()
+def _even(pixel):  # type: ignore[no-untyped-def]
+    """Red and blue as two lanes of 16 bits, u4."""
+    return np.uint32(pixel & _LANES)
+
+
+@compiled()
+def _odd(pixel):  # type: ignore[no-untyped-def]
+    """Green and alpha as two lanes."""
+    return np.uint32(np.uint32(pixel >> _8) & _LANES)
+
+
+@compiled()
+def _mixed(a, b, share):  # type: ignore[no-untyped-def]
+    """a and b in the shares (256 - share) and share of 256, rounded, in both lanes.
+
+    What the difference borrows from the lane above is given back by the sum. numba widens sums of u4 to u8: cut back
+    at every step, they are worked out in vectors of twice as many.
+    """
+    total = np.uint32(np.uint32(a << _8) + np.uint32(np.uint32(b - a) * share))
+    return np.uint32(np.uint32(np.uint32(total + _HALVES) >> _8) & _LANES)
 
 
 @compiled()
 def warp(pool, cell, cx, cy, angle, flip, scale, tile):  # type: ignore[no-untyped-def]
     """Draws the cell into `tile`, u4 (as of `tile_sizes` or more,), row by row; returns its box x, y, width, height.
 
-    Units as in OBJECT_FIELDS. The box is in field pixels and may lie outside the field. A pixel is 0 where it falls
-    into or outside the outermost rows and columns of the bank array, whose mask is 0.
+    Units as in OBJECT_FIELDS. The box is in field pixels and may lie outside the field. A pixel without a sample is 0.
     """
-    width, height = np.int64(pool.width[cell]), np.int64(pool.height[cell])
-    x0, y0, w, h = extent(width, height, cx, cy, angle, scale)
-    inverted = inverse(angle, flip, scale)
-    step_u, step_v = inverted[0] << 8, inverted[2] << 8
+    box = extent(np.int64(pool.width[cell]), np.int64(pool.height[cell]), cx, cy, angle, scale)
+    w, h = box[2], box[3]
+    samples = room(h, w * h)
+    sample(pool, cell, cx, cy, angle, flip, scale, box, samples)
+    n = 0
     for y in range(h):
-        u, v, first, last = line(width, height, (x0 << 8) - cx, ((y0 + y) << 8) - cy, inverted, w)
-        tile[y * w : (y + 1) * w] = 0
-        for t in range(np.uint64(y * w + first), np.uint64(y * w + last)):
-            tile[t] = sample(pool.pixels, pool.offset[cell], width, u, v)
-            u, v = u + step_u, v + step_v
-    return x0, y0, w, h
+        first, last = samples.spans[y]
+        row = tile[y * w : (y + 1) * w]
+        row[:] = 0
+        row[first:last] = samples.pixels[n : n + last - first]
+        n += last - first
+    return box
