@@ -9,11 +9,12 @@ from smearsynth.streams import stream
 
 ONE = 65536
 DRAWS = 300
+CELLS = 6
 
 
 def drawn(**look):
     spec = LookSpec.model_validate({"name": "k", "base": "natural", **look})
-    return [light(spec, stream(5, i)).values for i in range(DRAWS)]
+    return [light(spec, stream(5, i), CELLS).values for i in range(DRAWS)]
 
 
 def column(values, name, place=0):
@@ -84,3 +85,13 @@ def test_red_and_blue_are_never_sharper_than_green():
     assert (spread[:, 2] >= spread[:, 1] - 1).all()
     sharp = drawn(red_spread_range=[0, 0], blue_spread_range=[0, 0], point_spread_range=[0.2, 0.2])
     assert {v["point_spread"] for v in sharp} == {(256, 256, 256)}
+
+
+def test_each_cell_has_its_own_density_within_the_spread_of_its_smear():
+    factors = np.array([v["cell_density"] for v in drawn(cell_density_spread_range=[0.2, 0.4])]) / ONE
+    assert factors.shape == (DRAWS, CELLS)
+    spread = np.abs(factors - 1).max(axis=1)
+    assert 0.3 < spread.max() <= 0.4
+    assert (np.ptp(factors, axis=1) > 0).all()
+    assert abs(factors.mean() - 1) < 0.02
+    assert set(np.ravel([v["cell_density"] for v in drawn(cell_density_spread_range=[0, 0])])) == {ONE}

@@ -53,10 +53,11 @@ class LookSpec(Spec):
     stain_warmth_range: Annotated[Range, Within(-1, 1)] = Field(
         default=(-0.4, 0.6),
         description="tint of the stain: what it takes of red light is lowered and of blue light raised by half of this "
-        "share; measured against pbc: fields -0.5 to 0, iumc -0.15, tecom 0.7; -1 to 1",
+        "share; drawn near the place in its range that the warmth of the glass has in its own; measured against pbc: "
+        "fields -0.5 to 0, iumc -0.15, tecom 0.7; -1 to 1",
     )
     red_cell_colour_range: tuple[_Channel, _Channel, _Channel] = Field(
-        default=((125, 226), (126, 206), (165, 228)),
+        default=((100, 230), (104, 224), (150, 236)),
         description="red, green and blue of the body of a typical red cell, on a glass of 255, before strength and "
         "warmth; drawn together from dark to bright, so that the hue stays that of stained haemoglobin; measured: "
         "85, 94, 148 to 203, 213, 224 in fields, pbc 211, 189, 214; each 1-255",
@@ -74,9 +75,14 @@ class LookSpec(Spec):
         le=1,
         description="share of its own deviation from the typical colour that a red cell keeps; 0-1",
     )
+    cell_density_spread_range: Annotated[Range, Within(0, 0.9)] = Field(
+        default=(0.0, 0.45),
+        description="how unlike the cells of one smear are: the optical density of each is multiplied by its own draw, "
+        "1 minus to 1 plus this share; measured: red cells of a field 0.25-0.6 (5th to 95th percentile); 0-0.9",
+    )
 
     point_spread_range: Annotated[Range, Within(0, 0.25)] = Field(
-        default=(0.0, 0.18),
+        default=(0.0, 0.25),
         description="standard deviation in um of the blur by objective and focus; measured: borders of red cells rise "
         "(20-80 %, green) over 0.22-0.42 um in fields and 0.19-0.52 in pbc, those of unblurred smears over 0.25-0.36, "
         "of blurred ones over 0.31-0.46; 0-0.25",

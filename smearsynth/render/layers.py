@@ -19,21 +19,24 @@ _ALPHA = np.uint32(24)
 
 
 @compiled()
-def lay_cells(pool, curves, objects, densities):  # type: ignore[no-untyped-def]
+def lay_cells(pool, curves, objects, factors, densities):  # type: ignore[no-untyped-def]
     """Adds the density of every cell, lowest first, to `densities`, u8 (H, W).
 
-    curves: i4 (2, 3, 256), density by grey level of stained cells and of red cells.
+    curves: i4 (2, 3, 256), density by grey level of stained cells and of red cells. factors: i8 (n,), on the density of
+    each cell, in 1/65536.
     """
-    words, opacity, most = _words(curves), _opacity(curves), 0
+    words, opacity, most = np.empty((3, 256), np.uint64), np.empty(256, np.uint64), 0
     for i in range(objects.shape[0]):
         _, _, columns, rows = _window(pool, objects[i].astype(np.int64), densities)
         most = max(most, columns * rows)
     samples, own, hidden = room(densities.shape[0], most), np.empty(most, np.uint64), np.empty(most, np.uint64)
     for i in range(objects.shape[0]):
         o, red = objects[i].astype(np.int64), np.int64(objects[i, 0] >= INFECTED_RBC)
+        _fill_words(curves[red], factors[i], words)
+        _fill_opacity(curves[0, 1], factors[i] * (1 - red), opacity)
         window = _window(pool, o, densities)
         n = sample(pool, o[CELL], o[CX], o[CY], o[ANGLE], o[FLIP], o[SCALE], window, samples)
-        _look_up(n, samples.pixels, words[red], opacity[red], own, hidden)
+        _look_up(n, samples.pixels, words, opacity, own, hidden)
         start = np.uint64(0)
         for y in range(window[3]):
             first, last = samples.spans[y]
@@ -52,22 +55,18 @@ def _window(pool, o, densities):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _words(curves):  # type: ignore[no-untyped-def]
-    words = np.empty(curves.shape, np.uint64)
-    for red in range(2):
-        for c in range(3):
-            for v in range(256):
-                words[red, c, v] = lane(curves[red, c, v], c)
-    return words
+def _fill_words(curve, factor, words):  # type: ignore[no-untyped-def]
+    """Densities by grey level as words, u8 (3, 256)."""
+    for c in range(3):
+        for v in range(256):
+            words[c, v] = lane((curve[c, v] * factor) >> 16, c)
 
 
 @compiled()
-def _opacity(curves):  # type: ignore[no-untyped-def]
-    """u8 (2, 256): share in 1/256 of what lies below that a green level hides; red cells hide nothing."""
-    opacity = np.zeros((2, 256), np.uint64)
+def _fill_opacity(green, factor, opacity):  # type: ignore[no-untyped-def]
+    """Shares in 1/256 of what lies below that a green level hides; a factor of 0, as of red cells, hides nothing."""
     for v in range(256):
-        opacity[0, v] = min(curves[0, 1, v] * 256 // OPAQUE, 256)
-    return opacity
+        opacity[v] = min(((green[v] * factor) >> 16) * 256 // OPAQUE, 256)
 
 
 @compiled()

@@ -27,7 +27,7 @@ def paint(scene: Scene, light: Light, bank: Bank) -> npt.NDArray[np.uint8]:
     target = np.array([density(c) for c in values["red_cell_colour"]])
     curves = smear_curves(red_centre, target, np.array(values["stain"]))
     densities = np.zeros((height, width), np.uint64)
-    lay_cells(pool, curves, scene.objects, densities)
+    lay_cells(pool, curves, scene.objects, np.array(values["cell_density"], np.int64), densities)
     lay_distractors(scene.distractors, noise_tile(), densities)
     picture = np.empty((3, height + 2 * REACH, width + 2 * REACH), np.uint16)
     light_profile = profile(*values["illumination"], *values["field_stop"])

@@ -7,6 +7,7 @@ All values are integers; shares and factors are in 1/65536.
 - field_stop: radius, width and depth of its edge as `render.ground` takes them; depth 0: there is none.
 - stain: factors on the densities of red, green and blue.
 - own_shares: what white cells and platelets, then red cells, keep of their own stain.
+- cell_density: a factor on the density of each cell, in the order of the scene's objects.
 - point_spread: sigma in red, green and blue, in 1/256 px.
 - colour_shift: x and y of red, then of blue, against green, in 1/256 px.
 - noise: its key, its deviation at white in 1/256 grey level, its share of read noise.
@@ -32,23 +33,27 @@ _OUTSIDE = ONE // 4
 """How far outside the field the optical axis may lie."""
 _STOP_RADIUS, _STOP_WIDTH = (0.75, 0.95), (0.02, 0.15)
 """Of the field stop's edge, in shares of the distance from the axis to the farthest corner."""
+_WARMTH_SPREAD = ONE // 4
+"""How far the stain's warmth may stray from that of the glass, both as places in their ranges: a camera that sees the
+glass yellow sees the cells so too, and a cold stain on yellow glass would be green."""
 _CHANNEL_SPREAD = ONE // 10
 """How far one channel of the red cells' colour may stray from the common draw."""
 
 
-def light(look: LookSpec, stream: State) -> Light:
-    """Draws the values of a look; a reference look has none.
+def light(look: LookSpec, stream: State, cells: int) -> Light:
+    """Draws the values of a look for a scene of so many cells; a reference look has none.
 
     Looks of one base consume the stream alike, so on the same stream they differ by what the recipe overrides alone.
     """
     if look.base == "reference":
         return Light(look=look.name, base=look.base, values={})
+    warmth = int(between(stream, 0, ONE))
     values: dict[str, tuple[int, ...]] = {
-        "glass": _glass(look, stream),
+        "glass": _glass(look, stream, warmth),
         "illumination": (_draw(stream, look.illumination_range, ONE),),
         "light_centre": (between(stream, -_OUTSIDE, ONE + _OUTSIDE), between(stream, -_OUTSIDE, ONE + _OUTSIDE)),
         "field_stop": _field_stop(look, stream),
-        "stain": _stain(look, stream),
+        "stain": _stain(look, stream, warmth),
         "red_cell_colour": _red_cell_colour(look, stream),
         "own_shares": (round(look.white_cell_own_share * ONE), round(look.red_cell_own_share * ONE)),
         "point_spread": _point_spread(look, stream),
@@ -59,6 +64,7 @@ def light(look: LookSpec, stream: State) -> Light:
             _draw(stream, look.read_noise_range, ONE),
         ),
         "gamma": (_draw(stream, look.gamma_range, GAMMA),),
+        "cell_density": _cell_density(look, stream, cells),
     }
     return Light(look=look.name, base=look.base, values=values)
 
@@ -67,12 +73,23 @@ def _draw(stream: State, bounds: Range, unit: float) -> int:
     return int(between(stream, round(bounds[0] * unit), round(bounds[1] * unit)))
 
 
-def _glass(look: LookSpec, stream: State) -> tuple[int, ...]:
+def _near(stream: State, place: int, spread: int) -> int:
+    """A place in a range, 0 to ONE, that strays from another."""
+    return min(max(place + int(between(stream, -spread, spread)), 0), ONE)
+
+
+def _at(bounds: Range, place: int, unit: float = ONE) -> int:
+    """The value at a place of a range, 0 to ONE."""
+    low, high = round(bounds[0] * unit), round(bounds[1] * unit)
+    return low + (high - low) * place // ONE
+
+
+def _glass(look: LookSpec, stream: State, warmth: int) -> tuple[int, ...]:
     """A channel that would be brighter than white is white, as in an overexposed picture."""
     grey = _draw(stream, look.glass_range, GREY)
-    warmth = grey * _draw(stream, look.glass_warmth_range, ONE) // (2 * ONE)
+    yellow = grey * _at(look.glass_warmth_range, warmth) // (2 * ONE)
     tint = grey * _draw(stream, look.glass_tint_range, ONE) // ONE
-    return tuple(min(max(c, GREY), 255 * GREY) for c in (grey + warmth, grey + tint, grey - warmth))
+    return tuple(min(max(c, GREY), 255 * GREY) for c in (grey + yellow, grey + tint, grey - yellow))
 
 
 def _field_stop(look: LookSpec, stream: State) -> tuple[int, ...]:
@@ -89,18 +106,19 @@ def _point_spread(look: LookSpec, stream: State) -> tuple[int, ...]:
     return isqrt(green**2 + red**2), green, isqrt(green**2 + blue**2)
 
 
-def _stain(look: LookSpec, stream: State) -> tuple[int, ...]:
+def _stain(look: LookSpec, stream: State, warmth: int) -> tuple[int, ...]:
     """Factors on the density of red, green and blue: a warm stain takes less of the red light and more of the blue."""
     strength = _draw(stream, look.stain_strength_range, ONE)
-    tint = strength * _draw(stream, look.stain_warmth_range, ONE) // (2 * ONE)
+    tint = strength * _at(look.stain_warmth_range, _near(stream, warmth, _WARMTH_SPREAD)) // (2 * ONE)
     return strength - tint, strength, strength + tint
+
+
+def _cell_density(look: LookSpec, stream: State, cells: int) -> tuple[int, ...]:
+    spread = _draw(stream, look.cell_density_spread_range, ONE)
+    return tuple(int(between(stream, ONE - spread, ONE + spread)) for _ in range(cells))
 
 
 def _red_cell_colour(look: LookSpec, stream: State) -> tuple[int, ...]:
     """One draw from dark to bright for all channels, from which each strays a little within its range."""
     common = between(stream, 0, ONE)
-    colour = []
-    for low, high in look.red_cell_colour_range:
-        share = min(max(common + between(stream, -_CHANNEL_SPREAD, _CHANNEL_SPREAD), 0), ONE)
-        colour.append(int(round(low * GREY) + (round(high * GREY) - round(low * GREY)) * share // ONE))
-    return tuple(colour)
+    return tuple(_at(bounds, _near(stream, common, _CHANNEL_SPREAD), GREY) for bounds in look.red_cell_colour_range)

@@ -21,7 +21,7 @@ from smearsynth.scene.distractors import dirt, draw_distractors
 from smearsynth.scene.footprints import Footprints
 from smearsynth.scene.light import light
 from smearsynth.scene.place import Reds, Rules, place
-from smearsynth.scene.scene import OBJECT_FIELDS, Light, Scene
+from smearsynth.scene.scene import OBJECT_FIELDS, Scene
 from smearsynth.scene.stock import Mix, Stock, common_sources, pick, stock_of
 from smearsynth.scene.table import Table, table
 from smearsynth.scene.warp import pool_of
@@ -76,8 +76,7 @@ class Planner:
                 "enlarge it, allow scene.border or restrict scene.combinations"
             )
         distractors = draw_distractors(stream(self._seed, split, index, "distractors"), self._dirt)
-        lights = [light(k, stream(self._seed, split, index, "light", k.base)) for k in self._looks]
-        return self._scene(split, index, lying, n, distractors, tuple(lights))
+        return self._scene(split, index, lying, n, distractors)
 
     def _fix_rules(self) -> Rules:
         spec = self._spec
@@ -166,7 +165,6 @@ class Planner:
         lying: Table,
         n: int,
         distractors: npt.NDArray[np.int32],
-        lights: tuple[Light, ...],
     ) -> Scene:
         """The scene of the first n cells of the table, which lie topmost first."""
         poses = lying.poses[:n][::-1].copy()
@@ -179,6 +177,7 @@ class Planner:
         objects[:, 8:13] = made.visible
         objects[:, 13] = made.full
         kinds = set(objects[:, 0].tolist())
+        lights = [light(k, stream(self._seed, split, index, "light", k.base), len(objects)) for k in self._looks]
         return Scene(
             split=split,
             index=index,
@@ -188,5 +187,5 @@ class Planner:
             dropped=n - len(objects),
             background=(HEALTHY_RBC in kinds) + 2 * (INFECTED_RBC in kinds),
             distractors=distractors,
-            lights=lights,
+            lights=tuple(lights),
         )

@@ -38,7 +38,7 @@ import numpy.typing as npt
 from smearsynth import taxonomy
 
 FORMAT_VERSION = 1
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Rises with every change of a golden digest: only within one version are two sets of one recipe equal."""
 
 CODECS = ("gzip", "none")
