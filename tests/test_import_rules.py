@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 SMEARSYNTH = [
     {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled", "images"},
-    {"strict_yaml", "commands"},
+    {"strict_yaml", "commands", "page"},
     {"fields"},
     {"recipe"},
     {"sources"},
@@ -53,6 +53,7 @@ ONLY = {
     "strict_yaml": {"errors"},
     "commands": {"errors"},
     "images": {"errors"},
+    "page": {"images"},
     "fields": {"taxonomy", "errors", "images"},
     "recipe": {"taxonomy", "errors", "strict_yaml"},
     "shards": {"taxonomy", "errors", "files"},
@@ -64,6 +65,7 @@ LIGHT = {
     "strict_yaml": {"pydantic", "pydantic_core", "yaml"},
     "commands": {"click"},
     "images": {"numpy", "PIL"},
+    "page": {"numpy", "PIL", "jinja2", "markupsafe"},
     "fields": {"numpy", "scipy", "cv2", "tqdm"},
     "taxonomy": set(),
     "errors": set(),
