@@ -83,6 +83,11 @@ class SourceSpec(Spec):
     exclude: tuple[Inside, ...] = Field(
         default=(), description="globs of files to leave out, relative to root, such as mixt/*.bmp"
     )
+    version: str | None = Field(
+        default=None,
+        description="version of the database, or day of its download, as the card shall tell it; what was read is "
+        "pinned by its sha256 in any case",
+    )
     licence: str | None = Field(
         default=None,
         description='crops only: licence of the images, such as "CC-BY-4.0"; the other kinds state their own',
