@@ -19,12 +19,12 @@ from smearsynth.cells import bank as banks
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.engines import local
-from smearsynth.engines.work import BuildPlan
+from smearsynth.engines.plan import BuildPlan, make_plan
 from smearsynth.errors import UserError
 from smearsynth.verbs.bench import as_text, bench
 from smearsynth.verbs.build import BuildResult
 from smearsynth.verbs.dry_run import dry_run
-from smearsynth.verbs.prepare import make_plan, read_recipe
+from smearsynth.verbs.prepare import read_recipe
 
 SPLIT_ROWS = [(f"{split}-{i:08d}", i) for split, n in COUNT.items() for i in range(n)]
 

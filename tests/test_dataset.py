@@ -18,9 +18,10 @@ from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.sheet import chosen
+from smearsynth.engines.plan import make_plan
 from smearsynth.errors import UserError
 from smearsynth.verbs.build import build
-from smearsynth.verbs.prepare import make_plan, read_recipe
+from smearsynth.verbs.prepare import read_recipe
 from smearsynth.verbs.preview import preview
 
 KEYS = [c.key for c in taxonomy.CLASSES]

@@ -4,69 +4,42 @@ It holds no state, knows no worker and no other shard, so any engine may run it 
 order.
 """
 
+import os
 import resource
+import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.record import ShardRecord, Tally
+from smearsynth.engines.plan import BuildPlan, Job
 from smearsynth.files import file_digest
 from smearsynth.render import render
-from smearsynth.scene.plan import Planner
 from smearsynth.shards.digest import sample_digest
-from smearsynth.shards.format import Header, Sample, sample_id
+from smearsynth.shards.format import Sample, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack
-from smearsynth.taxonomy import SPLITS
 
 STAGES = ("plan", "render", "digest", "deflate", "write")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Scenes `first` to `stop` - 1 of a split, which make shard `ordinal` of that split."""
-
-    split: str
-    ordinal: int
-    first: int
-    stop: int
-
-    @property
-    def name(self) -> str:
-        return layout.shard_name(self.split, self.ordinal)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildPlan:
-    """All that a worker needs. max_objects: rows of the object table. header: of all shards, its split left
-    open.
-    """
-
-    out: Path
-    planner: Planner
-    bank: Bank
-    header: Header
-    size: tuple[int, int]
-    max_objects: int
-    codec: str
-    identity: str
-    jobs: tuple[Job, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Built:
-    """A shard and what it cost. stages_ns is empty where the shard was there already; peak_mb is the
-    worker's.
+    """A shard and what it cost. stages_ns is empty where the shard was there already; worker: the machine and
+    the process that had it in hand; peak_mb is the worker's.
     """
 
     record: ShardRecord
     stages_ns: dict[str, int]
+    worker: str
     peak_mb: float
+
+
+class StoppedError(Exception):
+    """The build was stopped; the shard in hand is given up."""
 
 
 class Clock:
@@ -83,16 +56,6 @@ class Clock:
         self._last = now
 
 
-def make_jobs(count: Mapping[Any, int], scenes: int) -> tuple[Job, ...]:
-    """Cuts the splits into shards of `scenes` scenes, the last of a split partial."""
-    return tuple(
-        Job(split=split, ordinal=ordinal, first=first, stop=min(first + scenes, count[split]))
-        for split in SPLITS
-        if split in count
-        for ordinal, first in enumerate(range(0, count[split], scenes))
-    )
-
-
 def warm_up(plan: BuildPlan) -> None:
     """Compiles what is compiled at its first call, so that forked workers find it done and no timing holds
     it.
@@ -103,14 +66,20 @@ def warm_up(plan: BuildPlan) -> None:
             render(scene, look, plan.bank)
 
 
-def finish_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:
-    """Shard `number`, built unless it is there already, whole and of the same identity."""
+def finished_shard(plan: BuildPlan, number: int) -> ShardRecord | None:
+    """The record of shard `number` if it is there already, whole and of the plan; else None."""
     job = plan.jobs[number]
     record = state.finished(plan.out, job.name, plan.identity)
-    if record is None or (record.first, record.stop) != (job.first, job.stop):
+    return record if record and (record.first, record.stop) == (job.first, job.stop) else None
+
+
+def finish_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:
+    """Shard `number`, built unless it is there already."""
+    record = finished_shard(plan, number)
+    if record is None:
         return build_shard(plan, number, tick)
     tick(record.samples)
-    return Built(record=record, stages_ns={}, peak_mb=peak_mb())
+    return _built(record, {})
 
 
 def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:
@@ -126,7 +95,7 @@ def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Bu
         size=plan.size,
         max_objects=plan.max_objects,
         codec=plan.codec,
-        temporary=plan.out / layout.STATE / f"{job.name}.part",
+        temporary=layout.temporary(plan.out, job.name),
     )
     with writer:
         for packed in pack_samples(plan, job, tally, clock):
@@ -136,7 +105,7 @@ def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Bu
     record = _record(plan.out, job, tally, looks)
     state.mark(plan.out, record, plan.identity)
     clock.lap("write")
-    return Built(record=record, stages_ns=dict(clock.spent), peak_mb=peak_mb())
+    return _built(record, dict(clock.spent))
 
 
 def pack_samples(plan: BuildPlan, job: Job, tally: Tally, clock: Clock) -> Iterator[Packed]:
@@ -182,6 +151,11 @@ def _record(out: Path, job: Job, tally: Tally, looks: int) -> ShardRecord:
         combinations=dict(sorted(tally.combinations.items())),
         class_by_source=tuple(map(tuple, tally.class_by_source.tolist())),
     )
+
+
+def _built(record: ShardRecord, stages_ns: dict[str, int]) -> Built:
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    return Built(record=record, stages_ns=stages_ns, worker=worker, peak_mb=peak_mb())
 
 
 def peak_mb() -> float:

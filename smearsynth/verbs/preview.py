@@ -5,9 +5,9 @@ from pathlib import Path
 
 from smearsynth.dataset import layout
 from smearsynth.dataset.sheet import Panel, chosen, read_panels, save_sheet
-from smearsynth.engines.work import BuildPlan
+from smearsynth.engines.plan import BuildPlan, make_plan
 from smearsynth.render import render
-from smearsynth.verbs.prepare import checked_workers, find_cells, make_plan, read_recipe
+from smearsynth.verbs.prepare import checked_workers, find_cells, read_recipe
 
 
 def preview(

@@ -1,0 +1,192 @@
+"""Builds shards on a Dask cluster: one that is there, or one of processes on this machine.
+
+A task is the name of a shard. What else it takes, recipe and bank, each worker reads once from the folder of the set,
+which every worker must see anyway to write there. Data that is scattered over a cluster is lost with its last holder,
+and the tasks that need it with it; the folder is not, so Dask can build a shard again wherever and as often as workers
+die. Should it build one twice at the same time, both write the same bytes (see `dataset.layout`).
+"""
+
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from smearsynth.compiled import code_digest
+from smearsynth.dataset import layout
+from smearsynth.dataset.record import ShardRecord
+from smearsynth.engines.plan import BuildPlan, Job, read_plan
+from smearsynth.engines.work import Built, StoppedError, finish_shard, warm_up
+from smearsynth.errors import UserError, WorkError
+from smearsynth.processes import opencv_in_one_thread
+from smearsynth.shards.format import GENERATOR_VERSION
+
+_CONNECT = 10.0
+"""Seconds for a scheduler to answer."""
+_SEEN = 60.0
+"""Seconds until this machine must see what a worker has written: NFS keeps what it knows of a folder for so long."""
+
+Version = tuple[int, str]
+"""GENERATOR_VERSION, and the digest of the code."""
+
+
+def check(scheduler: str | None) -> None:
+    """UserError where Dask is not installed, or nothing answers at the address of the scheduler."""
+    if find_spec("distributed") is None:
+        raise UserError("--engine dask needs the package distributed: install it by `pip install 'smearsynth[dask]'`.")
+    if scheduler is None:
+        return
+    try:
+        address = urlsplit(scheduler)
+        if not address.scheme or not address.hostname or not address.port:
+            raise ValueError("an address is such as tcp://host:8786")
+        socket.create_connection((address.hostname, address.port), _CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--scheduler {scheduler}: no Dask scheduler answers there ({error}): start one by `dask scheduler`, or "
+            "correct the address."
+        ) from error
+
+
+def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Callable[[int], object]) -> list[Built]:
+    """All shards of the plan, in its order, by the cluster of `scheduler`, or by `workers` processes of this machine.
+
+    progress hears of samples as shards are done. Raises WorkError if shards cannot be built there, and what a worker
+    raises. Whatever is raised, Ctrl-C included, only finished shards are left: a worker that has one in hand notices
+    at its next sample, also if this process is killed.
+    """
+    out = plan.out.absolute()
+    with _client(workers, scheduler) as client:
+        order = sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop)
+        futures = {
+            client.submit(_finish, str(out), plan.identity, _version(), plan.jobs[number], pure=False): number
+            for number in order
+        }
+        built: dict[int, Built] = {}
+        try:
+            for future, shard in _results(list(futures)):
+                _check_seen(out, shard.record)
+                built[futures[future]] = shard
+                progress(shard.record.samples)
+        finally:
+            client.cancel(list(futures))
+    return [built[number] for number in range(len(plan.jobs))]
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    """A client of the scheduler; without one, of a cluster of processes that listen to this machine alone."""
+    import distributed
+
+    if scheduler is None:
+        local = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": logging.CRITICAL}
+        with (
+            distributed.LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, **local) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+        return
+    try:
+        client = distributed.Client(scheduler, timeout=_CONNECT, set_as_default=False)
+    except OSError as error:  # TimeoutError is one
+        raise UserError(f"--scheduler {scheduler}: what answers there is no Dask scheduler ({error}).") from error
+    with client:
+        if not client.nthreads():
+            tqdm.write(f"{scheduler} has no workers yet; the work begins with the first.", file=sys.stderr)
+        yield client
+
+
+def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
+    """Each future and what it gave, as they are done. Raises what a worker raised, WorkError where none could."""
+    import distributed
+
+    try:
+        for future in distributed.as_completed(futures):
+            yield future, future.result()
+    except distributed.KilledWorker as error:
+        raise WorkError(
+            f"Worker after worker died on the same shard, {error.allowed_failures + 1} of them, perhaps for want of "
+            "memory; the finished shards are kept: go on with --resume, and with fewer workers to a machine if memory "
+            "was short."
+        ) from error
+    except CancelledError as error:
+        raise WorkError(
+            "The scheduler gave up the work, or was lost; the finished shards are kept: go on with --resume."
+        ) from error
+    except ImportError as error:
+        raise UserError(f"A worker cannot load smearsynth ({error}): install it where the workers run.") from error
+
+
+def _check_seen(out: Path, record: ShardRecord) -> None:
+    """WorkError where a shard that a worker wrote is not on the disk that this machine sees."""
+    path, deadline = out / record.name, time.monotonic() + _SEEN
+    while not (path.is_file() and path.stat().st_size == record.size):
+        if time.monotonic() > deadline:
+            raise WorkError(
+                f"A worker wrote {path}, and this machine does not see it: give --out on a disk they share."
+            )
+        time.sleep(0.1)
+
+
+def _version() -> Version:
+    return GENERATOR_VERSION, code_digest()
+
+
+def _finish(out: str, identity: str, version: Version, job: Job) -> Built:
+    """In a worker: the shard, built unless it is there already."""
+    folder = Path(out)
+    host = socket.gethostname()
+    if version != _version():
+        there, here = ("generator version {}, code {}".format(*v) for v in (_version(), version))
+        raise UserError(
+            f"The worker on {host} runs another smearsynth ({there}) than this machine ({here}): install one."
+        )
+    if not (folder / layout.IDENTITY).is_file():
+        raise UserError(f"The worker on {host} does not see {out}: give --out on a disk that all workers share.")
+    with opencv_in_one_thread(), layout.locked(folder, shared=True, patience=layout.PATIENCE_OF_SLICES):
+        plan = _plan(folder, identity)
+        return finish_shard(replace(plan, jobs=(job,)), 0, _tick())
+
+
+_reading = threading.Lock()
+
+
+def _plan(out: Path, identity: str) -> BuildPlan:
+    """Read once, also where a worker has several threads."""
+    with _reading:
+        return _read_plan(out, identity)
+
+
+@lru_cache(maxsize=1)
+def _read_plan(out: Path, identity: str) -> BuildPlan:
+    _, plan, _ = read_plan(out)
+    if plan.identity != identity:
+        raise UserError(f"The worker on {socket.gethostname()} sees another set at {out}: give --out on a shared disk.")
+    warm_up(plan)
+    return plan
+
+
+def _tick() -> Callable[[int], None]:
+    """Gives the shard in hand up once nobody waits for it any more."""
+    import distributed
+
+    worker = distributed.get_worker()
+    key = worker.get_current_task()
+
+    def tick(_: int) -> None:
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise StoppedError
+
+    return tick
