@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SMEARSYNTH = [
-    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled", "images"},
+    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled", "images", "columns"},
     {"strict_yaml", "commands", "page"},
     {"fields"},
     {"recipe"},
