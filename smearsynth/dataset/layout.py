@@ -31,12 +31,13 @@ from typing import Any
 
 from smearsynth.errors import UserError
 from smearsynth.files import publish
+from smearsynth.recipe.load import KEPT_LOCK
 from smearsynth.taxonomy import SPLITS
 
 INDEX = "index.json"
 RECIPE = "recipe.resolved.yaml"
 BANK = "cells.h5"
-LOCK = "sources.lock"
+LOCK = KEPT_LOCK
 CARD = "README.md"
 CROISSANT = "croissant.json"
 PREVIEW = "preview.png"

@@ -15,6 +15,7 @@ from smearsynth.dataset.provenance import describe, lock_text
 from smearsynth.errors import UserError
 from smearsynth.recipe import Recipe, load
 from smearsynth.verbs.check import check_sources
+from smearsynth.verbs.given_bank import check_bank, recipe_lock, told_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +65,11 @@ def find_cells(
     progress: bool,
 ) -> Cells:
     """From the bank file if one is given, else from the bank of the dataset that is resumed, else from the
-    sources.
+    sources. Raises UserError, where they are not fit for the recipe too (see `verbs.given_bank`).
     """
     file = Path(bank) if bank is not None else resumed and resumed / layout.BANK
     if file and (bank is not None or file.is_file()):
-        return _loaded(file, resumed)
+        return _loaded(file, resumed, load(recipe_path, overrides, roots=False))
     recipe = load(recipe_path, overrides)
     check_sources(recipe)
     made = make_bank(recipe, workers=workers, progress=progress)
@@ -76,13 +77,13 @@ def find_cells(
     return Cells(bank=made.bank, sources=describe(recipe, made, lock), lock=lock, unread=made.faults)
 
 
-def _loaded(file: Path, resumed: Path | None) -> Cells:
+def _loaded(file: Path, resumed: Path | None, recipe: Recipe) -> Cells:
     bank = banks.load(file)
+    check_bank(bank, file, recipe)
+    sources, lock = told_of(bank, file, recipe)
     if resumed and (resumed / layout.SOURCES).is_file():
-        sources = told_sources(resumed)
-    else:
-        sources = [{"name": name} for name in bank.sources]
-    return Cells(bank=bank, sources=sources, lock="", file=file)
+        sources, lock = told_sources(resumed), "" if (resumed / layout.LOCK).is_file() else recipe_lock(recipe)
+    return Cells(bank=bank, sources=sources, lock=lock, file=file)
 
 
 def told_sources(out: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.dataset import layout
+from smearsynth.dataset.claim import claim
 from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.dataset.state import Identity, marker, marker_name
@@ -49,12 +50,19 @@ def _recipe_faults(recipe: Mapping[str, Any], identity: Identity, stated: Stated
         yield Fault(layout.RECIPE, what)
     asked = {key: recipe[key] for key in ("name", "size", "count")}
     asked["looks"] = [look["name"] for look in recipe["looks"]]
-    told = {
+    told: dict[str, Any] = {
         "name": stated.name,
         "size": list(stated.size),
         "count": {split: part.scenes for split, part in stated.splits.items()},
         "looks": list(stated.looks),
     }
+    if stated.publish is not None:
+        asked |= {
+            "publish": recipe["publish"],
+            "about": recipe["about"],
+            "claim": claim(recipe["frozen"], stated.model_dump()),
+        }
+        told |= {"publish": stated.publish, "about": stated.about, "claim": stated.claim}
     for path, there, due in differences(asked, told):
         yield Fault(layout.RECIPE, f"{path} is {shown(there)}, and {shown(due)} in {layout.INDEX}")
 
