@@ -56,12 +56,16 @@ class Split(_Part):
     combinations: Counts
     class_by_source: BySource
     cells: BySource
+    assembled: Counts = {}
 
 
 class Stated(_Part):
     """The keys of an index that are checked; see `dataset.index`."""
 
     name: str
+    about: dict[str, Any] | None = None
+    publish: bool | None = None
+    claim: dict[str, Any] | None = None
     digest: Hash
     recipe_hash: Hash
     bank_digest: Hash
