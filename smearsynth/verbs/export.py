@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -73,7 +73,7 @@ def export(
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WorkError(
-                f"{target}: the disk is full and the export was given up: make room, and try again."
+                f"{target}: the disk is full, and the export was given up: make room, and try again."
             ) from error
         raise
     seconds = time.perf_counter() - started
@@ -122,5 +122,5 @@ def _in_threads(work: Callable[[Item], Result], items: Iterable[Item], workers: 
             pool.shutdown(cancel_futures=True)
 
 
-def _bar(out: Path, total: int, progress: bool) -> "tqdm[object]":
+def _bar(out: Path, total: int, progress: bool) -> Any:
     return tqdm(total=total, unit=" smears", desc=out.name, disable=None if progress else True)

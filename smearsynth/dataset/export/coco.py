@@ -69,7 +69,7 @@ def _annotations(sample: Sample, source: Source) -> Iterator[dict[str, Any]]:
 
 
 def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded]) -> None:
-    """Ids begin at 1, in the order of the set. Raises FileExistsError for a sample id that comes twice."""
+    """Ids begin at 1, in the order of the set."""
     folder, path = out / split, out / "annotations" / f"instances_{split}.json"
     folder.mkdir()
     path.parent.mkdir(exist_ok=True)
@@ -78,8 +78,7 @@ def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded
     with path.open("w", encoding="utf-8") as file, TemporaryFile("w+", encoding="utf-8", dir=out) as images:
         file.write(_head(source) + ',\n"annotations": [')
         for image_id, (png, image, annotations) in enumerate(encoded, start=1):
-            with (folder / image["file_name"]).open("xb") as picture:
-                picture.write(png)
+            (folder / image["file_name"]).write_bytes(png)
             images.write(_entry(image_id, image))
             for annotation in annotations:
                 file.write(_entry(next(numbers), {"image_id": image_id, **annotation}))

@@ -58,7 +58,7 @@ def encode(sample: Sample, source: Source) -> Encoded:
 
 
 def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded]) -> None:
-    """A split in a folder of its own. Raises FileExistsError for a sample id that comes twice."""
+    """A split in a folder of its own."""
     folder = out / split
     for kind in ("image", "label", "colour", *(["instance"] if source.whole else [])):
         (folder / kind).mkdir(parents=True)
@@ -69,8 +69,7 @@ def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded
             objects = tables.enter_context(_table(folder / "objects.csv", names))
         for files, line, rows in encoded:
             for kind, content in files.items():
-                with (folder / kind / f"{line['sample_id']}.png").open("xb") as file:
-                    file.write(content)
+                (folder / kind / f"{line['sample_id']}.png").write_bytes(content)
             samples.writerow(line)
             if source.whole:
                 objects.writerows(rows)

@@ -1,7 +1,7 @@
 """The samples that are exported, read with suspicion: what is handed on is what the index vouches for.
 
 A shard is held against its sha256 in the index before its first pixel is used, and every name that becomes the name of
-a file is checked.
+a file is checked; that no name comes twice costs a hundred bytes per sample, all that grows with the set.
 """
 
 import re
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.dataset import layout
-from smearsynth.dataset.export.source import Source, readable
+from smearsynth.dataset.export.source import Source
 from smearsynth.dataset.verify.files import content_faults
 from smearsynth.dataset.verify.stated import File
 from smearsynth.errors import UserError
@@ -80,32 +80,35 @@ class Wanted:
 
     def _rows(self, split: str) -> Iterator[Row]:
         rows = (row for file in self.source.shards if file.split == split for row in _rows_of(self.source, file))
-        return islice((row for row in rows if self.look in (None, row.look)), self.limit)
+        seen: set[str] = set()
+        for row in islice((row for row in rows if self.look in (None, row.look)), self.limit):
+            if row.sample_id in seen:
+                raise UserError(f"{self.source.path(row.file)}: {row.sample_id} comes twice: build or import it again.")
+            seen.add(row.sample_id)
+            yield row
 
 
 def read(source: Source, row: Row) -> Sample:
-    """The pixels and objects of a sample; threads may share a source. UserError where they are not of the format."""
-    with readable(row.reader.path, row.sample_id):
-        image, label = (row.reader.read(name, row.row).view(np.uint8) for name in ("image", "label"))
-        sound = label.ndim == 2 and image.shape == (*label.shape, 3)
-        instance = objects = None
-        if source.whole:
-            instance, objects = row.reader.read("instance", row.row).view(np.uint16), row.reader.objects(row.row)
-            classes = objects[:, source.header.fields.index("class")]
-            sound &= instance.shape == label.shape and bool(instance.max() <= len(objects))
-            sound &= bool(np.isin(classes, source.header.class_ids[1:]).all())
-    if not sound:
-        raise UserError(f"{row.reader.path}: {row.sample_id} contradicts itself; `smearsynth verify` tells more.")
+    """The pixels and objects of a sample; threads may share a source. UserError where they are damaged, or an instance
+    is no object of a class."""
+    image, label = (row.reader.read(name, row.row).view(np.uint8) for name in ("image", "label"))
+    instance = objects = None
+    if source.whole:
+        instance, objects = row.reader.read("instance", row.row).view(np.uint16), row.reader.objects(row.row)
+        classes = objects[:, source.header.fields.index("class")]
+        if instance.max() > len(objects) or not np.isin(classes, source.header.class_ids[1:]).all():
+            raise UserError(f"{row.reader.path}: {row.sample_id} contradicts itself; `smearsynth verify` tells more.")
     return Sample(row=row, image=image, label=label, instance=instance, objects=objects)
 
 
 def _rows_of(source: Source, file: File) -> Iterator[Row]:
     reader, looks = ShardReader(source.path(file)), source.header.looks
-    with readable(reader.path):
-        columns = [reader.column(name).tolist() for name in _COLUMNS]
-        if len(reader) != file.samples:
-            raise UserError(f"{reader.path} has {len(reader)} samples, and {file.samples} in {layout.INDEX}.")
-        for row, (sample_id, digest, scene, look, background) in enumerate(zip(*columns, strict=True)):
-            if not _SAMPLE_ID.fullmatch(sample_id):
-                raise UserError(f"{reader.path}: {sample_id!r} is no sample id, and no file can be named by it.")
-            yield Row(reader, file, row, sample_id, digest, scene, looks[look], BACKGROUNDS[background])
+    columns = [reader.column(name).tolist() for name in _COLUMNS]
+    if len(reader) != file.samples:
+        raise UserError(f"{reader.path} has {len(reader)} samples, and {file.samples} in {layout.INDEX}.")
+    for row, (sample_id, digest, scene, look, background) in enumerate(zip(*columns, strict=True)):
+        if not _SAMPLE_ID.fullmatch(sample_id):
+            raise UserError(f"{reader.path}: {sample_id!r} is no sample id, and no file can be named by it.")
+        if look >= len(looks) or background >= len(BACKGROUNDS):
+            raise UserError(f"{reader.path}: {sample_id} has a look or background that the format does not know.")
+        yield Row(reader, file, row, sample_id, digest, scene, looks[look], BACKGROUNDS[background])

@@ -3,8 +3,6 @@ one.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from smearsynth.dataset import layout
-from smearsynth.dataset.verify.fault import first_line
-from smearsynth.dataset.verify.form import UNREADABLE
 from smearsynth.dataset.verify.stated import File, Hash
-from smearsynth.errors import UserError
-from smearsynth.recipe import read_resolved
+from smearsynth.errors import UserError, first_line
 from smearsynth.shards.format import Header
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import SPLITS
@@ -27,8 +22,8 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """header: of every shard, its split "". shards: those that hold samples, in dataset order. sources: what the index
-    tells of each. whole: every shard has `instance` and `objects`. publish: whether the recipe says that all of it may
-    be handed on; a set without a recipe says nothing.
+    tells of each. whole: every shard has `instance` and `objects`. publish: whether the recipe says that the set may be
+    handed on.
     """
 
     folder: Path
@@ -51,6 +46,7 @@ class _Index(BaseModel):
     digest: Hash
     files: tuple[File, ...]
     sources: tuple[dict[str, Any], ...] = ()
+    publish: bool = False
 
 
 def open_source(folder: Path) -> Source:
@@ -59,36 +55,22 @@ def open_source(folder: Path) -> Source:
     shards = tuple(file for split in SPLITS for file in index.files if file.split == split and file.samples)
     if not shards:
         raise UserError(f"{folder / layout.INDEX} names no shard with samples: build or import the set again.")
-    headers, names = [], []
-    for shard in shards:
-        with readable(folder / shard.name):
-            reader = ShardReader(folder / shard.name)
-            headers.append(replace(reader.header, split=""))
-            names.append(reader.names)
-            if headers[-1] != headers[0]:
-                raise UserError(f"{reader.path} has other classes, looks or fields than {shards[0].name}.")
-    _check_classes(folder / shards[0].name, headers[0])
+    readers = [ShardReader(folder / shard.name) for shard in shards]
+    header = replace(readers[0].header, split="")
+    _check_classes(readers[0].path, header)
+    for reader in readers:
+        if replace(reader.header, split="") != header:
+            raise UserError(f"{reader.path} has other classes, looks or fields than {shards[0].name}.")
     return Source(
         folder=folder,
         name=index.name,
         digest=index.digest,
-        header=headers[0],
+        header=header,
         shards=shards,
         sources=index.sources,
-        whole=all({"instance", "objects"} <= held for held in names),
-        publish=_may_be_handed_on(folder / layout.RECIPE),
+        whole=all({"instance", "objects"} <= reader.names for reader in readers),
+        publish=index.publish,
     )
-
-
-@contextmanager
-def readable(path: Path, what: str = "its head") -> Iterator[None]:
-    """Whatever a damaged or forged shard makes HDF5 say becomes a sentence."""
-    try:
-        yield
-    except UserError:
-        raise
-    except UNREADABLE as error:
-        raise UserError(f"{path}: {what} cannot be read ({first_line(error)}): build or fetch it again.") from error
 
 
 def _read_index(path: Path) -> _Index:
@@ -110,7 +92,3 @@ def _check_classes(path: Path, header: Header) -> None:
         raise UserError(f"{path} has class ids {ids}; number them from 0, each with a key and a colour.")
     if not all(_COLOUR.fullmatch(str(colour)) for colour in colours):
         raise UserError(f'{path} has class_colours {colours}; write each as "#rrggbb".')
-
-
-def _may_be_handed_on(recipe: Path) -> bool:
-    return recipe.is_file() and read_resolved(recipe).get("publish") is True

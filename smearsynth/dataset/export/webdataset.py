@@ -28,13 +28,20 @@ READING = """\
 
 ```python
 from glob import glob
+from io import BytesIO
 import numpy as np
 import webdataset
+from PIL import Image
 
-smears = webdataset.WebDataset(sorted(glob("{split}-*.tar")), shardshuffle=False).decode("pil")
+def pixels(kind, content):
+    return np.asarray(Image.open(BytesIO(content))) if kind.endswith(".png") else None
+
+smears = webdataset.WebDataset(sorted(glob("{split}-*.tar")), shardshuffle=False).decode(pixels)
 sample = next(iter(smears))
-image, label = np.asarray(sample["png"]), np.asarray(sample["label.png"])
-```"""
+image, label = sample["png"], sample["label.png"]
+```
+
+Labels and instances are numbers: do not `decode("pil")`, which makes 8-bit RGB of every picture."""
 _MOST_BYTES = 256 * 2**20
 """Of pictures and JSON per tar file: 3,000 smears of 224 x 224 px."""
 
