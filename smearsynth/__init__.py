@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from smearsynth.verbs.replay import replay as replay
     from smearsynth.verbs.verify import verify as verify
 
-__all__ = ["build", "check", "diff", "export", "finish", "replay", "verify"]
+__all__ = ["build", "check", "diff", "export", "finish", "replay", "stats", "verify"]
 
 
 def __getattr__(name: str) -> Any:

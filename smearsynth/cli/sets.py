@@ -34,6 +34,26 @@ def finish(dataset: Path, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @dataset
+@as_json
+def stats(dataset: Path, as_json: bool) -> None:
+    """Count what DATASET holds.
+
+    Pixels and objects per class and split, combinations, sizes, sources, refusals. All tables of objects are read, and
+    for the colours some of the images.
+
+    \b
+    Example:
+      smearsynth stats smears
+    """
+    from smearsynth.verbs.stats import as_text
+    from smearsynth.verbs.stats import stats as run
+
+    found = run(dataset)
+    show(as_json, asdict(found), lambda: as_text(found))
+
+
+@click.command()
+@dataset
 @click.option("--labels", is_flag=True, help="Derive every label again from `objects` and the bank.")
 @workers
 @click.option(
