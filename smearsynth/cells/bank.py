@@ -20,8 +20,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.errors import UserError
+from smearsynth.errors import UserError, first_line
 from smearsynth.files import publish
+from smearsynth.hdf5 import UNREADABLE, is_contiguous, is_of, own_dataset
 from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
 
 FORMAT_VERSION = 1
@@ -47,8 +48,6 @@ MARGIN = 2
 """Rows and columns of mask 0 around every cell, so that bilinear warping never reads outside."""
 _MOST_SIDE = 4096
 """Largest height or width of a cell, px: eight tenths of a millimetre at 40x, and no product of two overflows."""
-_NOT_A_BANK = (OSError, LookupError, AttributeError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
-"""What h5py raises on files that are damaged or hold something else."""
 _REMEDY = "copy it again, or make it again with `smearsynth cells RECIPE --save FILE`"
 
 
@@ -157,8 +156,8 @@ def load(path: Path) -> Bank:
             bank = Bank(**_read(file))
     except UserError:
         raise
-    except _NOT_A_BANK as error:
-        raise UserError(f"{path}: not a whole bank ({_first_line(error)}); {_REMEDY}.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{path}: not a whole bank ({first_line(error)}); {_REMEDY}.") from error
     if (taxonomy, scale) != (TAXONOMY_VERSION, UM_PER_PX):
         raise UserError(
             f"{path}: the bank has taxonomy {taxonomy} at {scale} um/px, this smearsynth has {TAXONOMY_VERSION} "
@@ -170,28 +169,32 @@ def load(path: Path) -> Bank:
     return bank
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
-
-
 def _read(file: h5py.File) -> dict[str, Any]:
-    """Every field; ValueError where one has another type or shape, before anything of that size is read."""
+    """Every field; ValueError where one has another type or shape, or lies elsewhere, before anything of it is read."""
     read: dict[str, Any] = {}
-    n = file["class_id"].shape[0]
+    n = own_dataset(file, "class_id").shape[0]
     for name, (kind, columns) in _ARRAYS.items():
-        data = file[name]
+        data = _stored(file, name)
         rows = data.shape[0] if name == "pixels" else n
-        if data.dtype != np.dtype(kind) or data.shape != ((rows,) if columns is None else (rows, columns)):
+        if not is_of(data, kind) or data.shape != ((rows,) if columns is None else (rows, columns)):
             raise ValueError(f"`{name}` is {data.dtype} {data.shape}")
         read[name] = data[()]
     for name in _STRINGS:
-        data = file[name]
+        data = _stored(file, name)
         if data.dtype.kind != "S" or data.ndim != 1:
             raise ValueError(f"`{name}` is not a list of strings of one length")
         if name != "sources" and len(data) != n:
             raise ValueError(f"`{name}` has {len(data)} rows for {n} cells")
         read[name] = tuple(text.decode() for text in data[()].tolist())
     return read
+
+
+def _stored(file: h5py.File, name: str) -> h5py.Dataset:
+    """A field that needs no more memory than the file has bytes."""
+    data = own_dataset(file, name)
+    if not is_contiguous(data):
+        raise ValueError(f"`{name}` is not stored in one piece")
+    return data
 
 
 def _fault(bank: Bank) -> str:

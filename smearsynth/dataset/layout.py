@@ -45,6 +45,7 @@ STATE = ".smearsynth"
 IDENTITY = f"{STATE}/identity.json"
 SOURCES = f"{STATE}/sources.json"
 
+_JSON = json.JSONEncoder(indent=1, sort_keys=True, ensure_ascii=False)
 _PATIENCE = 5.0
 """Seconds to wait for the lock: the workers of a build that was killed need a moment to notice."""
 PATIENCE_OF_SLICES = 120.0
@@ -153,4 +154,14 @@ def write_json(out: Path, name: str, value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """JSON with sorted keys, so that equal content gives equal bytes."""
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return _JSON.encode(value) + "\n"
+
+
+def is_json_text(value: Any, text: str) -> bool:
+    """Whether `text` is `json_text(value)`, which is never made as a whole: indents can multiply what others wrote."""
+    end = 0
+    for piece in _JSON.iterencode(value):
+        if not text.startswith(piece, end):
+            return False
+        end += len(piece)
+    return text[end:] == "\n"
