@@ -167,7 +167,9 @@ def test_json_and_text_tell_the_same(folder: Path) -> None:
         ]
         for source in ("alpha", "beta"):
             line = next(line for line in lines if line[:2] == [key, source])
-            assert line[2:5] == [f"{told['splits'][split]['class_by_source'][key][source]:,}" for split in SPLITS]
+            assert line[2:5] == [
+                f"{told['splits'][split]['class_by_source'][key].get(source, 0):,}" for split in SPLITS
+            ]
 
 
 def test_what_the_index_knows_of_refusals_is_told_and_can_move_no_cursor(out: Path) -> None:
