@@ -18,7 +18,7 @@ _TRIED = 24
 """Scenes that are made to measure time and size; that gives either to about 10 %."""
 _BYTES_PER_PX = 1.4
 _MS_PER_PX = 5.5e-5
-"""Where no bank is at hand: a gzip sample of recipes/smear10-open.yaml, look natural, on one core at 2.6 GHz.
+"""Where no bank is at hand: a gzip sample of recipes/smear10-research.yaml, look natural, on one core at 2.6 GHz.
 """
 
 

@@ -16,7 +16,7 @@ _SPDX = re.compile(r"CC0-1\.0|CC-BY(-NC)?(-SA|-ND)?-[1-4]\.0")
 
 
 def make_croissant(index: Index) -> dict[str, Any]:
-    """JSON-LD as plain data. `files` of the index holds every file of the set but this one and the index itself."""
+    """JSON-LD as plain data. `files` of the index holds every other file of the set but the index itself."""
     about = index["about"]
     told = {
         "@context": CONTEXT,

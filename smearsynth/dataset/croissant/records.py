@@ -87,7 +87,7 @@ def _table(
         "key": {"@id": f"{name}/{key}"} if key else None,
         "field": [
             {"@type": "cr:Field", "@id": f"{name}/{column}", "name": column, "dataType": _type(column, value)}
-            for column, value in rows[0].items()
+            for column, value in sorted(rows[0].items())
         ],
         "data": [{f"{name}/{column}": value for column, value in row.items()} for row in rows],
     }

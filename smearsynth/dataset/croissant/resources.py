@@ -26,10 +26,11 @@ _ABOUT = {
 
 
 def distribution(index: Index) -> list[dict[str, Any]]:
-    """What is handed on. Without the bank where the set is not to be published; the index cannot be here, for it holds
-    the checksum of this file.
+    """What is handed on: without the bank where the set is not to be published. This file and the index, which holds
+    its checksum, cannot be here.
     """
-    files = [_file(file) for file in index["files"] if index["publish"] or file["name"] != layout.BANK]
+    left_out = {layout.CROISSANT} if index["publish"] else {layout.CROISSANT, layout.BANK}
+    files = [_file(file) for file in index["files"] if file["name"] not in left_out]
     shards = {
         "@type": "cr:FileSet",
         "@id": "shards",
