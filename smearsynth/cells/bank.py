@@ -13,6 +13,7 @@ in one sentence.
 import hashlib
 import os
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,27 +90,28 @@ class Bank:
         h, w, start = int(self.height[i]), int(self.width[i]), int(self.offset[i])
         return self.pixels[start : start + h * w].reshape(h, w, 4)
 
+    @cached_property
+    def digest(self) -> str:
+        """sha256, 64 hex digits, over name, shape and content of every field in alphabetical order.
+
+        Arrays enter in C order, little-endian, strings as UTF-8 with their length before them; the file's layout does
+        not.
+        """
+        sha = hashlib.sha256()
+        for name in sorted((*_ARRAYS, *_STRINGS)):
+            value = getattr(self, name)
+            if name in _ARRAYS:
+                array = np.ascontiguousarray(value, _ARRAYS[name][0])
+                sha.update(f"{name}{array.shape}".encode())
+                sha.update(array.data)
+            else:
+                texts = [text.encode() for text in value]
+                sha.update(f"{name}({len(texts)},)".encode())
+                sha.update(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
+        return sha.hexdigest()
+
 
 assert {field.name for field in fields(Bank)} == {*_ARRAYS, *_STRINGS}
-
-
-def digest(bank: Bank) -> str:
-    """sha256, 64 hex digits, over name, shape and content of every field in alphabetical order.
-
-    Arrays enter in C order, little-endian, strings as UTF-8 with their length before them; the file's layout does not.
-    """
-    sha = hashlib.sha256()
-    for name in sorted((*_ARRAYS, *_STRINGS)):
-        value = getattr(bank, name)
-        if name in _ARRAYS:
-            array = np.ascontiguousarray(value, _ARRAYS[name][0])
-            sha.update(f"{name}{array.shape}".encode())
-            sha.update(array.data)
-        else:
-            texts = [text.encode() for text in value]
-            sha.update(f"{name}({len(texts)},)".encode())
-            sha.update(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
-    return sha.hexdigest()
 
 
 def save(bank: Bank, path: Path) -> None:
@@ -128,7 +130,7 @@ def save(bank: Bank, path: Path) -> None:
             file.attrs["taxonomy_version"] = TAXONOMY_VERSION
             file.attrs["um_per_px"] = UM_PER_PX
             file.attrs["splits"] = np.array(SPLITS, "S")
-            file.attrs["digest"] = np.bytes_(digest(bank))
+            file.attrs["digest"] = np.bytes_(bank.digest)
             file.flush()
             temporary.write_bytes(file.id.get_file_image())
         publish(temporary, path)
@@ -163,7 +165,7 @@ def load(path: Path) -> Bank:
             f"{path}: the bank has taxonomy {taxonomy} at {scale} um/px, this smearsynth has {TAXONOMY_VERSION} "
             f"at {UM_PER_PX}; make the bank again with `smearsynth cells RECIPE --save FILE`."
         )
-    fault = _fault(bank) if digest(bank) == stated else "its content does not match its digest"
+    fault = _fault(bank) if bank.digest == stated else "its content does not match its digest"
     if fault:
         raise UserError(f"{path}: {fault}; {_REMEDY}.")
     return bank

@@ -70,7 +70,7 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identit
         split="",
         looks=tuple(look.name for look in recipe.looks),
         recipe_hash=recipe.sample_hash(),
-        bank_digest=banks.digest(bank),
+        bank_digest=bank.digest,
         fields=OBJECT_FIELDS,
     )
     identity = Identity.of(recipe.model_dump(mode="json"), header.bank_digest)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
 from smearsynth.dataset.verify.files import content_faults
@@ -55,7 +54,7 @@ def _stated(folder: Path, bank: Bank) -> Stated | None:
     if not (folder / layout.INDEX).is_file():
         return None
     stated, faults = read_stated(folder)
-    return stated if stated and not faults and stated.bank_digest == banks.digest(bank) else None
+    return stated if stated and not faults and stated.bank_digest == bank.digest else None
 
 
 def _kept_lock(folder: Path, stated: Stated) -> str:

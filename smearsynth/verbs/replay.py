@@ -138,7 +138,7 @@ def _bank(folder: Path, stated: Stated, given: str | Path | None) -> Bank:
     if given is None and not file.is_file():
         raise UserError(f"{folder} was handed on without {layout.BANK}: name its bank by --bank.")
     bank = banks.load(file)
-    if banks.digest(bank) != stated.bank_digest:
+    if bank.digest != stated.bank_digest:
         raise UserError(f"{file} is not the bank that {folder} was drawn from.")
     return bank
 

@@ -36,9 +36,8 @@ def _load(path: Path, stated: Stated) -> tuple[Bank | None, str]:
     if told:
         return None, told
     bank = banks.load(path)
-    digest = banks.digest(bank)
-    if digest != stated.bank_digest:
-        return None, f"its digest is {digest}, and the set was drawn from {stated.bank_digest}: another bank"
+    if bank.digest != stated.bank_digest:
+        return None, f"its digest is {bank.digest}, and the set was drawn from {stated.bank_digest}: another bank"
     return bank, ""
 
 
