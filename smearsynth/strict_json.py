@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 def read(path: Path, most: int) -> tuple[Any, str]:
     """The value in a file of at most `most` bytes, and its text. Raises OSError and ValueError."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
     with path.open("rb") as file:
         raw = file.read(most + 1)
     if len(raw) > most:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth import strict_json
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
 from smearsynth.dataset.claim import claim
@@ -41,6 +42,9 @@ from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 Index = dict[str, Any]
+
+MOST_BYTES = 16_000_000
+"""An index has some hundred bytes per shard; what is larger is another kind of file."""
 
 
 def make_index(
@@ -106,7 +110,7 @@ def read_index(out: Path) -> Index:
     """The index of a whole dataset; UserError where there is none."""
     path = out / layout.INDEX
     try:
-        index: Index = json.loads(path.read_text(encoding="utf-8"))
+        index: Index = strict_json.read(path, MOST_BYTES)[0]
     except FileNotFoundError:
         raise UserError(f"{path} is missing: no dataset, or one that --resume must finish.") from None
     except (OSError, ValueError) as error:

@@ -57,6 +57,11 @@ def shard_name(split: str, ordinal: int) -> str:
     return f"{split}-{ordinal:05d}.h5"
 
 
+def is_own_file(out: Path, name: str) -> bool:
+    """Whether a file of that name lies in the dataset itself; a link can lead anywhere."""
+    return (out / name).is_file() and (out / name).resolve() == out.resolve() / name
+
+
 def shards(out: Path) -> list[Path]:
     """The shard files of a dataset, splits in the order train, val, test, then by number."""
     return [path for split in SPLITS for path in sorted(out.glob(f"{split}-[0-9]*.h5"))]
@@ -92,6 +97,9 @@ def locked(out: Path, *, shared: bool = False, patience: float | None = None, wo
     patience: seconds to wait for it. work: what may hold it, for the message. Raises UserError where it is not to be
     had.
     """
+    for path in (out / STATE, out / STATE / "lock"):
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, and no build makes one: remove it, or give another folder by --out.")
     (out / STATE).mkdir(parents=True, exist_ok=True)
     # Over NFS a lock alone needs a file that is open for writing, and a shared one for reading.
     with (out / STATE / "lock").open("a+") as file:

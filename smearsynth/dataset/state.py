@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from smearsynth import strict_json
 from smearsynth.dataset import layout
 from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
@@ -18,6 +19,9 @@ from smearsynth.errors import UserError
 from smearsynth.files import file_digest
 from smearsynth.recipe.deciding import sample_settings, settings_hash
 from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION
+
+MOST_BYTES = 10_000_000
+"""Of a note of the build, which has some ten thousand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ def check_same(out: Path, identity: Identity) -> None:
     """UserError that names every difference between `identity` and the build that `out` holds."""
     path = out / layout.IDENTITY
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old, _ = strict_json.read(path, MOST_BYTES)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}), so nothing can be resumed: --overwrite it.") from error
     found = differences(old, json.loads(json.dumps(asdict(identity))))
@@ -111,7 +115,7 @@ def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> No
 def _told(path: Path, identity_hash: str) -> dict[str, Any] | None:
     """The record in a marker as it was written for this identity; None where the marker is not that."""
     try:
-        marker = json.loads(path.read_text(encoding="utf-8"))
+        marker, _ = strict_json.read(path, MOST_BYTES)
         told, seal = marker["record"], marker["seal"]
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.recipe.model import Recipe
-from smearsynth.strict_yaml import DocumentError, Kind, dump, read, validate
+from smearsynth.strict_yaml import DocumentError, Fault, Kind, dump, read, validate
 
 RECIPE = Kind(noun="recipe", start="`version: 1`", option="--set", example="scene.overlap=0.2")
 
@@ -32,6 +32,8 @@ def read_resolved(path: Path) -> dict[str, Any]:
 
     Raises DocumentError.
     """
+    if path.exists() and not path.is_file():
+        raise DocumentError([Fault(str(path), (), "is no file: put back the one that the build wrote")])
     document = read(path, RECIPE)
     if document.faults:
         raise DocumentError(document.faults)

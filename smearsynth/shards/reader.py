@@ -113,6 +113,8 @@ def _open(path: Path) -> _Opened:
     try:
         if not path.resolve().is_relative_to(path.parent.resolve()):
             raise ValueError("it is a link that leads out of its folder")
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
         file = h5py.File(path, "r")
     except FileNotFoundError:
         raise UserError(f"{path} is missing: put it back, or build it again with --resume.") from None

@@ -1,17 +1,18 @@
 """What a build starts from: the recipe, where it goes, and which cells it draws from."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smearsynth import strict_json
 from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.cells.make import make_bank
 from smearsynth.dataset import layout
 from smearsynth.dataset.provenance import describe, lock_text
+from smearsynth.dataset.state import MOST_BYTES
 from smearsynth.errors import UserError
 from smearsynth.recipe import Recipe, load
 from smearsynth.verbs.check import check_sources
@@ -90,6 +91,7 @@ def told_sources(out: Path) -> list[dict[str, Any]]:
     """What the build that began the set `out` has told of its sources."""
     file = out / layout.SOURCES
     try:
-        return [{**source, "name": source["name"]} for source in json.loads(file.read_text(encoding="utf-8"))]
+        told, _ = strict_json.read(file, MOST_BYTES)
+        return [{**source, "name": source["name"]} for source in told]
     except (OSError, ValueError, TypeError, LookupError):
         raise UserError(f"{file} is damaged, so nothing can be resumed: give --overwrite.") from None

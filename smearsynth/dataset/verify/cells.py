@@ -16,10 +16,9 @@ def read_bank(out: Path, stated: Stated, given: Path | None) -> tuple[Bank | Non
 
     Raises UserError where the `given` one cannot be read or is not the one that the set was drawn from.
     """
-    own = out / layout.BANK
     faults, bank = [], None
-    if own.is_file():
-        bank, what = _load(own, stated)
+    if layout.is_own_file(out, layout.BANK):
+        bank, what = _load(out / layout.BANK, stated)
         faults = [Fault(layout.BANK, what)] if what else []
     if given is not None:
         bank, what = _load(given, stated)

@@ -10,16 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from smearsynth import strict_json, taxonomy
 from smearsynth.dataset import layout
 from smearsynth.dataset.differences import differences, shown
-from smearsynth.dataset.index import classes, seal
+from smearsynth.dataset.index import MOST_BYTES, classes, seal
 from smearsynth.dataset.verify.fault import Fault
 from smearsynth.errors import UserError, first_line
 from smearsynth.recipe.model import Side, SplitName
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import FILE_NAME, FORMAT_VERSION, Header
 from smearsynth.taxonomy import TAXONOMY_VERSION
-
-_MOST_BYTES = 16_000_000
-"""An index has some hundred bytes per shard; what is larger is another kind of file."""
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -105,10 +102,12 @@ def read_stated(out: Path) -> tuple[Stated | None, list[Fault]]:
     Raises UserError where there is no index, or one of a newer format.
     """
     path = out / layout.INDEX
+    if path.is_symlink():
+        raise UserError(f"{path} is a link: put the file itself there.")
     if not path.is_file():
         raise UserError(f"{path} is missing: no dataset, or one that `smearsynth build --resume` must finish.")
     try:
-        index, text = strict_json.read(path, _MOST_BYTES)
+        index, text = strict_json.read(path, MOST_BYTES)
         told = _written_faults(index, text)
         stated = Stated.model_validate_json(text)
     except UserError:
