@@ -19,7 +19,9 @@ from pycocotools.coco import COCO
 from small_set import contents, prepare, small_build
 
 import smearsynth
+from smearsynth.cli import main
 from smearsynth.dataset.export import pictures
+from smearsynth.dataset.export.formats import FORMATS
 from smearsynth.taxonomy import CLASSES
 
 KINDS = ("png", "coco", "webdataset")
@@ -149,6 +151,11 @@ class TestReadBack:
             assert read["instance.png"].dtype == np.uint16
             assert read["json"]["digest"] == sample["digest"]
             assert [placed(cell, FIELDS) for cell in read["json"]["objects"]] == sample["objects"].tolist()
+
+
+def test_the_command_offers_every_format() -> None:
+    (option,) = (option for option in main.commands["export"].params if option.name == "format")
+    assert list(option.type.choices) == list(FORMATS) == list(KINDS)
 
 
 def test_large_tar_files_are_cut_and_every_sample_is_whole_in_one(
