@@ -17,6 +17,7 @@ from smearsynth.sources.entry import Entry, Listing
 from smearsynth.sources.files import locate
 
 LEFT_OUT = "not in the lock"
+_MOST = 200_000_000
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/]+)/(.+)")
 
 Lock = Mapping[str, Mapping[str, str]]
@@ -26,7 +27,13 @@ Lock = Mapping[str, Mapping[str, str]]
 def read_lock(file: Path) -> Lock:
     """The lock in a file of lines "sha256  source/path". Raises UserError."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        if file.exists() and not file.is_file():
+            raise OSError(None, "it is no file")
+        with file.open(encoding="utf-8") as opened:
+            text = opened.read(_MOST)
+        if len(text) == _MOST:
+            raise OSError(None, f"it has {_MOST:,} characters or more")
+        lines = text.splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8 text"
         raise UserError(f"{file}: cannot be read as a lock ({reason}); name the sources.lock of a dataset") from None
@@ -35,7 +42,8 @@ def read_lock(file: Path) -> Lock:
         match = _LINE.fullmatch(line)
         if match is None:
             raise UserError(f'{file}:{number}: is no line "sha256  source/path"; take the sources.lock of a dataset')
-        lock.setdefault(match[2], {})[match[3]] = match[1]
+        if lock.setdefault(match[2], {}).setdefault(match[3], match[1]) != match[1]:
+            raise UserError(f"{file}:{number}: {match[2]}/{match[3]} has another sha256 above; keep one of the lines")
     return lock
 
 
