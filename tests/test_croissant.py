@@ -20,7 +20,8 @@ from smearsynth.dataset.card import make_card
 from smearsynth.dataset.croissant import make_croissant
 
 ABOUT = (
-    'about={version: 1.2.0, creators: ["A. Ward & Sons"], url: "https://example.org/small", published: "2026-02-28"}'
+    'about={version: 1.2.0, creators: ["A. Ward & Sons"], url: "https://example.org/small", published: "2026-02-28", '
+    "limits: [All monocytes are young.]}"
 )
 SOURCE = {
     "kind": "crops",
@@ -168,6 +169,7 @@ def test_the_card_says_the_same_in_the_same_words(index: dict[str, Any], tmp_pat
         told["conditionsOfAccess"],
     ]
     assert len(sentences) > 10
+    assert told["rai:dataLimitations"][-1] == "All monocytes are young."
     for sentence in sentences:
         assert sentence in card
     assert [licence.name for licence in dataset.metadata.license] == ["CC-BY-4.0", "of a hospital"]
@@ -186,7 +188,7 @@ def test_card_and_croissant_can_be_made_again_from_the_index_alone(folder: Path,
 
 
 def test_what_nobody_stated_is_left_out(index: dict[str, Any]) -> None:
-    index["about"] = {"version": None, "creators": [], "url": None, "published": None}
+    index["about"] = {"version": None, "creators": [], "url": None, "published": None, "limits": []}
     told = make_croissant(index)
     assert not {"version", "creator", "url", "datePublished"} & set(told)
     assert "author" not in told["citeAs"]

@@ -46,6 +46,7 @@ class TestHash:
             "lock=x.lock",
             "about={creators: [A. Ward], version: 1.0.0}",
             "sources[1].version='2'",
+            "sources[1].title=Cells",
             "sources[0].root=moved/cells",
             "sources[0].name=cells",
             "sources[1].licence=MIT",

@@ -84,6 +84,7 @@ def limits(index: Index) -> list[str]:
         *_one_source(index),
         *_assembled(index),
         *(grouping(source) for source in known_sources(index) if not source["patients_known"]),
+        *index["about"]["limits"],
     ]
 
 

@@ -33,3 +33,6 @@ class AboutSpec(Spec):
     published: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_a_day)] | None = Field(
         default=None, description="day on which the set was or will be published, as 2026-01-31"
     )
+    limits: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="what the set can not show, a sentence each, beside what its counts tell anyway"
+    )

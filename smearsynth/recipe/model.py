@@ -116,7 +116,7 @@ class Recipe(Spec):
     publish: bool = Field(default=False, description="the set is to be handed on: refuses sources that may not be")
     about: AboutSpec = Field(
         default=AboutSpec(),
-        description="who made the set, where it is found, its version and day: for card and Croissant",
+        description="who made the set, where it is found, its version, day and limits: for card and Croissant",
     )
     lock: str | None = Field(
         default=None,
