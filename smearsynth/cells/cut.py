@@ -13,7 +13,7 @@ from smearsynth.recipe.cells import GateSpec
 from smearsynth.sources.entry import Entry
 from smearsynth.sources.files import locate
 
-MOST_PIXELS = 20_000_000
+MOST_PIXELS = 16_800_000
 """Of an image that cells are cut from, which takes some 55 bytes of memory for each."""
 
 

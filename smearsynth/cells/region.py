@@ -32,9 +32,8 @@ LEAST_AREA = 30
 _MOST_AREA = 500_000
 """Pixels above which a region is no cell: a white cell of 20 um has fewer down to 0.03 um/px. The time that an edge
 takes grows with the region's area and its radius."""
-_MOST_COMPONENTS = 5_000
-"""Regions that one image can have: a field of 20 megapixels at 40x, packed with red cells, has fewer than 4,000 whole
-ones."""
+_MOST_COMPONENTS = 20_000
+"""Regions that one image can have: 16 megapixels at 40x have room for 16,000 red cells side by side."""
 _MARGIN = 8
 """Pixels kept around a mask: more than the reach of any edge filter."""
 
