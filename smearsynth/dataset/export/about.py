@@ -48,7 +48,7 @@ def _readme(wanted: Wanted, splits: dict[str, int], reading: str) -> str:
         f"smearsynth from the dataset with the digest `{source.digest}`.",
         "" if source.publish else NOT_FOR_PUBLICATION,
         "## What is here\n\n" + reading.format(split=next(iter(splits))),
-        f"Classes: {classes}. Where a label is 255, nobody knows.",
+        f"Classes: {classes}. A label of 255: nobody knows.",
         "" if source.whole else "This set knows no single cells: it has neither instances nor objects.",
         "## Sources\n\n" + ("\n".join(f"- {line}" for line in licences(source)) or "None is recorded."),
         f"`{CARD}` is the card of the whole dataset." if card else "",

@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from smearsynth import strict_json
 from smearsynth.dataset import layout
+from smearsynth.dataset.index import MOST_BYTES
 from smearsynth.dataset.verify.stated import File, Hash
 from smearsynth.errors import UserError, first_line
 from smearsynth.shards.format import Header
@@ -58,6 +60,9 @@ def open_source(folder: Path) -> Source:
     readers = [ShardReader(folder / shard.name) for shard in shards]
     header = replace(readers[0].header, split="")
     _check_classes(readers[0].path, header)
+    whole = all({"instance", "objects"} <= reader.names for reader in readers)
+    if whole and "class" not in header.fields:
+        raise UserError(f"{readers[0].path}: the columns of `objects` are {header.fields}, and none is class.")
     for reader in readers:
         if replace(reader.header, split="") != header:
             raise UserError(f"{reader.path} has other classes, looks or fields than {shards[0].name}.")
@@ -68,14 +73,14 @@ def open_source(folder: Path) -> Source:
         header=header,
         shards=shards,
         sources=index.sources,
-        whole=all({"instance", "objects"} <= reader.names for reader in readers),
+        whole=whole,
         publish=index.publish,
     )
 
 
 def _read_index(path: Path) -> _Index:
     try:
-        return _Index.model_validate_json(path.read_text(encoding="utf-8"))
+        return _Index.model_validate_json(strict_json.read(path, MOST_BYTES)[1])
     except FileNotFoundError:
         raise UserError(f"{path} is missing: no dataset, or one that `build --resume` must finish.") from None
     except ValidationError as error:
