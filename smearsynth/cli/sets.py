@@ -20,9 +20,7 @@ def finish(dataset: Path, as_json: bool, **options: Any) -> None:
     Every shard is checked first; if some are missing, they are named, and how to build them.
 
     \b
-    Example:
-      smearsynth build recipes/smear10.yaml --shards 0:8
-      smearsynth build recipes/smear10.yaml --shards 8:16
+    Example: after build --shards 0:8 and build --shards 8:16
       smearsynth finish smear10
     """
     from smearsynth.verbs.finish import finish as run
@@ -30,6 +28,24 @@ def finish(dataset: Path, as_json: bool, **options: Any) -> None:
     done = run(dataset, **options)
     text = f"{done.smears} smears in {done.out}\ndigest {done.digest}"
     show(as_json, asdict(done), lambda: f"{text}\n{done.claim}" if done.claim else text)
+
+
+@click.command()
+@dataset
+@click.option("--out", type=NEW_FILE, help="HTML page to write.  [default: ./NAME-report.html]")
+def report(dataset: Path, out: Path | None) -> None:
+    """Show DATASET on one HTML page.
+
+    Class balance, combinations, sizes, example smears with their labels, cells by class and source, refusals, splits,
+    looks, and how to make it again. The page needs no other file and no network.
+
+    \b
+    Example:
+      smearsynth report smears --out report.html
+    """
+    from smearsynth.verbs.report import report as run
+
+    click.echo(run(dataset, out=out))
 
 
 @click.command()

@@ -15,7 +15,7 @@ croissant.json                the card for programs
 
 What all shards have in common (recipe, bank, identity, index, card) is written by whoever holds the lock alone. Shards
 are built by any number of processes that hold it together, on several machines too. Even of one shard there may be two
-builders: each writes under a name of its own, and both give it the same bytes.
+builders: each writes the same samples under a name of its own, and the last to be whole gets the shard's name.
 """
 
 import errno

@@ -89,15 +89,18 @@ def marker(record: ShardRecord, identity_hash: str) -> dict[str, Any]:
 
 def finished(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
     """The record of a shard that is whole and of this identity, its file checked bit for bit; else None."""
-    told = _told(out / marker_name(name), identity_hash)
-    if told is None or told["name"] != name:
-        return None
-    record = ShardRecord.from_json(told)
+    record = marked(out, name, identity_hash)
     try:
-        whole = (out / name).stat().st_size == record.size and file_digest(out / name) == record.sha256
+        whole = record and (out / name).stat().st_size == record.size and file_digest(out / name) == record.sha256
     except OSError:
         return None
     return record if whole else None
+
+
+def marked(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
+    """The record in the marker of a shard of this identity, whatever its file holds; else None."""
+    told = _told(out / marker_name(name), identity_hash)
+    return ShardRecord.from_json(told) if told is not None and told["name"] == name else None
 
 
 def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> None:

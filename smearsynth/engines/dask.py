@@ -3,7 +3,7 @@
 A task is the name of a shard. What else it takes, recipe and bank, each worker reads once from the folder of the set,
 which every worker must see anyway to write there. Data that is scattered over a cluster is lost with its last holder,
 and the tasks that need it with it; the folder is not, so Dask can build a shard again wherever and as often as workers
-die. Should it build one twice at the same time, both write the same bytes (see `dataset.layout`).
+die. Should it build one twice at the same time, either will do (see `dataset.layout`).
 """
 
 import logging
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from smearsynth.compiled import code_digest
-from smearsynth.dataset import layout
+from smearsynth.dataset import layout, state
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.engines.plan import BuildPlan, Job, read_plan
 from smearsynth.engines.work import Built, StoppedError, finish_shard, warm_up
@@ -36,6 +36,9 @@ _CONNECT = 10.0
 """Seconds for a scheduler to answer."""
 _SEEN = 60.0
 """Seconds until this machine must see what a worker has written: NFS keeps what it knows of a folder for so long."""
+
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What each worker that is started here begins with: Ctrl-C is for this process to hear."""
 
 Version = tuple[int, str]
 """GENERATOR_VERSION, and the digest of the code."""
@@ -76,7 +79,7 @@ def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Calla
         built: dict[int, Built] = {}
         try:
             for future, shard in _results(list(futures)):
-                _check_seen(out, shard.record)
+                _check_seen(out, plan.identity, shard.record)
                 built[futures[future]] = shard
                 progress(shard.record.samples)
         finally:
@@ -86,19 +89,30 @@ def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Calla
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
-    """A client of the scheduler; without one, of a cluster of processes that listen to this machine alone."""
-    import distributed
+    """A client of the scheduler, or of a cluster that is started here. It logs nothing: exceptions say all."""
+    from distributed.utils import silence_logging_cmgr
 
-    if scheduler is None:
-        local = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": logging.CRITICAL}
-        with (
-            distributed.LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, **local) as cluster,
-            distributed.Client(cluster, set_as_default=False) as client,
-        ):
-            yield client
-        return
+    client = _started(workers) if scheduler is None else _connected(scheduler)
+    with silence_logging_cmgr(logging.CRITICAL, "distributed.client"), client as it:
+        yield it
+
+
+@contextmanager
+def _started(workers: int) -> Iterator[Any]:
+    """Of processes that listen to this machine alone."""
+    from distributed import Client, LocalCluster
+
+    options = {"host": "127.0.0.1", "dashboard_address": None, "preload": [_DEAF], "silence_logs": logging.CRITICAL}
+    with LocalCluster(n_workers=workers, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
     try:
-        client = distributed.Client(scheduler, timeout=_CONNECT, set_as_default=False)
+        client = Client(scheduler, timeout=_CONNECT)
     except OSError as error:  # TimeoutError is one
         raise UserError(f"--scheduler {scheduler}: what answers there is no Dask scheduler ({error}).") from error
     with client:
@@ -128,13 +142,13 @@ def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
         raise UserError(f"A worker cannot load smearsynth ({error}): install it where the workers run.") from error
 
 
-def _check_seen(out: Path, record: ShardRecord) -> None:
+def _check_seen(out: Path, identity: str, record: ShardRecord) -> None:
     """WorkError where a shard that a worker wrote is not on the disk that this machine sees."""
-    path, deadline = out / record.name, time.monotonic() + _SEEN
-    while not (path.is_file() and path.stat().st_size == record.size):
+    deadline = time.monotonic() + _SEEN
+    while state.marked(out, record.name, identity) is None:
         if time.monotonic() > deadline:
             raise WorkError(
-                f"A worker wrote {path}, and this machine does not see it: give --out on a disk they share."
+                f"A worker wrote {out / record.name}, and this machine does not see it: give --out on a shared disk."
             )
         time.sleep(0.1)
 
@@ -145,12 +159,12 @@ def _version() -> Version:
 
 def _finish(out: str, identity: str, version: Version, job: Job) -> Built:
     """In a worker: the shard, built unless it is there already."""
-    folder = Path(out)
-    host = socket.gethostname()
+    host, folder = socket.gethostname(), Path(out)
     if version != _version():
-        there, here = ("generator version {}, code {}".format(*v) for v in (_version(), version))
+        there, here = (f"generator version {v[0]}, code {v[1]}" for v in (_version(), version))
         raise UserError(
-            f"The worker on {host} runs another smearsynth ({there}) than this machine ({here}): install one."
+            f"The worker on {host} runs another smearsynth ({there}) than this machine ({here}): install the same "
+            "on both."
         )
     if not (folder / layout.IDENTITY).is_file():
         raise UserError(f"The worker on {host} does not see {out}: give --out on a disk that all workers share.")

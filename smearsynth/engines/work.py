@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.record import ShardRecord, Tally
@@ -102,8 +101,7 @@ def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Bu
             writer.append(packed)
             clock.lap("write")
             tick(1)
-    record = _record(plan.out, job, tally, looks)
-    state.mark(plan.out, record, plan.identity)
+    record = _mark(plan, job, tally)
     clock.lap("write")
     return _built(record, dict(clock.spent))
 
@@ -136,15 +134,29 @@ def pack_samples(plan: BuildPlan, job: Job, tally: Tally, clock: Clock) -> Itera
             yield packed
 
 
-def _record(out: Path, job: Job, tally: Tally, looks: int) -> ShardRecord:
+def _mark(plan: BuildPlan, job: Job, tally: Tally) -> ShardRecord:
+    """Marks what lies there under the shard's name; again, should another builder of the shard, whose bytes can differ
+    (see `shards.format`), have put its own there meanwhile. So the last to mark has marked what the last to name named.
+    """
+    path = plan.out / job.name
+    while True:
+        with path.open("rb") as marked:
+            record = _record(plan, job, tally)
+            state.mark(plan.out, record, plan.identity)
+            if os.path.samestat(os.fstat(marked.fileno()), path.stat()):
+                return record
+
+
+def _record(plan: BuildPlan, job: Job, tally: Tally) -> ShardRecord:
+    path = plan.out / job.name
     return ShardRecord(
         name=job.name,
         split=job.split,
         first=job.first,
         stop=job.stop,
-        samples=(job.stop - job.first) * looks,
-        size=(out / job.name).stat().st_size,
-        sha256=file_digest(out / job.name),
+        samples=(job.stop - job.first) * len(plan.header.looks),
+        size=path.stat().st_size,
+        sha256=file_digest(path),
         pixels=tuple(tally.pixels.tolist()),
         objects=tuple(tally.class_by_source.sum(axis=1).tolist()),
         dropped=tally.dropped,

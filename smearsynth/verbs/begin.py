@@ -42,12 +42,8 @@ def check_begun(recipe: Recipe, plan: BuildPlan, identity: Identity) -> None:
 
 def _begun(recipe: Recipe, plan: BuildPlan) -> bool:
     """Whether all is there that a set of this recipe begins with, the bank being written last."""
-    path = plan.out / layout.RECIPE
-    return (
-        (plan.out / layout.BANK).is_file()
-        and path.is_file()
-        and path.read_text(encoding="utf-8") == resolved_yaml(recipe)
-    )
+    bank, told = plan.out / layout.BANK, plan.out / layout.RECIPE
+    return bank.is_file() and told.is_file() and told.read_text(encoding="utf-8") == resolved_yaml(recipe)
 
 
 def _begin(recipe: Recipe, cells: Cells, plan: BuildPlan, identity: Identity) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from smearsynth.dataset import layout
+from smearsynth.dataset import layout, state
 from smearsynth.dataset.claim import claim_of
 from smearsynth.engines import find_engine
 from smearsynth.engines.plan import BuildPlan, jobs_of, make_plan
@@ -102,7 +102,9 @@ def build(
     if numbers is None:
         with layout.locked(out, patience=layout.PATIENCE_OF_SLICES):
             check_begun(recipe, plan, identity)
-            index = complete(recipe, plan, [b.record for b in built])
+            # Of a shard that two have built, what lies there may be the other's.
+            records = [state.marked(out, b.record.name, plan.identity) or b.record for b in built]
+            index = complete(recipe, plan, records)
         digest, claim = index["digest"], claim_of(index)
     if scheduler is not None:
         workers = len({b.worker for b in built})

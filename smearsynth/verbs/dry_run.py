@@ -24,9 +24,9 @@ _MS_PER_PX = 5.5e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """scenes, shards: per split. slices: a proposal, as `--shards` takes them. bytes, seconds: of the whole set, with `workers`; measured: by making some
-    scenes of it; else they are estimated from other recipes and may be off by half. The bank's making is not
-    in `seconds`.
+    """scenes, shards: per split. slices: a proposal, as `--shards` takes them. bytes, seconds: of the whole set, with
+    `workers`; measured: by making some scenes of it; else they are estimated from other recipes and may be off by
+    half. The bank's making is not in `seconds`.
     """
 
     name: str

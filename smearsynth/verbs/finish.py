@@ -103,8 +103,8 @@ def _records(plan: BuildPlan, workers: int, progress: bool) -> list[ShardRecord]
         names = ", ".join(plan.jobs[number].name for number in missing[:_SHOWN])
         names += f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise UserError(
-            f"{len(missing)} of the {len(found)} shards of {plan.out} are missing or damaged ({names}): build them by "
-            f"`smearsynth build {plan.out / layout.RECIPE} --out {plan.out} --shards A:B`, with A:B "
+            f"{len(missing)} of the {len(found)} shards of {plan.out} are missing or damaged ({names}): build them as "
+            f"the others, by `smearsynth build RECIPE --out {plan.out} --shards A:B` with A:B "
             f"{', '.join(name_slices(missing))}."
         )
     return [record for record in found if record is not None]
