@@ -27,19 +27,17 @@ def header_of(file: h5py.File) -> Header:
     return Header(**told)
 
 
-def form_faults(
-    file: h5py.File, *, rows: int, size: tuple[int, ...], classes: int, columns: int
-) -> Iterator[tuple[str, str]]:
+def form_faults(file: h5py.File, *, rows: int, size: tuple[int, ...], columns: int) -> Iterator[tuple[str, str]]:
     """Each dataset that is not as the format says, or missing, and what it is instead.
 
-    rows: samples. size: (H, W). classes: of the taxonomy, background included. columns: of `objects`.
+    rows: samples. size: (H, W). columns: of `objects`.
     """
     shapes: dict[str, tuple[int, ...]] = {
         "image": (rows, *size, 3),
         "label": (rows, *size),
         "instance": (rows, *size),
         "objects": (rows, columns),
-        "foreground": (rows, classes - 1),
+        "foreground": (rows, 9),
     }
     for name in NAMES:
         try:

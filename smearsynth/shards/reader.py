@@ -16,7 +16,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from smearsynth.errors import UserError, first_line
-from smearsynth.hdf5 import UNREADABLE, own_dataset
+from smearsynth.hdf5 import UNREADABLE, is_of, own_dataset
 from smearsynth.shards.form import NAMES, form_faults, header_of, plain
 from smearsynth.shards.format import BIG, FORMAT_VERSION, Header
 
@@ -140,9 +140,11 @@ def _checked(file: h5py.File, path: Path) -> _Opened:
         )
     header = header_of(file)
     there = [name for name in NAMES if name in file]
-    rows, *size = own_dataset(file, "label").shape
-    classes, columns = len(header.class_ids), len(header.fields)
-    for name, fault in form_faults(file, rows=rows, size=tuple(size), classes=classes, columns=columns):
+    label = own_dataset(file, "label")
+    if label.ndim != 3 or not is_of(label, "u1"):
+        raise ValueError(f"label is {label.dtype} {label.shape}, must be u1 (N, H, W)")
+    rows, *size = label.shape
+    for name, fault in form_faults(file, rows=rows, size=tuple(size), columns=len(header.fields)):
         if name in there:
             raise ValueError(fault)
     return _Opened(file, os.getpid(), header, {name: file[name] for name in there})

@@ -22,8 +22,7 @@ def dataset_faults(file: h5py.File, header: Header, *, rows: int, size: tuple[in
     """Where the datasets are not those of a shard of `rows` samples of `size` (height, width)."""
     for name in sorted(set(file) - set(NAMES)):
         yield f"holds {shown(name)}, which is not of the format"
-    classes, columns = len(header.class_ids), len(header.fields)
-    faults = dict(form_faults(file, rows=rows, size=size, classes=classes, columns=columns))
+    faults = dict(form_faults(file, rows=rows, size=size, columns=len(header.fields)))
     yield from faults.values()
     if "objects" not in faults and plain(file["objects"].attrs.get("fields")) != header.fields:
         yield "attribute `fields` of objects does not name the columns of the format"
