@@ -19,7 +19,7 @@ SMEARSYNTH = [
     {"render"},
     {"shards"},
     {"dataset"},
-    {"fidelity"},
+    {"fidelity", "report"},
     {"engines"},
     {"verbs"},
     {"phantoms"},

@@ -4,11 +4,13 @@ Whatever a template shows is escaped, so a name from a source, an index or a pat
 one day, the frame also forbids the browser to run a script or to fetch anything.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -29,7 +31,13 @@ def _environment() -> Environment:
     )
     made.filters["count"] = lambda number: f"{number:,}"
     made.filters["share"] = share
+    made.filters["coded"] = coded
     return made
+
+
+def coded(text: str) -> Markup:
+    """A sentence, what stands `between backticks` in it as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def share(value: float) -> str:

@@ -10,8 +10,6 @@ from markupsafe import Markup
 Floats = npt.NDArray[np.floating[Any]]
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 260, 130, 8, 18
-_SMOOTH = 0.015
-"""Width of the Gaussian that smooths a distribution, over what is shown of it."""
 
 
 class Curve(NamedTuple):
@@ -38,9 +36,9 @@ def plot(
     ticks = [
         Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(at, _HEIGHT - 4, anchor, text)
         for at, anchor, text in (
-            (_LEFT, "start", f"{x[0]:.3g}"),
+            (_LEFT, "start", _tick(x[0])),
             (_WIDTH // 2, "middle", unit),
-            (_WIDTH - _LEFT, "end", f"{x[-1]:.3g}"),
+            (_WIDTH - _LEFT, "end", _tick(x[-1])),
         )
     ]
     axis = Markup('<path d="M{} {}H{}" stroke="#999" fill="none"/>').format(_LEFT, _HEIGHT - _BOTTOM, _WIDTH - _LEFT)
@@ -51,16 +49,22 @@ def plot(
 
 
 def distribution(
-    points: Floats, curves: Sequence[Curve], *, title: str, unit: str, marks: Sequence[Mark] = ()
+    points: Floats,
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    unit: str,
+    marks: Sequence[Mark] = (),
+    smooth: float = 0.015,
 ) -> Markup:
-    """A figure of distributions, each with weights (n,) at `points`, smoothed, over the range that holds nearly all of
-    them and every mark."""
+    """A figure of distributions, each with weights (n,) at `points`, over the range that holds nearly all of them and
+    every mark. smooth: width of the Gaussian that smooths them, over what is shown."""
     shares = [_share(curve.y) for curve in curves]
     whole = np.cumsum(np.sum(shares, axis=0)) / len(shares)
     first, last = np.searchsorted(whole, (0.002, 0.998)) if np.isfinite(whole).all() else (0, len(points) - 1)
     reach = np.searchsorted(points, [mark.x for mark in marks]).tolist()
     first, last = max(min(int(first), *reach, len(points)) - 4, 0), min(max(int(last), *reach, 0) + 5, len(points))
-    smooth = [_smoothed(share, _SMOOTH * (last - first))[first:last] for share in shares]
+    smooth = [_smoothed(share, smooth * (last - first))[first:last] for share in shares]
     high = max([float(y.max()) for y in smooth if np.isfinite(y).all()] or [1.0])
     drawn = [curve._replace(y=y) for curve, y in zip(curves, smooth, strict=True)]
     return plot(points[first:last], drawn, title=title, unit=unit, low=0, high=high, marks=marks)
@@ -73,6 +77,10 @@ def limits(*curves: Sequence[float] | Floats) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
     return float(values.min()) - 0.05, float(values.max()) + 0.05
+
+
+def _tick(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _share(weights: Floats) -> Floats:

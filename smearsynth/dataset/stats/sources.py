@@ -1,4 +1,4 @@
-"""What an index tells of the sources of its cells, held against its form."""
+"""What an index tells of the cells and files that were refused, held against its form."""
 
 from pathlib import Path
 
@@ -10,18 +10,11 @@ from smearsynth.errors import UserError
 
 
 class Source(BaseModel):
-    """As `dataset.provenance` describes it; of a set that was built from a ready bank only the name is known."""
+    """Part of what `dataset.provenance` tells; of a set that was built from a ready bank only the name is known."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     name: str
-    title: str | None = None
-    licence: str | None = None
-    redistribution: str | None = None
-    cite: str | None = None
-    grouping: str | None = None
-    patients_known: bool | None = None
-    um_per_px: float | None = None
     refused: BySource = {}
     files_left_out: Counts = {}
 

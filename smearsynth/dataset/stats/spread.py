@@ -30,8 +30,13 @@ class Spread:
         self.counts = np.zeros(0, np.int64)
 
     def add(self, values: npt.NDArray[np.integer]) -> None:
-        new, counts = np.unique(values, return_counts=True)
-        self.values, where = np.unique(np.concatenate([self.values, new]), return_inverse=True)
+        self._merge(*np.unique(values, return_counts=True))
+
+    def add_all(self, other: "Spread") -> None:
+        self._merge(other.values, other.counts)
+
+    def _merge(self, values: npt.NDArray[np.integer], counts: npt.NDArray[np.integer]) -> None:
+        self.values, where = np.unique(np.concatenate([self.values, values]), return_inverse=True)
         # Sums of floats are exact up to 2**53.
         self.counts = np.bincount(where, np.concatenate([self.counts, counts])).astype(np.int64)
 
