@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import smearsynth
+
+PACKAGES = str(Path(str(smearsynth.__file__)).parents[1])
 ALONE = ["--host", "127.0.0.1", "--no-dashboard"]
 
 
@@ -19,7 +22,7 @@ class Cluster:
     def __init__(self, folder: Path, **settings: str) -> None:
         """settings: environment of the scheduler."""
         self._folder, self._file = folder, folder / "scheduler.json"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
         words = [sys.executable, "-m", "distributed.cli.dask_scheduler", *ALONE, "--port", "0"]
         self.scheduler = self._start("scheduler", [*words, "--scheduler-file", str(self._file)], settings)
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -37,8 +40,9 @@ class Cluster:
         return self.workers[-1]
 
     def _start(self, name: str, words: list[str], settings: dict[str, str]) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONPATH": PACKAGES, **settings}
         with (self._folder / f"{name}.txt").open("w") as told:
-            return subprocess.Popen(words, stdout=told, stderr=told, env={**os.environ, **settings})
+            return subprocess.Popen(words, stdout=told, stderr=told, env=environment, cwd=self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -51,9 +55,9 @@ class Cluster:
             process.wait()
 
 
-def wait_for(true: object, seconds: float = 180.0, *, poll: float = 0.02) -> None:
-    """Until `true()` is so."""
+def wait_for(true: Callable[[], bool], seconds: float = 600.0, *, poll: float = 0.02) -> None:
+    """Until `true()` is so; compilation on a busy machine takes minutes."""
     deadline = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
+    while not true():
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(poll)

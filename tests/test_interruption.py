@@ -148,7 +148,7 @@ def test_kill_9_of_slices_that_are_built_at_the_same_time_costs_only_what_was_in
             check_names(out, seen)
     assert len(seen) > SLICE_KILLS
     for process in [start(folder, out, train, "--shards", numbers) for numbers in two_slices(train)]:
-        _, complaint = process.communicate(timeout=300)
+        _, complaint = process.communicate(timeout=600)
         assert process.returncode == 0, complaint
     done = subprocess.run([sys.executable, "-m", "smearsynth", "finish", out], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -180,7 +180,7 @@ def test_a_full_disk_is_one_sentence_and_resuming_with_room_ends_in_the_same_set
     for size in ("64k", "500k", "900k", "2m", "2100k"):  # no room for the bank, for a shard, for a later one
         assert sized(disk, size, "remount")
         process = start(folder, out, 300, "--resume", samples=20)
-        _, complaint = process.communicate(timeout=120)
+        _, complaint = process.communicate(timeout=600)
         assert process.returncode == 1, complaint
         assert len(complaint.splitlines()) == 1
         assert "disk" in complaint

@@ -184,7 +184,7 @@ def test_builders_of_one_folder_may_start_at_the_same_moment_and_build_the_same_
     slices = ["0:5", "0:5", "1:4"]
     builders = [subprocess.Popen([*command, numbers], stderr=subprocess.PIPE, text=True) for numbers in slices]
     for builder in builders:
-        _, complaint = builder.communicate(timeout=300)
+        _, complaint = builder.communicate(timeout=600)
         assert builder.returncode == 0, complaint
     finish(tmp_path / "set", progress=False)
     assert contents(tmp_path / "set") == contents(straight)

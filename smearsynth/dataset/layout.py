@@ -145,14 +145,23 @@ def sweep(out: Path) -> None:
         path.unlink()
 
 
-def write_text(out: Path, name: str, text: str) -> None:
-    """Writes a small file so that a reader sees the old one or the whole new one."""
+@contextmanager
+def written(out: Path, name: str) -> Iterator[Path]:
+    """A place to write the file `name`, which has its name once it is written to the end; a reader sees the old one or
+    the whole new one.
+    """
     part = temporary(out, name)
     try:
-        part.write_text(text, encoding="utf-8")
+        yield part
         publish(part, out / name)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(out: Path, name: str, text: str) -> None:
+    """Writes a small file, as `written`."""
+    with written(out, name) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def write_json(out: Path, name: str, value: Any) -> None:

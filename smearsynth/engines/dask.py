@@ -1,21 +1,16 @@
 """Builds shards on a Dask cluster: one that is there, or one of processes on this machine.
 
-A task is the name of a shard. What else it takes, recipe and bank, each worker reads once from the folder of the set,
-which every worker must see anyway to write there. Data that is scattered over a cluster is lost with its last holder,
-and the tasks that need it with it; the folder is not, so Dask can build a shard again wherever and as often as workers
-die. Should it build one twice at the same time, either will do (see `dataset.layout`).
+A task is the name of a shard; what a worker does with it is in `engines.dask_task`. Dask hands a shard whose worker
+died to another. Should it have two build one at the same time, either will do (see `dataset.layout`).
 """
 
 import logging
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,14 +18,12 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from smearsynth.compiled import code_digest
-from smearsynth.dataset import layout, state
+from smearsynth.dataset import state
 from smearsynth.dataset.record import ShardRecord
-from smearsynth.engines.plan import BuildPlan, Job, read_plan
-from smearsynth.engines.work import Built, StoppedError, finish_shard, warm_up
+from smearsynth.engines.dask_task import finish, version
+from smearsynth.engines.plan import BuildPlan
+from smearsynth.engines.work import Built
 from smearsynth.errors import UserError, WorkError
-from smearsynth.processes import opencv_in_one_thread
-from smearsynth.shards.format import GENERATOR_VERSION
 
 _CONNECT = 10.0
 """Seconds for a scheduler to answer."""
@@ -39,9 +32,6 @@ _SEEN = 60.0
 
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """What each worker that is started here begins with: Ctrl-C is for this process to hear."""
-
-Version = tuple[int, str]
-"""GENERATOR_VERSION, and the digest of the code."""
 
 
 def check(scheduler: str | None) -> None:
@@ -73,7 +63,7 @@ def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Calla
     with _client(workers, scheduler) as client:
         order = sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop)
         futures = {
-            client.submit(_finish, str(out), plan.identity, _version(), plan.jobs[number], pure=False): number
+            client.submit(finish, str(out), plan.identity, version(), plan.jobs[number], pure=False): number
             for number in order
         }
         built: dict[int, Built] = {}
@@ -130,9 +120,8 @@ def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
             yield future, future.result()
     except distributed.KilledWorker as error:
         raise WorkError(
-            f"Worker after worker died on the same shard, {error.allowed_failures + 1} of them, perhaps for want of "
-            "memory; the finished shards are kept: go on with --resume, and with fewer workers to a machine if memory "
-            "was short."
+            f"A shard was given up after {error.allowed_failures + 1} of its workers died, perhaps for want of memory; "
+            "the finished shards are kept: go on with --resume, and with fewer workers to a machine if memory was short."
         ) from error
     except CancelledError as error:
         raise WorkError(
@@ -151,56 +140,3 @@ def _check_seen(out: Path, identity: str, record: ShardRecord) -> None:
                 f"A worker wrote {out / record.name}, and this machine does not see it: give --out on a shared disk."
             )
         time.sleep(0.1)
-
-
-def _version() -> Version:
-    return GENERATOR_VERSION, code_digest()
-
-
-def _finish(out: str, identity: str, version: Version, job: Job) -> Built:
-    """In a worker: the shard, built unless it is there already."""
-    host, folder = socket.gethostname(), Path(out)
-    if version != _version():
-        there, here = (f"generator version {v[0]}, code {v[1]}" for v in (_version(), version))
-        raise UserError(
-            f"The worker on {host} runs another smearsynth ({there}) than this machine ({here}): install the same "
-            "on both."
-        )
-    if not (folder / layout.IDENTITY).is_file():
-        raise UserError(f"The worker on {host} does not see {out}: give --out on a disk that all workers share.")
-    with opencv_in_one_thread(), layout.locked(folder, shared=True, patience=layout.PATIENCE_OF_SLICES):
-        plan = _plan(folder, identity)
-        return finish_shard(replace(plan, jobs=(job,)), 0, _tick())
-
-
-_reading = threading.Lock()
-
-
-def _plan(out: Path, identity: str) -> BuildPlan:
-    """Read once, also where a worker has several threads."""
-    with _reading:
-        return _read_plan(out, identity)
-
-
-@lru_cache(maxsize=1)
-def _read_plan(out: Path, identity: str) -> BuildPlan:
-    _, plan, _ = read_plan(out)
-    if plan.identity != identity:
-        raise UserError(f"The worker on {socket.gethostname()} sees another set at {out}: give --out on a shared disk.")
-    warm_up(plan)
-    return plan
-
-
-def _tick() -> Callable[[int], None]:
-    """Gives the shard in hand up once nobody waits for it any more."""
-    import distributed
-
-    worker = distributed.get_worker()
-    key = worker.get_current_task()
-
-    def tick(_: int) -> None:
-        task = worker.state.tasks.get(key)
-        if task is None or task.state == "cancelled":
-            raise StoppedError
-
-    return tick

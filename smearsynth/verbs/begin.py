@@ -61,6 +61,5 @@ def _begin(recipe: Recipe, cells: Cells, plan: BuildPlan, identity: Identity) ->
     kept = out / layout.BANK
     # A bank that lies there and was not read may be damaged.
     if cells.file != kept or not kept.is_file():
-        part = layout.temporary(out, layout.BANK)
-        banks.save(cells.bank, part)
-        part.replace(kept)
+        with layout.written(out, layout.BANK) as part:
+            banks.save(cells.bank, part)

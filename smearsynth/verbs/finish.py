@@ -18,7 +18,6 @@ from smearsynth.engines.plan import BuildPlan, read_plan
 from smearsynth.engines.slices import name_slices
 from smearsynth.engines.work import finished_shard
 from smearsynth.errors import UserError, WorkError
-from smearsynth.files import publish
 from smearsynth.recipe import Recipe
 from smearsynth.verbs.prepare import checked_workers, told_sources
 
@@ -71,7 +70,8 @@ def complete(recipe: Recipe, plan: BuildPlan, records: Sequence[ShardRecord]) ->
         records=records,
         sources=told_sources(out),
     )
-    _save_preview(out)
+    with layout.written(out, layout.PREVIEW) as part:
+        save_sheet(read_panels(out), part)
     extras = (layout.RECIPE, layout.BANK, layout.LOCK, layout.PREVIEW)
     add_files(out, index, [name for name in extras if (out / name).is_file()])
     layout.write_text(out, layout.CARD, make_card(index))
@@ -83,12 +83,6 @@ def complete(recipe: Recipe, plan: BuildPlan, records: Sequence[ShardRecord]) ->
     if index["claim"] and index["claim"]["wrong"]:
         raise WorkError(f"{out}: {claim_of(index)}")
     return index
-
-
-def _save_preview(out: Path) -> None:
-    part = layout.temporary(out, layout.PREVIEW)
-    save_sheet(read_panels(out), part)
-    publish(part, out / layout.PREVIEW)
 
 
 def _records(plan: BuildPlan, workers: int, progress: bool) -> list[ShardRecord]:
