@@ -121,7 +121,7 @@ def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
     except distributed.KilledWorker as error:
         raise WorkError(
             f"A shard was given up after {error.allowed_failures + 1} of its workers died, perhaps for want of memory; "
-            "the finished shards are kept: go on with --resume, and with fewer workers to a machine if memory was short."
+            "the finished shards are kept: go on with --resume, with fewer workers to a machine if memory was short."
         ) from error
     except CancelledError as error:
         raise WorkError(
