@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from smearsynth.verbs.build import build as build
     from smearsynth.verbs.check import check as check
     from smearsynth.verbs.diff import diff as diff
+    from smearsynth.verbs.export import export as export
+    from smearsynth.verbs.finish import finish as finish
     from smearsynth.verbs.replay import replay as replay
     from smearsynth.verbs.verify import verify as verify
 
-__all__ = ["build", "check", "diff", "replay", "verify"]
+__all__ = ["build", "check", "diff", "export", "finish", "replay", "stats", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -51,7 +51,7 @@ def _place() -> Path | None:
     chosen: str = numba.config.CACHE_DIR
     for base in [Path(chosen)] if chosen else [_PACKAGE / "__pycache__", Path("~/.cache/smearsynth")]:
         try:
-            place = base.expanduser() / f"loops-{_digest()}"
+            place = base.expanduser() / f"loops-{code_digest()}"
             place.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError):  # the latter where the user has no home
             continue
@@ -60,7 +60,8 @@ def _place() -> Path | None:
     return None
 
 
-def _digest() -> str:
+@lru_cache(maxsize=1)
+def code_digest() -> str:
     """16 hex digits over name and content of every module."""
     sha = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):

@@ -9,3 +9,8 @@ class UserError(ValueError):
 class WorkError(RuntimeError):
     """The work cannot go on, though the input's form is right. Its text is one clear sentence; the command line prints
     it without a traceback and ends with exit code 1."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of some library says, in one line."""
+    return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".t
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 8 * MAX_PIXELS
 """Room for the largest image as uncompressed 16-bit RGBA."""
+_BAND = 1_000_000
+"""Pixels that are converted at a time."""
 MIN_SIDE = 8
 """An image narrower than this shows no cell."""
 SIDEWAYS = (5, 6, 7, 8)
@@ -77,22 +80,36 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode_image(data: bytes, name: str) -> Pixels:
+def decode_image(data: bytes, name: str, *, most_pixels: int = MAX_PIXELS) -> Pixels:
     """u1 (h, w, 3) RGB, upright, of the first frame.
 
     16-bit values are divided by 257 (the high byte where a pixel has three of them), grey is repeated, and what is
-    transparent is laid on white, as empty glass is. name: of the file, for messages. Raises ImageFault.
+    transparent is laid on white, as empty glass is. name: of the file, for messages. most_pixels: of an image that is
+    not refused. Raises ImageFault.
+    """
+    with _opened(BytesIO(data), name, most_pixels) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image, name)
+
+
+def mask_values(data: bytes, name: str) -> npt.NDArray[Any]:
+    """(h, w) of the file's own depth, upright: the brightest channel of a mask, 0 where it is transparent.
+
+    name: of the file, for messages. Raises ImageFault, also for several pages or frames, of which one alone would leave
+    out the cells of the others (`mask_frames`).
     """
     with _opened(BytesIO(data), name) as image:
+        _refuse_frames(image, name)
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image), name)
-
-
-def any_value(data: bytes, name: str) -> bool:
-    """Whether any pixel is above 0, in 16 bits too. name: of the file, for messages. Raises ImageFault."""
-    with _opened(BytesIO(data), name) as image:
-        image.load()
-        return bool(_above_zero(image).any())
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            return np.array(image)
+        values = np.empty((image.height, image.width), np.uint8)
+        for rows, band in _bands(image):
+            rgba = np.asarray(band.convert("RGBA"))
+            values[rows] = np.where(rgba[..., 3] > 0, rgba[..., :3].max(axis=2), 0)
+        return values
 
 
 def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
@@ -100,16 +117,18 @@ def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
 
     shape: height and width of the image it belongs to. pad: pixels that the mask was cropped by on every side; they
     are put back as background, for a mask resized instead would be shifted by up to `pad`.
-    Raises ImageFault, also for a mask of another size (`mask_size`), without any cell (`mask_empty`), in a format
-    that blurs its edge (`mask_lossy`), or that is not there (`mask_missing`).
+    Raises ImageFault, also for a mask of another size (`mask_size`), without any cell (`mask_empty`), of several frames
+    (`mask_frames`), compressed so that its edge blurs (`mask_lossy`), or that is not there (`mask_missing`).
     """
     if not path.is_file():
         raise ImageFault("mask_missing", f"{path}: the mask is not there; unpack the source again")
-    with _opened(BytesIO(read_bytes(path)), str(path)) as image:
-        if image.format == "JPEG":
-            raise ImageFault("mask_lossy", f"{path}: JPEG blurs the edge of a mask; give it as PNG or BMP")
-        image.load()
-        mask = np.pad(_above_zero(ImageOps.exif_transpose(image)), pad)
+    data = read_bytes(path)
+    with _opened(BytesIO(data), str(path)) as image:
+        if _is_lossy(image, data):
+            raise ImageFault(
+                "mask_lossy", f"{path}: the compression of JPEG blurs the edge of a mask; give it as PNG or BMP"
+            )
+    mask = np.pad(mask_values(data, str(path)) > 0, pad)
     if mask.shape != shape:
         rim = f" with its rim of {pad} px" if pad else ""
         raise ImageFault(
@@ -122,19 +141,19 @@ def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
 
 
 @contextmanager
-def _opened(file: Path | BytesIO, name: str) -> Iterator[Image.Image]:
+def _opened(file: Path | BytesIO, name: str, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """The image with its header judged; whatever Pillow raises while it is open becomes an ImageFault."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
-                _judge(image.size[::-1], name)
+                _judge(image.size[::-1], name, most_pixels)
                 yield image
     except ImageFault:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise _too_large(name) from None
+        raise _too_large(name, most_pixels) from None
     # A damaged file makes Pillow's readers fail in many ways, and none of them is documented.
     except Exception as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -143,38 +162,60 @@ def _opened(file: Path | BytesIO, name: str) -> Iterator[Image.Image]:
         raise ImageFault("unreadable", f"{name}: cannot be read as an image ({cause}); replace the file") from None
 
 
-def _judge(shape: tuple[int, ...], name: str) -> None:
-    if shape[0] * shape[1] > MAX_PIXELS:
-        raise _too_large(name, f", it has {_size(shape)}")
+def _judge(shape: tuple[int, ...], name: str, most_pixels: int) -> None:
+    if shape[0] * shape[1] > most_pixels:
+        raise _too_large(name, most_pixels, f", it has {_size(shape)}")
     if min(shape) < MIN_SIDE:
         raise ImageFault(
             "too_small", f"{name}: {_size(shape)} px show no cell; at least {MIN_SIDE} px a side are needed"
         )
 
 
-def _too_large(name: str, size: str = "") -> ImageFault:
-    limit = MAX_PIXELS // 1_000_000
+def _too_large(name: str, most_pixels: int, size: str = "") -> ImageFault:
+    limit = most_pixels // 1_000_000
     return ImageFault("too_large", f"{name}: images may have up to {limit} megapixels{size}; cut it into fields")
 
 
+def _refuse_frames(mask: Image.Image, name: str) -> None:
+    try:
+        mask.seek(1)
+    except EOFError:
+        return
+    raise ImageFault("mask_frames", f"{name}: the mask has several pages or frames; save the one of its image alone")
+
+
+def _is_lossy(image: Image.Image, data: bytes) -> bool:
+    """Whether a decoder gives other values than were saved. data: the file."""
+    if image.format == "WEBP":
+        return data[12:16] != b"VP8L"
+    return image.format in ("JPEG", "MPO") or image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")
+
+
 def _to_rgb(image: Image.Image, name: str) -> Pixels:
-    if image.mode.startswith("I;16"):
-        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ImageFault("pixel_type", f"{name}: 32-bit pixels have no agreed range; save it with 8 or 16 bits")
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows, band in _bands(image):
+        pixels[rows] = _band_to_rgb(band)
+    return pixels
+
+
+def _band_to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):
+        return (((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))[..., None]
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA")).astype(np.uint32)
         alpha = rgba[..., 3:]
         return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.array(image.convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
-def _above_zero(image: Image.Image) -> npt.NDArray[np.bool_]:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return np.asarray(image) > 0
-    rgba = np.asarray(image.convert("RGBA"))
-    return (rgba[..., :3].max(axis=2) > 0) & (rgba[..., 3] > 0)
+def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Rows of the image and what they show, so that no conversion needs room for all of it."""
+    height = max(1, _BAND // image.width)
+    for top in range(0, image.height, height):
+        bottom = min(top + height, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
 
 
 def _size(shape: tuple[int, ...]) -> str:

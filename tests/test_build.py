@@ -19,12 +19,12 @@ from smearsynth.cells import bank as banks
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.engines import local
-from smearsynth.engines.work import BuildPlan
+from smearsynth.engines.plan import BuildPlan, make_plan
 from smearsynth.errors import UserError
 from smearsynth.verbs.bench import as_text, bench
 from smearsynth.verbs.build import BuildResult
 from smearsynth.verbs.dry_run import dry_run
-from smearsynth.verbs.prepare import make_plan, read_recipe
+from smearsynth.verbs.prepare import read_recipe
 
 SPLIT_ROWS = [(f"{split}-{i:08d}", i) for split, n in COUNT.items() for i in range(n)]
 
@@ -80,7 +80,8 @@ def test_two_builds_are_equal_in_every_byte_of_every_file(
 def test_a_set_holds_every_sample_once_in_order_and_no_other_file(straight: tuple[Path, BuildResult]) -> None:
     out, _ = straight
     shards = [f"train-0000{i}.h5" for i in range(3)] + ["val-00000.h5", "test-00000.h5"]
-    names = {*shards, "index.json", "recipe.resolved.yaml", "cells.h5", "README.md", "preview.png"}
+    told = ("index.json", "recipe.resolved.yaml", "cells.h5", "README.md", "croissant.json", "preview.png")
+    names = {*shards, *told}
     state = {
         f".smearsynth/{name}" for name in ("identity.json", "sources.json", "lock", *(f"{s}.json" for s in shards))
     }
@@ -189,6 +190,19 @@ def test_another_recipe_is_not_resumed_and_the_difference_named(
     with pytest.raises(UserError, match=difference):
         small_build(folder, copy, override, resume=True)
     assert contents(copy) == before
+
+
+def test_another_generator_version_is_not_resumed(folder: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(copy)
+    monkeypatch.setattr(state, "GENERATOR_VERSION", state.GENERATOR_VERSION + 1)
+    with pytest.raises(UserError, match=r"otherwise, .*: generator_version is \d+ there and \d+ now\."):
+        small_build(folder, copy, resume=True)
+    assert contents(copy) == before
+
+
+def test_resuming_nothing_starts(folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path) -> None:
+    assert small_build(folder, tmp_path / "set", resume=True).built == 28
+    assert contents(tmp_path / "set") == contents(straight[0])
 
 
 def test_another_bank_is_not_resumed(folder: Path, copy: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def cut_real():
     """Cuts every n-th image of a source, and those named: path -> candidates; a warning is a failure."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMEARSYNTH_SOURCES", str(REAL))
-        recipe = recipes.load(ROOT / "recipes" / "smear10-open.yaml")
+        recipe = recipes.load(ROOT / "recipes" / "smear10-research.yaml")
     listings = list_sources(recipe)
     roots = {spec.name: spec.root for spec in recipe.sources}
 

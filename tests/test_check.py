@@ -121,11 +121,51 @@ class TestLock:
         was = [hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in (changed, gone)]
         changed.write_bytes(b"other")
         gone.unlink()
+        now = hashlib.sha256(b"other").hexdigest()[:12]
         assert faults(folder, text) == [
-            f"r.yaml:1: sources[0]: cells/monocyte/0.png: has changed since, and the lock names it with sha256 "
-            f"{was[0]}...; restore that file",
+            f"r.yaml:1: sources[0]: cells/monocyte/0.png: has changed: its sha256 is {now}..., and the lock names it "
+            f"with sha256 {was[0]}...; restore that file",
             f"r.yaml:1: sources[0]: cells/monocyte/1.png: is not there, and the lock names it with sha256 "
             f"{was[1]}...; restore that file",
+        ]
+
+    def test_every_file_that_is_missing_is_named(self, folder: Path) -> None:
+        lines = self.lock(folder)
+        text = self.locked(folder, lines)
+        paths = [line.split("  cells/")[1] for line in lines]
+        for path in paths[1:]:
+            (folder / "cells" / path).unlink()
+        told = faults(folder, text)
+        assert len(told) == len(paths) - 1 > 10
+        assert all(f"cells/{path}: is not there" in fault for path, fault in zip(paths[1:], told, strict=True))
+
+    def test_a_root_that_holds_none_of_them_is_told_once(self, folder: Path) -> None:
+        text = self.locked(folder, [line.replace("cells/", "cells/deeper/") for line in self.lock(folder)])
+        assert faults(folder, text) == [
+            "r.yaml:1: sources[0]: cells: none of the 16 files is there that the lock names, such as "
+            "deeper/basophil/0.png; set `root` of source cells to the folder that holds them"
+        ]
+
+    def test_a_file_that_the_source_leaves_out_now_is_a_fault(self, folder: Path) -> None:
+        text = self.locked(folder, self.lock(folder)).replace("root: cells", "root: cells, exclude: [monocyte/1.png]")
+        assert faults(folder, text) == [
+            "r.yaml:1: sources[0]: cells/monocyte/1.png: the lock names it, and the source leaves it out: remove what "
+            "takes its place, or its line from the lock"
+        ]
+
+    def test_a_mask_that_came_later_is_a_fault(self, folder: Path) -> None:
+        text = self.locked(folder, self.lock(folder))
+        Image.fromarray(np.full((40, 40), 255, np.uint8)).save(folder / "cells/monocyte/1_mask.png")
+        assert faults(folder, text) == [
+            "r.yaml:1: sources[0]: cells/monocyte/1_mask.png: the lock does not hold this mask; exclude it"
+        ]
+
+    def test_a_table_that_it_does_not_hold_is_a_fault(self, folder: Path) -> None:
+        rows = [line.split("  cells/")[1] for line in self.lock(folder)]
+        (folder / "cells/t.csv").write_text("id,class\n" + "".join(f"{row},{row.split('/')[0]}\n" for row in rows))
+        text = self.locked(folder, self.lock(folder)).replace("root: cells", "root: cells, labels: t.csv")
+        assert faults(folder, text) == [
+            "r.yaml:1: sources[0]: cells/t.csv: the lock does not hold this table; exclude it"
         ]
 
     def test_a_line_that_leads_out_of_the_root_is_a_fault(self, folder: Path) -> None:

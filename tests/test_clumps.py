@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from synthetic_bank import synthetic_bank
 
 from smearsynth import streams
-from smearsynth.cells.bank import Bank, digest
+from smearsynth.cells.bank import Bank
 from smearsynth.cells.clumps import assemble, with_clumps
 from smearsynth.taxonomy import PLATELET_CLUMP, THROMBOCYTE
 
@@ -43,7 +43,7 @@ def regions(solid: np.ndarray) -> int:
 
 
 def test_the_cells_before_are_unchanged_and_every_split_gets_its_number(bank, more):
-    assert digest(with_clumps(more, size_range=(3, 5), per_thrombocyte=2.0, seed=7)) == digest(more)
+    assert with_clumps(more, size_range=(3, 5), per_thrombocyte=2.0, seed=7).digest == more.digest
     assert more.pixels[: len(bank.pixels)].tobytes() == bank.pixels.tobytes()
     assert more.groups[: len(bank)] == bank.groups
     rows = clumps_of(more)
@@ -88,7 +88,7 @@ def test_pixels_are_those_of_members_turned_and_not_resampled(more):
 def test_the_seed_and_nothing_else_decides(bank, more):
     again = with_clumps(bank, size_range=(3, 5), per_thrombocyte=2.0, seed=7)
     other = with_clumps(bank, size_range=(3, 5), per_thrombocyte=2.0, seed=8)
-    assert digest(again) == digest(more) != digest(other)
+    assert again.digest == more.digest != other.digest
 
 
 def test_one_thrombocyte_is_enough_and_none_gives_no_clump(bank):

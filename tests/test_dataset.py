@@ -18,9 +18,10 @@ from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.sheet import chosen
+from smearsynth.engines.plan import make_plan
 from smearsynth.errors import UserError
 from smearsynth.verbs.build import build
-from smearsynth.verbs.prepare import make_plan, read_recipe
+from smearsynth.verbs.prepare import read_recipe
 from smearsynth.verbs.preview import preview
 
 KEYS = [c.key for c in taxonomy.CLASSES]
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def index(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "set/index.json").read_text())
 
@@ -106,7 +107,7 @@ def test_the_index_lists_every_file_with_size_and_checksum(folder: Path, index: 
 def test_the_index_says_what_the_samples_are_made_from(folder: Path, index: dict[str, Any], bank: Bank) -> None:
     with h5py.File(folder / "set/val-00000.h5") as file:
         assert index["recipe_hash"] == file.attrs["recipe_hash"]
-        assert index["bank_digest"] == file.attrs["bank_digest"] == banks.digest(bank)
+        assert index["bank_digest"] == file.attrs["bank_digest"] == bank.digest
         assert index["looks"] == file.attrs["looks"].tolist() == ["natural", "reference"]
         assert index["fields"] == file["objects"].attrs["fields"].tolist()
     assert index["size"] == [72, 96]
@@ -116,9 +117,12 @@ def test_the_index_says_what_the_samples_are_made_from(folder: Path, index: dict
 SOURCE = {
     "kind": "crops",
     "title": "A ward's own cells",
+    "version": "2",
     "licence": "CC BY 4.0",
     "redistribution": "allowed",
     "cite": "Somebody | 2020",
+    "files": 1234,
+    "sha256": "ab" * 32,
     "grouping": "image",
     "patients_known": False,
     "um_per_px": 0.1234,
@@ -129,11 +133,12 @@ SOURCE = {
 
 def test_the_card_tells_counts_licence_grouping_and_refusals(index: dict[str, Any]) -> None:
     known = {**index, "sources": [{"name": "alpha", **SOURCE}, {"name": "beta", **SOURCE, "patients_known": True}]}
-    card = make_card(known, publish=False)
+    card = make_card({**known, "publish": False})
     assert "56 synthetic blood smears of 96x72 px" in card
-    assert "| alpha | A ward's own cells | CC BY 4.0 | allowed | 0.1234 | Somebody \\| 2020 |" in card
+    assert "| alpha | A ward's own cells | 2 | CC BY 4.0 | allowed | 0.1234 | Somebody \\| 2020 |" in card
     assert "alpha: patients are unknown and only the image could be the group" in card
     assert "beta: cells are split by image; no patient is in two splits" in card
+    assert f"| beta | 1,234 | `{'ab' * 32}` |" in card
     assert "| alpha | monocyte | cut by the border | 7 |" in card
     train = index["splits"]["train"]
     share = train["pixels"]["healthy_rbc"] / sum(train["pixels"].values())
@@ -141,7 +146,25 @@ def test_the_card_tells_counts_licence_grouping_and_refusals(index: dict[str, An
     cell = f"{train['class_by_source']['monocyte']['alpha']} (2)"
     assert f"| Monocyte | {cell} |" in card
     assert "Not for publication" in card
-    assert "Not for publication" not in make_card(known, publish=True)
+    assert "Not for publication" not in make_card({**known, "publish": True})
+
+
+def test_the_card_names_the_limits_that_the_counts_show(index: dict[str, Any]) -> None:
+    for split in COUNT:
+        index["splits"][split]["class_by_source"] = {key: {"alpha": 2, "beta": 1} for key in KEYS[1:]}
+    card = make_card(index)
+    assert "the class with the fewest has 4 in train (Eosinophil), 4 in val (Eosinophil), 4 in test" in card
+    assert "may learn the source" not in card
+    assert "assembled" not in card
+    for split in COUNT:
+        index["splits"][split]["class_by_source"]["basophil"] = {"alpha": 1}
+        index["splits"][split]["class_by_source"]["monocyte"] = {"alpha": 1} if split == "train" else {}
+    index["splits"]["val"]["assembled"] = {"platelet_clump": 3}
+    card = make_card(index)
+    assert (
+        "All cells of Basophil, Monocyte are from alpha: a network may learn the source instead of the class." in card
+    )
+    assert "Cells of Platelet clump are assembled from single thrombocytes of the same split." in card
 
 
 def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) -> None:
@@ -160,15 +183,24 @@ def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) 
             content = (recipe.parent.parent / "sample_sources" / path).read_bytes()
             assert hashlib.sha256(content).hexdigest() == sha
         bank = banks.load(tmp_path / "set/cells.h5")
+        for source in told.values():
+            lines = [f"{sha}  {path}\n" for path, sha in locked.items() if path.startswith(f"{source['name']}/")]
+            sha = hashlib.sha256("".join(lines).encode()).hexdigest()
+            assert (source["files"], source["sha256"], source["version"]) == (len(lines), sha, None)
         used = {(f"{bank.sources[s]}/{p}", sha) for s, p, sha in zip(bank.source, bank.paths, bank.sha256, strict=True)}
         assert used < set(locked.items())  # masks and refused cells have files too
         files.append(contents(tmp_path / "set"))
     assert files[0] == files[1]
-    assert build(recipe, out=tmp_path / "other", limit=2, workers=1, progress=False).digest == index["digest"]
+    locked_build = ["name=other", f"lock={tmp_path}/set/sources.lock"]
+    again = build(recipe, out=tmp_path / "other", limit=2, workers=1, progress=False, overrides=locked_build)
+    assert again.digest == index["digest"]
+    assert contents(tmp_path / "other")["sources.lock"] == files[0]["sources.lock"]
+    assert "lock: sources.lock\n" in (tmp_path / "other/recipe.resolved.yaml").read_text()
 
 
 def test_the_card_of_a_set_from_a_ready_bank_names_the_sources(folder: Path) -> None:
-    assert "a ready bank of cells; its sources are alpha, beta" in (folder / "set/README.md").read_text()
+    card = (folder / "set/README.md").read_text()
+    assert "a ready bank of cells, and nothing but the names of its sources is known: alpha, beta." in card
 
 
 def test_the_five_lines_of_the_card_run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

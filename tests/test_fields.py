@@ -191,7 +191,7 @@ def test_what_is_missing_in_a_folder_is_named(tmp_path: Path) -> None:
         list(read_fields(tmp_path))
 
 
-@pytest.mark.parametrize("kind", ["u1 instances", "u2 instances", "three levels", "u2 of 0 and 1"])
+@pytest.mark.parametrize("kind", ["u1 instances", "u2 instances", "u2 of many", "three levels"])
 def test_a_mask_that_is_not_black_and_white_is_refused(tmp_path: Path, kind: str) -> None:
     """Cut at half of its range, a map of instances would lose half of its cells, or all of them."""
     cells = np.zeros((40, 60), np.uint16)
@@ -201,7 +201,7 @@ def test_a_mask_that_is_not_black_and_white_is_refused(tmp_path: Path, kind: str
         "u1 instances": cells.astype(np.uint8),
         "u2 instances": 9 * cells,
         "three levels": (cells.clip(max=2) * 127).astype(np.uint8),
-        "u2 of 0 and 1": cells.clip(max=1),
+        "u2 of many": 60 * cells,
     }
     write(tmp_path / "mask.png", masks[kind])
     with pytest.raises(UserError, match=r"mask\.png: the mask is not black and white"):
@@ -228,3 +228,12 @@ def test_images_of_every_kind_come_as_rgb(tmp_path: Path) -> None:
         read_image(tmp_path / "text.png")
     write(tmp_path / "mask.png", (grey > 10).astype(np.uint8))
     assert np.array_equal(read_mask(tmp_path / "mask.png", (8, 8)), grey > 10)
+    write(tmp_path / "mask.png", (grey > 10).astype(np.uint16))
+    assert np.array_equal(read_mask(tmp_path / "mask.png", (8, 8)), grey > 10)
+
+
+def test_what_is_transparent_in_a_mask_is_no_cell(tmp_path: Path) -> None:
+    cell = np.zeros((20, 30), bool)
+    cell[4:9, 6:20] = True
+    write(tmp_path / "mask.png", np.dstack([np.full((20, 30, 3), 255, np.uint8), np.where(cell, 255, 0)]).astype("u1"))
+    assert np.array_equal(read_mask(tmp_path / "mask.png", (20, 30)), cell)

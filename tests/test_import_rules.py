@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SMEARSYNTH = [
-    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled", "images"},
-    {"strict_yaml", "commands"},
+    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled", "images", "columns", "hdf5"},
+    {"strict_yaml", "strict_json", "commands", "page"},
     {"fields"},
     {"recipe"},
     {"sources"},
@@ -19,7 +19,7 @@ SMEARSYNTH = [
     {"render"},
     {"shards"},
     {"dataset"},
-    {"fidelity"},
+    {"fidelity", "report"},
     {"engines"},
     {"verbs"},
     {"phantoms"},
@@ -47,24 +47,29 @@ SEGTRAIN = [
 ]
 ROOMS = {"smearsynth": SMEARSYNTH, "segtrain": SEGTRAIN}
 """From the top of the tree down; modules of one line are one room."""
-SHARED = {"shards", "fields", "images", "taxonomy", "errors", "strict_yaml", "commands"}
+SHARED = {"shards", "fields", "images", "taxonomy", "errors", "strict_yaml", "strict_json", "commands"}
 """All that segtrain knows of smearsynth, which knows nothing of segtrain."""
 ONLY = {
     "strict_yaml": {"errors"},
+    "strict_json": set(),
     "commands": {"errors"},
     "images": {"errors"},
+    "page": {"images"},
     "fields": {"taxonomy", "errors", "images"},
     "recipe": {"taxonomy", "errors", "strict_yaml"},
-    "shards": {"taxonomy", "errors", "files"},
+    "shards": {"taxonomy", "errors", "files", "hdf5"},
 }
 """Rooms that know less than all that is above them."""
 NEVER = {"render": {"recipe", "sources"}}
 LIGHT = {
     "shards": {"numpy", "h5py", "isal"},
     "strict_yaml": {"pydantic", "pydantic_core", "yaml"},
+    "strict_json": set(),
     "commands": {"click"},
     "images": {"numpy", "PIL"},
+    "page": {"numpy", "PIL", "jinja2", "markupsafe"},
     "fields": {"numpy", "scipy", "cv2", "tqdm"},
+    "hdf5": {"numpy", "h5py"},
     "taxonomy": set(),
     "errors": set(),
 }

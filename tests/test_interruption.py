@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from PIL import Image
 from small_set import naive_digest, prepare
 
 from smearsynth.cells import bank as banks
@@ -22,6 +23,7 @@ from smearsynth.dataset import layout
 from smearsynth.verbs.verify import verify
 
 KILLS = 24
+SLICE_KILLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,8 @@ def check_names(out: Path, seen: set[tuple[str, int]]) -> None:
         banks.load(out / layout.BANK)
     for path in out.glob(f"{layout.STATE}/*.json"):
         json.loads(path.read_text())
+    if (out / layout.PREVIEW).exists():
+        Image.open(out / layout.PREVIEW).load()
     for path in layout.shards(out):
         if (key := (path.name, path.stat().st_mtime_ns)) in seen:
             continue
@@ -116,6 +120,42 @@ def test_kill_9_at_random_moments_and_resume_ends_in_the_same_set(folder: Path, 
     assert same(out, tmp_path / "twin")
 
 
+def two_slices(train: int) -> list[str]:
+    """That together are the set of so many training smears; ten shards are in both."""
+    shards = train // 50 + 4
+    return [f"0:{shards // 2 + 5}", f"{shards // 2 - 5}:{shards}"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_kill_9_of_slices_that_are_built_at_the_same_time_costs_only_what_was_in_hand(
+    folder: Path, tmp_path: Path
+) -> None:
+    rng, out, train = random.Random(5), tmp_path / "set", 3_000
+    kills, seen = 0, set[tuple[str, int]]()
+    while kills < SLICE_KILLS:
+        running = [start(folder, out, train, "--shards", numbers) for numbers in two_slices(train)]
+        while any(process.poll() is None and not children(process.pid) for process in running):
+            time.sleep(0.005)
+        for process in running:
+            time.sleep(rng.random())
+            if process.poll() is None:
+                strike(process, rng.choice(["build", "worker", "all"]))
+                kills += 1
+        if all(process.wait(timeout=60) == 0 for process in running):
+            train += 3_000
+        with layout.locked(out, patience=60):
+            check_names(out, seen)
+    assert len(seen) > SLICE_KILLS
+    for process in [start(folder, out, train, "--shards", numbers) for numbers in two_slices(train)]:
+        _, complaint = process.communicate(timeout=600)
+        assert process.returncode == 0, complaint
+    done = subprocess.run([sys.executable, "-m", "smearsynth", "finish", out], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    finish(folder, tmp_path / "twin", train)
+    assert same(out, tmp_path / "twin")
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of its own, of 64 kB."""
@@ -140,7 +180,7 @@ def test_a_full_disk_is_one_sentence_and_resuming_with_room_ends_in_the_same_set
     for size in ("64k", "500k", "900k", "2m", "2100k"):  # no room for the bank, for a shard, for a later one
         assert sized(disk, size, "remount")
         process = start(folder, out, 300, "--resume", samples=20)
-        _, complaint = process.communicate(timeout=120)
+        _, complaint = process.communicate(timeout=600)
         assert process.returncode == 1, complaint
         assert len(complaint.splitlines()) == 1
         assert "disk" in complaint

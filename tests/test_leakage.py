@@ -57,7 +57,7 @@ def test_texture_knows_sharpness_and_not_the_strength_of_the_stain():
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real source databases in {REAL}")
 def test_real_cells_of_a_class_betray_their_source_by_less_than_ten_points(monkeypatch):
     monkeypatch.setenv("SMEARSYNTH_SOURCES", str(REAL))
-    leaks = leakage(make_bank(recipes.load(ROOT / "recipes" / "smear10-open.yaml")).bank)
+    leaks = leakage(make_bank(recipes.load(ROOT / "recipes" / "smear10-research.yaml")).bank)
     assert {leak.class_key for leak in leaks} == {"eosinophil", "neutrophil", "lymphocyte", "monocyte", "healthy_rbc"}
     for leak in leaks:
         assert leak.own["colour"] > 0.85

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from smearsynth import recipe as recipes
-from smearsynth.cells.bank import digest
 from smearsynth.cells.calibrate import scale_of
 from smearsynth.cells.cut import Work, cut_image
 from smearsynth.cells.gate import REASONS
@@ -51,7 +50,7 @@ def made(damaged) -> Made:
 
 def test_the_bank_does_not_depend_on_the_number_of_workers(damaged, made):
     again = make_bank(damaged, workers=2)
-    assert digest(again.bank) == digest(made.bank)
+    assert again.bank.digest == made.bank.digest
     assert (again.refusals, again.faults, again.pairs) == (made.refusals, made.faults, made.pairs)
     assert [(c.path, c.reject, c.index) for c in again.refused] == [(c.path, c.reject, c.index) for c in made.refused]
 

@@ -273,7 +273,7 @@ NO_MAPPING = {
         "r.yaml: is not valid YAML (special characters are not allowed): check indentation, quotes and brackets there",
     ),
     "deep": (b"a: " + b"[" * 5000, "r.yaml: is nested too deeply: a recipe has a handful of levels"),
-    "large": (b"#" * 1_000_001, "r.yaml: is larger than 1,000,000 bytes: this is no recipe"),
+    "large": (b"#" * 256_001, "r.yaml: is larger than 256,000 bytes: this is no recipe"),
 }
 
 

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 
 from smearsynth.recipe import Recipe, SourceSpec, load, schema
 from smearsynth.recipe.source import Kind
-from smearsynth.sources import SOURCES
+from smearsynth.sources import SOURCES, redistribution
+from smearsynth.sources.entry import Redistribution
+from smearsynth.sources.lock import read_lock
 from smearsynth.strict_yaml import keys_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -42,6 +44,9 @@ class TestHash:
             "shards={samples: 7, codec: none}",
             "publish=true",
             "lock=x.lock",
+            "about={creators: [A. Ward], version: 1.0.0}",
+            "sources[1].version='2'",
+            "sources[1].title=Cells",
             "sources[0].root=moved/cells",
             "sources[0].name=cells",
             "sources[1].licence=MIT",
@@ -144,6 +149,16 @@ class TestShipped:
         assert set(data) <= set(keys_at(Recipe, ()))
         for source in data["sources"]:
             assert set(source) <= set(keys_at(Recipe, ("sources", 0)))
+
+
+def test_what_is_to_be_published_may_be_and_its_lock_names_files_of_its_sources() -> None:
+    open_recipe = load(RECIPES / "smear10-open.yaml", roots=False)
+    assert open_recipe.publish
+    assert {redistribution(spec) for spec in open_recipe.sources} == {Redistribution.ALLOWED}
+    assert open_recipe.lock_file is not None
+    lock = read_lock(open_recipe.lock_file)
+    assert {name: len(files) for name, files in lock.items()} == {"kaggle": 1300, "pbc": 660}
+    assert {spec.name for spec in open_recipe.sources} == set(lock)
 
 
 def test_the_reference_sizes() -> None:

@@ -102,9 +102,18 @@ def test_the_command(folder: Path) -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0] == "train-00000002: image, label, instance and objects are as they are stored"
-    assert lines[2].startswith("light: glass ")
-    assert lines[3].split()[:4] == ["class", "cell", "cx", "cy"]
-    told = CliRunner().invoke(main, ["replay", str(folder / "set"), "train-00000002", "--json"])
-    assert len(json.loads(told.stdout)["objects"]) == len(lines) - 4
+    assert lines[3].split()[:4] == ["class", "cell", "x", "y"]
+    told = json.loads(CliRunner().invoke(main, ["replay", str(folder / "set"), "train-00000002", "--json"]).stdout)
+    assert len(told["objects"]) == len(lines) - 4
+    for line, row in zip(lines[4:], told["objects"], strict=True):
+        key, cell, x, y, angle, flip, scale, *rest = line.split()
+        assert [key, int(cell), int(flip), *rest] == [
+            *(row[name] for name in ("class", "cell", "flip")),
+            *(str(row[name]) for name in ("visible", "full", "source", "path")),
+        ]
+        assert [float(x), float(y)] == pytest.approx([row["cx"] / 256, row["cy"] / 256], abs=0.06)
+        assert [int(angle), float(scale)] == pytest.approx([row["angle"] / 65536 * 360, row["scale"] / 65536], abs=0.51)
+    red, green, blue = (value / 256 for value in told["light"]["glass"])
+    assert lines[2].startswith(f"light: glass {red:.3g} {green:.3g} {blue:.3g}, ")
     wrong = CliRunner().invoke(main, ["replay", str(folder / "set"), "train-2"])
     assert (wrong.exit_code, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)

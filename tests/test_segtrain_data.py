@@ -138,8 +138,8 @@ class TestShards:
             ("class_keys", ["a", "b"], "class_ids, class_keys and class_colours differ in length"),
             ("class_colours", ["red"] * 10, "write each as"),
             ("um_per_px", float("nan"), "um_per_px is nan; state micrometres per pixel"),
-            ("um_per_px", "x", "um_per_px is 'x'; state micrometres per pixel"),
-            ("split", None, "lacks attributes that every shard has"),
+            ("um_per_px", "x", "attribute um_per_px is 'x', which the format does not allow"),
+            ("split", None, "attribute split is None, which the format does not allow"),
             ("format_version", 2, "use the release that wrote it"),
         ],
     )
@@ -195,10 +195,13 @@ class TestShards:
 
         assert "no dataset image" in refusal("no image", lambda f: f.pop("image"))
         assert "no dataset sample_id" in refusal("no names", lambda f: f.pop("sample_id"))
-        assert "fewer samples than the 2" in refusal("short", lambda f: replace(f, "image", f["image"][:1]))
+        of_two = "must be u1 (2, 24, 24, 3)"
+        short = refusal("short", lambda f: replace(f, "image", f["image"][:1]))
+        assert f"image is uint8 (1, 24, 24, 3), {of_two}" in short
         grey = refusal("grey", lambda f: replace(f, "image", f["image"][..., :1]))
-        assert "an image of uint8 (24, 24, 1)" in grey
-        assert "float32" in refusal("float", lambda f: replace(f, "image", f["image"][:].astype("f4")))
+        assert f"image is uint8 (2, 24, 24, 1), {of_two}" in grey
+        floats = refusal("float", lambda f: replace(f, "image", f["image"][:].astype("f4")))
+        assert f"image is float32 (2, 24, 24, 3), {of_two}" in floats
 
     def test_a_missing_shard_is_called_missing(self, tmp_path: Path) -> None:
         root = write_set(tmp_path, train=1)

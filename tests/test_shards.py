@@ -288,4 +288,4 @@ def test_the_room_is_light() -> None:
     heavy = {"cv2", "numba", "scipy", "skimage", "PIL", "pydantic", "yaml", "torch", "matplotlib"}
     assert not heavy & set(modules)
     ours = {m for m in modules if m.startswith("smearsynth.") and not m.startswith("smearsynth.shards")}
-    assert ours == {"smearsynth.taxonomy", "smearsynth.errors", "smearsynth.files"}
+    assert ours == {"smearsynth.taxonomy", "smearsynth.errors", "smearsynth.files", "smearsynth.hdf5"}

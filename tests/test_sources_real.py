@@ -11,7 +11,11 @@ from smearsynth.images import decode_image, read_bytes, read_mask
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources import list_entries
 from smearsynth.sources.entry import Listing, Method
+from smearsynth.sources.lock import LEFT_OUT
+from smearsynth.strict_yaml import DocumentError
+from smearsynth.verbs.check import check
 
+RECIPES = Path(__file__).parents[1] / "recipes"
 SOURCES = Path(__file__).parents[2] / "shared/sources"
 TECOM = {"1": "neutrophil", "2": "lymphocyte", "3": "monocyte", "4": "eosinophil", "5": "basophil"}
 
@@ -58,6 +62,22 @@ def test_tecom() -> None:
     assert classes(found) == {"neutrophil": 176, "lymphocyte": 53, "monocyte": 48, "eosinophil": 22, "basophil": 1}
     assert found.left_out == {}
     assert all(e.mask == e.path.replace(".bmp", ".png") and e.method is Method.GIVEN for e in found.entries)
+
+
+def test_the_lock_of_the_open_recipe_is_of_these_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMEARSYNTH_SOURCES", str(SOURCES))
+    checked = check(RECIPES / "smear10-open.yaml")
+    assert {name: len(found.entries) for name, found in checked.listings.items()} == {"kaggle": 1300, "pbc": 660}
+    assert all(LEFT_OUT not in found.left_out for found in checked.listings.values())
+
+
+def test_what_may_not_be_published_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMEARSYNTH_SOURCES", str(SOURCES))
+    assert check(RECIPES / "smear10-research.yaml").recipe.scene.classes() == set(range(1, 10))
+    with pytest.raises(DocumentError) as caught:
+        check(RECIPES / "smear10-research.yaml", overrides=["publish=true"])
+    assert [fault.key for fault in caught.value.faults] == [("sources", 0), ("sources", 3)]
+    assert all("set publish: false" in fault.sentence for fault in caught.value.faults)
 
 
 def test_tecom_masks_are_the_cells() -> None:

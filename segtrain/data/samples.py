@@ -1,6 +1,5 @@
 """The samples of one split of a dataset, by number."""
 
-import json
 import math
 import re
 from bisect import bisect_right
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth import strict_json
 from smearsynth.errors import UserError
-from smearsynth.shards.format import Header
+from smearsynth.shards.format import FILE_NAME, Header
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import IGNORE
 
@@ -22,6 +22,8 @@ Image = npt.NDArray[np.uint8]
 Label = npt.NDArray[np.uint8]
 
 INDEX = "index.json"
+_MOST_BYTES = 16_000_000
+"""An index has some hundred bytes per shard; what is larger is another kind of file."""
 _ANEW = ": build the set again with --resume."
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -50,9 +52,7 @@ class Shards:
             raise UserError(
                 f"{self.root} has no samples in its split {split!r}: choose another, or build one with more."
             )
-        if not all(
-            isinstance(f.get("name"), str) and isinstance(f["samples"], int) and f["samples"] > 0 for f in files
-        ):
+        if not all(_is_shard(f) for f in files):
             raise UserError(
                 f"{self.root / INDEX}: a file of split {split!r} lacks its name or number of samples{_ANEW}"
             )
@@ -96,7 +96,7 @@ class Shards:
     def um_per_px(self) -> float:
         """Scale of the images, micrometres per pixel. UserError where it is none."""
         value = self._header.um_per_px
-        if not isinstance(value, int | float) or not 0 < value < math.inf:
+        if not 0 < value < math.inf:
             raise UserError(f"{self._shards[0].path}: um_per_px is {value!r}; state micrometres per pixel.")
         return float(value)
 
@@ -129,10 +129,7 @@ class Shards:
 
     @cached_property
     def _header(self) -> Header:
-        try:
-            return self._shards[0].header
-        except TypeError:
-            raise UserError(f"{self._shards[0].path} lacks attributes that every shard has{_ANEW}") from None
+        return self._shards[0].header
 
     def _pixels_of_index(self) -> npt.NDArray[np.int64] | None:
         try:
@@ -167,26 +164,25 @@ def _listed(shapes: dict[tuple[int, ...], str]) -> str:
 
 
 def _size(shard: ShardReader, rows: int) -> tuple[int, ...]:
-    """(H, W) of a shard's images. UserError where it has not `rows` samples with all that is read of them."""
+    """(H, W) of a shard's images. UserError where it has not just `rows` samples with all that is read of them."""
     missing = {"image", "label", "sample_id"} - shard.names
     if missing:
         raise UserError(f"{shard.path} has no dataset {' or '.join(sorted(missing))}{_ANEW}")
-    try:
-        image, label = shard.read("image", rows - 1), shard.read("label", rows - 1)
-    except IndexError:
-        raise UserError(f"{shard.path} has fewer samples than the {rows} that the index says{_ANEW}") from None
-    if image.dtype != np.uint8 or label.dtype != np.uint8 or image.shape != (*label.shape, 3):
-        raise UserError(
-            f"{shard.path}: a sample has an image of {image.dtype} {image.shape} and a label of {label.dtype} "
-            f"{label.shape}; they must be uint8 (H, W, 3) and uint8 (H, W): import the set again."
-        )
-    return label.shape
+    if len(shard) != rows:
+        raise UserError(f"{shard.path} has {len(shard)} samples, and {rows} in the index{_ANEW}")
+    return shard.read("label", rows - 1).shape
+
+
+def _is_shard(file: dict[str, Any]) -> bool:
+    """Whether an entry of the index names a file of the folder itself, and how many samples it has."""
+    name, samples = file.get("name"), file["samples"]
+    return isinstance(name, str) and bool(re.fullmatch(FILE_NAME, name)) and type(samples) is int and samples > 0
 
 
 def _read_index(root: Path) -> dict[str, Any]:
     path = root / INDEX
     try:
-        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        index, _ = strict_json.read(path, _MOST_BYTES)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {root} is no finished dataset; build one with smearsynth.") from None
     except (OSError, ValueError) as error:

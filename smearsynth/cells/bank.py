@@ -13,6 +13,7 @@ in one sentence.
 import hashlib
 import os
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.errors import UserError
+from smearsynth.errors import UserError, first_line
 from smearsynth.files import publish
+from smearsynth.hdf5 import UNREADABLE, is_contiguous, is_of, own_dataset
 from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
 
 FORMAT_VERSION = 1
@@ -47,8 +49,6 @@ MARGIN = 2
 """Rows and columns of mask 0 around every cell, so that bilinear warping never reads outside."""
 _MOST_SIDE = 4096
 """Largest height or width of a cell, px: eight tenths of a millimetre at 40x, and no product of two overflows."""
-_NOT_A_BANK = (OSError, LookupError, AttributeError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
-"""What h5py raises on files that are damaged or hold something else."""
 _REMEDY = "copy it again, or make it again with `smearsynth cells RECIPE --save FILE`"
 
 
@@ -90,27 +90,28 @@ class Bank:
         h, w, start = int(self.height[i]), int(self.width[i]), int(self.offset[i])
         return self.pixels[start : start + h * w].reshape(h, w, 4)
 
+    @cached_property
+    def digest(self) -> str:
+        """sha256, 64 hex digits, over name, shape and content of every field in alphabetical order.
+
+        Arrays enter in C order, little-endian, strings as UTF-8 with their length before them; the file's layout does
+        not.
+        """
+        sha = hashlib.sha256()
+        for name in sorted((*_ARRAYS, *_STRINGS)):
+            value = getattr(self, name)
+            if name in _ARRAYS:
+                array = np.ascontiguousarray(value, _ARRAYS[name][0])
+                sha.update(f"{name}{array.shape}".encode())
+                sha.update(array.data)
+            else:
+                texts = [text.encode() for text in value]
+                sha.update(f"{name}({len(texts)},)".encode())
+                sha.update(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
+        return sha.hexdigest()
+
 
 assert {field.name for field in fields(Bank)} == {*_ARRAYS, *_STRINGS}
-
-
-def digest(bank: Bank) -> str:
-    """sha256, 64 hex digits, over name, shape and content of every field in alphabetical order.
-
-    Arrays enter in C order, little-endian, strings as UTF-8 with their length before them; the file's layout does not.
-    """
-    sha = hashlib.sha256()
-    for name in sorted((*_ARRAYS, *_STRINGS)):
-        value = getattr(bank, name)
-        if name in _ARRAYS:
-            array = np.ascontiguousarray(value, _ARRAYS[name][0])
-            sha.update(f"{name}{array.shape}".encode())
-            sha.update(array.data)
-        else:
-            texts = [text.encode() for text in value]
-            sha.update(f"{name}({len(texts)},)".encode())
-            sha.update(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
-    return sha.hexdigest()
 
 
 def save(bank: Bank, path: Path) -> None:
@@ -129,7 +130,7 @@ def save(bank: Bank, path: Path) -> None:
             file.attrs["taxonomy_version"] = TAXONOMY_VERSION
             file.attrs["um_per_px"] = UM_PER_PX
             file.attrs["splits"] = np.array(SPLITS, "S")
-            file.attrs["digest"] = np.bytes_(digest(bank))
+            file.attrs["digest"] = np.bytes_(bank.digest)
             file.flush()
             temporary.write_bytes(file.id.get_file_image())
         publish(temporary, path)
@@ -157,41 +158,45 @@ def load(path: Path) -> Bank:
             bank = Bank(**_read(file))
     except UserError:
         raise
-    except _NOT_A_BANK as error:
-        raise UserError(f"{path}: not a whole bank ({_first_line(error)}); {_REMEDY}.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{path}: not a whole bank ({first_line(error)}); {_REMEDY}.") from error
     if (taxonomy, scale) != (TAXONOMY_VERSION, UM_PER_PX):
         raise UserError(
             f"{path}: the bank has taxonomy {taxonomy} at {scale} um/px, this smearsynth has {TAXONOMY_VERSION} "
             f"at {UM_PER_PX}; make the bank again with `smearsynth cells RECIPE --save FILE`."
         )
-    fault = _fault(bank) if digest(bank) == stated else "its content does not match its digest"
+    fault = _fault(bank) if bank.digest == stated else "its content does not match its digest"
     if fault:
         raise UserError(f"{path}: {fault}; {_REMEDY}.")
     return bank
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
-
-
 def _read(file: h5py.File) -> dict[str, Any]:
-    """Every field; ValueError where one has another type or shape, before anything of that size is read."""
+    """Every field; ValueError where one has another type or shape, or lies elsewhere, before anything of it is read."""
     read: dict[str, Any] = {}
-    n = file["class_id"].shape[0]
+    n = own_dataset(file, "class_id").shape[0]
     for name, (kind, columns) in _ARRAYS.items():
-        data = file[name]
+        data = _stored(file, name)
         rows = data.shape[0] if name == "pixels" else n
-        if data.dtype != np.dtype(kind) or data.shape != ((rows,) if columns is None else (rows, columns)):
+        if not is_of(data, kind) or data.shape != ((rows,) if columns is None else (rows, columns)):
             raise ValueError(f"`{name}` is {data.dtype} {data.shape}")
         read[name] = data[()]
     for name in _STRINGS:
-        data = file[name]
+        data = _stored(file, name)
         if data.dtype.kind != "S" or data.ndim != 1:
             raise ValueError(f"`{name}` is not a list of strings of one length")
         if name != "sources" and len(data) != n:
             raise ValueError(f"`{name}` has {len(data)} rows for {n} cells")
         read[name] = tuple(text.decode() for text in data[()].tolist())
     return read
+
+
+def _stored(file: h5py.File, name: str) -> h5py.Dataset:
+    """A field that needs no more memory than the file has bytes."""
+    data = own_dataset(file, name)
+    if not is_contiguous(data):
+        raise ValueError(f"`{name}` is not stored in one piece")
+    return data
 
 
 def _fault(bank: Bank) -> str:

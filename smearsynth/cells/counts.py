@@ -7,11 +7,14 @@ from typing import Any
 from smearsynth.cells.bank import Bank
 from smearsynth.cells.duplicates import Pair
 from smearsynth.cells.gate import REASONS
+from smearsynth.columns import columns
 from smearsynth.sources.entry import Listing
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 Refusals = Mapping[tuple[str, int, str], int]
 """(source, class id, reason) -> cells."""
+Refused = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""Source -> class key -> reason -> cells."""
 
 
 def count_cells(
@@ -46,38 +49,31 @@ def as_text(counts: dict[str, Any]) -> str:
         for source, splits in sources.items()
     ]
     totals = ("total", "", *(sum(row[k] for row in accepted) for k in range(2, 7)))
-    refused = [
-        (source, key, reason, count, REASONS.get(reason, "the file can't be used"))
-        for source, classes in counts["refused"].items()
-        for key, reasons in classes.items()
-        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    ]
     left_out = [
         (source, reason, count) for source, reasons in counts["left_out"].items() for reason, count in reasons.items()
     ]
     parts = [
-        _table(("class", "source", *SPLITS, "cells", "refused"), [*accepted, totals]),
-        _table(("source", "class", "refused", "cells", "because"), refused),
-        _table(("source", "left out because", "files"), left_out),
+        columns(("class", "source", *SPLITS, "cells", "refused"), [*accepted, totals], text=("class", "source")),
+        columns(REFUSED, refusal_rows(counts["refused"]), text=REFUSED_TEXT),
+        columns(("source", "left out because", "files"), left_out, text=("source", "left out because")),
     ]
     parts.append(f"duplicate pairs, each kept in one group: {counts['duplicates']}" if counts["duplicates"] else "")
     return "\n\n".join(part for part in parts if part)
 
 
+REFUSED = ("source", "class", "refused", "cells", "because")
+REFUSED_TEXT = ("source", "class", "refused", "because")
+
+
+def refusal_rows(refused: Refused) -> list[tuple[str, str, str, int, str]]:
+    """Rows under the head `REFUSED`, the most frequent reason of a source and class first."""
+    return [
+        (source, key, reason, count, REASONS.get(reason, "the file can't be used"))
+        for source, classes in refused.items()
+        for key, reasons in classes.items()
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
 def _refused(counts: dict[str, Any], source: str, key: str) -> dict[str, int]:
     return counts["refused"].get(source, {}).get(key, {})
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str | int, ...]]) -> str:
-    """Text columns to the left, numbers to the right; "" without rows."""
-    if not rows:
-        return ""
-    width = [max(len(str(row[k])) for row in (head, *rows)) for k in range(len(head))]
-    number = [isinstance(cell, int) for cell in rows[0]]
-    lines = [
-        "  ".join(
-            str(cell).rjust(w) if n else str(cell).ljust(w) for cell, w, n in zip(row, width, number, strict=True)
-        )
-        for row in (head, *rows)
-    ]
-    return "\n".join(line.rstrip() for line in lines)

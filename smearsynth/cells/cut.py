@@ -7,11 +7,14 @@ from smearsynth.cells.cell import Cell
 from smearsynth.cells.gate import refuse
 from smearsynth.cells.masking import find_cells
 from smearsynth.cells.measure import Measures, measure
-from smearsynth.cells.region import Found, Region
+from smearsynth.cells.region import Found, Region, TooManyError
 from smearsynth.images import ImageFault, decode_image, read_bytes, read_mask, sha256_of
 from smearsynth.recipe.cells import GateSpec
 from smearsynth.sources.entry import Entry
 from smearsynth.sources.files import locate
+
+MOST_PIXELS = 16_800_000
+"""Of an image that cells are cut from, which takes some 55 bytes of memory for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +49,15 @@ def cut_image(work: Work) -> Cut:
     entry = work.entries[0]
     try:
         data = read_bytes(locate(work.root, entry.path))
-        image = decode_image(data, entry.path)
+        image = decode_image(data, entry.path, most_pixels=MOST_PIXELS)
         mask = None
         if entry.mask is not None:
             mask = read_mask(locate(work.root, entry.mask), shape=image.shape[:2], pad=entry.mask_pad)
+        found = find_cells(image, work.entries, mask, work.glass)
     except ImageFault as fault:
         return Cut(fault=fault.reason, sentence=str(fault))
-    found = find_cells(image, work.entries, mask, work.glass)
+    except TooManyError as error:
+        return Cut(fault="crowded", sentence=f"{entry.path}: {error}")
     sha256 = sha256_of(data)
     return Cut(
         candidates=tuple(_candidate(work, found, region, number, sha256) for number, region in enumerate(found.regions))

@@ -44,8 +44,7 @@ def _accepted(bank: Bank) -> Iterable[Image.Image]:
     """Twelve cells of every class and source, picked evenly from all there are."""
     for class_id, source in sorted(set(zip(bank.class_id.tolist(), bank.source.tolist(), strict=True))):
         rows = np.flatnonzero((bank.class_id == class_id) & (bank.source == source))
-        shown = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SHOWN)).astype(int)]
-        tiles = [_both(bank.rgba(i), bank.glass[i]) for i in shown.tolist()]
+        tiles = [_both(bank, i) for i in evenly(rows, _SHOWN).tolist()]
         yield _strip(f"{CLASSES[class_id].name}, {bank.sources[source]}: {len(rows)} cells", tiles)
 
 
@@ -63,13 +62,23 @@ def _refused(cells: Sequence[Cell]) -> Iterable[Image.Image]:
         yield _strip(f"Refused: {CLASSES[class_id].name}, {source}", tiles)
 
 
-def _both(rgba: Rgb, glass: Rgb) -> Image.Image:
-    """The cell on its glass with its contour, and the same without."""
+def evenly(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """At most so many of the rows, picked evenly."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
+
+
+def on_glass(bank: Bank, i: int) -> Rgb:
+    """Cell i at 40x on the glass of its image, u1 (h, w, 3)."""
+    rgba = bank.rgba(i)
     alpha = rgba[..., 3:].astype(np.uint16)
-    on_glass = ((rgba[..., :3] * alpha + glass * (255 - alpha) + 127) // 255).astype(np.uint8)
-    size = (rgba.shape[1] * _ENLARGED, rgba.shape[0] * _ENLARGED)
-    plain = cv2.resize(on_glass, size, interpolation=cv2.INTER_CUBIC)
-    return Image.fromarray(np.hstack([_outlined(plain, rgba[..., 3]), plain]))
+    return ((rgba[..., :3] * alpha + bank.glass[i] * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _both(bank: Bank, i: int) -> Image.Image:
+    """The cell on its glass with its contour, and the same without."""
+    h, w = int(bank.height[i]), int(bank.width[i])
+    plain = cv2.resize(on_glass(bank, i), (w * _ENLARGED, h * _ENLARGED), interpolation=cv2.INTER_CUBIC)
+    return Image.fromarray(np.hstack([_outlined(plain, bank.rgba(i)[..., 3]), plain]))
 
 
 def _outlined(image: Rgb, mask: Rgb) -> Rgb:

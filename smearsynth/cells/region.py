@@ -29,8 +29,17 @@ _LEAST_REACH = 6
 inside pale or blurred red cells."""
 LEAST_AREA = 30
 """Pixels below which a component is noise."""
+_MOST_AREA = 500_000
+"""Pixels above which a region is no cell: a white cell of 20 um has fewer down to 0.03 um/px. The time that an edge
+takes grows with the region's area and its radius."""
+_MOST_COMPONENTS = 20_000
+"""Regions that one image can have: 16 megapixels at 40x have room for 16,000 red cells side by side."""
 _MARGIN = 8
 """Pixels kept around a mask: more than the reach of any edge filter."""
+
+
+class TooManyError(ValueError):
+    """An image shows more regions than any field has cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +75,8 @@ class Found:
 def components(mask: Mask) -> Iterator[tuple[Window, Mask]]:
     """Connected regions, the largest first (ties in reading order), each in a window with room to move its edge."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if np.count_nonzero(stats[1:, cv2.CC_STAT_AREA] >= LEAST_AREA) > _MOST_COMPONENTS:
+        raise TooManyError(f"over {_MOST_COMPONENTS:,} regions in one image are no cells; cut it into fields")
     for label in sorted(range(1, len(stats)), key=lambda i: -int(stats[i, cv2.CC_STAT_AREA])):
         x, y, w, h, area = stats[label].tolist()
         if area >= LEAST_AREA:
@@ -83,8 +94,10 @@ def finish(
 ) -> Region:
     """The exact edge of one cell; densities are smoothed in proportion to its size, so noise does not fray it.
 
-    density: of the image. region, others: of the window.
+    density: of the image. region, others: of the window. A region larger than any cell gives an empty mask.
     """
+    if np.count_nonzero(region) > _MOST_AREA:
+        region = np.zeros_like(region)
     radius = radius_of(region)
     reach = max(_LEAST_REACH, round(0.08 * radius))
     near = window_of(region, 2 * reach + 6)

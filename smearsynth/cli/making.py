@@ -15,10 +15,12 @@ from smearsynth.commands import as_json, show
 @recipe
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the dataset.  [default: ./NAME]")
 @workers
-@click.option("--engine", default="local", show_default=True, help="Where shards are built.")
+@click.option("--engine", default="local", show_default=True, help="Where shards are built: local or dask.")
+@click.option("--scheduler", metavar="ADDR", help="Dask cluster to build on.  [default: processes of this machine]")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted or smaller set of the same recipe.")
 @click.option("--overwrite", is_flag=True, help="Replace the set that is there.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many scenes per split.")
+@click.option("--shards", metavar="A:B", help="Only the shards A to B-1; then `smearsynth finish` writes the index.")
 @bank
 @overrides
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it will cost; build nothing.")
@@ -30,12 +32,16 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
     Example: a small set first, then the rest of it
       smearsynth build recipes/smear10.yaml --limit 100
       smearsynth build recipes/smear10.yaml --resume
+    \b
+    On a Dask cluster, or a slice of the shards on each of several machines:
+      smearsynth build recipes/smear10.yaml --engine dask --scheduler tcp://head:8786
+      smearsynth build recipes/smear10.yaml --shards 0:8
     """
     recipe_path = options.pop("recipe")
     if dry_run:
         from smearsynth.verbs import dry_run as dry
 
-        forecast = dry.dry_run(recipe_path, **_without(options, "engine", "resume", "overwrite"))
+        forecast = dry.dry_run(recipe_path, **_without(options, "engine", "scheduler", "resume", "overwrite", "shards"))
         show(as_json, asdict(forecast), lambda: dry.as_text(forecast))
         return
     from smearsynth.verbs.build import build as run
@@ -43,8 +49,9 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
     result = run(recipe_path, **options)
     for sentence in result.unread:
         click.echo(f"Left out: {sentence}", err=True)
-    text = f"{result.smears} smears in {result.out}, {result.per_second} per second\ndigest {result.digest}"
-    show(as_json, asdict(result), lambda: text)
+    rate = f"{result.smears} smears in {result.out}, {result.per_second} per second"
+    then = f"digest {result.digest}" if result.digest else f"no index yet: smearsynth finish {result.out} writes it"
+    show(as_json, asdict(result), lambda: "\n".join(line for line in (rate, then, result.claim) if line))
 
 
 @click.command()

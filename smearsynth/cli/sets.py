@@ -12,6 +12,64 @@ from smearsynth.commands import as_json, show
 
 @click.command()
 @dataset
+@workers
+@as_json
+def finish(dataset: Path, as_json: bool, **options: Any) -> None:
+    """Write the index of DATASET, built in slices.
+
+    Every shard is checked first; if some are missing, they are named, and how to build them.
+
+    \b
+    Example: after build --shards 0:8 and build --shards 8:16
+      smearsynth finish smear10
+    """
+    from smearsynth.verbs.finish import finish as run
+
+    done = run(dataset, **options)
+    text = f"{done.smears} smears in {done.out}\ndigest {done.digest}"
+    show(as_json, asdict(done), lambda: f"{text}\n{done.claim}" if done.claim else text)
+
+
+@click.command()
+@dataset
+@click.option("--out", type=NEW_FILE, help="HTML page to write.  [default: ./NAME-report.html]")
+def report(dataset: Path, out: Path | None) -> None:
+    """Show DATASET on one HTML page.
+
+    Class balance, combinations, sizes, example smears with their labels, cells by class and source, refusals, splits,
+    looks, and how to make it again. The page needs no other file and no network.
+
+    \b
+    Example:
+      smearsynth report smears --out report.html
+    """
+    from smearsynth.verbs.report import report as run
+
+    click.echo(run(dataset, out=out))
+
+
+@click.command()
+@dataset
+@as_json
+def stats(dataset: Path, as_json: bool) -> None:
+    """Count what DATASET holds.
+
+    Pixels and objects per class and split, combinations, sizes, sources, refusals. All tables of objects are read, and
+    for the colours some of the images.
+
+    \b
+    Example:
+      smearsynth stats smears
+    """
+    from smearsynth.verbs.stats import as_text
+    from smearsynth.verbs.stats import stats as run
+
+    found = run(dataset)
+    show(as_json, asdict(found), lambda: as_text(found))
+
+
+@click.command()
+@dataset
 @click.option("--labels", is_flag=True, help="Derive every label again from `objects` and the bank.")
 @workers
 @click.option(
@@ -77,6 +135,35 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 
     found = run(a, b)
     show(as_json, asdict(found), lambda: as_text(found))
+
+
+@click.command()
+@dataset
+@click.option("--format", required=True, type=click.Choice(["png", "coco", "webdataset"]), help="What to write.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this one.  [default: all]")
+@click.option("--look", metavar="NAME", help="Only this look.  [default: all]")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many samples per split.")
+@click.option("--overwrite", is_flag=True, help="Replace the export that is there.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: one per core]")
+@as_json
+def export(dataset: Path, as_json: bool, **options: Any) -> None:
+    """Write DATASET in a form that other tools read.
+
+    \b
+    png         image, label, colour label and instances of each sample, tables of samples and objects
+    coco        instances as COCO JSON with exact masks (RLE), and images
+    webdataset  tar files that a training reads from front to back
+
+    \b
+    Example:
+      smearsynth export quickstart --format coco --out quickstart-coco
+    """
+    from smearsynth.verbs.export import as_text
+    from smearsynth.verbs.export import export as run
+
+    done = run(dataset, **options)
+    show(as_json, asdict(done), lambda: as_text(done))
 
 
 @click.command()

@@ -3,18 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from smearsynth.dataset import layout
+from smearsynth.dataset import facts, layout
+from smearsynth.dataset.claim import claim_of
 from smearsynth.dataset.index import Index
 from smearsynth.taxonomy import CLASSES, SPLITS
 
-_LABELS = """\
-Single cells are cut out of the sources, brought to {um} µm per pixel and composited; the label map is made with the
-picture and not from it. A pixel belongs to the highest cell whose mask there is at least half opaque, and a cell's mask
-ends half-way between glass and rim, in every source alike. A cell of which too little shows is left out, picture and
-label alike. Label 0 is background; `instance` is 0 or 1 + the row of `objects` that says which cell lies there, and
-how."""
-
-_READ = """\
+_EXAMPLE = """\
 ```python
 import h5py
 with h5py.File("train-00000.h5") as shard:
@@ -24,33 +18,26 @@ with h5py.File("train-00000.h5") as shard:
 ```"""
 
 
-def make_card(index: Index, *, publish: bool) -> str:
-    """Markdown."""
-    height, width = index["size"]
+def make_card(index: Index) -> str:
+    """Markdown. `files` of the index holds the shards, the lock if there is one, and whatever else."""
+    warning = facts.warning(index)
     sections = [
         f"# {index['name']}",
-        f"{index['samples']:,} synthetic blood smears of {width}x{height} px at {index['um_per_px']} µm per pixel with "
-        f"exact labels of ten classes, composited by smearsynth from single cells; looks: {', '.join(index['looks'])}.",
+        facts.summary(index),
         f"![Smears beside their labels]({layout.PREVIEW})",
-        _warning(publish),
+        f"**{warning}**" if warning else "",
         "## Splits\n\n" + _splits(index),
-        "## Sources\n\n" + _sources(index["sources"]),
+        "## Sources\n\n" + _sources(index),
         "## Objects of each class by source\n\n" + "\n\n".join(_by_source(index, split) for split in SPLITS),
-        "## Refused cells\n\n" + _refusals(index["sources"]),
-        "## How labels are made\n\n" + _LABELS.format(um=index["um_per_px"]),
-        "## Reading a shard\n\n" + _READ,
+        "## Refused cells\n\n" + _refusals(index),
+        "## How labels are made\n\n" + facts.labels(index),
+        "## Known limits\n\n" + _list(facts.limits(index)),
+        "## Reading a shard\n\n" + _EXAMPLE,
+        "## How to cite\n\n" + _citation(index),
+        "## How to rebuild\n\n" + _list(facts.rebuilding(index)),
         "## Identity\n\n" + _identity(index),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _warning(publish: bool) -> str:
-    if publish:
-        return ""
-    return (
-        "**Not for publication.** The recipe does not claim that its sources may be handed on. Pass this set on only "
-        f"as far as the licences below allow, and without `{layout.BANK}`, which holds the cells themselves."
-    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -61,6 +48,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _cell(value: Any) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _list(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def _splits(index: Index) -> str:
@@ -83,26 +74,32 @@ def _splits(index: Index) -> str:
     return f"{_table(['', *SPLITS], rows)}\n\n{note}"
 
 
-def _sources(sources: Sequence[dict[str, Any]]) -> str:
-    known = [s for s in sources if "title" in s]
-    names = ", ".join(s["name"] for s in sources)
+def _sources(index: Index) -> str:
+    known = facts.known_sources(index)
     if not known:
-        return f"The set was built from a ready bank of cells; its sources are {names}."
+        return facts.origin(index)
     rows = [
-        [s["name"], s["title"], s["licence"], s["redistribution"].replace("_", " "), f"{s['um_per_px']:.4f}", s["cite"]]
+        [
+            s["name"],
+            s["title"],
+            s.get("version") or "not stated",
+            s["licence"],
+            s["redistribution"].replace("_", " "),
+            f"{s['um_per_px']:.4f}",
+            s["cite"],
+        ]
         for s in known
     ]
-    table = _table(["name", "title", "licence", "redistribution", "µm/px", "cite"], rows)
-    return "\n".join([table, "", *(_grouping(s) for s in known)])
+    table = _table(["name", "title", "version", "licence", "redistribution", "µm/px", "cite"], rows)
+    return "\n\n".join([table, _list(facts.grouping(s) for s in known), _read(known)])
 
 
-def _grouping(source: dict[str, Any]) -> str:
-    if source["patients_known"]:
-        return f"- {source['name']}: cells are split by {source['grouping']}; no patient is in two splits."
-    return (
-        f"- {source['name']}: patients are unknown and only the {source['grouping']} could be the group, so cells of "
-        "one patient may be in two splits."
-    )
+def _read(sources: Sequence[facts.Source]) -> str:
+    rows = [[s["name"], s["files"], f"`{s['sha256']}`"] for s in sources if "sha256" in s]
+    if not rows:
+        return ""
+    note = f"sha256: over the lines of {layout.LOCK} that name the source's files, each with the file's own sha256."
+    return f"What was read:\n\n{_table(['source', 'files', 'sha256'], rows)}\n\n{note}"
 
 
 def _by_source(index: Index, split: str) -> str:
@@ -122,14 +119,15 @@ def _of(part: dict[str, Any], key: str, name: str) -> str:
     return f"{objects:,} ({cells:,})" if cells or objects else ""
 
 
-def _refusals(sources: Sequence[dict[str, Any]]) -> str:
-    rows = [
-        [s["name"], c.key, reason, count]
-        for s in sources
-        for c in CLASSES[1:]
-        for reason, count in sorted(s.get("refused", {}).get(c.key, {}).items())
-    ]
+def _refusals(index: Index) -> str:
+    rows = facts.refusals(index)
     return _table(["source", "class", "reason", "cells"], rows) if rows else "None is known."
+
+
+def _citation(index: Index) -> str:
+    works = facts.works(index)
+    too = "\n\nAnd the works that the cells are from:\n\n" + _list(works) if works else ""
+    return f"```bibtex\n{facts.citation(index)}\n```{too}"
 
 
 def _identity(index: Index) -> str:
@@ -140,5 +138,5 @@ def _identity(index: Index) -> str:
         ["generator version", index["generator_version"]],
         ["format version", index["format_version"]],
     ]
-    note = "`smearsynth build recipe.resolved.yaml --bank cells.h5` gives this dataset digest again on any machine."
-    return f"{_table(['', ''], rows)}\n\n{note}"
+    told = claim_of(index)
+    return "\n\n".join(part for part in (_table(["", ""], rows), told) if part)

@@ -1,14 +1,16 @@
 """`index.json`: what a dataset holds, file by file and split by split. Written last: with it a set is whole.
 
-    name, digest, recipe_hash, bank_digest, format_version, generator_version
+    name, about, publish  as the recipe says
+    digest, recipe_hash, bank_digest, format_version, generator_version
+    claim            whether this is the set that the recipe calls frozen (see `dataset.claim`), null where none is
     size             [height, width], px; um_per_px
     samples          rows in all shards; scenes: smears before looks multiply them
     looks, fields    as in the shards
     classes          id, key, name, colour of each
     splits           per split: scenes, samples, shards, dropped; pixels and objects per class key;
                      combinations {name: samples}; class_by_source {class key: {source: objects}};
-                     cells {class key: {source: cells of the bank}}
-    sources          what is known of each source, and what was refused of it
+                     cells {class key: {source: cells of the bank}}; assembled {class key: of these, made of others}
+    sources          what is known of each source, what was read of it, and what was refused (see `dataset.provenance`)
     files            name, size, sha256 of every file but this; of a shard also split, first_scene, scenes, samples
     seal             sha256 of all other keys (see `seal`), so that damage to this file shows too
 
@@ -26,11 +28,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth import strict_json
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
+from smearsynth.dataset.claim import claim
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.errors import UserError
 from smearsynth.files import file_digest
+from smearsynth.recipe import Recipe
 from smearsynth.shards.digest import dataset_digest
 from smearsynth.shards.format import Header
 from smearsynth.shards.reader import ShardReader
@@ -38,13 +43,15 @@ from smearsynth.taxonomy import CLASSES, SPLITS
 
 Index = dict[str, Any]
 
+MOST_BYTES = 16_000_000
+"""An index has some hundred bytes per shard; what is larger is another kind of file."""
+
 
 def make_index(
     out: Path,
     *,
-    name: str,
+    recipe: Recipe,
     header: Header,
-    size: tuple[int, int],
     bank: Bank,
     records: Sequence[ShardRecord],
     sources: Sequence[dict[str, Any]],
@@ -52,14 +59,17 @@ def make_index(
     """The index of a set whose shards are all there; `files` holds the shards only. records: in dataset
     order.
     """
-    return {
-        "name": name,
+    plain = recipe.model_dump(mode="json", include={"about", "frozen"})
+    index = {
+        "name": recipe.name,
+        "about": plain["about"],
+        "publish": recipe.publish,
         "digest": dataset_digest(_digests(out, records)),
         "recipe_hash": header.recipe_hash,
         "bank_digest": header.bank_digest,
         "format_version": header.format_version,
         "generator_version": header.generator_version,
-        "size": list(size),
+        "size": list(recipe.size),
         "um_per_px": header.um_per_px,
         "samples": sum(r.samples for r in records),
         "scenes": sum(r.stop - r.first for r in records),
@@ -70,6 +80,7 @@ def make_index(
         "sources": list(sources),
         "files": [_shard_file(r) for r in records],
     }
+    return {**index, "claim": claim(plain["frozen"], index)}
 
 
 def classes() -> list[dict[str, Any]]:
@@ -99,7 +110,7 @@ def read_index(out: Path) -> Index:
     """The index of a whole dataset; UserError where there is none."""
     path = out / layout.INDEX
     try:
-        index: Index = json.loads(path.read_text(encoding="utf-8"))
+        index: Index = strict_json.read(path, MOST_BYTES)[0]
     except FileNotFoundError:
         raise UserError(f"{path} is missing: no dataset, or one that --resume must finish.") from None
     except (OSError, ValueError) as error:
@@ -140,7 +151,12 @@ def count_sources(records: Sequence[ShardRecord], bank: Bank, split: str) -> dic
     cells = np.zeros_like(by_source)
     mine = bank.split == SPLITS.index(split)
     np.add.at(cells, (bank.class_id[mine], bank.source[mine]), 1)
-    return {"class_by_source": _by_key(by_source, bank.sources), "cells": _by_key(cells, bank.sources)}
+    made = Counter(CLASSES[int(bank.class_id[i])].key for i in np.flatnonzero(mine) if bank.parts[i])
+    return {
+        "class_by_source": _by_key(by_source, bank.sources),
+        "cells": _by_key(cells, bank.sources),
+        "assembled": dict(sorted(made.items())),
+    }
 
 
 def _by_key(table: npt.NDArray[np.int64], sources: Sequence[str]) -> dict[str, dict[str, int]]:

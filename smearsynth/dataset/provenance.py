@@ -1,28 +1,56 @@
 """Where the cells of a set come from: what is told of each source, and the checksums of its files."""
 
+import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from smearsynth.cells.bank import Bank
 from smearsynth.cells.counts import refused_cells
 from smearsynth.cells.make import Made
+from smearsynth.errors import WorkError
 from smearsynth.files import file_digest
-from smearsynth.recipe import Recipe
+from smearsynth.recipe import Recipe, SourceSpec
+from smearsynth.sources.entry import Listing
+from smearsynth.sources.lock import lines_of
 
 
-def describe(recipe: Recipe, made: Made) -> list[dict[str, Any]]:
-    """Per source of the recipe: what its owner says of it, scale, grouping, refused cells and files left out."""
+def lock_text(recipe: Recipe, made: Made) -> str:
+    """A line "sha256  source/path" for every image, mask and table that could be read, sorted by path.
+
+    Raises WorkError where a file is not what the bank was cut from any more.
+    """
+    texts = []
+    for spec in recipe.sources:
+        files = _files(spec, made.listings[spec.name])
+        _refuse_changed(made.bank, spec, files)
+        texts.append(lines_of(spec.name, files))
+    return "".join(texts)
+
+
+def describe(recipe: Recipe, made: Made, lock: str) -> list[dict[str, Any]]:
+    """Per source of the recipe: what its owner says of it, what was read, scale, grouping, refused cells, files left
+    out.
+
+    lock: as of `lock_text`. Of it come `files`, the number of files that were read, and `sha256`, over the source's
+    lines and so over all of these files.
+    """
     described, refused = [], refused_cells(made.refusals)
     for spec in recipe.sources:
         listing = made.listings[spec.name]
         facts = listing.facts
+        lines = [line for line in lock.splitlines(keepends=True) if line.split("  ", 1)[1].startswith(f"{spec.name}/")]
         described.append(
             {
                 "name": spec.name,
                 "kind": spec.kind,
                 "title": facts.title,
+                "version": spec.version,
                 "licence": facts.licence,
                 "redistribution": str(facts.redistribution),
                 "cite": facts.cite,
+                "files": len(lines),
+                "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
                 "grouping": facts.grouping,
                 "patients_known": facts.patients_known,
                 "um_per_px": round(made.um_per_px[spec.name], 6),
@@ -33,14 +61,20 @@ def describe(recipe: Recipe, made: Made) -> list[dict[str, Any]]:
     return described
 
 
-def lock_text(recipe: Recipe, made: Made) -> str:
-    """A line "sha256  source/path" for every image, mask and table that could be read, sorted by path."""
-    lines = []
-    for spec in recipe.sources:
-        listing = made.listings[spec.name]
-        paths = {entry.path for entry in listing.entries} | {entry.mask for entry in listing.entries if entry.mask}
-        for path in sorted(paths | set(listing.tables)):
-            # A file that cannot be read gave no cell: it was refused and told of when cells were cut.
-            with suppress(OSError):
-                lines.append(f"{file_digest(spec.root / path)}  {spec.name}/{path}")
-    return "\n".join(lines) + "\n"
+def _files(spec: SourceSpec, listing: Listing) -> dict[str, str]:
+    """Path -> sha256."""
+    paths = {entry.path for entry in listing.entries} | {entry.mask for entry in listing.entries if entry.mask}
+    files = {}
+    for path in paths | set(listing.tables):
+        # A file that cannot be read gave no cell: it was refused and told of when cells were cut.
+        with suppress(OSError):
+            files[path] = file_digest(spec.root / path)
+    return files
+
+
+def _refuse_changed(bank: Bank, spec: SourceSpec, files: Mapping[str, str]) -> None:
+    for source, path, sha256 in zip(bank.source, bank.paths, bank.sha256, strict=True):
+        if bank.sources[source] == spec.name and files.get(path) != sha256:
+            raise WorkError(
+                f"{spec.root / path}: changed while its cells were cut; leave the sources alone and try again"
+            )

@@ -71,23 +71,24 @@ def save_sheet(panels: Iterable[Panel], path: Path) -> None:
 
 def _block(panel: Panel) -> Picture:
     """The images of a panel and its label side by side, a thin line of paper between them."""
-    pictures = [_small(picture) for picture in (*panel.images, _coloured(panel.label))]
+    pictures = [shrunk(picture, _SIDE) for picture in (*panel.images, palette()[panel.label])]
     line = np.full((pictures[0].shape[0], _LINE, 3), _PAPER, np.uint8)
     return np.hstack([part for picture in pictures for part in (line, picture)][1:])
 
 
-def _coloured(label: Picture) -> Picture:
-    palette = np.full((256, 3), _PAPER, np.uint8)
-    palette[: len(CLASSES)] = [c.rgb for c in CLASSES]
-    return palette[label]
+def palette() -> Picture:
+    """u1 (256, 3): the colour of each label, white for those that are no class."""
+    colours = np.full((256, 3), _PAPER, np.uint8)
+    colours[: len(CLASSES)] = [c.rgb for c in CLASSES]
+    return colours
 
 
-def _small(image: Picture) -> Picture:
-    """At most 224 px high and wide; colours of labels stay pure only at the size of the default field."""
-    factor = _SIDE / max(image.shape[:2])
+def shrunk(picture: Picture, side: int, how: int = cv2.INTER_AREA) -> Picture:
+    """At most `side` px high and wide; colours of labels stay pure only by INTER_NEAREST, or at full size."""
+    factor = side / max(picture.shape[:2])
     if factor >= 1:
-        return image
-    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        return picture
+    return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=how)
 
 
 def _legend(width: int) -> Picture:

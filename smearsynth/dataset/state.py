@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from smearsynth import strict_json
 from smearsynth.dataset import layout
 from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
@@ -18,6 +19,9 @@ from smearsynth.errors import UserError
 from smearsynth.files import file_digest
 from smearsynth.recipe.deciding import sample_settings, settings_hash
 from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION
+
+MOST_BYTES = 10_000_000
+"""Of a note of the build, which has some ten thousand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ def check_same(out: Path, identity: Identity) -> None:
     """UserError that names every difference between `identity` and the build that `out` holds."""
     path = out / layout.IDENTITY
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old, _ = strict_json.read(path, MOST_BYTES)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}), so nothing can be resumed: --overwrite it.") from error
     found = differences(old, json.loads(json.dumps(asdict(identity))))
@@ -85,15 +89,18 @@ def marker(record: ShardRecord, identity_hash: str) -> dict[str, Any]:
 
 def finished(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
     """The record of a shard that is whole and of this identity, its file checked bit for bit; else None."""
-    told = _told(out / marker_name(name), identity_hash)
-    if told is None or told["name"] != name:
-        return None
-    record = ShardRecord.from_json(told)
+    record = marked(out, name, identity_hash)
     try:
-        whole = (out / name).stat().st_size == record.size and file_digest(out / name) == record.sha256
+        whole = record and (out / name).stat().st_size == record.size and file_digest(out / name) == record.sha256
     except OSError:
         return None
     return record if whole else None
+
+
+def marked(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
+    """The record in the marker of a shard of this identity, whatever its file holds; else None."""
+    told = _told(out / marker_name(name), identity_hash)
+    return ShardRecord.from_json(told) if told is not None and told["name"] == name else None
 
 
 def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> None:
@@ -111,7 +118,7 @@ def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> No
 def _told(path: Path, identity_hash: str) -> dict[str, Any] | None:
     """The record in a marker as it was written for this identity; None where the marker is not that."""
     try:
-        marker = json.loads(path.read_text(encoding="utf-8"))
+        marker, _ = strict_json.read(path, MOST_BYTES)
         told, seal = marker["record"], marker["seal"]
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -1,5 +1,30 @@
 """Engines: where shards are built. Each is a function of a plan that gives what was built, in the plan's order."""
 
-from smearsynth.engines import local
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
-ENGINES = {"local": local.run}
+from smearsynth.engines import dask, local
+from smearsynth.engines.plan import BuildPlan
+from smearsynth.engines.work import Built
+from smearsynth.errors import UserError
+
+ENGINES = ("local", "dask")
+
+
+class Engine(Protocol):
+    """Builds all shards of a plan; progress hears of samples as they are done."""
+
+    def __call__(self, plan: BuildPlan, *, progress: Callable[[int], object]) -> list[Built]: ...
+
+
+def find_engine(name: str, *, workers: int, scheduler: str | None) -> Engine:
+    """The engine of that name. Raises UserError where it cannot be had, before any work is done."""
+    if name == "dask":
+        dask.check(scheduler)
+        return partial(dask.run, workers=workers, scheduler=scheduler)
+    if name != "local":
+        raise UserError(f"There is no engine {name!r}: choose one of {', '.join(ENGINES)}.")
+    if scheduler is not None:
+        raise UserError("--scheduler names a Dask scheduler: give --engine dask with it.")
+    return partial(local.run, workers=workers)

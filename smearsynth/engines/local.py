@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from smearsynth.engines.work import BuildPlan, Built, finish_shard
+from smearsynth.engines.plan import BuildPlan
+from smearsynth.engines.work import Built, StoppedError, finish_shard
 from smearsynth.processes import opencv_in_one_thread, start_context, start_worker
 
 _POLL = 0.1
@@ -22,10 +23,6 @@ _POLL = 0.1
 
 class WorkerError(ChildProcessError):
     """A worker process ended without a word."""
-
-
-class _StoppedError(Exception):
-    """The build was stopped; the shard in hand is given up."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,6 @@ def _finish(number: int) -> Built:
 def _tick(samples: int) -> None:
     assert _shared is not None
     if _shared.stop.value:
-        raise _StoppedError
+        raise StoppedError
     with _shared.done.get_lock():
         _shared.done.value += samples

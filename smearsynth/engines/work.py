@@ -4,69 +4,41 @@ It holds no state, knows no worker and no other shard, so any engine may run it 
 order.
 """
 
+import os
 import resource
+import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout, state
 from smearsynth.dataset.record import ShardRecord, Tally
+from smearsynth.engines.plan import BuildPlan, Job
 from smearsynth.files import file_digest
 from smearsynth.render import render
-from smearsynth.scene.plan import Planner
 from smearsynth.shards.digest import sample_digest
-from smearsynth.shards.format import Header, Sample, sample_id
+from smearsynth.shards.format import Sample, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack
-from smearsynth.taxonomy import SPLITS
 
 STAGES = ("plan", "render", "digest", "deflate", "write")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Scenes `first` to `stop` - 1 of a split, which make shard `ordinal` of that split."""
-
-    split: str
-    ordinal: int
-    first: int
-    stop: int
-
-    @property
-    def name(self) -> str:
-        return layout.shard_name(self.split, self.ordinal)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildPlan:
-    """All that a worker needs. max_objects: rows of the object table. header: of all shards, its split left
-    open.
-    """
-
-    out: Path
-    planner: Planner
-    bank: Bank
-    header: Header
-    size: tuple[int, int]
-    max_objects: int
-    codec: str
-    identity: str
-    jobs: tuple[Job, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Built:
-    """A shard and what it cost. stages_ns is empty where the shard was there already; peak_mb is the
-    worker's.
+    """A shard and what it cost. stages_ns is empty where the shard was there already; worker: the machine and
+    the process that had it in hand; peak_mb is the worker's.
     """
 
     record: ShardRecord
     stages_ns: dict[str, int]
+    worker: str
     peak_mb: float
+
+
+class StoppedError(Exception):
+    """The build was stopped; the shard in hand is given up."""
 
 
 class Clock:
@@ -83,16 +55,6 @@ class Clock:
         self._last = now
 
 
-def make_jobs(count: Mapping[Any, int], scenes: int) -> tuple[Job, ...]:
-    """Cuts the splits into shards of `scenes` scenes, the last of a split partial."""
-    return tuple(
-        Job(split=split, ordinal=ordinal, first=first, stop=min(first + scenes, count[split]))
-        for split in SPLITS
-        if split in count
-        for ordinal, first in enumerate(range(0, count[split], scenes))
-    )
-
-
 def warm_up(plan: BuildPlan) -> None:
     """Compiles what is compiled at its first call, so that forked workers find it done and no timing holds
     it.
@@ -103,14 +65,20 @@ def warm_up(plan: BuildPlan) -> None:
             render(scene, look, plan.bank)
 
 
-def finish_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:
-    """Shard `number`, built unless it is there already, whole and of the same identity."""
+def finished_shard(plan: BuildPlan, number: int) -> ShardRecord | None:
+    """The record of shard `number` if it is there already, whole and of the plan; else None."""
     job = plan.jobs[number]
     record = state.finished(plan.out, job.name, plan.identity)
-    if record is None or (record.first, record.stop) != (job.first, job.stop):
+    return record if record and (record.first, record.stop) == (job.first, job.stop) else None
+
+
+def finish_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:
+    """Shard `number`, built unless it is there already."""
+    record = finished_shard(plan, number)
+    if record is None:
         return build_shard(plan, number, tick)
     tick(record.samples)
-    return Built(record=record, stages_ns={}, peak_mb=peak_mb())
+    return _built(record, {})
 
 
 def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:
@@ -126,17 +94,16 @@ def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Bu
         size=plan.size,
         max_objects=plan.max_objects,
         codec=plan.codec,
-        temporary=plan.out / layout.STATE / f"{job.name}.part",
+        temporary=layout.temporary(plan.out, job.name),
     )
     with writer:
         for packed in pack_samples(plan, job, tally, clock):
             writer.append(packed)
             clock.lap("write")
             tick(1)
-    record = _record(plan.out, job, tally, looks)
-    state.mark(plan.out, record, plan.identity)
+    record = _mark(plan, job, tally)
     clock.lap("write")
-    return Built(record=record, stages_ns=dict(clock.spent), peak_mb=peak_mb())
+    return _built(record, dict(clock.spent))
 
 
 def pack_samples(plan: BuildPlan, job: Job, tally: Tally, clock: Clock) -> Iterator[Packed]:
@@ -167,21 +134,40 @@ def pack_samples(plan: BuildPlan, job: Job, tally: Tally, clock: Clock) -> Itera
             yield packed
 
 
-def _record(out: Path, job: Job, tally: Tally, looks: int) -> ShardRecord:
+def _mark(plan: BuildPlan, job: Job, tally: Tally) -> ShardRecord:
+    """Marks what lies there under the shard's name; again, should another builder of the shard, whose bytes can differ
+    (see `shards.format`), have put its own there meanwhile. So the last to mark has marked what the last to name named.
+    """
+    path = plan.out / job.name
+    while True:
+        with path.open("rb") as marked:
+            record = _record(plan, job, tally)
+            state.mark(plan.out, record, plan.identity)
+            if os.path.samestat(os.fstat(marked.fileno()), path.stat()):
+                return record
+
+
+def _record(plan: BuildPlan, job: Job, tally: Tally) -> ShardRecord:
+    path = plan.out / job.name
     return ShardRecord(
         name=job.name,
         split=job.split,
         first=job.first,
         stop=job.stop,
-        samples=(job.stop - job.first) * looks,
-        size=(out / job.name).stat().st_size,
-        sha256=file_digest(out / job.name),
+        samples=(job.stop - job.first) * len(plan.header.looks),
+        size=path.stat().st_size,
+        sha256=file_digest(path),
         pixels=tuple(tally.pixels.tolist()),
         objects=tuple(tally.class_by_source.sum(axis=1).tolist()),
         dropped=tally.dropped,
         combinations=dict(sorted(tally.combinations.items())),
         class_by_source=tuple(map(tuple, tally.class_by_source.tolist())),
     )
+
+
+def _built(record: ShardRecord, stages_ns: dict[str, int]) -> Built:
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    return Built(record=record, stages_ns=stages_ns, worker=worker, peak_mb=peak_mb())
 
 
 def peak_mb() -> float:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from smearsynth.fidelity.crops import Reals, take_reals
 from smearsynth.fidelity.measures import QUANTITIES, Row, compare, measure
-from smearsynth.fidelity.page import Both, write_page
+from smearsynth.fidelity.page import Both, write_fidelity
 from smearsynth.fidelity.shown import EvenlyKept, same_size
 from smearsynth.fidelity.smears import Smears, take_smears
 from smearsynth.fidelity.table import differs_most, lines
@@ -76,7 +76,7 @@ def fidelity(
         page=str(out) if out is not None else None,
     )
     if out is not None:
-        write_page(
+        write_fidelity(
             Path(out), result.figures(), result.rows, Both(ours, theirs), same_size(our_pictures, their_pictures)
         )
     return result

@@ -9,7 +9,7 @@ its rim: two honest outlines of one cell differ by a pixel or two at 40x, and a 
 the mask would else be wrong all around a cell that does not count. A pixel nearer to a cell that counts always counts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,10 @@ from smearsynth.fields.images import Mask, image_files, read_image, read_mask
 from smearsynth.images import FORMATS, Pixels
 
 IMAGES, MASKS, BOXES = "img", "mask", "boxes"
+_MOST_BYTES = 10_000_000
+"""Of a table of boxes: a hundred thousand rows."""
+_BEYOND = 0.01
+"""By which a box may leave its image: what annotation tools round. A box in pixels would count no cell at all."""
 _RIM = 0.1
 """Width of an ignored cell's rim over the median side of the boxes: 0.7 um, 3 to 4 px at 40x."""
 
@@ -57,11 +61,22 @@ def image_and_mask_files(folder: Path) -> list[tuple[Path, Path]]:
     files = image_files(folder / IMAGES)
     if not files:
         raise UserError(f"{folder / IMAGES}: holds no image; put {', '.join(FORMATS)} files there.")
-    masks = {f.stem: f for f in image_files(folder / MASKS)}
+    masks = _by_stem(image_files(folder / MASKS))
+    _by_stem(files)
     missing = [f.name for f in files if f.stem not in masks]
     if missing:
         raise UserError(f"{folder / MASKS}: no mask for {missing[0]} ({len(missing)} missing); add it under that stem.")
     return [(file, masks[file.stem]) for file in files]
+
+
+def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
+    """Each file by its stem; UserError where two share one, for a mask of another image would be taken for its own."""
+    stems: dict[str, Path] = {}
+    for file in files:
+        if file.stem in stems:
+            raise UserError(f"{file}: {stems[file.stem].name} has the same stem; rename or remove one of the two.")
+        stems[file.stem] = file
+    return stems
 
 
 def _read_field(folder: Path, file: Path, mask: Path) -> Field:
@@ -102,13 +117,16 @@ def _distance(mask: Mask) -> npt.NDArray[np.float32]:
 def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """i8 (n, 4): left, top, right, bottom in px, cut to the image. shape: (h, w). Raises UserError."""
     try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            raise ValueError("no table")
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         shares = np.array([[float(value) for value in row[1:]] for row in rows]).reshape(len(rows), 4)
-        if not np.isfinite(shares).all():
-            raise ValueError("not finite")
+        if not ((shares > -_BEYOND) & (shares < 1 + _BEYOND)).all():
+            raise ValueError("no shares")
     except (OSError, ValueError):
         raise UserError(
-            f"{path}: give a line `class cx cy width height` per cell, or remove the folder {BOXES}/."
+            f"{path}: give a line `class cx cy width height` per cell, as shares of the image, or remove the "
+            f"folder {BOXES}/."
         ) from None
     height, width = shape[:2]
     centre, half = shares[:, :2], shares[:, 2:] / 2

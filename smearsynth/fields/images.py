@@ -1,4 +1,4 @@
-"""Real images and their masks, as a user has them in folders."""
+"""Real images and their masks, as a user has them in folders; a link there is the user's own, and followed."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.images import IMAGE_SUFFIXES, Pixels, any_value, decode_image, read_bytes
+from smearsynth.images import IMAGE_SUFFIXES, Pixels, decode_image, mask_values, read_bytes
 
 Mask = npt.NDArray[np.bool_]
 _SOFT = 0.05
@@ -29,19 +29,18 @@ def read_image(path: Path) -> Pixels:
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
-    """bool (h, w), true where the brightest channel is over half of the mask's brightest value.
+    """bool (h, w), true where the brightest channel is over half of the mask's brightest value, and not transparent.
 
     shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size, and for one that is not
     black and white, such as a map of instances: which of its values are cells is not known.
     """
-    data = read_bytes(path)
-    values = decode_image(data, str(path)).max(axis=2).astype(np.uint16)
+    values = mask_values(read_bytes(path), str(path))
     if values.shape != shape[:2]:
         raise UserError(f"{path}: the mask is {_size(values.shape)}, its image {_size(shape)}; give that image's mask.")
-    top = values.max()
-    cells: Mask = 2 * values > top
-    between = np.count_nonzero((4 * values > top) & (4 * values < 3 * top))
-    if between > _SOFT * np.count_nonzero(cells) or (top == 0 and any_value(data, str(path))):
+    top = float(values.max())
+    cells: Mask = values > top / 2
+    between = np.count_nonzero((values > top / 4) & (values < top * 3 / 4))
+    if not top >= 0 or between > _SOFT * np.count_nonzero(cells):
         raise UserError(f"{path}: the mask is not black and white; give one that is 255 where a cell is and else 0.")
     return cells
 

@@ -26,6 +26,8 @@ RANGE = (0.01, 2.0)
 """um/px that a light microscope's camera can have while a red cell is still seen."""
 LEAST_CELLS = 5
 """Single red cells without which `auto` gives up."""
+_MOST_BYTES = 10_000_000
+"""Of a table of scales: some hundred thousand rows."""
 _SPREAD = 1.5
 """Diameters of red cells lie within this factor of the typical one; platelets and white cells do not."""
 
@@ -132,16 +134,20 @@ def _checked(value: float, what: str) -> float:
 
 def _read_table(path: Path) -> dict[str, float]:
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError):
+        if path.stat().st_size > _MOST_BYTES or not path.is_file():
+            raise ValueError("no table")
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (OSError, ValueError, csv.Error):
         raise UserError(f"--um-per-px {path}: give a number, `{AUTO}`, or a CSV file of names and um/px.") from None
-    table = {}
+    table: dict[str, float] = {}
     for number, row in enumerate(rows, 1):
         if not row or (number == 1 and not _is_number(row[-1])):
             continue
         if len(row) != 2 or not _is_number(row[1]):
             raise UserError(f"{path}, line {number}: give `file name,um/px`, not `{','.join(row)}`.")
-        table[row[0].strip()] = _checked(float(row[1]), f"{path}, line {number}:")
+        name, um_per_px = row[0].strip(), _checked(float(row[1]), f"{path}, line {number}:")
+        if table.setdefault(name, um_per_px) != um_per_px:
+            raise UserError(f"{path}, line {number}: {name} has another scale above; keep one of the two.")
     return table
 
 

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_DECIDES_NOTHING = {"name", "count", "shards", "publish", "lock"}
-_DECIDES_NOTHING_OF_A_SOURCE = {"root", "licence", "redistribution", "cite"}
+_DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
+_DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite"}
 
 
 def sample_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:

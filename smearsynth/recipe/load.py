@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.recipe.model import Recipe
-from smearsynth.strict_yaml import DocumentError, Kind, dump, read, validate
+from smearsynth.strict_yaml import DocumentError, Fault, Kind, dump, read, validate
 
 RECIPE = Kind(noun="recipe", start="`version: 1`", option="--set", example="scene.overlap=0.2")
+
+KEPT_LOCK = "sources.lock"
+"""Name of the lock in a dataset."""
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), *, roots: bool = True) -> Recipe:
@@ -29,6 +32,8 @@ def read_resolved(path: Path) -> dict[str, Any]:
 
     Raises DocumentError.
     """
+    if path.exists() and not path.is_file():
+        raise DocumentError([Fault(str(path), (), "is no file: put back the one that the build wrote")])
     document = read(path, RECIPE)
     if document.faults:
         raise DocumentError(document.faults)
@@ -37,5 +42,6 @@ def read_resolved(path: Path) -> dict[str, Any]:
 
 def resolved_yaml(recipe: Recipe) -> str:
     """The whole recipe as YAML, every default written out. Roots stand as their author wrote them, `${NAME}` included:
-    no path of this machine is in it."""
-    return dump(recipe.model_dump(mode="json"))
+    no path of this machine is in it. A lock stands under the name that a set keeps it by."""
+    kept = recipe.model_copy(update={"lock": KEPT_LOCK}) if recipe.lock else recipe
+    return dump(kept.model_dump(mode="json"))

@@ -15,9 +15,11 @@ from pydantic import (
     model_validator,
 )
 
+from smearsynth.recipe.about import AboutSpec
 from smearsynth.recipe.base import Spec
 from smearsynth.recipe.cells import CellsSpec
 from smearsynth.recipe.deciding import sample_settings, settings_hash
+from smearsynth.recipe.frozen import FrozenSpec
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
 from smearsynth.recipe.source import SourceSpec
@@ -112,10 +114,20 @@ class Recipe(Spec):
     )
     shards: ShardsSpec = Field(default=ShardsSpec(), description="how the files of the dataset are cut")
     publish: bool = Field(default=False, description="the set is to be handed on: refuses sources that may not be")
+    about: AboutSpec = Field(
+        default=AboutSpec(),
+        description="who made the set, where it is found, its version, day and limits: for card and Croissant",
+    )
     lock: str | None = Field(
         default=None,
         description="sources.lock of a dataset, relative to the recipe: only the files it names are read, and they "
-        "must be unchanged; null: all files",
+        "must be there and unchanged; null: all files",
+    )
+    frozen: FrozenSpec | None = Field(
+        default=None,
+        description="the published set of this recipe, copied from its index.json: a build that has the same versions, "
+        "recipe, cells and counts must come to the same digest, else it fails; one that has not makes another set and "
+        "says why it does not claim that digest; null: nothing is claimed",
     )
     _folder: Path = PrivateAttr(default=Path())
     _places: Mapping[Key, str] = PrivateAttr(default={(): "recipe"})

@@ -83,6 +83,12 @@ class SourceSpec(Spec):
     exclude: tuple[Inside, ...] = Field(
         default=(), description="globs of files to leave out, relative to root, such as mixt/*.bmp"
     )
+    title: str | None = Field(default=None, description="crops only: what its owner calls the database")
+    version: str | None = Field(
+        default=None,
+        description="version of the database, or day of its download, as the card shall tell it; what was read is "
+        "pinned by its sha256 in any case",
+    )
     licence: str | None = Field(
         default=None,
         description='crops only: licence of the images, such as "CC-BY-4.0"; the other kinds state their own',
@@ -127,7 +133,7 @@ class SourceSpec(Spec):
             raise ValueError("um_per_px and calibrate both set the scale: remove one of them")
         return value
 
-    @field_validator("labels", "also", "licence", "redistribution", "cite")
+    @field_validator("labels", "also", "title", "licence", "redistribution", "cite")
     @classmethod
     def _only_crops(cls, value: str | None, info: ValidationInfo) -> str | None:
         kind = info.data.get("kind", "crops")

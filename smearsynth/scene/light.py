@@ -29,6 +29,20 @@ UM = 256 / UM_PER_PX
 """Fixed-point micrometre of lengths in 1/256 px."""
 GAMMA = 64
 """Fixed-point exponent 1: coarse, so that a process makes each tone curve once."""
+UNITS: dict[str, float] = {
+    "glass": GREY,
+    "light_centre": ONE,
+    "illumination": ONE,
+    "field_stop": ONE,
+    "stain": ONE,
+    "red_cell_colour": GREY,
+    "own_shares": ONE,
+    "point_spread": UM,
+    "colour_shift": UM,
+    "gamma": GAMMA,
+    "cell_density": ONE,
+}
+"""What stands for 1, of a grey level, a share, a factor or a micrometre; `noise` mixes several."""
 _OUTSIDE = ONE // 4
 """How far outside the field the optical axis may lie."""
 _STOP_RADIUS, _STOP_WIDTH = (0.75, 0.95), (0.02, 0.15)

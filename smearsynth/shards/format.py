@@ -53,6 +53,8 @@ SMALL = {
     "digest": "S64",
 }
 """Datasets of a few bytes per sample, and their types; `sample_id` is as wide as its longest name."""
+FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
+"""What an index may call a file of its set: no such name leaves the folder."""
 MAX_OBJECTS = 65_534
 """Objects that one sample can hold: instance ids are u2 and 0 is background."""
 

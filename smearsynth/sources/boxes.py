@@ -2,6 +2,7 @@
 
 import math
 import posixpath
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -28,10 +29,12 @@ class Box:
 def read_boxes(root: Path, files: Files) -> list[Box]:
     """The rows of all tables of a source, in the tables' order; those of excluded images are skipped.
 
-    A field is named relative to its table's folder, in any case. Raises UserError with all faulty rows: no number, a
-    box outside its image, an image that is not there, a path out of the folder.
+    A field is named relative to its table's folder, in any case where that tells which it is. Raises UserError with all
+    faulty rows: no number, a box outside its image, an image that is not there, a path out of the folder.
     """
-    images = {path.casefold(): path for path in files.images}
+    images: dict[str, list[str]] = defaultdict(list)
+    for path in files.images:
+        images[path.casefold()].append(path)
     excluded = {path.casefold() for path in files.excluded}
     header = cache(lambda path: read_header(locate(root, path)))
     boxes, faults = [], []
@@ -39,11 +42,14 @@ def read_boxes(root: Path, files: Files) -> list[Box]:
         for where, row in read_table(root, table, COLUMNS):
             try:
                 path = _inside(str(PurePosixPath(table).parent), row["file"])
-                if path.casefold() in excluded:
+                fits = images.get(path.casefold(), [])
+                if path in files.excluded or (not fits and path.casefold() in excluded):
                     continue
-                if path.casefold() not in images:
+                if not fits:
                     raise UserError(f"no image {row['file']} in {root}; correct the name or remove the row")
-                path = images[path.casefold()]
+                if path not in fits and len(fits) > 1:
+                    raise UserError(f"{row['file']} fits {', '.join(fits)}; write the name as it is")
+                path = path if path in fits else fits[0]
                 boxes.append(Box(path, row["class"], _corners(row, header(path)), where))
             except UserError as fault:
                 faults.append(f"{where}: {fault}")

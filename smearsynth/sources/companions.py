@@ -15,19 +15,27 @@ Pairs = dict[str, str | None]
 
 
 def pair_named_masks(images: Iterable[str]) -> tuple[Pairs, list[str]]:
-    """Images with their `X_mask.*`, in the given order, and the masks that have no image."""
+    """Images with their `X_mask.*`, in the given order, and the masks that have no image.
+
+    Raises UserError where there are several masks for an image, or several images for a mask.
+    """
     pairs: Pairs = {}
-    masks = {}
+    masks, named = defaultdict(list), defaultdict(list)
     for path in images:
         stem = _stem(path)
         if stem.endswith(SUFFIX):
-            masks[stem.removesuffix(SUFFIX)] = path
+            masks[stem.removesuffix(SUFFIX)].append(path)
         else:
             pairs[path] = None
-    for path in pairs:
-        pairs[path] = masks.get(_stem(path))
-    used = set(pairs.values())
-    return pairs, [mask for mask in masks.values() if mask not in used]
+            named[stem].append(path)
+    for stem in masks.keys() & named.keys():
+        if len(masks[stem]) + len(named[stem]) > 2:
+            raise UserError(
+                f"it cannot be told which mask belongs to which image of {', '.join(named[stem] + masks[stem])}; keep "
+                "one image and one mask, or `exclude` the others"
+            )
+        pairs[named[stem][0]] = masks[stem][0]
+    return pairs, [mask for stem, found in masks.items() if stem not in named for mask in found]
 
 
 def pair_same_names(pairs: Mapping[str, str | None], root: Path) -> Pairs:
@@ -43,7 +51,7 @@ def pair_same_names(pairs: Mapping[str, str | None], root: Path) -> Pairs:
         if len(paths) == 1:
             continue
         masks = [path for path in paths if read_header(locate(root, path)).single_channel]
-        if len(paths) != 2 or len(masks) != 1 or any(pairs[path] for path in paths):
+        if len(paths) != 2 or len(masks) != 1:
             raise UserError(
                 f"{root}: it cannot be told which of {', '.join(paths)} is the mask; name it "
                 f"`{PurePosixPath(paths[0]).stem}{SUFFIX}.png`, or `exclude` the other files"

@@ -62,7 +62,7 @@ def _refuse_unknown(table: str, names: set[str]) -> None:
 def _facts(spec: SourceSpec, entries: tuple[Entry, ...]) -> Facts:
     present = {entry.class_key for entry in entries}
     return Facts(
-        title=spec.name,
+        title=spec.title or spec.name,
         licence=spec.licence or "not stated",
         redistribution=Redistribution(spec.redistribution),
         cite=spec.cite or "",

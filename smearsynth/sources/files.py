@@ -14,7 +14,7 @@ from os import walk as walk_folders
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from smearsynth.errors import UserError
+from smearsynth.errors import UserError, first_line
 from smearsynth.images import IMAGE_SUFFIXES
 from smearsynth.sources.drawn import MARKER
 
@@ -85,7 +85,11 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
 def locate(root: Path, path: str) -> Path:
     """The file `path` of a source, absolute. Raises UserError where it leaves `root` by `..`, a drive or a link."""
     base = root.resolve()
-    file = (base / path).resolve()
+    try:
+        file = (base / path).resolve()
+        file.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{root}: {path!r:.200} names no file ({first_line(error):.60}); correct the name") from None
     if not file.is_relative_to(base):
         raise UserError(f"{path}: leads out of the source's folder {root}; keep all files of a source inside it")
     return file

@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
+from pathlib import PurePosixPath
 
+from smearsynth.errors import UserError
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
 from smearsynth.sources.files import Files, outermost_first
@@ -67,6 +69,12 @@ def list_lisc(spec: SourceSpec, files: Files) -> Listing:
     return Listing(facts=FACTS, entries=tuple(entries), left_out=left_out + unused)
 
 
+def _check_copy(first: str, second: str) -> None:
+    """UserError where two files of one number are no copies by their names: a mask may belong to either."""
+    if PurePosixPath(first).name.casefold() != PurePosixPath(second).name.casefold():
+        raise UserError(f"{first} and {second} have one number; `exclude` the one that does not count")
+
+
 def _by_key(files: Files) -> tuple[dict[Key, str], dict[Key, str], Counter[str]]:
     images: dict[Key, str] = {}
     masks: dict[Key, str] = {}
@@ -76,6 +84,7 @@ def _by_key(files: Files) -> tuple[dict[Key, str], dict[Key, str], Counter[str]]
             if match := pattern.fullmatch(path.casefold()):
                 key = (match["folder"], int(match["number"]))
                 if key in found:
+                    _check_copy(found[key], path)
                     left_out["second copy"] += 1
                 found.setdefault(key, path)
                 break

@@ -1,7 +1,7 @@
 """Which class a name stands for: folders and tables of the field call one cell by many names.
 
-Case, plural, spaces and underscores do not matter. A source's own names win over the general ones, and the recipe's
-`classes` over both.
+Case, plural, spaces and underscores do not matter, but in a code without letters, such as `-1` or `1.0`, everything
+does. A source's own names win over the general ones, the recipe's `classes` over both, and the exact name over all.
 """
 
 import re
@@ -37,6 +37,8 @@ OTHER_NAMES = {
 def canonical(name: str) -> str:
     """`Platelet clumps`, `platelet_clump` and `PlateletClump` are all `plateletclump`."""
     words = re.findall(r"[^\W_]+", name.casefold())
+    if not any(c.isalpha() for c in name):
+        return name.strip()
     return "".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
 
 
@@ -57,9 +59,23 @@ def resolve(found: Iterable[str], spec: SourceSpec, own: Mapping[str, str | None
             f"{spec.root}: `classes` of source {spec.name} maps {', '.join(map(repr, unmet))}, which is not there; "
             f"map names that are: {', '.join(names) or 'none found'}"
         )
+    known = GENERAL | {canonical(name): key for name, key in own.items()} | _asked(spec, names)
+    return {name: known[canonical(name)] for name in names if canonical(name) in known} | {
+        name: spec.classes[name] for name in names if name in spec.classes
+    }
+
+
+def _asked(spec: SourceSpec, names: Iterable[str]) -> dict[str, str | None]:
+    """The recipe's `classes` by canonical name; UserError where a name that is not among them fits two of them."""
     asked = {canonical(name): key for name, key in spec.classes.items()}
-    known = GENERAL | {canonical(name): key for name, key in own.items()} | asked
-    return {name: known[canonical(name)] for name in names if canonical(name) in known}
+    for name in names:
+        fits = [other for other in spec.classes if canonical(other) == canonical(name)]
+        if name not in spec.classes and len({spec.classes[other] for other in fits}) > 1:
+            raise UserError(
+                f"{spec.root}: {name!r} fits {' and '.join(map(repr, fits))} in `classes` of source {spec.name}, which "
+                "are different classes; add the name as it is written"
+            )
+    return asked
 
 
 def classify(names: Mapping[str, str], known: Mapping[str, str | None]) -> tuple[dict[str, str], Counter[str]]:

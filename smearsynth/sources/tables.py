@@ -10,6 +10,7 @@ from smearsynth.sources.files import locate
 from smearsynth.sources.names import canonical
 
 MOST_FAULTS = 10
+_MOST = 50_000_000
 
 Row = tuple[str, dict[str, str]]
 """File and line, for messages, and column -> text without surrounding spaces."""
@@ -24,7 +25,7 @@ def read_table(root: Path, path: str, columns: Mapping[str, Sequence[str]]) -> l
     if not lines:
         raise UserError(f"{root / path}: the table is empty; give it the columns {', '.join(columns)}")
     (where, header), *lines = lines
-    places = {column: _find(header, headings) for column, headings in columns.items()}
+    places = {column: _find(header, headings, where) for column, headings in columns.items()}
     missing = [column for column, place in places.items() if place is None]
     if missing:
         raise UserError(
@@ -34,6 +35,8 @@ def read_table(root: Path, path: str, columns: Mapping[str, Sequence[str]]) -> l
     rows, faults = [], []
     for where, cells in lines:
         filled = dict(enumerate(cells))
+        if any(cells[len(header) :]):
+            faults.append(f"{where}: it has more values than the first line has columns; quote what holds a separator")
         values = {column: filled.get(place, "") for column, place in places.items() if place is not None}
         if not all(values.values()):
             faults.append(f"{where}: a value is missing; fill in {', '.join(columns)}")
@@ -52,15 +55,23 @@ def refuse(faults: Sequence[str]) -> None:
 def _lines(root: Path, path: str) -> list[tuple[str, list[str]]]:
     file = root / path
     try:
-        text = locate(root, path).read_text(encoding="utf-8-sig")
+        with locate(root, path).open(encoding="utf-8-sig", newline="") as opened:
+            text = opened.read(_MOST)
+        if len(text) == _MOST:
+            raise UserError(f"{file}: a table has less than {_MOST:,} characters; exclude it, or cut it into parts")
         first = text.partition("\n")[0]
-        reader = csv.reader(StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
+        delimiter = ";" if first.count(";") > first.count(",") else ","
+        # A quote that nobody closes would swallow all rows after it in silence.
+        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
     return [(f"{file}, line {line}", cells) for line, cells in rows if any(cells)]
 
 
-def _find(header: Sequence[str], headings: Sequence[str]) -> int | None:
+def _find(header: Sequence[str], headings: Sequence[str], where: str) -> int | None:
     names = [canonical(name) for name in header]
-    return next((names.index(canonical(heading)) for heading in headings if canonical(heading) in names), None)
+    name = next((canonical(heading) for heading in headings if canonical(heading) in names), None)
+    if name is not None and names.count(name) > 1:
+        raise UserError(f"{where}: {header[names.index(name)]!r} heads two columns; rename the one that does not count")
+    return None if name is None else names.index(name)

@@ -15,8 +15,8 @@ import yaml
 
 from smearsynth.strict_yaml.faults import DocumentError, Fault, Key
 
-MAX_BYTES = 1_000_000
-"""A document is written by hand; what is larger is another kind of file."""
+MAX_BYTES = 256_000
+"""A document is written by hand; what is larger is another kind of file, and can take half a minute to read."""
 
 _PREFIX = "tag:yaml.org,2002:"
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")

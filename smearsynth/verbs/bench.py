@@ -38,7 +38,7 @@ def bench(
             overrides=(*overrides, count),
             progress=progress,
         )
-    return {name: value for name, value in asdict(result).items() if name not in ("out", "built", "unread")}
+    return {name: value for name, value in asdict(result).items() if name not in ("out", "built", "unread", "claim")}
 
 
 def as_text(figures: dict[str, Any]) -> str:

@@ -8,23 +8,25 @@ from pathlib import Path
 from smearsynth.cells import bank as banks
 from smearsynth.dataset import layout
 from smearsynth.dataset.record import Tally
-from smearsynth.engines.work import Clock, Job, pack_samples, warm_up
+from smearsynth.engines.plan import Job, jobs_of, make_plan
+from smearsynth.engines.slices import propose_slices
+from smearsynth.engines.work import Clock, pack_samples, warm_up
 from smearsynth.recipe import Recipe
-from smearsynth.verbs.prepare import checked_workers, jobs_of, make_plan, read_recipe, target
+from smearsynth.verbs.prepare import checked_workers, read_recipe, target
 
 _TRIED = 24
 """Scenes that are made to measure time and size; that gives either to about 10 %."""
 _BYTES_PER_PX = 1.4
 _MS_PER_PX = 5.5e-5
-"""Where no bank is at hand: a gzip sample of recipes/smear10-open.yaml, look natural, on one core at 2.6 GHz.
+"""Where no bank is at hand: a gzip sample of recipes/smear10-research.yaml, look natural, on one core at 2.6 GHz.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """scenes, shards: per split. bytes, seconds: of the whole set, with `workers`; measured: by making some
-    scenes of it; else they are estimated from other recipes and may be off by half. The bank's making is not
-    in `seconds`.
+    """scenes, shards: per split. slices: a proposal, as `--shards` takes them. bytes, seconds: of the whole set, with
+    `workers`; measured: by making some scenes of it; else they are estimated from other recipes and may be off by
+    half. The bank's making is not in `seconds`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Forecast:
     scenes: dict[str, int]
     samples: int
     shards: dict[str, int]
+    slices: tuple[str, ...]
     combinations: tuple[str, ...]
     bytes: int
     seconds: float
@@ -69,6 +72,7 @@ def dry_run(
         scenes={str(split): scenes for split, scenes in recipe.count.items()},
         samples=samples,
         shards=dict(Counter(job.split for job in jobs)),
+        slices=propose_slices(len(jobs), workers),
         combinations=tuple(c.name for c in recipe.scene.chosen()),
         bytes=round(samples * size),
         seconds=round(samples * ms / 1000 / min(workers, len(jobs)), 1),
@@ -86,6 +90,7 @@ def as_text(f: Forecast) -> str:
             f"{f.name} -> {f.out}",
             f"smears   {f.samples:,} of {f.size[0]}x{f.size[1]} px, looks {', '.join(f.looks)}",
             f"splits   {'; '.join(splits)}",
+            f"shards   {sum(f.shards.values())}; on several machines, as --shards {', '.join(f.slices)}",
             f"contents {len(f.combinations)} combinations in turn: {f.combinations[0]} ... {f.combinations[-1]}",
             f"size     about {f.bytes / 1e6:,.0f} MB ({how})",
             f"time     about {f.seconds:,.0f} s with {f.workers} workers, making the bank apart",

@@ -1,30 +1,22 @@
-"""From a recipe to the plan of its build: where it goes, which cells it draws from, how it is cut into
-shards.
+"""What a build starts from: the recipe, where it goes, and which cells it draws from."""
 
-`count` in a recipe counts scenes: with several looks every scene gives one sample per look, in adjacent rows
-of one shard. So a shard of `shards.samples` samples holds samples // looks scenes, at least one.
-"""
-
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smearsynth import strict_json
 from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.cells.make import make_bank
 from smearsynth.dataset import layout
 from smearsynth.dataset.provenance import describe, lock_text
-from smearsynth.dataset.state import Identity
-from smearsynth.engines.work import BuildPlan, Job, make_jobs
+from smearsynth.dataset.state import MOST_BYTES
 from smearsynth.errors import UserError
 from smearsynth.recipe import Recipe, load
-from smearsynth.scene.plan import Planner
-from smearsynth.scene.scene import OBJECT_FIELDS
-from smearsynth.shards.format import Header
 from smearsynth.verbs.check import check_sources
+from smearsynth.verbs.given_bank import check_bank, recipe_lock, told_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,55 +66,32 @@ def find_cells(
     progress: bool,
 ) -> Cells:
     """From the bank file if one is given, else from the bank of the dataset that is resumed, else from the
-    sources.
+    sources. Raises UserError, where they are not fit for the recipe too (see `verbs.given_bank`).
     """
     file = Path(bank) if bank is not None else resumed and resumed / layout.BANK
     if file and (bank is not None or file.is_file()):
-        return _loaded(file, resumed)
+        return _loaded(file, resumed, load(recipe_path, overrides, roots=False))
     recipe = load(recipe_path, overrides)
     check_sources(recipe)
     made = make_bank(recipe, workers=workers, progress=progress)
-    return Cells(bank=made.bank, sources=describe(recipe, made), lock=lock_text(recipe, made), unread=made.faults)
+    lock = lock_text(recipe, made)
+    return Cells(bank=made.bank, sources=describe(recipe, made, lock), lock=lock, unread=made.faults)
 
 
-def _loaded(file: Path, resumed: Path | None) -> Cells:
+def _loaded(file: Path, resumed: Path | None, recipe: Recipe) -> Cells:
     bank = banks.load(file)
-    told = resumed / layout.SOURCES if resumed else None
-    sources = _told(told) if told and told.is_file() else [{"name": name} for name in bank.sources]
-    return Cells(bank=bank, sources=sources, lock="", file=file)
+    check_bank(bank, file, recipe)
+    sources, lock = told_of(bank, file, recipe)
+    if resumed and (resumed / layout.SOURCES).is_file():
+        sources, lock = told_sources(resumed), "" if (resumed / layout.LOCK).is_file() else recipe_lock(recipe)
+    return Cells(bank=bank, sources=sources, lock=lock, file=file)
 
 
-def _told(file: Path) -> list[dict[str, Any]]:
-    """What an earlier build of the set has told of its sources."""
+def told_sources(out: Path) -> list[dict[str, Any]]:
+    """What the build that began the set `out` has told of its sources."""
+    file = out / layout.SOURCES
     try:
-        return [{**source, "name": source["name"]} for source in json.loads(file.read_text(encoding="utf-8"))]
+        told, _ = strict_json.read(file, MOST_BYTES)
+        return [{**source, "name": source["name"]} for source in told]
     except (OSError, ValueError, TypeError, LookupError):
         raise UserError(f"{file} is damaged, so nothing can be resumed: give --overwrite.") from None
-
-
-def jobs_of(recipe: Recipe) -> tuple[Job, ...]:
-    return make_jobs(recipe.count, max(1, recipe.shards.samples // len(recipe.looks)))
-
-
-def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identity]:
-    """The plan of the shards, and what it must have in common with an earlier build that it continues."""
-    header = Header(
-        split="",
-        looks=tuple(look.name for look in recipe.looks),
-        recipe_hash=recipe.sample_hash(),
-        bank_digest=banks.digest(bank),
-        fields=OBJECT_FIELDS,
-    )
-    identity = Identity.of(recipe.model_dump(mode="json"), header.bank_digest)
-    plan = BuildPlan(
-        out=out,
-        planner=Planner(recipe.scene, recipe.looks, recipe.size, recipe.seed, bank, recipe.cells.mix),
-        bank=bank,
-        header=header,
-        size=recipe.size,
-        max_objects=recipe.scene.rows(recipe.size),
-        codec=recipe.shards.codec,
-        identity=identity.hash(),
-        jobs=jobs_of(recipe),
-    )
-    return plan, identity

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from smearsynth.dataset import layout
 from smearsynth.dataset.sheet import Panel, chosen, read_panels, save_sheet
-from smearsynth.engines.work import BuildPlan
+from smearsynth.engines.plan import BuildPlan, make_plan
+from smearsynth.errors import UserError
 from smearsynth.render import render
-from smearsynth.verbs.prepare import checked_workers, find_cells, make_plan, read_recipe
+from smearsynth.verbs.prepare import checked_workers, find_cells, read_recipe
 
 
 def preview(
@@ -27,6 +28,8 @@ def preview(
     path = Path(path)
     if path.is_dir():
         sheet = Path(out) if out is not None else path / layout.PREVIEW
+        if out is None and sheet.is_symlink():
+            raise UserError(f"{sheet} is a link, which may lead anywhere: remove it, or name a file by --out.")
         save_sheet(read_panels(path), sheet)
         return sheet
     cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)

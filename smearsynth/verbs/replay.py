@@ -1,7 +1,7 @@
 """One sample made again from the recipe and the bank of its set, with its plan, beside what is stored."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
+from smearsynth.columns import columns
 from smearsynth.dataset import layout
 from smearsynth.dataset.record import combination
 from smearsynth.dataset.sheet import Panel, save_sheet
 from smearsynth.dataset.verify.stated import Stated, stated_of
 from smearsynth.errors import UserError
+from smearsynth.fixed_point import ONE
 from smearsynth.recipe import load
 from smearsynth.render import render
+from smearsynth.scene.light import GREY, UNITS
 from smearsynth.scene.plan import Planner
 from smearsynth.scene.scene import OBJECT_FIELDS, Scene
 from smearsynth.shards.format import GENERATOR_VERSION, sample_id
@@ -89,15 +92,29 @@ def replay(path: str | Path, sample: str, *, bank: str | Path | None = None, out
 
 
 def as_text(made: Replay) -> str:
-    """The sample for a person: a line on the whole, one on the light, and the objects from the lowest up."""
+    """The sample for a person: a line on the whole, one on the light, and the objects from the lowest up, lengths in
+    px and angles in degrees."""
     verdict = "; ".join(made.differs) or "image, label, instance and objects are as they are stored"
-    light = ", ".join(f"{name} {' '.join(map(str, values))}" for name, values in made.light.items())
     head = [f"{made.sample}: {verdict}", f"{made.combination}, look {made.look}, {made.dropped} cells left out"]
-    columns = ("class", "cell", "cx", "cy", "angle", "flip", "scale", "visible", "full", "source")
-    rows = [columns, *([str(row[name]) for name in columns] for row in made.objects)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*head, *([f"light: {light}"] if light else []), *table])
+    light = ", ".join(_lit(name, values) for name, values in made.light.items())
+    table = columns(_COLUMNS, [_row(told) for told in made.objects], text=_TEXT)
+    return "\n".join([*head, *([f"light: {light}"] if light else []), table])
+
+
+_COLUMNS = ("class", "cell", "x", "y", "angle", "flip", "scale", "visible", "of", "source", "file")
+_TEXT = ("class", "source", "file")
+
+
+def _row(told: Mapping[str, Any]) -> tuple[Any, ...]:
+    place = (f"{told[axis] / 256:.1f}" for axis in ("cx", "cy"))
+    pose = (f"{told['angle'] * 360 / 65536:.0f}", told["flip"], f"{told['scale'] / 65536:.2f}")
+    return told["class"], told["cell"], *place, *pose, told["visible"], told["full"], told["source"], told["path"]
+
+
+def _lit(name: str, values: Sequence[int]) -> str:
+    """A value in grey levels, shares, factors or micrometres; of the noise, all but its key."""
+    units = [GREY, ONE] if name == "noise" else [UNITS[name]] * len(values)
+    return " ".join([name, *(f"{value / unit:.3g}" for value, unit in zip(values[-len(units) :], units, strict=True))])
 
 
 def _place(folder: Path, stated: Stated, sample: str) -> _Place:
@@ -121,7 +138,7 @@ def _bank(folder: Path, stated: Stated, given: str | Path | None) -> Bank:
     if given is None and not file.is_file():
         raise UserError(f"{folder} was handed on without {layout.BANK}: name its bank by --bank.")
     bank = banks.load(file)
-    if banks.digest(bank) != stated.bank_digest:
+    if bank.digest != stated.bank_digest:
         raise UserError(f"{file} is not the bank that {folder} was drawn from.")
     return bank
 

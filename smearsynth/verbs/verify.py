@@ -95,12 +95,12 @@ def as_text(found: Verification) -> str:
 def _file_faults(out: Path, stated: Stated) -> Iterator[Fault]:
     yield from listing_faults(out, stated)
     for file in stated.files:
-        if file.split is None and (out / file.name).is_file():
+        if file.split is None and layout.is_own_file(out, file.name):
             yield from (Fault(file.name, what) for what in content_faults(out, file))
 
 
 def _check_shards(out: Path, stated: Stated, bank: Bank | None, labels: bool, workers: int, progress: bool) -> Found:
-    there = [file for file in stated.shards if (out / file.name).is_file()]
+    there = [file for file in stated.shards if layout.is_own_file(out, file.name)]
     tasks = [Task(folder=out, file=file, stated=stated, bank=bank, labels=labels) for file in there]
     warm_up(bank if labels else None)
     tqdm.monitor_interval = 0  # its thread would not survive a fork

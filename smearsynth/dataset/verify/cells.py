@@ -16,10 +16,9 @@ def read_bank(out: Path, stated: Stated, given: Path | None) -> tuple[Bank | Non
 
     Raises UserError where the `given` one cannot be read or is not the one that the set was drawn from.
     """
-    own = out / layout.BANK
     faults, bank = [], None
-    if own.is_file():
-        bank, what = _load(own, stated)
+    if layout.is_own_file(out, layout.BANK):
+        bank, what = _load(out / layout.BANK, stated)
         faults = [Fault(layout.BANK, what)] if what else []
     if given is not None:
         bank, what = _load(given, stated)
@@ -36,9 +35,8 @@ def _load(path: Path, stated: Stated) -> tuple[Bank | None, str]:
     if told:
         return None, told
     bank = banks.load(path)
-    digest = banks.digest(bank)
-    if digest != stated.bank_digest:
-        return None, f"its digest is {digest}, and the set was drawn from {stated.bank_digest}: another bank"
+    if bank.digest != stated.bank_digest:
+        return None, f"its digest is {bank.digest}, and the set was drawn from {stated.bank_digest}: another bank"
     return bank, ""
 
 

@@ -32,4 +32,4 @@ def _fault(what: str, there: object, found: object) -> Fault:
 
 
 def _summed(told: Split) -> dict[str, object]:
-    return told.model_dump(include={"class_by_source", "cells"})
+    return told.model_dump(include={"class_by_source", "cells", "assembled"})

@@ -15,8 +15,3 @@ class Fault:
 
     def __str__(self) -> str:
         return printable(": ".join(part for part in (self.file, self.sample, self.what) if part))
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -17,8 +17,8 @@ def listing_faults(out: Path, stated: Stated) -> Iterator[Fault]:
         if not os.path.lexists(out / file.name):
             if file.name != layout.BANK:
                 yield Fault(file.name, "is missing")
-        elif not (out / file.name).is_file():
-            yield Fault(file.name, "is no file")
+        elif not layout.is_own_file(out, file.name):
+            yield Fault(file.name, "is a link" if (out / file.name).is_symlink() else "is no file")
     known = {layout.INDEX, layout.STATE, *(file.name for file in stated.files)}
     markers = {marker_name(file.name) for file in stated.shards}
     kept = {layout.IDENTITY, layout.SOURCES, f"{layout.STATE}/lock", *markers}
@@ -26,7 +26,9 @@ def listing_faults(out: Path, stated: Stated) -> Iterator[Fault]:
         if path.name not in known:
             yield Fault(path.name, f"is not in {layout.INDEX}")
     state = out / layout.STATE
-    for path in sorted(state.iterdir()) if state.is_dir() else ():
+    if state.is_symlink():
+        yield Fault(layout.STATE, "is a link")
+    for path in sorted(state.iterdir()) if state.is_dir() and not state.is_symlink() else ():
         if str(path.relative_to(out)) not in kept:
             yield Fault(str(path.relative_to(out)), "is left over, or of no build")
 

@@ -1,23 +1,21 @@
 """The recipe of a set, and what its build keeps in `.smearsynth`, against index and shards."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from smearsynth import strict_json
 from smearsynth.dataset import layout
+from smearsynth.dataset.claim import claim
 from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
-from smearsynth.dataset.state import Identity, marker, marker_name
+from smearsynth.dataset.state import MOST_BYTES, Identity, marker, marker_name
 from smearsynth.dataset.verify.fault import Fault
 from smearsynth.dataset.verify.stated import Stated
 from smearsynth.recipe import read_resolved
 from smearsynth.strict_yaml import DocumentError
 from smearsynth.taxonomy import SPLITS
-
-_MOST_BYTES = 10_000_000
-"""Of a marker, which has some ten thousand."""
 
 
 def kept_faults(out: Path, stated: Stated, records: Mapping[str, ShardRecord]) -> Iterator[Fault]:
@@ -25,7 +23,7 @@ def kept_faults(out: Path, stated: Stated, records: Mapping[str, ShardRecord]) -
 
     records: of the shards that could be read, by name.
     """
-    if not (out / layout.RECIPE).is_file():
+    if not layout.is_own_file(out, layout.RECIPE):
         return
     try:
         recipe = read_resolved(out / layout.RECIPE)
@@ -49,12 +47,19 @@ def _recipe_faults(recipe: Mapping[str, Any], identity: Identity, stated: Stated
         yield Fault(layout.RECIPE, what)
     asked = {key: recipe[key] for key in ("name", "size", "count")}
     asked["looks"] = [look["name"] for look in recipe["looks"]]
-    told = {
+    told: dict[str, Any] = {
         "name": stated.name,
         "size": list(stated.size),
         "count": {split: part.scenes for split, part in stated.splits.items()},
         "looks": list(stated.looks),
     }
+    if stated.publish is not None:
+        asked |= {
+            "publish": recipe["publish"],
+            "about": recipe["about"],
+            "claim": claim(recipe["frozen"], stated.model_dump()),
+        }
+        told |= {"publish": stated.publish, "about": stated.about, "claim": stated.claim}
     for path, there, due in differences(asked, told):
         yield Fault(layout.RECIPE, f"{path} is {shown(there)}, and {shown(due)} in {layout.INDEX}")
 
@@ -71,25 +76,25 @@ def _state_faults(out: Path, stated: Stated, identity: Identity, records: Mappin
         dropped[record.split] += told["dropped"]
         unseen = {key: told[key] for key in told if key == "dropped" or not record.class_by_source[0]}
         due[marker_name(name)] = marker(replace(record, **unseen), identity.hash())
-    there = {name: value for name, value in due.items() if (out / name).is_file()}
-    strange = [name for name, value in there.items() if not _holds(out / name, layout.json_text(value))]
+    there = {name: value for name, value in due.items() if layout.is_own_file(out, name)}
+    strange = [name for name, value in there.items() if not _holds(out / name, value)]
     yield from (Fault(name, "is not what a build of this set writes") for name in strange)
     if {marker_name(file.name) for file in stated.shards} <= there.keys() - strange:
         for split, there, found in differences({s: part.dropped for s, part in stated.splits.items()}, dropped):
             yield Fault(layout.INDEX, f"splits.{split}.dropped is {there}, and the markers of its shards say {found}")
 
 
-def _holds(path: Path, text: str) -> bool:
-    content = text.encode(errors="surrogatepass")  # an index of someone else may quote half a character
-    return path.stat().st_size == len(content) and path.read_bytes() == content
+def _holds(path: Path, value: Any) -> bool:
+    if path.stat().st_size > MOST_BYTES:
+        return False
+    # An index of someone else may quote half a character.
+    return layout.is_json_text(value, path.read_bytes().decode(errors="surrogatepass"))
 
 
 def _told(path: Path) -> dict[str, Any]:
     """What a marker says that a shard does not show: `dropped`, and without a bank `class_by_source`."""
     try:
-        if path.stat().st_size <= _MOST_BYTES:
-            record = json.loads(path.read_text(encoding="utf-8"))["record"]
-            return {"dropped": int(record["dropped"]), "class_by_source": record["class_by_source"]}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        pass
-    return {"dropped": 0, "class_by_source": ()}
+        told, _ = strict_json.read(path, MOST_BYTES)
+        return {"dropped": int(told["record"]["dropped"]), "class_by_source": told["record"]["class_by_source"]}
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        return {"dropped": 0, "class_by_source": ()}

@@ -13,14 +13,16 @@ from smearsynth.cells.bank import Bank
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.dataset.verify.contained import Tick
 from smearsynth.dataset.verify.derived import derived_faults
-from smearsynth.dataset.verify.fault import Fault, first_line
+from smearsynth.dataset.verify.fault import Fault
 from smearsynth.dataset.verify.files import content_faults
-from smearsynth.dataset.verify.form import UNREADABLE, form_faults, header_faults
+from smearsynth.dataset.verify.form import dataset_faults, header_faults
 from smearsynth.dataset.verify.recount import Recount
 from smearsynth.dataset.verify.sample import Sample, column_faults, map_faults
 from smearsynth.dataset.verify.stated import File, Stated
 from smearsynth.dataset.verify.survey import Survey, survey
+from smearsynth.errors import first_line
 from smearsynth.fixed_point import ONE
+from smearsynth.hdf5 import UNREADABLE
 from smearsynth.scene.labels import derive
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import SMALL, sample_id
@@ -82,8 +84,9 @@ def _open(task: Task) -> tuple[_Columns | None, list[str]]:
     file, stated = task.file, task.stated
     try:
         with h5py.File(task.folder / file.name, "r") as shard:
-            strange = list(header_faults(shard, stated.header(str(file.split))))
-            wrong = list(form_faults(shard, file.samples, stated.size))
+            header = stated.header(str(file.split))
+            strange = list(header_faults(shard, header))
+            wrong = list(dataset_faults(shard, header, rows=file.samples, size=stated.size))
             return None if wrong else {name: shard[name][:] for name in (*SMALL, "sample_id")}, strange + wrong
     except UNREADABLE as error:
         return None, [f"cannot be read as a shard ({first_line(error)})"]

@@ -1,6 +1,5 @@
 """What `index.json` states, held against its form before anything of it is believed."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,19 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from smearsynth import taxonomy
+from smearsynth import strict_json, taxonomy
 from smearsynth.dataset import layout
 from smearsynth.dataset.differences import differences, shown
-from smearsynth.dataset.index import classes, seal
-from smearsynth.dataset.verify.fault import Fault, first_line
-from smearsynth.errors import UserError
+from smearsynth.dataset.index import MOST_BYTES, classes, seal
+from smearsynth.dataset.verify.fault import Fault
+from smearsynth.errors import UserError, first_line
 from smearsynth.recipe.model import Side, SplitName
 from smearsynth.scene.scene import OBJECT_FIELDS
-from smearsynth.shards.format import FORMAT_VERSION, Header
+from smearsynth.shards.format import FILE_NAME, FORMAT_VERSION, Header
 from smearsynth.taxonomy import TAXONOMY_VERSION
-
-_MOST_BYTES = 256_000_000
-"""An index has some hundred bytes per shard; what is larger is another kind of file."""
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -35,7 +31,7 @@ class _Part(BaseModel):
 class File(_Part):
     """A file of the set; a shard has a split. Its name can not leave the folder."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")]
+    name: Annotated[str, Field(pattern=f"^{FILE_NAME}$")]
     size: Count
     sha256: Hash
     split: SplitName | None = None
@@ -56,12 +52,16 @@ class Split(_Part):
     combinations: Counts
     class_by_source: BySource
     cells: BySource
+    assembled: Counts = {}
 
 
 class Stated(_Part):
     """The keys of an index that are checked; see `dataset.index`."""
 
     name: str
+    about: dict[str, Any] | None = None
+    publish: bool | None = None
+    claim: dict[str, Any] | None = None
     digest: Hash
     recipe_hash: Hash
     bank_digest: Hash
@@ -102,11 +102,13 @@ def read_stated(out: Path) -> tuple[Stated | None, list[Fault]]:
     Raises UserError where there is no index, or one of a newer format.
     """
     path = out / layout.INDEX
+    if path.is_symlink():
+        raise UserError(f"{path} is a link: put the file itself there.")
     if not path.is_file():
         raise UserError(f"{path} is missing: no dataset, or one that `smearsynth build --resume` must finish.")
     try:
-        text = _text(path)
-        told = _written_faults(text)
+        index, text = strict_json.read(path, MOST_BYTES)
+        told = _written_faults(index, text)
         stated = Stated.model_validate_json(text)
     except UserError:
         raise
@@ -125,15 +127,8 @@ def stated_of(out: Path) -> Stated:
     return stated
 
 
-def _text(path: Path) -> str:
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES} bytes")
-    return path.read_text(encoding="utf-8")
-
-
-def _written_faults(text: str) -> list[str]:
+def _written_faults(index: Any, text: str) -> list[str]:
     """Where the text is not what a build writes; UserError where a later version has written it."""
-    index = json.loads(text)
     version = index["format_version"]
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
@@ -142,7 +137,7 @@ def _written_faults(text: str) -> list[str]:
         )
     if seal(index) != index.get("seal"):
         return ["its `seal` is not that of its content: a byte of it was changed"]
-    if layout.json_text(index) != text:
+    if not layout.is_json_text(index, text):
         return ["is not laid out as a build writes it: a byte between its values was changed"]
     return []
 

@@ -1,0 +1,113 @@
+"""COCO instances: one JSON file per split, its images beside it.
+
+A cell is what shows of it, pixel for pixel: masks are run-lengths and no polygons, which would move its edge.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from smearsynth.dataset.export import pictures
+from smearsynth.dataset.export.origin import licences
+from smearsynth.dataset.export.rle import encode_instances
+from smearsynth.dataset.export.samples import Sample
+from smearsynth.dataset.export.source import Source
+
+READING = """\
+| file | holds |
+| --- | --- |
+| `SPLIT/ID.png` | the smear, RGB |
+| `annotations/instances_SPLIT.json` | COCO: a category per class, an annotation per cell, what shows of it as RLE |
+
+```python
+from pycocotools.coco import COCO
+
+coco = COCO("annotations/instances_{split}.json")
+image = coco.imgs[1]
+cells = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
+mask = coco.annToMask(cells[0])    # (height, width) uint8, 1 where the cell shows
+```"""
+
+
+class Encoded(NamedTuple):
+    """A sample's file and its entries, their ids left out."""
+
+    png: bytes
+    image: dict[str, Any]
+    annotations: list[dict[str, Any]]
+
+
+def encode(sample: Sample, source: Source) -> Encoded:
+    row = sample.row
+    height, width = sample.label.shape
+    image = {"file_name": f"{row.sample_id}.png", "width": width, "height": height, "look": row.look}
+    return Encoded(pictures.rgb(sample.image), image, list(_annotations(sample, source)))
+
+
+def _annotations(sample: Sample, source: Source) -> Iterator[dict[str, Any]]:
+    assert sample.instance is not None
+    assert sample.objects is not None
+    classes = sample.objects[:, source.header.fields.index("class")].tolist()
+    areas = np.bincount(sample.instance.ravel()).tolist()
+    boxes = find_objects(sample.instance)
+    for value, counts in encode_instances(sample.instance).items():
+        rows, columns = boxes[value - 1]
+        yield {
+            "category_id": classes[value - 1],
+            "segmentation": {"size": list(sample.instance.shape), "counts": counts},
+            "area": areas[value],
+            "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+            "iscrowd": 0,
+        }
+
+
+def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded]) -> None:
+    """Ids begin at 1, in the order of the set."""
+    folder, path = out / split, out / "annotations" / f"instances_{split}.json"
+    folder.mkdir()
+    path.parent.mkdir(exist_ok=True)
+    numbers = count(1)
+    # Images wait in a file of their own while annotations stream out, so that memory does not grow with the set.
+    with path.open("w", encoding="utf-8") as file, TemporaryFile("w+", encoding="utf-8", dir=out) as images:
+        file.write(_head(source) + ',\n"annotations": [')
+        for image_id, (png, image, annotations) in enumerate(encoded, start=1):
+            (folder / image["file_name"]).write_bytes(png)
+            images.write(_entry(image_id, image))
+            for annotation in annotations:
+                file.write(_entry(next(numbers), {"image_id": image_id, **annotation}))
+        file.write('\n],\n"images": [')
+        images.seek(0)
+        shutil.copyfileobj(images, file)
+        file.write("\n]}\n")
+
+
+def _head(source: Source) -> str:
+    """`info`, `licenses` and `categories`, of a JSON object that goes on."""
+    header = source.header
+    categories = [
+        {"id": number, "name": key, "supercategory": "cell", "color": list(bytes.fromhex(colour[1:]))}
+        for number, key, colour in zip(header.class_ids, header.class_keys, header.class_colours, strict=True)
+    ]
+    head = {
+        "info": {
+            "description": f"{source.name}: synthetic blood smears, exported by smearsynth",
+            "version": source.digest,
+            "um_per_px": header.um_per_px,
+            "publish": source.publish,
+        },
+        "licenses": [{"id": number, "name": text} for number, text in enumerate(licences(source), start=1)],
+        "categories": categories[1:],
+    }
+    return json.dumps(head, ensure_ascii=False)[:-1]
+
+
+def _entry(number: int, entry: dict[str, Any]) -> str:
+    """An entry of a list that it begins or goes on."""
+    return f"{',' if number > 1 else ''}\n{json.dumps({'id': number, **entry})}"

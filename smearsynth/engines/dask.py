@@ -1,0 +1,142 @@
+"""Builds shards on a Dask cluster: one that is there, or one of processes on this machine.
+
+A task is the name of a shard; what a worker does with it is in `engines.dask_task`. Dask hands a shard whose worker
+died to another. Should it have two build one at the same time, either will do (see `dataset.layout`).
+"""
+
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from smearsynth.dataset import state
+from smearsynth.dataset.record import ShardRecord
+from smearsynth.engines.dask_task import finish, version
+from smearsynth.engines.plan import BuildPlan
+from smearsynth.engines.work import Built
+from smearsynth.errors import UserError, WorkError
+
+_CONNECT = 10.0
+"""Seconds for a scheduler to answer."""
+_SEEN = 60.0
+"""Seconds until this machine must see what a worker has written: NFS keeps what it knows of a folder for so long."""
+
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What each worker that is started here begins with: Ctrl-C is for this process to hear."""
+
+
+def check(scheduler: str | None) -> None:
+    """UserError where Dask is not installed, or nothing answers at the address of the scheduler."""
+    if find_spec("distributed") is None:
+        raise UserError("--engine dask needs the package distributed: install it by `pip install 'smearsynth[dask]'`.")
+    if scheduler is None:
+        return
+    try:
+        address = urlsplit(scheduler)
+        if not address.scheme or not address.hostname or not address.port:
+            raise ValueError("an address is such as tcp://host:8786")
+        socket.create_connection((address.hostname, address.port), _CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--scheduler {scheduler}: no Dask scheduler answers there ({error}): start one by `dask scheduler`, or "
+            "correct the address."
+        ) from error
+
+
+def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Callable[[int], object]) -> list[Built]:
+    """All shards of the plan, in its order, by the cluster of `scheduler`, or by `workers` processes of this machine.
+
+    progress hears of samples as shards are done. Raises WorkError if shards cannot be built there, and what a worker
+    raises. Whatever is raised, Ctrl-C included, only finished shards are left: a worker that has one in hand notices
+    at its next sample, also if this process is killed.
+    """
+    out = plan.out.absolute()
+    with _client(workers, scheduler) as client:
+        order = sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop)
+        futures = {
+            client.submit(finish, str(out), plan.identity, version(), plan.jobs[number], pure=False): number
+            for number in order
+        }
+        built: dict[int, Built] = {}
+        try:
+            for future, shard in _results(list(futures)):
+                _check_seen(out, plan.identity, shard.record)
+                built[futures[future]] = shard
+                progress(shard.record.samples)
+        finally:
+            client.cancel(list(futures))
+    return [built[number] for number in range(len(plan.jobs))]
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    """A client of the scheduler, or of a cluster that is started here. It logs nothing: exceptions say all."""
+    from distributed.utils import silence_logging_cmgr
+
+    client = _started(workers) if scheduler is None else _connected(scheduler)
+    with silence_logging_cmgr(logging.CRITICAL, "distributed.client"), client as it:
+        yield it
+
+
+@contextmanager
+def _started(workers: int) -> Iterator[Any]:
+    """Of processes that listen to this machine alone."""
+    from distributed import Client, LocalCluster
+
+    options = {"host": "127.0.0.1", "dashboard_address": None, "preload": [_DEAF], "silence_logs": logging.CRITICAL}
+    with LocalCluster(n_workers=workers, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=_CONNECT)
+    except OSError as error:  # TimeoutError is one
+        raise UserError(f"--scheduler {scheduler}: what answers there is no Dask scheduler ({error}).") from error
+    with client:
+        if not client.nthreads():
+            tqdm.write(f"{scheduler} has no workers yet; the work begins with the first.", file=sys.stderr)
+        yield client
+
+
+def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
+    """Each future and what it gave, as they are done. Raises what a worker raised, WorkError where none could."""
+    import distributed
+
+    try:
+        for future in distributed.as_completed(futures):
+            yield future, future.result()
+    except distributed.KilledWorker as error:
+        raise WorkError(
+            f"A shard was given up after {error.allowed_failures + 1} of its workers died, perhaps for want of memory; "
+            "the finished shards are kept: go on with --resume, with fewer workers to a machine if memory was short."
+        ) from error
+    except CancelledError as error:
+        raise WorkError(
+            "The scheduler gave up the work, or was lost; the finished shards are kept: go on with --resume."
+        ) from error
+    except ImportError as error:
+        raise UserError(f"A worker cannot load smearsynth ({error}): install it where the workers run.") from error
+
+
+def _check_seen(out: Path, identity: str, record: ShardRecord) -> None:
+    """WorkError where a shard that a worker wrote is not on the disk that this machine sees."""
+    deadline = time.monotonic() + _SEEN
+    while state.marked(out, record.name, identity) is None:
+        if time.monotonic() > deadline:
+            raise WorkError(
+                f"A worker wrote {out / record.name}, and this machine does not see it: give --out on a shared disk."
+            )
+        time.sleep(0.1)

@@ -1,0 +1,126 @@
+"""A dataset handed over in a form that other tools read."""
+
+import errno
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from smearsynth.dataset.export.about import write_about
+from smearsynth.dataset.export.formats import FORMATS, Format
+from smearsynth.dataset.export.samples import Row, Wanted, read
+from smearsynth.dataset.export.source import open_source
+from smearsynth.dataset.export.target import check_target, replaced
+from smearsynth.errors import UserError, WorkError
+from smearsynth.verbs.prepare import checked_workers
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written. samples: of each split. seconds: of the whole; per_second: samples in one of them. publish:
+    whether the recipe of the set says that it may be handed on."""
+
+    out: Path
+    format: str
+    samples: dict[str, int]
+    publish: bool
+    seconds: float
+    per_second: float
+
+
+def export(
+    path: str | Path,
+    *,
+    format: str,
+    out: str | Path,
+    split: str | None = None,
+    look: str | None = None,
+    limit: int | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Exported:
+    """Writes the samples of a dataset to the folder `out`; the same samples give the same bytes.
+
+    format: one of FORMATS. split, look: one of them, by default all. limit: most samples per split. overwrite: replace
+    an export that is there. workers: threads, by default one per core. progress: a bar on stderr where that is a
+    terminal. Raises UserError for what the user can mend, a damaged shard among it, and WorkError where the disk is
+    full; then nothing is left of the export.
+    """
+    started, folder, target = time.perf_counter(), Path(path), Path(out)
+    if format not in FORMATS:
+        raise UserError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
+    chosen, workers = FORMATS[format], checked_workers(workers)
+    check_target(target, folder, overwrite=overwrite)
+    wanted = Wanted(source=open_source(folder), split=split, look=look, limit=limit)
+    if chosen.objects and not wanted.source.whole:
+        raise UserError(f"{folder} has no `instance` and `objects`, and {format} is all about them: export png.")
+    splits = wanted.splits()
+    try:
+        with replaced(target) as work, _bar(target, sum(splits.values()), progress) as bar:
+            write_about(work, wanted, format, chosen.reading)
+            for name in splits:
+                encoded = _encoded(wanted, name, chosen, workers, bar.update)
+                chosen.write_split(work, wanted.source, name, encoded)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkError(
+                f"{target}: the disk is full, and the export was given up: make room, and try again."
+            ) from error
+        raise
+    seconds = time.perf_counter() - started
+    return Exported(
+        out=target,
+        format=format,
+        samples=splits,
+        publish=wanted.source.publish,
+        seconds=round(seconds, 3),
+        per_second=round(sum(splits.values()) / seconds, 1),
+    )
+
+
+def as_text(done: Exported) -> str:
+    """The result for a person."""
+    counted = ", ".join(f"{split} {count:,}" for split, count in done.samples.items())
+    note = "" if done.publish else "\nnot for publication: the recipe of the set does not say that it may be handed on"
+    return f"{done.out}: {counted} as {done.format} in {done.seconds:.1f} s{note}"
+
+
+def _encoded(
+    wanted: Wanted, split: str, chosen: Format, workers: int, tick: Callable[[int], object]
+) -> Iterator[object]:
+    """The samples of a split as the format encodes them, in their order."""
+
+    def encode(row: Row) -> object:
+        return chosen.encode(read(wanted.source, row), wanted.source)
+
+    for encoded in _in_threads(encode, wanted.rows(split), workers):
+        yield encoded
+        tick(1)
+
+
+def _in_threads(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`work` of each item, in their order. Decompression and encoding hold no lock; few results wait at a time."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _bar(out: Path, total: int, progress: bool) -> Any:
+    return tqdm(total=total, unit=" smears", desc=out.name, disable=None if progress else True)

@@ -1,0 +1,44 @@
+"""A dataset on one HTML page."""
+
+from pathlib import Path
+
+from smearsynth.cells import bank as banks
+from smearsynth.cells.bank import Bank
+from smearsynth.dataset import layout
+from smearsynth.dataset.index import read_index
+from smearsynth.dataset.stats.figures import measure
+from smearsynth.dataset.verify.stated import Stated
+from smearsynth.errors import UserError
+from smearsynth.recipe import read_resolved
+from smearsynth.report.page import Told, write_report
+
+
+def report(path: str | Path, *, out: str | Path | None = None, progress: bool = True) -> Path:
+    """Writes the page and gives its path: `out`, else NAME-report.html in the working directory.
+
+    The page needs no other file and no network. Without cells.h5 it shows no gallery, and says so. progress: a bar on
+    stderr where that is a terminal. Raises UserError: no dataset, a damaged part of it, an index that its shards
+    contradict.
+    """
+    folder = Path(path)
+    measured = measure(folder, progress=progress)
+    told = Told(
+        index=read_index(folder),
+        recipe=read_resolved(folder / layout.RECIPE),
+        resolved=(folder / layout.RECIPE).read_text(encoding="utf-8"),
+        bank=_bank(folder, measured.stated),
+    )
+    page = Path(out) if out is not None else Path(f"{folder.resolve().name}-report.html")
+    write_report(page, measured, told)
+    return page
+
+
+def _bank(folder: Path, stated: Stated) -> Bank | None:
+    """None where the set was handed on without it."""
+    file = folder / layout.BANK
+    if not file.is_file():
+        return None
+    bank = banks.load(file)
+    if bank.digest != stated.bank_digest:
+        raise UserError(f"{file} is not the bank that {folder} was drawn from.")
+    return bank

@@ -1,0 +1,127 @@
+"""What a dataset holds, in figures for a person or a machine."""
+
+from pathlib import Path
+
+from smearsynth.cells.counts import REFUSED, REFUSED_TEXT, refusal_rows
+from smearsynth.columns import columns
+from smearsynth.dataset.stats.figures import Stats, figures, measure
+from smearsynth.recipe.combinations import COMBINATIONS
+from smearsynth.strict_yaml.faults import printable
+from smearsynth.taxonomy import CLASSES, SPLITS
+
+_MISSED = 5
+"""Combinations that are named where not all were met."""
+
+
+def stats(path: str | Path, *, progress: bool = True) -> Stats:
+    """Counts a dataset: its index, the tables of objects of all its smears, and the colours of some of them.
+
+    progress: a bar on stderr where that is a terminal. Raises UserError: no dataset, a damaged shard, an index that its
+    shards contradict.
+    """
+    return figures(measure(Path(path), progress=progress))
+
+
+def as_text(found: Stats) -> str:
+    """The figures in tables, for a person."""
+    height, width = found.size
+    head = (
+        f"{found.name}: {found.samples:,} smears of {width}x{height} px at {found.um_per_px} um/px, "
+        f"looks {', '.join(found.looks)}"
+    )
+    parts = [head, _classes(found), _combinations(found), _per_smear(found), _sizes(found), _by_source(found)]
+    parts += [_unused(found), _colours(found), columns(REFUSED, refusal_rows(found.refused), text=REFUSED_TEXT)]
+    text = "\n\n".join(part for part in (*parts, _left_out(found)) if part)
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _classes(found: Stats) -> str:
+    head = ["class"]
+    rows = [["smears"], *([c.key] for c in CLASSES)]
+    for split in SPLITS:
+        told = found.splits[split]
+        pixels = sum(told["pixels"].values()) or 1
+        head += [split, "pixels"]
+        rows[0] += [f"{told['samples']:,}", ""]
+        for c, row in zip(CLASSES, rows[1:], strict=True):
+            row += [f"{told['objects'][c.key]:,}" if c.id else "", f"{told['pixels'][c.key] / pixels:.2%}"]
+    return columns(head, rows, text=("class",))
+
+
+def _combinations(found: Stats) -> str:
+    lines = []
+    for split in SPLITS:
+        met = found.splits[split]["combinations"]
+        if not met:
+            continue
+        missed = [name for name in COMBINATIONS if name not in met]
+        named = f"; not met: {', '.join(missed[:_MISSED])}{' ...' if len(missed) > _MISSED else ''}" if missed else ""
+        often = f"{min(met.values()):,} to {max(met.values()):,} times each"
+        lines.append(f"combinations in {split}: {len(met)}, {often}{named}")
+    return "\n".join(lines)
+
+
+def _sizes(found: Stats) -> str:
+    """Areas in px of whole cells; the visible share is a mean."""
+    rows: list[tuple[object, ...]] = [
+        (
+            key,
+            f"{one.size.n:,}",
+            one.area,
+            *(f"{value:,.0f}" for value in (one.size.mean, one.size.sd, one.size.p5, one.size.median, one.size.p95)),
+            f"{one.visible.mean:.1%}",
+            f"{one.whole:.1%}",
+        )
+        for key, one in found.classes.items()
+        if one.size and one.visible
+    ]
+    head = ("class", "cells", "taxonomy", "area px", "sd", "5 %", "median", "95 %", "visible", "entirely")
+    return columns(head, rows, text=("class",))
+
+
+def _per_smear(found: Stats) -> str:
+    rows = [
+        (name, *(shape.format(value) for value in (one.mean, one.sd, one.p5, one.median, one.p95)))
+        for name, shape, one in (("cells", "{:.1f}", found.objects), ("area covered", "{:.1%}", found.coverage))
+        if one
+    ]
+    return columns(("per smear", "mean", "sd", "5 %", "median", "95 %"), rows, text=("per smear",))
+
+
+def _by_source(found: Stats) -> str:
+    """Objects in the smears, and cells of the bank that they could be drawn from."""
+    sources = sorted({name for split in found.splits.values() for part in split["cells"].values() for name in part})
+    rows = []
+    for key in found.classes:
+        for source in sources:
+            counts = [
+                [found.splits[split][table][key].get(source, 0) for split in SPLITS]
+                for table in ("class_by_source", "cells")
+            ]
+            if any(counts[0] + counts[1]):
+                rows.append((key, source, *(f"{n:,}" for n in counts[0] + counts[1])))
+    names = [f"{what} {split}" for what in ("objects", "cells") for split in SPLITS]
+    return columns(("class", "source", *names), rows, text=("class", "source"))
+
+
+def _unused(found: Stats) -> str:
+    rows = [(key, *(found.splits[split]["unused"][key] for split in SPLITS)) for key in found.classes]
+    rows = [row for row in rows if any(row[1:])]
+    if not rows:
+        return "every cell of the bank is in some smear"
+    return columns(("cells in no smear", *SPLITS), rows, text=("cells in no smear",))
+
+
+def _colours(found: Stats) -> str:
+    rows = [
+        (look, kind, one.smears, *(f"{mean:.0f} ± {sd:.0f}" for mean, sd in zip(colour.mean, colour.sd, strict=True)))
+        for look, one in found.colours.items()
+        for kind, colour in (("cells", one.cells), ("glass", one.glass))
+        if colour
+    ]
+    return columns(("look", "colour of", "smears looked at", "red", "green", "blue"), rows, text=("look", "colour of"))
+
+
+def _left_out(found: Stats) -> str:
+    rows = [(source, why, n) for source, reasons in found.files_left_out.items() for why, n in reasons.items()]
+    return columns(("source", "left out because", "files"), rows, text=("source", "left out because"))

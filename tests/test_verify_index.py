@@ -1,0 +1,83 @@
+"""verify: what an index says is believed only where the set bears it out."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forged_set import forged_index, write_index
+from verified_set import faults, verify
+
+from smearsynth.verbs.verify import as_text
+
+
+class TestIndex:
+    @pytest.mark.parametrize("text", ["", "7", "[]", "{", "{}", "[" * 100_000, '{"format_version": null}', "\xff"])
+    def test_what_is_no_index(self, out: Path, text: str) -> None:
+        (out / "index.json").write_text(text, encoding="latin-1")
+        found = verify(out)
+        assert {fault.file for fault in found.faults} == {"index.json"}
+        assert not found.whole
+
+    @pytest.mark.parametrize(
+        ("path", "value", "message"),
+        [
+            ("splits.train.pixels.healthy_rbc", 7, "splits.train.pixels.healthy_rbc is 7, and the shards hold "),
+            ("splits.val.objects.neutrophil", 99, "splits.val.objects.neutrophil is 99, and the shards hold "),
+            ("splits.test.combinations.none/mixed", 5, "splits.test.combinations.none/mixed is 5, and the shards hold"),
+            ("splits.train.class_by_source.monocyte.alpha", 50, "splits.train.class_by_source.monocyte.alpha is 50"),
+            ("splits.train.cells.monocyte.gamma", 1, "splits.train.cells.monocyte.gamma is 1, and .* null"),
+            ("splits.train.shards", 2, "splits.train.shards is 2, and the shards hold 1"),
+            ("splits.val.scenes", 4, "splits.val.scenes is 4, and the shards hold 3"),
+            ("samples", 10, "samples is 10, and its shards have 9"),
+            ("scenes", 8, "scenes is 8, and its shards have 9"),
+            ("digest", "ab" * 32, "digest is abab.*, and the samples give"),
+            ("classes.3.colour", "#ffffff", r'classes\[3\].colour is "#ffffff", and "#fbbebe" in format 1'),
+            ("um_per_px", 0.25, "um_per_px is 0.25, and 0.2 in format 1"),
+            ("fields.1", "sell", r'fields\[1\] is "sell", and "cell"'),
+            ("files.0.first_scene", 3, "train-00000.h5: first_scene is 3, and 0 scenes are before it"),
+            ("files.0.scenes", 2, "train-00000.h5: 3 samples of 2 scenes in 1 looks"),
+            ("files.1.name", "val-00001.h5", "val-00001.h5 stands where val-00000.h5 belongs"),
+            ("files.1.name", "README.md", "README.md stands there 2 times"),
+            ("bank_digest", "ab" * 32, "cells.h5: its digest is .* another bank"),
+            ("recipe_hash", "ab" * 32, "recipe.resolved.yaml: its hash is .*, and `recipe_hash` abab"),
+            ("name", "other", 'recipe.resolved.yaml: name is "small", and "other" in index.json'),
+            ("size.0", 96, "train-00000.h5: image is uint8"),
+            ("looks.0", "x", r"recipe.resolved.yaml: looks\[0\] is \"natural\", and \"x\""),
+            ("generator_version", 77, "train-00000.h5: attribute generator_version is .*, must be 77"),
+            ("samples", 1e3, "samples: Input should be a valid integer"),
+            ("splits.val", {}, "splits.val.scenes: Field required"),
+            ("scenes", -1, "scenes: Input should be greater than or equal to 0"),
+            ("files.0.samples", 2**52, "train-00000.h5: image is uint8"),
+        ],
+    )
+    def test_a_figure_that_was_changed_and_sealed_again(self, out: Path, path: str, value: Any, message: str) -> None:
+        *parents, last = (int(key) if key.isdecimal() else key for key in path.split("."))
+        with forged_index(out) as index:
+            inner: Any = index
+            for key in parents:
+                inner = inner[key]
+            inner[last] = value
+        assert any(re.search(message, fault) for fault in faults(out))
+
+    def test_the_notes_of_the_build_are_held_against_it(self, out: Path) -> None:
+        index = json.loads((out / "index.json").read_text())
+        index["splits"]["train"]["dropped"] += 1
+        index["sources"][0]["name"] = "other"
+        write_index(out, index)
+        told = faults(out)
+        dropped = index["splits"]["train"]["dropped"]
+        assert f"index.json: splits.train.dropped is {dropped}, and the markers of its shards say {dropped - 1}" in told
+        assert ".smearsynth/sources.json: is not what a build of this set writes" in told
+
+    def test_text_that_no_file_can_hold_is_a_fault(self, out: Path) -> None:
+        index = json.loads((out / "index.json").read_text())
+        index["sources"][0]["name"] = index["name"] = "half a character: \ud800"
+        rest = {key: value for key, value in index.items() if key != "seal"}
+        index["seal"] = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+        (out / "index.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+        found = verify(out)
+        assert "index.json" in {fault.file for fault in found.faults}
+        as_text(found).encode()
