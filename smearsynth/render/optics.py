@@ -34,6 +34,12 @@ _RAMP = np.array(
 
 
 @compiled()
+def framed(y, picture):  # type: ignore[no-untyped-def]
+    """Where row y of the field, u8, begins in a plane of a framed picture, u8."""
+    return (y + np.uint64(REACH)) * np.uint64(picture.shape[2]) + np.uint64(REACH)
+
+
+@compiled()
 def _ramp(t, sigma):  # type: ignore[no-untyped-def]
     """A ramp blurred by a Gaussian at t, in 1/2**20 px; t and sigma in 1/256 px."""
     if abs(t) >= _SIGMAS * sigma:
