@@ -60,12 +60,14 @@ class Tally:
         visible = np.bincount(classes, scene.objects[:, _VISIBLE], len(CLASSES)).astype(np.int64)
         visible[0] = scene.label.size - visible[1:].sum()
         self.pixels += samples * visible
-        np.add.at(self.class_by_source, (classes, self._source_of[scene.objects[:, _CELL]]), samples)
+        kinds = classes * self.class_by_source.shape[1] + self._source_of[scene.objects[:, _CELL]]
+        counts = np.bincount(kinds, minlength=self.class_by_source.size)
+        self.class_by_source += samples * counts.reshape(self.class_by_source.shape)
         self.combinations[combination(classes, scene.background)] += samples
         self.dropped += scene.dropped
 
 
 def combination(classes: npt.NDArray[np.int32], background: int) -> str:
     """Name of the combination that a smear with objects of these classes shows."""
-    foreground = tuple(sorted(int(c) for c in classes if c in FOREGROUND_CLASSES))
+    foreground = tuple(sorted(c for c in classes.tolist() if c in FOREGROUND_CLASSES))
     return Combination(foreground, BACKGROUNDS[background]).name

@@ -9,11 +9,12 @@ import numpy as np
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.render.density import DARKEST, LANE, TRANSMITTANCE
-from smearsynth.render.optics import REACH
+from smearsynth.render.optics import framed
 
 STEPS = 2048
 """Entries of a profile between the axis and the farthest corner."""
-_DENSITY = np.uint64(DARKEST)
+_DENSITY, _NONE = np.uint64(DARKEST), np.uint64(0)
+_HALF, _16 = np.uint32(ONE // 2), np.uint32(16)
 
 
 @compiled()
@@ -44,17 +45,29 @@ def develop(densities, glass, profile, axis_x, axis_y, picture):  # type: ignore
     x0, y0 = axis_x * width // ONE, axis_y * height // ONE
     farthest = max(max(x0, width - 1 - x0) ** 2 + max(y0, height - 1 - y0) ** 2, 1)
     step = (STEPS << 32) // farthest
-    lit = _lit(glass)
-    for y in range(height):
-        line = densities[y]
-        red, green, blue = picture[0, y + REACH], picture[1, y + REACH], picture[2, y + REACH]
-        for x in range(np.uint64(width)):
+    columns, plane = np.uint64(width), np.uint64(picture[0].size)
+    lit, light, share = _lit(glass), picture.reshape(-1), np.empty(width, np.uint32)
+    red, green, blue = lit[0], lit[1], lit[2]
+    for y in range(np.uint64(height)):
+        line, up, first = densities[y], (np.int64(y) - y0) ** 2, framed(y, picture)
+        for x in range(columns):
             away = np.int64(x) - x0
-            share = profile[np.uint64(((away * away + (y - y0) ** 2) * step) >> 32)]
-            stain, p = line[x], x + np.uint64(REACH)
-            red[p] = (lit[0, stain & _DENSITY] * share + ONE // 2) >> 16
-            green[p] = (lit[1, (stain >> LANE) & _DENSITY] * share + ONE // 2) >> 16
-            blue[p] = (lit[2, stain >> (LANE + LANE)] * share + ONE // 2) >> 16
+            share[x] = profile[np.uint64(((away * away + up) * step) >> 32)]
+        for start, bare in ((first, red[0]), (first + plane, green[0]), (first + plane + plane, blue[0])):
+            for x in range(columns):
+                light[start + x] = bare
+        for x in range(columns):
+            stain = line[x]
+            if stain != _NONE:
+                p = first + x
+                light[p] = red[stain & _DENSITY]
+                light[p + plane] = green[(stain >> LANE) & _DENSITY]
+                light[p + plane + plane] = blue[stain >> (LANE + LANE)]
+        for c in range(np.uint64(3)):
+            start = c * plane + first
+            for x in range(columns):
+                p = start + x
+                light[p] = np.uint32(np.uint32(np.uint32(light[p]) * share[x]) + _HALF) >> _16
 
 
 @compiled()

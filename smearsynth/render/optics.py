@@ -34,6 +34,12 @@ _RAMP = np.array(
 
 
 @compiled()
+def framed(y, picture):  # type: ignore[no-untyped-def]
+    """Where row y of the field, u8, begins in a plane of a framed picture, u8."""
+    return (y + np.uint64(REACH)) * np.uint64(picture.shape[2]) + np.uint64(REACH)
+
+
+@compiled()
 def _ramp(t, sigma):  # type: ignore[no-untyped-def]
     """A ramp blurred by a Gaussian at t, in 1/2**20 px; t and sigma in 1/256 px."""
     if abs(t) >= _SIGMAS * sigma:
@@ -100,10 +106,27 @@ def blur(picture, kernels):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _convolve(source, weights, step, out):  # type: ignore[no-untyped-def]
-    """out[i] = the weighted sum around source[i] over every step-th, as far as these exist."""
-    reach = np.uint64(REACH) * step
+    """out[i] = the weighted sum around source[i] over every step-th, as far as these exist.
+
+    Most kernels are narrower than their TAPS, and a tuple of weights has a loop of its own for each length.
+    """
+    w = weights
+    if w[0] | w[8] != 0:
+        _sum((w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]), source, step, out)
+    elif w[1] | w[7] != 0:
+        _sum((w[1], w[2], w[3], w[4], w[5], w[6], w[7]), source, step, out)
+    elif w[2] | w[6] != 0:
+        _sum((w[2], w[3], w[4], w[5], w[6]), source, step, out)
+    else:
+        _sum((w[3], w[4], w[5]), source, step, out)
+
+
+@compiled()
+def _sum(weights, source, step, out):  # type: ignore[no-untyped-def]
+    taps = np.uint64(len(weights))
+    reach = (taps >> np.uint64(1)) * step
     for i in range(np.uint64(out.size) - np.uint64(2) * reach):
         total = _HALF
-        for k in range(np.uint64(TAPS)):
-            total += np.uint32(source[i + k * step]) * weights[k]
+        for k in range(len(weights)):
+            total += np.uint32(source[i + np.uint64(k) * step]) * weights[k]
         out[i + reach] = np.uint32(total) >> _16

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE, rounded
 from smearsynth.render.density import TRANSMITTANCE, density
-from smearsynth.render.optics import REACH
+from smearsynth.render.optics import framed
 from smearsynth.streams import next_u64, stream
 
 SIDE = 256
@@ -26,6 +26,7 @@ _FINE = 16
 """Entries of a tone curve per grey level."""
 _BEYOND = 64 * _FINE
 """Entries of a tone curve below black and above white; no noise passes them, 5 deviations of 8 grey levels at most."""
+_4 = np.uint32(4)
 _ROOT = np.array(rounded(UNIT * (i / 255) ** 0.5 for i in range(256)), np.int64)
 
 
@@ -104,14 +105,19 @@ def expose(picture, tile, key, deviation, curve, image):  # type: ignore[no-unty
     shift_x, shift_y = key & last, (key >> eight) & last
     mirror_x = last * ((key >> np.uint64(16)) & np.uint64(1))
     mirror_y = last * ((key >> np.uint64(17)) & np.uint64(1))
+    columns, plane = np.uint64(width), np.uint64(picture[0].size)
+    light, noise, place = picture.reshape(-1), np.empty(width, np.uint32), np.empty(3 * width, np.uint16)
     for y in range(np.uint64(height)):
-        noise = tile[((y + shift_y) & last) ^ mirror_y]
-        red, green, blue = picture[0, y + REACH], picture[1, y + REACH], picture[2, y + REACH]
+        row, first = tile[((y + shift_y) & last) ^ mirror_y], framed(y, picture)
+        for x in range(columns):
+            grey = np.uint64(light[plane + first + x]) >> eight
+            n = (row[((x + shift_x) & last) ^ mirror_x] * deviation[grey]) >> 8
+            noise[x] = n + _BEYOND * 256 // _FINE
+        for c in range(np.uint64(3)):
+            start, begin = c * plane + first, c * columns
+            for x in range(columns):
+                place[begin + x] = np.uint32(np.uint32(light[start + x]) + noise[x]) >> _4
         out = image[y]
-        for x in range(np.uint64(width)):
-            p = x + np.uint64(REACH)
-            n = (noise[((x + shift_x) & last) ^ mirror_x] * deviation[np.uint64(green[p]) >> eight]) >> 8
-            n += _BEYOND * 256 // _FINE
-            out[x, 0] = curve[np.uint64(red[p] + n) >> np.uint64(4)]
-            out[x, 1] = curve[np.uint64(green[p] + n) >> np.uint64(4)]
-            out[x, 2] = curve[np.uint64(blue[p] + n) >> np.uint64(4)]
+        for x in range(columns):
+            out[x, 0], out[x, 1] = curve[place[x]], curve[place[columns + x]]
+            out[x, 2] = curve[place[columns + columns + x]]

@@ -77,18 +77,14 @@ def _sample(pool, cell, u, v, a, c, first, last, rows, row):  # type: ignore[no-
 
 @compiled()
 def _inside(alpha, p, width, u, v):  # type: ignore[no-untyped-def]
-    """Whether what `warp` mixes of pixel p and its right and lower neighbours is inside: so if all four are."""
-    one, right = alpha[p], alpha[p + np.uint64(1)]
-    below, across = alpha[p + width], alpha[p + width + np.uint64(1)]
-    if one & right & below & across & INSIDE:
-        return True
-    if not (one | right | below | across) & INSIDE:
-        return False
-    upper, lower = _mix(one, right, (u >> 16) & 255), _mix(below, across, (u >> 16) & 255)
+    """Whether what `warp` mixes of pixel p and its right and lower neighbours is inside."""
+    below, right = p + width, np.uint64(1)
+    upper = _mix(alpha[p], alpha[p + right], (u >> 16) & 255)
+    lower = _mix(alpha[below], alpha[below + right], (u >> 16) & 255)
     return _mix(upper, lower, (v >> 16) & 255) >= INSIDE
 
 
 @compiled()
 def _mix(one, other, weight):  # type: ignore[no-untyped-def]
     """As in `warp`, of single values."""
-    return (np.int64(one) * (256 - weight) + np.int64(other) * weight + 128) >> 8
+    return (np.int64(one) * 256 + (np.int64(other) - np.int64(one)) * weight + 128) >> 8
