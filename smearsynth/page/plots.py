@@ -64,9 +64,9 @@ def distribution(
     first, last = np.searchsorted(whole, (0.002, 0.998)) if np.isfinite(whole).all() else (0, len(points) - 1)
     reach = np.searchsorted(points, [mark.x for mark in marks]).tolist()
     first, last = max(min(int(first), *reach, len(points)) - 4, 0), min(max(int(last), *reach, 0) + 5, len(points))
-    smooth = [_smoothed(share, smooth * (last - first))[first:last] for share in shares]
-    high = max([float(y.max()) for y in smooth if np.isfinite(y).all()] or [1.0])
-    drawn = [curve._replace(y=y) for curve, y in zip(curves, smooth, strict=True)]
+    smoothed = [_smoothed(share, smooth * (last - first))[first:last] for share in shares]
+    high = max([float(y.max()) for y in smoothed if np.isfinite(y).all()] or [1.0])
+    drawn = [curve._replace(y=y) for curve, y in zip(curves, smoothed, strict=True)]
     return plot(points[first:last], drawn, title=title, unit=unit, low=0, high=high, marks=marks)
 
 

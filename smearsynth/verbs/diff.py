@@ -78,7 +78,8 @@ def as_text(found: Diff) -> str:
 
 
 def _sentence(d: Difference) -> str:
-    return f"{d.path} is {shown(d.old)} in A and {shown(d.new)} in B"
+    old, new = ("not set" if value is None else shown(value) for value in (d.old, d.new))
+    return f"{d.path} is {old} in A and {new} in B"
 
 
 def _figures(stated: Stated) -> dict[str, Any]:
