@@ -31,7 +31,9 @@ def plot(
     x: Floats, curves: Sequence[Curve], *, title: str, unit: str, low: float, high: float, marks: Sequence[Mark] = ()
 ) -> Markup:
     """A figure of curves over x, (n,), from low to high on the y axis, which has no numbers; the first lies lowest."""
-    shown = [_line(x, curve, low, high) for curve in curves if np.isfinite(curve.y).all()]
+    # The names of marks stand above the curves.
+    top = 20 if marks else 6
+    shown = [_line(x, curve, low, high, top) for curve in curves if np.isfinite(curve.y).all()]
     lines = [_mark(_across(x, np.array(mark.x)), mark.name) for mark in marks if x[0] <= mark.x <= x[-1]]
     ticks = [
         Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(at, _HEIGHT - 4, anchor, text)
@@ -94,9 +96,9 @@ def _smoothed(share: Floats, sigma: float) -> Floats:
     return np.convolve(share, kernel / kernel.sum(), mode="same")
 
 
-def _line(x: Floats, curve: Curve, low: float, high: float) -> Markup:
+def _line(x: Floats, curve: Curve, low: float, high: float, top: int) -> Markup:
     across = _across(x, x)
-    up = _HEIGHT - _BOTTOM - (np.clip(curve.y, low, high) - low) / (high - low) * (_HEIGHT - _BOTTOM - 6)
+    up = _HEIGHT - _BOTTOM - (np.clip(curve.y, low, high) - low) / (high - low) * (_HEIGHT - _BOTTOM - top)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up, strict=True))
     line = Markup('<polyline fill="none" stroke="{}" stroke-width="1.5" points="{}"/>').format(curve.colour, points)
     if not curve.filled:
