@@ -15,9 +15,9 @@ from small_set import prepare, small_build
 
 from smearsynth.cells import bank as banks
 from smearsynth.cli import main
+from smearsynth.dataset.report.matrix import matrix
 from smearsynth.errors import UserError
 from smearsynth.recipe.combinations import COMBINATIONS
-from smearsynth.dataset.report.matrix import matrix
 from smearsynth.taxonomy import CLASSES, SPLITS
 from smearsynth.verbs.report import report
 from smearsynth.verbs.stats import stats

@@ -5,9 +5,9 @@ from pathlib import Path
 from smearsynth.dataset import layout
 from smearsynth.dataset.drawn_from import bank_of
 from smearsynth.dataset.index import read_index
+from smearsynth.dataset.report.page import Told, write_report
 from smearsynth.dataset.stats.figures import measure
 from smearsynth.recipe import read_resolved
-from smearsynth.dataset.report.page import Told, write_report
 
 
 def report(path: str | Path, *, out: str | Path | None = None, progress: bool = True) -> Path:
@@ -28,4 +28,3 @@ def report(path: str | Path, *, out: str | Path | None = None, progress: bool = 
     page = Path(out) if out is not None else Path(f"{folder.resolve().name}-report.html")
     write_report(page, measured, told)
     return page
-

@@ -13,16 +13,16 @@ from smearsynth.cells.counts import Refused, refusal_rows
 from smearsynth.dataset import facts, layout
 from smearsynth.dataset.claim import claim_of
 from smearsynth.dataset.index import Index
+from smearsynth.dataset.report.examples import read_examples
+from smearsynth.dataset.report.gallery import gallery
+from smearsynth.dataset.report.matrix import matrix
+from smearsynth.dataset.report.plots import OF_BANK, PLACED, size_plots, smear_plots
 from smearsynth.dataset.stats.colour import Sampled, Sums
 from smearsynth.dataset.stats.figures import Measured, figures
 from smearsynth.errors import UserError
 from smearsynth.page import write_page
 from smearsynth.recipe.combinations import BACKGROUNDS
 from smearsynth.recipe.looks import LookSpec
-from smearsynth.dataset.report.examples import read_examples
-from smearsynth.dataset.report.gallery import gallery
-from smearsynth.dataset.report.matrix import matrix
-from smearsynth.dataset.report.plots import OF_BANK, PLACED, size_plots, smear_plots
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _SOURCES = ("#5b3a8c", "#d97706", "#0f766e", "#be185d", "#1d4ed8", "#65a30d", "#7c2d12", "#475569")
