@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from smearsynth.verbs.export import export as export
     from smearsynth.verbs.finish import finish as finish
     from smearsynth.verbs.replay import replay as replay
+    from smearsynth.verbs.report import report as report
+    from smearsynth.verbs.stats import stats as stats
     from smearsynth.verbs.verify import verify as verify
 
-__all__ = ["build", "check", "diff", "export", "finish", "replay", "stats", "verify"]
+__all__ = ["build", "check", "diff", "export", "finish", "replay", "report", "stats", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -200,7 +200,7 @@ def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) 
 
 def test_the_card_of_a_set_from_a_ready_bank_names_the_sources(folder: Path) -> None:
     card = (folder / "set/README.md").read_text()
-    assert "a ready bank of cells, and nothing but the names of its sources is known: alpha, beta." in card
+    assert "a ready bank of cells, and nothing but the names is known of its sources alpha, beta." in card
 
 
 def test_the_five_lines_of_the_card_run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
@@ -232,6 +232,16 @@ def test_preview_draws_the_same_smears_from_the_recipe_as_from_the_dataset(folde
     )
     from_dataset = preview(folder / "set", out=tmp_path / "d.png")
     np.testing.assert_array_equal(np.asarray(Image.open(from_recipe)), np.asarray(Image.open(from_dataset)))
+
+
+def test_preview_leaves_a_dataset_as_it_is(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(folder / "set")
+    monkeypatch.chdir(tmp_path)
+    assert preview(folder / "set") == Path("set.png")
+    assert (tmp_path / "set.png").is_file()
+    assert contents(folder / "set") == before
+    with pytest.raises(UserError, match="is a dataset, which is shown as it is: leave out --bank and --set"):
+        preview(folder / "set", overrides=["seed=1"])
 
 
 def test_preview_of_a_folder_without_shards_is_refused(tmp_path: Path) -> None:

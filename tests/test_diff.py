@@ -69,6 +69,9 @@ def test_recipes_are_compared_with_their_defaults(folder: Path, tmp_path: Path) 
     found = smearsynth.diff(folder / "small.yaml", tmp_path / "b.yaml")
     assert {(d.path, d.new) for d in found.recipe} == {("scene.overlap", 0.31), ("publish", True)}
     assert (found.same, found.samples) == (False, None)
+    (tmp_path / "c.yaml").write_text(f"{RECIPE}lock: c.lock\n")
+    told = as_text(smearsynth.diff(folder / "small.yaml", tmp_path / "c.yaml"))
+    assert told == 'recipe: lock is not set in A and "c.lock" in B\nnot the same'
     assert smearsynth.diff(folder / "small.yaml", folder / "small.yaml").same
 
 

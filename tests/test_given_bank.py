@@ -1,5 +1,6 @@
 """A build from a bank that is already made: what the recipe's lock and `publish` ask of it, what is known of it."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -66,8 +67,21 @@ def test_the_lock_that_a_bank_was_held_against_is_kept_under_its_own_name(folder
     assert (out / "sources.lock").read_bytes() == (folder / "r.lock").read_bytes()
     assert "lock: sources.lock\n" in (out / "recipe.resolved.yaml").read_text()
     assert "sources.lock" in {file["name"] for file in json.loads((out / "index.json").read_text())["files"]}
+    told = {source["name"]: source for source in json.loads((out / "index.json").read_text())["sources"]}
+    assert "title" not in told["alpha"]
     again = build(out / "recipe.resolved.yaml", out=folder / "again", bank=out / "cells.h5", workers=1, progress=False)
     assert again.digest == json.loads((out / "index.json").read_text())["digest"]
+
+
+def test_what_the_recipe_states_is_told_of_a_bank_that_lies_alone(folder: Path) -> None:
+    index = json.loads((small(folder, "set", "publish=true", SOURCES, "lock=r.lock") / "index.json").read_text())
+    alpha, beta = index["sources"]
+    lines = [line for line in (folder / "r.lock").read_text().splitlines(keepends=True) if "  beta/" in line]
+    assert (beta["redistribution"], beta["files"]) == ("allowed", len(lines))
+    assert beta["sha256"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert "um_per_px" not in alpha
+    card = (folder / "set/README.md").read_text()
+    assert "| alpha | alpha | not stated | not stated | allowed | not known |" in card
 
 
 class TestBesideADataset:

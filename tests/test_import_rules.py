@@ -19,7 +19,7 @@ SMEARSYNTH = [
     {"render"},
     {"shards"},
     {"dataset"},
-    {"fidelity", "report"},
+    {"fidelity"},
     {"engines"},
     {"verbs"},
     {"phantoms"},
@@ -144,6 +144,13 @@ def test_a_module_imports_only_from_rooms_above_it(path: Path) -> None:
 )
 def test_the_rules_bite(package: str, module: str, source: str, found: set[str]) -> None:
     assert forbidden(package, module, source) == found
+
+
+def test_no_room_of_smearsynth_takes_the_place_of_a_verb() -> None:
+    beside = {path.parts[1].removesuffix(".py") for path in MODULES if path.parts[0] == "smearsynth"}
+    spoken = ast.parse((ROOT / "smearsynth/__init__.py").read_text(encoding="utf-8"))
+    [verbs] = [n.value for n in spoken.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+    assert not beside & set(ast.literal_eval(verbs))
 
 
 @pytest.mark.parametrize("package", ROOMS)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from smearsynth.recipe import Recipe, SourceSpec, load, schema
 from smearsynth.recipe.source import Kind
-from smearsynth.sources import SOURCES, redistribution
+from smearsynth.sources import SOURCES, stated_facts
 from smearsynth.sources.entry import Redistribution
 from smearsynth.sources.lock import read_lock
 from smearsynth.strict_yaml import keys_at
@@ -154,7 +154,7 @@ class TestShipped:
 def test_what_is_to_be_published_may_be_and_its_lock_names_files_of_its_sources() -> None:
     open_recipe = load(RECIPES / "smear10-open.yaml", roots=False)
     assert open_recipe.publish
-    assert {redistribution(spec) for spec in open_recipe.sources} == {Redistribution.ALLOWED}
+    assert {stated_facts(spec).redistribution for spec in open_recipe.sources} == {Redistribution.ALLOWED}
     assert open_recipe.lock_file is not None
     lock = read_lock(open_recipe.lock_file)
     assert {name: len(files) for name, files in lock.items()} == {"kaggle": 1300, "pbc": 660}

@@ -1,5 +1,6 @@
 """Shards of somebody else: whatever a file points to or claims, readers refuse it in a sentence and stay inside it."""
 
+import json
 import os
 import struct
 import tracemalloc
@@ -138,17 +139,20 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a checksum": (created("label", **BY_ROW, compression="gzip", fletcher32=True), "label is not stored as"),
     "large chunks": (created("label", chunks=(3, 128, 128), compression="gzip"), "label is not stored as the format"),
     "text in ten": (replace("sample_id", lambda _, data: np.array([b"\xff"] * len(data))), "sample_id is damaged"),
+    "a look that is none": (lambda file, _: file["look"].__setitem__(1, 7), "look is damaged .there is no look 7"),
     "objects beyond": (lambda file, _: file["object_count"].__setitem__(0, 9), "`object_count` of row 0 is 9"),
     "no split": (attribute("split", None), "attribute split is None"),
     "keys that move the cursor": (attribute("class_keys", ["\x1b[2J"] * 10), "attribute class_keys"),
     "a number for a list": (attribute("class_ids", 3), "attribute class_ids is 3"),
     "lists in a list": (attribute("class_ids", np.zeros((10, 10), int)), "attribute class_ids"),
     "bytes for text": (attribute("looks", np.array([b"natural"])), "attribute looks"),
+    "no look": (attribute("looks", h5py.Empty("S1")), "attribute looks"),
+    "an empty list of looks": (attribute("looks", np.zeros(0)), "attribute looks names none"),
     "another version": (attribute("format_version", [1, 1]), r"no shard of format version 1 \(it says \(1, 1\)\)"),
 }
 
 
-IN_ROWS = ("text in ten", "objects beyond")
+IN_ROWS = ("text in ten", "objects beyond", "a look that is none")
 """Seen only by those who read these rows."""
 
 
@@ -193,6 +197,27 @@ def test_a_row_larger_than_any_image_is_refused(root: Path) -> None:
             file.create_dataset(name, shape, kind, chunks=(1, *shape[1:]), compression="gzip")
     with pytest.raises(UserError, match=r"image is uint8 .*, larger than any sample"):
         len(ShardReader(root / SHARD))
+
+
+def test_an_index_that_says_more_than_is_true(root: Path) -> None:
+    index = json.loads((root / "index.json").read_text())
+    for name, samples in (
+        (SHARD, ROWS + 1),
+        ("../secret.h5", ROWS),
+        (f"{root}/{SHARD}", ROWS),
+        ("a/../b", 1),
+        (SHARD, True),
+    ):
+        index["files"][0] |= {"name": name, "samples": samples}
+        (root / "index.json").write_text(json.dumps(index))
+        with pytest.raises(UserError, match=r"has 3 samples, and 4 in the index|lacks its name or number of samples"):
+            read_for_training(root)
+    for text in ("[" * 10**5, '{"digest": "a", "digest": "b"}', '{"digest": NaN}'):
+        (root / "index.json").write_text(text)
+        with pytest.raises(UserError, match=r"index\.json cannot be read"):
+            read_for_training(root)
+    with pytest.raises(UserError, match="has rows 0 to 2, not 3"):
+        ShardReader(root / SHARD).read("label", 3)
 
 
 def test_names_stay_in_the_folder(root: Path) -> None:

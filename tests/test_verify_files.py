@@ -1,15 +1,21 @@
 """verify: whatever changes, vanishes or appears among the files of a set is found and named."""
 
+import hashlib
+import json
 import os
 import random
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
-from forged_set import forged_index
+from forged_set import forged_index, forged_shard
 from small_set import small_build
 from verified_set import TRAIN, faults, flipped, verify
 
+from smearsynth.cells import bank as banks
 from smearsynth.errors import UserError
 
 
@@ -89,3 +95,116 @@ class TestFiles:
         with forged_index(out) as index:
             index["files"][-1]["name"] = name
         assert faults(out) == [f"index.json: files[{len(index['files']) - 1}].name: {PATTERN}"]
+
+
+def moved(path: Path) -> Path:
+    """Takes a file out of its set."""
+    return path.rename(path.parents[1] / f"moved-{path.name}")
+
+
+def of_its_size(path: Path) -> None:
+    path.write_bytes(random.Random(path.name).randbytes(path.stat().st_size))
+
+
+ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a byte less": (lambda path: os.truncate(path, path.stat().st_size - 1), "has [0-9]+ bytes, and"),
+    "a byte more": (lambda path: path.write_bytes(path.read_bytes() + b"\n"), "has [0-9]+ bytes, and"),
+    "nothing": (lambda path: os.truncate(path, 0), "has 0 bytes, and"),
+    "noise of its size": (of_its_size, "its sha256 is not the one"),
+    "a folder": (lambda path: (moved(path), path.mkdir()), "is no file"),
+    "a pipe": (lambda path: (moved(path), os.mkfifo(path)), "is no file"),
+    "a link to itself elsewhere": (lambda path: path.symlink_to(moved(path)), "is a link"),
+    "a link to nothing": (lambda path: (moved(path), path.symlink_to("nowhere")), "is a link"),
+}
+
+
+class TestEveryFile:
+    @pytest.mark.parametrize("kind", ATTACKS)
+    def test_in_its_place(self, out: Path, kind: str) -> None:
+        names = [file["name"] for file in json.loads((out / "index.json").read_text())["files"]]
+        assert {TRAIN, "cells.h5", "README.md", "preview.png", "recipe.resolved.yaml"} <= set(names)
+        attack, message = ATTACKS[kind]
+        for name in names:
+            attack(out / name)
+        found = [fault for fault in verify(out).faults if re.match(message, fault.what)]
+        assert {fault.file for fault in found} >= set(names)
+
+    @pytest.mark.parametrize("kind", ATTACKS)
+    def test_in_place_of_the_index(self, out: Path, kind: str) -> None:
+        ATTACKS[kind][0](out / "index.json")
+        try:
+            told = faults(out)
+        except UserError as refusal:
+            told = [str(refusal)]
+        assert all("index.json" in fault for fault in told)
+        assert told
+
+    def test_two_files_that_changed_places(self, out: Path) -> None:
+        for one, other in ((TRAIN, "val-00000.h5"), ("README.md", "preview.png")):
+            between = moved(out / one)
+            (out / other).rename(out / one)
+            between.rename(out / other)
+        named = {fault.file for fault in verify(out).faults}
+        assert named >= {TRAIN, "val-00000.h5", "README.md", "preview.png"}
+
+    def test_the_notes_of_the_build_as_a_link(self, out: Path) -> None:
+        (out / ".smearsynth").rename(out.parent / "notes")
+        (out / ".smearsynth").symlink_to("../notes")
+        assert faults(out) == [".smearsynth: is a link"]
+
+
+def test_samples_that_changed_places_are_found_by_the_digest_of_the_set(out: Path) -> None:
+    """With their labels, objects and own digests, so that every sample is sound, and all checksums of the file."""
+    with h5py.File(out / TRAIN, "r+") as shard:
+        for name in set(shard) - {"sample_id", "scene"}:
+            data = shard[name][:]
+            data[[0, 1]] = data[[1, 0]]
+            shard[name][...] = data
+    assert any(fault.startswith(f"{TRAIN}: ") for fault in faults(out))
+    with forged_index(out):
+        pass
+    [fault] = faults(out)
+    assert fault.startswith("index.json: digest is ")
+
+
+def test_digests_that_changed_places_name_their_samples(out: Path) -> None:
+    with h5py.File(out / TRAIN, "r+") as shard:
+        shard["digest"][...] = np.roll(shard["digest"][:], 1)
+    told = faults(out)
+    for row in range(3):
+        assert f"{TRAIN}: train-0000000{row}: its pixels are not those of its `digest`" in told
+
+
+def test_an_image_that_was_changed_with_all_that_tells_of_it_is_a_set_of_another_digest(out: Path) -> None:
+    before = verify(out).digest
+    with forged_shard(out, TRAIN) as shard:
+        image = shard["image"][1]
+        image[5, 7] ^= 1
+        shard["image"][1] = image
+    found = verify(out, labels=True)
+    assert found.whole
+    assert found.digest != before
+
+
+def test_the_lock_is_held_against_the_cells_and_the_index(out: Path) -> None:
+    bank = banks.load(out / "cells.h5")
+    used = sorted({(bank.sources[s], p, h) for s, p, h in zip(bank.source, bank.paths, bank.sha256, strict=True)})
+    lines = [f"{sha256}  {source}/{path}\n" for source, path, sha256 in used]
+
+    def locked(lines: list[str], told_lines: list[str]) -> list[str]:
+        (out / "sources.lock").write_text("".join(lines))
+        with forged_index(out) as index:
+            index["files"] = [file for file in index["files"] if file["name"] != "sources.lock"]
+            index["files"].append({"name": "sources.lock"})
+            for source in index["sources"]:
+                own = "".join(line for line in told_lines if f"  {source['name']}/" in line)
+                source["sha256"] = hashlib.sha256(own.encode()).hexdigest()
+        return faults(out)
+
+    assert locked(lines, lines) == []
+    source, path, _ = used[0]
+    other = [f"{'ab' * 32}  {source}/{path}\n", *lines[1:]]
+    named = f"does not hold as they were 1 files that cells were cut from, such as {source}/{path}"
+    assert locked(other, other) == [f"sources.lock: {named}"]
+    assert locked(lines, other) == [f"sources.lock: its lines of {source} are not those that index.json tells of"]
+    assert locked(["no line\n"], lines)[0].startswith("sources.lock: :1: is no line")

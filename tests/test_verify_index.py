@@ -3,13 +3,17 @@
 import hashlib
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from forged_set import forged_index, write_index
+from small_set import small_build
 from verified_set import faults, verify
 
+from smearsynth.dataset.index import seal
+from smearsynth.errors import UserError
 from smearsynth.verbs.verify import as_text
 
 
@@ -81,3 +85,43 @@ class TestIndex:
         found = verify(out)
         assert "index.json" in {fault.file for fault in found.faults}
         as_text(found).encode()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (('"samples": 9', '"samples": 9,\n "samples": 9'), 'the key "samples" stands there twice'),
+            (('"samples": 9', '"samples": 10,\n "samples": 9'), 'the key "samples" stands there twice'),
+            (('"um_per_px": 0.2', '"um_per_px": NaN'), "NaN is no JSON number"),
+            (('"um_per_px": 0.2', '"um_per_px": Infinity'), "Infinity is no JSON number"),
+            (('"samples": 9', f'"samples": {"9" * 5000}'), "cannot be read as an index"),
+            (('"samples": 9', f'"samples": {"[" * 5000}'), "cannot be read as an index"),
+            (('"samples": 9', '"samples":  9'), "is not laid out as a build writes it"),
+        ],
+    )
+    def test_text_with_two_readings(self, out: Path, change: tuple[str, str], message: str) -> None:
+        text = (out / "index.json").read_text()
+        assert change[0] in text
+        (out / "index.json").write_text(text.replace(*change, 1))
+        told = faults(out)
+        assert len(told) == 1
+        assert message in told[0]
+
+    def test_the_notes_of_a_build_that_are_no_json_stop_a_resume(self, built: Path, out: Path) -> None:
+        for text in ("[" * 10**5, '{"shards": NaN}', '{"a": 1, "a": 2}'):
+            (out / ".smearsynth/identity.json").write_text(text)
+            with pytest.raises(UserError, match=r"identity\.json cannot be read .*nothing can be resumed"):
+                small_build(built, out, limit=3, resume=True)
+
+    def test_indents_are_never_written_out(self, out: Path) -> None:
+        """Some hundred kilobytes of zeros, laid out in so many brackets, are a hundred megabytes."""
+        index = json.loads((out / "index.json").read_text())
+        deep: Any = [0] * 10**5
+        for _ in range(400):
+            deep = [deep]
+        index["sources"][0]["more"] = deep
+        index["seal"] = seal(index)
+        (out / "index.json").write_text(json.dumps(index, sort_keys=True))
+        tracemalloc.start()
+        assert "index.json: is not laid out as a build writes it: a byte between its values was changed" in faults(out)
+        assert tracemalloc.get_traced_memory()[1] < 3 * 10**7
+        tracemalloc.stop()

@@ -128,7 +128,7 @@ def cells(
 
 @click.command()
 @click.argument("path", metavar="RECIPE|DATASET", type=click.Path(path_type=Path))
-@click.option("--out", type=NEW_FILE, help="PNG to write.  [default: NAME.png, or DATASET/preview.png]")
+@click.option("--out", type=NEW_FILE, help="PNG to write.  [default: ./NAME.png]")
 @workers
 @bank
 @overrides
@@ -138,8 +138,9 @@ def preview(path: Path, **options: Any) -> None:
     Of a dataset that is there, or of what a recipe would give.
 
     \b
-    Example:
+    Example: what a recipe would give, then a set that is there
       smearsynth preview recipes/quickstart.yaml --out preview.png
+      smearsynth preview smears
     """
     from smearsynth.verbs.preview import preview as run
 

@@ -17,3 +17,6 @@ workers = click.option("--workers", type=click.IntRange(min=1), help="Processes.
 bank = click.option(
     "--bank", type=click.Path(path_type=Path), help="A bank that is already made (cells.h5); no source is read."
 )
+bank_of_set = click.option(
+    "--bank", type=click.Path(path_type=Path), help="The bank of a set that was handed on without its cells.h5."
+)

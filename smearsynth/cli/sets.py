@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from smearsynth.cli.options import NEW_FILE, bank, dataset, workers
+from smearsynth.cli.options import NEW_FILE, bank_of_set, dataset, workers
 from smearsynth.commands import as_json, show
 
 
@@ -72,9 +72,7 @@ def stats(dataset: Path, as_json: bool) -> None:
 @dataset
 @click.option("--labels", is_flag=True, help="Derive every label again from `objects` and the bank.")
 @workers
-@click.option(
-    "--bank", type=click.Path(path_type=Path), help="The bank of a set that was handed on without its cells.h5."
-)
+@bank_of_set
 @as_json
 def verify(dataset: Path, as_json: bool, **options: Any) -> None:
     """Check every file and every sample of DATASET.
@@ -99,7 +97,7 @@ def verify(dataset: Path, as_json: bool, **options: Any) -> None:
 @dataset
 @click.argument("sample", metavar="ID")
 @click.option("--out", type=NEW_FILE, help="PNG to write: the stored image, the one made again, the label.")
-@bank
+@bank_of_set
 @as_json
 def replay(dataset: Path, sample: str, as_json: bool, **options: Any) -> None:
     """Make the sample ID of DATASET again and show its plan.
@@ -127,8 +125,9 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     Of datasets: recipe, figures, and which samples. Of recipes: every key, with the defaults written out.
 
     \b
-    Example:
+    Example: two sets, then two recipes
       smearsynth diff smears smears-of-last-year
+      smearsynth diff recipes/smear10.yaml recipes/smear10-open.yaml
     """
     from smearsynth.verbs.diff import as_text
     from smearsynth.verbs.diff import diff as run

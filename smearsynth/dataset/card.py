@@ -85,13 +85,14 @@ def _sources(index: Index) -> str:
             s.get("version") or "not stated",
             s["licence"],
             s["redistribution"].replace("_", " "),
-            f"{s['um_per_px']:.4f}",
+            f"{s['um_per_px']:.4f}" if "um_per_px" in s else "not known",
             s["cite"],
         ]
         for s in known
     ]
     table = _table(["name", "title", "version", "licence", "redistribution", "µm/px", "cite"], rows)
-    return "\n\n".join([table, _list(facts.grouping(s) for s in known), _read(known)])
+    parts = [table, _list(facts.grouping(s) for s in known), _read(known), facts.origin(index)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _read(sources: Sequence[facts.Source]) -> str:

@@ -48,9 +48,11 @@ def known_sources(index: Index) -> list[Source]:
 
 
 def origin(index: Index) -> str:
-    """Where a set comes from whose sources only the bank names."""
-    names = ", ".join(source["name"] for source in index["sources"])
-    return f"The set was built from a ready bank of cells, and nothing but the names of its sources is known: {names}."
+    """Where cells come from whose source only the bank names, "" where there are none."""
+    names = ", ".join(source["name"] for source in index["sources"] if "title" not in source)
+    if not names:
+        return ""
+    return f"The set was built from a ready bank of cells, and nothing but the names is known of its sources {names}."
 
 
 def grouping(source: Source) -> str:

@@ -11,8 +11,9 @@ from smearsynth.cells.make import Made
 from smearsynth.errors import WorkError
 from smearsynth.files import file_digest
 from smearsynth.recipe import Recipe, SourceSpec
+from smearsynth.sources import stated_facts
 from smearsynth.sources.entry import Listing
-from smearsynth.sources.lock import lines_of
+from smearsynth.sources.lock import Lock, lines_of
 
 
 def lock_text(recipe: Recipe, made: Made) -> str:
@@ -35,30 +36,42 @@ def describe(recipe: Recipe, made: Made, lock: str) -> list[dict[str, Any]]:
     lock: as of `lock_text`. Of it come `files`, the number of files that were read, and `sha256`, over the source's
     lines and so over all of these files.
     """
-    described, refused = [], refused_cells(made.refusals)
-    for spec in recipe.sources:
-        listing = made.listings[spec.name]
-        facts = listing.facts
-        lines = [line for line in lock.splitlines(keepends=True) if line.split("  ", 1)[1].startswith(f"{spec.name}/")]
-        described.append(
-            {
-                "name": spec.name,
-                "kind": spec.kind,
-                "title": facts.title,
-                "version": spec.version,
-                "licence": facts.licence,
-                "redistribution": str(facts.redistribution),
-                "cite": facts.cite,
-                "files": len(lines),
-                "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-                "grouping": facts.grouping,
-                "patients_known": facts.patients_known,
-                "um_per_px": round(made.um_per_px[spec.name], 6),
-                "refused": refused.get(spec.name, {}),
-                "files_left_out": dict(listing.left_out),
-            }
-        )
-    return described
+    refused = refused_cells(made.refusals)
+    return [
+        {
+            **_stated(spec, lock),
+            "um_per_px": round(made.um_per_px[spec.name], 6),
+            "refused": refused.get(spec.name, {}),
+            "files_left_out": dict(made.listings[spec.name].left_out),
+        }
+        for spec in recipe.sources
+    ]
+
+
+def describe_bank(recipe: Recipe, bank: Bank, lock: str) -> list[dict[str, Any]]:
+    """The same per source of a ready bank, as far as the recipe states it of a source of that name: what it was cut
+    with is not known, and what was read only where there is a lock, else "".
+    """
+    specs = {spec.name: spec for spec in recipe.sources}
+    return [_stated(specs[name], lock) if name in specs else {"name": name} for name in bank.sources]
+
+
+def _stated(spec: SourceSpec, lock: str) -> dict[str, Any]:
+    facts = stated_facts(spec)
+    lines = [line for line in lock.splitlines(keepends=True) if line.split("  ", 1)[1].startswith(f"{spec.name}/")]
+    read = {"files": len(lines), "sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
+    return {
+        "name": spec.name,
+        "kind": spec.kind,
+        "title": facts.title,
+        "version": spec.version,
+        "licence": facts.licence,
+        "redistribution": str(facts.redistribution),
+        "cite": facts.cite,
+        "grouping": facts.grouping,
+        "patients_known": facts.patients_known,
+        **(read if lock else {}),
+    }
 
 
 def _files(spec: SourceSpec, listing: Listing) -> dict[str, str]:
@@ -78,3 +91,10 @@ def _refuse_changed(bank: Bank, spec: SourceSpec, files: Mapping[str, str]) -> N
             raise WorkError(
                 f"{spec.root / path}: changed while its cells were cut; leave the sources alone and try again"
             )
+
+
+def foreign_files(bank: Bank, lock: Lock) -> list[str]:
+    """Files, as "source/path", that cells were cut from and that the lock does not hold with the same sha256."""
+    held = {(source, path, sha256) for source, files in lock.items() for path, sha256 in files.items()}
+    used = {(bank.sources[s], path, sha) for s, path, sha in zip(bank.source, bank.paths, bank.sha256, strict=True)}
+    return sorted(f"{source}/{path}" for source, path, _ in used - held)

@@ -31,7 +31,9 @@ def plot(
     x: Floats, curves: Sequence[Curve], *, title: str, unit: str, low: float, high: float, marks: Sequence[Mark] = ()
 ) -> Markup:
     """A figure of curves over x, (n,), from low to high on the y axis, which has no numbers; the first lies lowest."""
-    shown = [_line(x, curve, low, high) for curve in curves if np.isfinite(curve.y).all()]
+    # The names of marks stand above the curves.
+    top = 20 if marks else 6
+    shown = [_line(x, curve, low, high, top) for curve in curves if np.isfinite(curve.y).all()]
     lines = [_mark(_across(x, np.array(mark.x)), mark.name) for mark in marks if x[0] <= mark.x <= x[-1]]
     ticks = [
         Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(at, _HEIGHT - 4, anchor, text)
@@ -64,9 +66,9 @@ def distribution(
     first, last = np.searchsorted(whole, (0.002, 0.998)) if np.isfinite(whole).all() else (0, len(points) - 1)
     reach = np.searchsorted(points, [mark.x for mark in marks]).tolist()
     first, last = max(min(int(first), *reach, len(points)) - 4, 0), min(max(int(last), *reach, 0) + 5, len(points))
-    smooth = [_smoothed(share, smooth * (last - first))[first:last] for share in shares]
-    high = max([float(y.max()) for y in smooth if np.isfinite(y).all()] or [1.0])
-    drawn = [curve._replace(y=y) for curve, y in zip(curves, smooth, strict=True)]
+    smoothed = [_smoothed(share, smooth * (last - first))[first:last] for share in shares]
+    high = max([float(y.max()) for y in smoothed if np.isfinite(y).all()] or [1.0])
+    drawn = [curve._replace(y=y) for curve, y in zip(curves, smoothed, strict=True)]
     return plot(points[first:last], drawn, title=title, unit=unit, low=0, high=high, marks=marks)
 
 
@@ -94,9 +96,9 @@ def _smoothed(share: Floats, sigma: float) -> Floats:
     return np.convolve(share, kernel / kernel.sum(), mode="same")
 
 
-def _line(x: Floats, curve: Curve, low: float, high: float) -> Markup:
+def _line(x: Floats, curve: Curve, low: float, high: float, top: int) -> Markup:
     across = _across(x, x)
-    up = _HEIGHT - _BOTTOM - (np.clip(curve.y, low, high) - low) / (high - low) * (_HEIGHT - _BOTTOM - 6)
+    up = _HEIGHT - _BOTTOM - (np.clip(curve.y, low, high) - low) / (high - low) * (_HEIGHT - _BOTTOM - top)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up, strict=True))
     line = Markup('<polyline fill="none" stroke="{}" stroke-width="1.5" points="{}"/>').format(curve.colour, points)
     if not curve.filled:

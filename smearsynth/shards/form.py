@@ -24,6 +24,8 @@ def header_of(file: h5py.File) -> Header:
     for name, kind in _KINDS.items():
         if not _is(told.get(name), kind):
             raise ValueError(f"attribute {name} is {told.get(name)!r:.60}, which the format does not allow")
+    if not told["looks"]:
+        raise ValueError("attribute looks names none")
     return Header(**told)
 
 

@@ -33,6 +33,10 @@ class _Opened(NamedTuple):
     datasets: dict[str, h5py.Dataset]
 
 
+class NoSuchRowError(UserError, IndexError):
+    """A row is asked for that a shard does not have: the user's index says more of it than is true."""
+
+
 class ShardReader:
     """One shard. Cheap to make, to pickle and to carry over a fork; opens nothing before the first read.
 
@@ -65,7 +69,7 @@ class ShardReader:
         dataset = self._dataset(name)
         rows, *shape = dataset.shape
         if not 0 <= row < rows:
-            raise IndexError(f"{self.path} has rows 0 to {rows - 1}, not {row}.")
+            raise NoSuchRowError(f"{self.path} has rows 0 to {rows - 1}, not {row}.")
         try:
             if dataset.chunks is None:
                 return _frozen(dataset[row])
@@ -90,6 +94,8 @@ class ShardReader:
         dataset = self._dataset(name)
         try:
             data = dataset[:]
+            if name == "look" and data.max(initial=0) >= len(self.header.looks):
+                raise ValueError(f"there is no look {data.max()}")
             return data.astype(str) if data.dtype.kind == "S" else data
         except UNREADABLE as error:
             raise self._damaged(name, error) from error

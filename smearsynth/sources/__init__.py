@@ -7,35 +7,33 @@ from typing import NamedTuple
 from smearsynth.errors import UserError
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources import crops, iumc, kaggle, lisc, mamic
-from smearsynth.sources.drawn import facts_of, is_drawn
-from smearsynth.sources.entry import Listing, Redistribution
+from smearsynth.sources.drawn import facts_of
+from smearsynth.sources.entry import Facts, Listing
 from smearsynth.sources.files import NOT_IMAGE, Files, list_files, natural
 
 
 class Source(NamedTuple):
-    """list: reads the names of a database's files. layout: what it looks for, for messages. redistribution: whether
-    its images may be handed on, None where the recipe states that.
+    """list: reads the names of a database's files. layout: what it looks for, for messages. facts: what is known of
+    the database without its files.
     """
 
     list: Callable[[SourceSpec, Files], Listing]
     layout: str
-    redistribution: Redistribution | None
+    facts: Callable[[SourceSpec], Facts]
 
 
 SOURCES = {
-    "lisc": Source(lisc.list_lisc, lisc.LAYOUT, lisc.FACTS.redistribution),
-    "iumc": Source(iumc.list_iumc, iumc.LAYOUT, iumc.FACTS.redistribution),
-    "mamic": Source(mamic.list_mamic, mamic.LAYOUT, mamic.FACTS.redistribution),
-    "kaggle": Source(kaggle.list_kaggle, kaggle.LAYOUT, kaggle.FACTS.redistribution),
-    "crops": Source(crops.list_crops, crops.LAYOUT, None),
+    "lisc": Source(lisc.list_lisc, lisc.LAYOUT, lambda _: lisc.FACTS),
+    "iumc": Source(iumc.list_iumc, iumc.LAYOUT, lambda _: iumc.FACTS),
+    "mamic": Source(mamic.list_mamic, mamic.LAYOUT, lambda _: mamic.FACTS),
+    "kaggle": Source(kaggle.list_kaggle, kaggle.LAYOUT, lambda _: kaggle.FACTS),
+    "crops": Source(crops.list_crops, crops.LAYOUT, crops.facts_of_recipe),
 }
 
 
-def redistribution(spec: SourceSpec) -> Redistribution:
-    """Whether a source's images may be handed on; no image is read."""
-    if is_drawn(spec.root):
-        return Redistribution.ALLOWED
-    return SOURCES[spec.kind].redistribution or Redistribution(spec.redistribution)
+def stated_facts(spec: SourceSpec) -> Facts:
+    """What is known of a source from the recipe and the kind of database alone; no file is listed or read."""
+    return facts_of(SOURCES[spec.kind].facts(spec), spec.root)
 
 
 def list_entries(spec: SourceSpec) -> Listing:

@@ -1,6 +1,7 @@
 """A user's own cells: images of one named cell each, in a folder per class or flat with a table of labels."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from smearsynth.errors import UserError
@@ -44,7 +45,8 @@ def list_crops(spec: SourceSpec, files: Files) -> Listing:
         for path, class_key in classes.items()
     )
     return Listing(
-        facts=_facts(spec, entries),
+        # No other cell of a smear varies so little in size as the red one.
+        facts=replace(facts_of_recipe(spec), calibrate=("healthy_rbc",) if spec.also else _present(entries)),
         entries=entries,
         left_out=left_out + unused,
         tables=() if spec.labels is None else (PurePosixPath(spec.labels).as_posix(),),
@@ -59,8 +61,8 @@ def _refuse_unknown(table: str, names: set[str]) -> None:
         )
 
 
-def _facts(spec: SourceSpec, entries: tuple[Entry, ...]) -> Facts:
-    present = {entry.class_key for entry in entries}
+def facts_of_recipe(spec: SourceSpec) -> Facts:
+    """What a recipe states of its own cells."""
     return Facts(
         title=spec.title or spec.name,
         licence=spec.licence or "not stated",
@@ -68,6 +70,9 @@ def _facts(spec: SourceSpec, entries: tuple[Entry, ...]) -> Facts:
         cite=spec.cite or "",
         grouping="image",
         patients_known=False,
-        # No other cell of a smear varies so little in size as the red one.
-        calibrate=("healthy_rbc",) if spec.also else tuple(c.key for c in CLASSES if c.key in present),
     )
+
+
+def _present(entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    present = {entry.class_key for entry in entries}
+    return tuple(c.key for c in CLASSES if c.key in present)

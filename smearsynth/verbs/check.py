@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smearsynth.recipe import Recipe, load
-from smearsynth.sources import redistribution
+from smearsynth.sources import stated_facts
 from smearsynth.sources.entry import Listing, Redistribution
 from smearsynth.sources.listing import try_sources
 from smearsynth.strict_yaml import DocumentError, Fault
@@ -88,7 +88,7 @@ def _not_to_publish(recipe: Recipe) -> list[Fault]:
             + (", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else ""),
         )
         for number, spec in enumerate(recipe.sources)
-        if (allowed := redistribution(spec)) in _REFUSES and recipe.publish
+        if (allowed := stated_facts(spec).redistribution) in _REFUSES and recipe.publish
     ]
 
 

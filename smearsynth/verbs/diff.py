@@ -78,7 +78,8 @@ def as_text(found: Diff) -> str:
 
 
 def _sentence(d: Difference) -> str:
-    return f"{d.path} is {shown(d.old)} in A and {shown(d.new)} in B"
+    old, new = ("not set" if value is None else shown(value) for value in (d.old, d.new))
+    return f"{d.path} is {old} in A and {new} in B"
 
 
 def _figures(stated: Stated) -> dict[str, Any]:
@@ -103,7 +104,8 @@ def _samples(folder: Path, stated: Stated, of: int) -> Iterator[_Sample]:
         reader, split = ShardReader(folder / file.name), SPLITS.index(str(file.split))
         columns = (reader.column(name).tolist() for name in ("scene", "look", "sample_id", "digest"))
         rows = zip(*columns, strict=True)
-        yield from sorted(_Sample(split, scene, stated.looks[look], of, *rest) for scene, look, *rest in rows)
+        looks = reader.header.looks
+        yield from sorted(_Sample(split, scene, looks[look], of, *rest) for scene, look, *rest in rows)
 
 
 def _compared(a: Iterator[_Sample], b: Iterator[_Sample]) -> Samples:

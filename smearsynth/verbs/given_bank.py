@@ -5,11 +5,12 @@ from typing import Any
 
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
+from smearsynth.dataset.provenance import describe_bank, foreign_files
 from smearsynth.dataset.verify.files import content_faults
 from smearsynth.dataset.verify.stated import Stated, read_stated
 from smearsynth.errors import UserError
 from smearsynth.recipe import Recipe
-from smearsynth.sources.lock import Lock, read_lock
+from smearsynth.sources.lock import read_lock
 
 _NAMED = 10
 """Files that are named; of more, only the number is told."""
@@ -25,7 +26,7 @@ def check_bank(bank: Bank, file: Path, recipe: Recipe) -> None:
             f"{file}: holds cells of {', '.join(unnamed)}, which the recipe does not name, so nobody says that they "
             "may be handed on, and `publish` is true: set publish: false, or take a bank of this recipe"
         )
-    foreign = _foreign(bank, read_lock(recipe.lock_file)) if recipe.lock_file else []
+    foreign = foreign_files(bank, read_lock(recipe.lock_file)) if recipe.lock_file else []
     if foreign:
         more = f" and {len(foreign) - _NAMED:,} more" if len(foreign) > _NAMED else ""
         raise UserError(
@@ -37,11 +38,11 @@ def check_bank(bank: Bank, file: Path, recipe: Recipe) -> None:
 def told_of(bank: Bank, file: Path, recipe: Recipe) -> tuple[list[dict[str, Any]], str]:
     """What is told of the sources, and the lock of their files, "" where none is known.
 
-    A bank that lies in a dataset brings along what that dataset tells; of another, only the names are known.
+    A bank that lies in a dataset brings along what that dataset tells; of another, the recipe states it.
     """
     stated = _stated(file.parent, bank)
-    sources = [dict(source) for source in stated.sources] if stated else [{"name": name} for name in bank.sources]
-    return sources, (_kept_lock(file.parent, stated) if stated else "") or recipe_lock(recipe)
+    lock = (_kept_lock(file.parent, stated) if stated else "") or recipe_lock(recipe)
+    return [dict(source) for source in stated.sources] if stated else describe_bank(recipe, bank, lock), lock
 
 
 def recipe_lock(recipe: Recipe) -> str:
@@ -62,10 +63,3 @@ def _kept_lock(folder: Path, stated: Stated) -> str:
         if file.name == layout.LOCK and not list(content_faults(folder, file)):
             return (folder / layout.LOCK).read_text(encoding="utf-8")
     return ""
-
-
-def _foreign(bank: Bank, lock: Lock) -> list[str]:
-    """Files, as "source/path", that cells were cut from and that the lock does not hold with the same sha256."""
-    held = {(source, path, sha256) for source, files in lock.items() for path, sha256 in files.items()}
-    used = {(bank.sources[s], path, sha) for s, path, sha in zip(bank.source, bank.paths, bank.sha256, strict=True)}
-    return sorted(f"{source}/{path}" for source, path, _ in used - held)

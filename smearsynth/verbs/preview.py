@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from smearsynth.dataset import layout
 from smearsynth.dataset.sheet import Panel, chosen, read_panels, save_sheet
 from smearsynth.engines.plan import BuildPlan, make_plan
 from smearsynth.errors import UserError
@@ -20,16 +19,19 @@ def preview(
     overrides: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
-    """Writes the sheet as PNG and gives its path: `out`, else preview.png in the dataset or NAME.png for a
-    recipe.
+    """Writes the sheet as PNG and gives its path: `out`, else NAME.png in the working directory, after the recipe or
+    the dataset's folder. A dataset is left as it is: its files are sealed by its index.
 
-    path: a dataset's folder or a recipe. bank, workers, overrides: as for `build`, for a recipe only.
+    path: a dataset's folder or a recipe. bank, overrides: as for `build`, of a recipe only; workers: cut its cells.
+    Raises UserError.
     """
     path = Path(path)
     if path.is_dir():
-        sheet = Path(out) if out is not None else path / layout.PREVIEW
-        if out is None and sheet.is_symlink():
-            raise UserError(f"{sheet} is a link, which may lead anywhere: remove it, or name a file by --out.")
+        if bank is not None or overrides:
+            raise UserError(
+                f"{path} is a dataset, which is shown as it is: leave out --bank and --set, or name a recipe."
+            )
+        sheet = Path(out) if out is not None else Path(f"{path.resolve().name}.png")
         save_sheet(read_panels(path), sheet)
         return sheet
     cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.columns import columns
 from smearsynth.dataset import layout
+from smearsynth.dataset.drawn_from import bank_of
 from smearsynth.dataset.record import combination
 from smearsynth.dataset.sheet import Panel, save_sheet
 from smearsynth.dataset.verify.stated import Stated, stated_of
@@ -72,7 +72,9 @@ def replay(path: str | Path, sample: str, *, bank: str | Path | None = None, out
             f"{folder} was made by generator version {stated.generator_version} and this smearsynth is version "
             f"{GENERATOR_VERSION}: replay with the smearsynth that made it."
         )
-    cells = _bank(folder, stated, bank)
+    cells = bank_of(folder, stated, None if bank is None else Path(bank))
+    if cells is None:
+        raise UserError(f"{folder} was handed on without {layout.BANK}: name its bank by --bank.")
     scene = _planned(folder, stated, cells, place)
     image = render(scene, place.look, cells)
     stored = _stored(folder, place)
@@ -131,16 +133,6 @@ def _place(folder: Path, stated: Stated, sample: str) -> _Place:
     held = ", ".join(f"{name} {scenes[name]}" for name in SPLITS)
     last = sample_id("train", 42, len(stated.looks) - 1, stated.looks)
     raise UserError(f"{folder} holds no sample {sample!r}; an id is such as {last}, and its scenes are {held}.")
-
-
-def _bank(folder: Path, stated: Stated, given: str | Path | None) -> Bank:
-    file = Path(given) if given is not None else folder / layout.BANK
-    if given is None and not file.is_file():
-        raise UserError(f"{folder} was handed on without {layout.BANK}: name its bank by --bank.")
-    bank = banks.load(file)
-    if bank.digest != stated.bank_digest:
-        raise UserError(f"{file} is not the bank that {folder} was drawn from.")
-    return bank
 
 
 def _planned(folder: Path, stated: Stated, bank: Bank, place: _Place) -> Scene:

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-from smearsynth.cells import bank as banks
-from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
+from smearsynth.dataset.drawn_from import bank_of
 from smearsynth.dataset.index import read_index
+from smearsynth.dataset.report.page import Told, write_report
 from smearsynth.dataset.stats.figures import measure
-from smearsynth.dataset.verify.stated import Stated
-from smearsynth.errors import UserError
 from smearsynth.recipe import read_resolved
-from smearsynth.report.page import Told, write_report
 
 
 def report(path: str | Path, *, out: str | Path | None = None, progress: bool = True) -> Path:
@@ -26,19 +23,8 @@ def report(path: str | Path, *, out: str | Path | None = None, progress: bool = 
         index=read_index(folder),
         recipe=read_resolved(folder / layout.RECIPE),
         resolved=(folder / layout.RECIPE).read_text(encoding="utf-8"),
-        bank=_bank(folder, measured.stated),
+        bank=bank_of(folder, measured.stated),
     )
     page = Path(out) if out is not None else Path(f"{folder.resolve().name}-report.html")
     write_report(page, measured, told)
     return page
-
-
-def _bank(folder: Path, stated: Stated) -> Bank | None:
-    """None where the set was handed on without it."""
-    file = folder / layout.BANK
-    if not file.is_file():
-        return None
-    bank = banks.load(file)
-    if bank.digest != stated.bank_digest:
-        raise UserError(f"{file} is not the bank that {folder} was drawn from.")
-    return bank

@@ -14,6 +14,7 @@ from smearsynth.dataset.verify.counts import count_faults
 from smearsynth.dataset.verify.fault import Fault
 from smearsynth.dataset.verify.files import content_faults, listing_faults
 from smearsynth.dataset.verify.kept import kept_faults
+from smearsynth.dataset.verify.origins import origin_faults
 from smearsynth.dataset.verify.shard import Task, warm_up
 from smearsynth.dataset.verify.shards import Found, check_shards
 from smearsynth.dataset.verify.stated import Stated, read_stated
@@ -68,7 +69,7 @@ def verify(
         faults += [*_file_faults(out, stated), *told]
         found = _check_shards(out, stated, cells, labels, workers, progress)
         faults += found.faults
-        faults += _index_faults(out, stated, found, cells)
+        faults += [*_index_faults(out, stated, found, cells), *origin_faults(out, stated, cells)]
         unchecked = list(_unchecked(out, stated, found, cells, labels))
     return Verification(
         out=out,

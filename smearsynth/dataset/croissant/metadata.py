@@ -44,10 +44,8 @@ def make_croissant(index: Index) -> dict[str, Any]:
 
 def _licences(index: Index) -> list[dict[str, Any]]:
     """The licence of each source, for the set has those of all."""
-    known = facts.known_sources(index)
-    if not known:
-        return [{"@type": "sc:CreativeWork", "name": f"that of its sources. {facts.origin(index)}"}]
-    return [
+    unknown = facts.origin(index)
+    told = [
         {
             "@type": "sc:CreativeWork",
             "name": source["licence"],
@@ -55,8 +53,9 @@ def _licences(index: Index) -> list[dict[str, Any]]:
             + source["redistribution"].replace("_", " "),
             **({"url": f"https://spdx.org/licenses/{source['licence']}"} if _SPDX.fullmatch(source["licence"]) else {}),
         }
-        for source in known
+        for source in facts.known_sources(index)
     ]
+    return [*told, *([{"@type": "sc:CreativeWork", "name": f"that of its sources. {unknown}"}] if unknown else [])]
 
 
 def _responsible(index: Index) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def _responsible(index: Index) -> dict[str, Any]:
     known = facts.known_sources(index)
     refused = [f"{source}, {key}: {count} {reason}" for source, key, reason, count in facts.refusals(index)]
     return {
-        "rai:dataCollection": "; ".join(f"{s['name']}: {s['title']}" for s in known) or facts.origin(index),
+        "rai:dataCollection": " ".join([*(f"{s['name']}: {s['title']}." for s in known), facts.origin(index)]).strip(),
         "rai:dataCollectionMissingData": f"Refused cells: {'; '.join(refused)}." if refused else None,
         "rai:dataAnnotationProtocol": [facts.labels(index)],
         "rai:dataPreprocessingProtocol": [facts.grouping(source) for source in known],

@@ -87,8 +87,7 @@ def _state_faults(out: Path, stated: Stated, identity: Identity, records: Mappin
 def _holds(path: Path, value: Any) -> bool:
     if path.stat().st_size > MOST_BYTES:
         return False
-    # An index of someone else may quote half a character.
-    return layout.is_json_text(value, path.read_bytes().decode(errors="surrogatepass"))
+    return layout.is_json_text(value, path.read_bytes().decode(errors="replace"))
 
 
 def _told(path: Path) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def _plot(spreads: Mapping[str, Spread], unit: float, title: str, of: str, mark:
     """One curve per colour, the first filled. Values are whole numbers and shown in `unit`s, as is the mark's place."""
     marks = [] if mark is None else [mark]
     values = np.concatenate([*(spread.values for spread in spreads.values()), [round(m.x * unit) for m in marks]])
-    # A bin to spare at either end, so that a mark at the very end lies within the centres of bins.
-    spare = 1.5 + (values.max() - values.min()) / _BINS
+    # Room for a bin at either end, so that a mark at the very end lies within the centres of bins.
+    spare = 1.5 + (values.max() - values.min()) // _BINS
     low, high = values.min() - spare, values.max() + spare
     bins = min(int(high - low), _BINS)
     points = (low + (np.arange(bins) + 0.5) * (high - low) / bins) / unit

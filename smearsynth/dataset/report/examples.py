@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 from smearsynth.dataset.record import combination
-from smearsynth.dataset.sheet import chosen, palette, shrunk
+from smearsynth.dataset.sheet import SMEARS, chosen, palette, shrunk
 from smearsynth.dataset.verify.stated import Stated
 from smearsynth.page import Inline, inline, inline_indexed
 from smearsynth.shards.reader import ShardReader
@@ -29,10 +29,9 @@ def read_examples(folder: Path, stated: Stated) -> list[Example]:
     """The first scenes of the first shard, in every look: the order of combinations mixes them."""
     reader, looks = ShardReader(folder / stated.shards[0].name), len(stated.looks)
     names, background = reader.column("sample_id"), reader.column("background")
-    scenes = chosen(stated.shards[0].scenes)
     return [
         _example(reader, row, str(names[row]), int(background[row]))
-        for scene in scenes[: -(-len(scenes) // looks)]
+        for scene in chosen(stated.shards[0].scenes)[: -(-SMEARS // looks)]
         for row in range(scene * looks, (scene + 1) * looks)
     ]
 

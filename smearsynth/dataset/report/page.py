@@ -13,16 +13,16 @@ from smearsynth.cells.counts import Refused, refusal_rows
 from smearsynth.dataset import facts, layout
 from smearsynth.dataset.claim import claim_of
 from smearsynth.dataset.index import Index
+from smearsynth.dataset.report.examples import read_examples
+from smearsynth.dataset.report.gallery import gallery
+from smearsynth.dataset.report.matrix import matrix
+from smearsynth.dataset.report.plots import OF_BANK, PLACED, size_plots, smear_plots
 from smearsynth.dataset.stats.colour import Sampled, Sums
 from smearsynth.dataset.stats.figures import Measured, figures
 from smearsynth.errors import UserError
 from smearsynth.page import write_page
 from smearsynth.recipe.combinations import BACKGROUNDS
 from smearsynth.recipe.looks import LookSpec
-from smearsynth.report.examples import read_examples
-from smearsynth.report.gallery import gallery
-from smearsynth.report.matrix import matrix
-from smearsynth.report.plots import OF_BANK, PLACED, size_plots, smear_plots
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _SOURCES = ("#5b3a8c", "#d97706", "#0f766e", "#be185d", "#1d4ed8", "#65a30d", "#7c2d12", "#475569")
@@ -46,7 +46,7 @@ def write_report(path: Path, measured: Measured, told: Told) -> None:
     rows, others = matrix({split: found.splits[split]["combinations"] for split in SPLITS})
     write_page(
         path,
-        "report/page.html",
+        "dataset/report/page.html",
         stats=found,
         words=_words(told.index),
         classes=CLASSES,

@@ -1,0 +1,86 @@
+"""A bank of somebody else, as --bank takes it or a set brings it: nothing but arrays in the file itself is read."""
+
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+from synthetic_bank import synthetic_bank
+
+from smearsynth.cells import bank as banks
+from smearsynth.errors import UserError
+
+Change = Callable[[h5py.File, Path], None]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("bank") / "cells.h5"
+    banks.save(synthetic_bank(per_class=1), path)
+    return path.read_bytes()
+
+
+def linked(name: str) -> Change:
+    def change(file: h5py.File, folder: Path) -> None:
+        del file[name]
+        file[name] = h5py.ExternalLink(str(folder / "other.h5"), name)
+
+    return change
+
+
+def stored_elsewhere(file: h5py.File, folder: Path) -> None:
+    shape = file["pixels"].shape
+    del file["pixels"]
+    file.create_dataset("pixels", shape, "u1", external=[(str(folder / "other.h5"), 0, h5py.h5f.UNLIMITED)])
+
+
+def viewed(file: h5py.File, folder: Path) -> None:
+    layout = h5py.VirtualLayout(file["pixels"].shape, "u1")
+    layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "pixels", file["pixels"].shape)
+    del file["pixels"]
+    file.create_virtual_dataset("pixels", layout)
+
+
+def claimed(file: h5py.File, folder: Path) -> None:  # noqa: ARG001
+    """Two gigabytes of which the file holds nothing."""
+    del file["pixels"]
+    file.create_dataset("pixels", (2**29, 4), "u1")
+
+
+def packed(file: h5py.File, folder: Path) -> None:  # noqa: ARG001
+    """Two gigabytes of zeros, which pack to two megabytes."""
+    del file["pixels"]
+    file.create_dataset("pixels", (2**29, 4), "u1", chunks=(2**20, 4), compression="gzip")
+
+
+CHANGES: dict[str, tuple[Change, str]] = {
+    "a link to pixels elsewhere": (linked("pixels"), "has no dataset pixels of its own"),
+    "a link to ids elsewhere": (linked("class_id"), "has no dataset class_id of its own"),
+    "a link to names elsewhere": (linked("groups"), "has no dataset groups of its own"),
+    "pixels in another file": (stored_elsewhere, "pixels lies in another file"),
+    "a view of another file": (viewed, "pixels lies in another file"),
+    "a size that is claimed": (claimed, "`pixels` is not stored in one piece"),
+    "a size that is packed": (packed, "`pixels` is not stored in one piece"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_what_a_bank_may_not_be(whole: bytes, tmp_path: Path, kind: str) -> None:
+    change, message = CHANGES[kind]
+    for name in ("cells.h5", "other.h5"):
+        (tmp_path / name).write_bytes(whole)
+    with h5py.File(tmp_path / "cells.h5", "r+") as file:
+        change(file, tmp_path)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=rf"cells\.h5: not a whole bank \({message}\)"):
+        banks.load(tmp_path / "cells.h5")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
+def test_a_pipe_is_no_bank(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "cells.h5")
+    with pytest.raises(UserError, match="there is no such bank"):
+        banks.load(tmp_path / "cells.h5")
