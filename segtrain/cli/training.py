@@ -1,0 +1,89 @@
+"""Commands that train, and those that help to choose what is trained."""
+
+import os
+from typing import Any
+
+import click
+
+from segtrain.cli.options import FOLDER, config, optional_dataset, overrides
+from smearsynth.commands import as_json, show
+
+
+@click.command()
+@optional_dataset
+@config
+@overrides
+@click.option("--run", type=FOLDER, help="Folder of the run.  [default: runs/DATASET-MODEL]")
+@click.option("--resume", is_flag=True, help="Go on where the run was interrupted.")
+@click.option("--overfit", type=click.IntRange(min=1), metavar="N", help="Train and validate on N samples only.")
+@click.option("--resident", is_flag=True, help="Keep the whole set in the memory of the device.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first.")
+@as_json
+def fit(
+    overrides: tuple[str, ...], overfit: int | None, resident: bool, compiled: bool, as_json: bool, **options: Any
+) -> None:
+    """Train a network on DATASET, or on the `data:` of the config.
+
+    A config names what differs from the defaults; -s goes before it. Ctrl-C saves and ends; --resume goes on from
+    there, and from any kill. Under torchrun the same command trains on several devices, which share each batch; the
+    two dashes keep torchrun from taking --run for its own.
+
+    \b
+    Example: the reference training, on one device and on four
+      segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/reference
+      torchrun --nproc-per-node 4 -m -- segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/four
+    """
+    from segtrain.fit import fit as run
+
+    given = {"overfit": overfit, "resident": resident or None, "compile": compiled or None}
+    short = [f"{key}={str(value).lower()}" for key, value in given.items() if value is not None]
+    fitted = run(options.pop("dataset"), overrides=(*overrides, *short), **options)
+    # Under torchrun every process comes here, and a result is told once.
+    if os.environ.get("RANK", "0") == "0":
+        show(as_json, fitted.figures, lambda: str(fitted))
+
+
+@click.command()
+@optional_dataset
+@config
+@overrides
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Of which the median counts.")
+@click.option(
+    "--peak-tflops",
+    type=click.FloatRange(min=0, min_open=True),
+    help="bf16 matrix peak of the device.  [default: its data sheet's]",
+)
+@as_json
+def bench(as_json: bool, **options: Any) -> None:
+    """Measure images per second of loader, forward pass, step and whole loop, and peak memory.
+
+    Without DATASET: forward pass and step only, on random images.
+
+    \b
+    Example:
+      segtrain bench quickstart -c recipes/fit/reference.yaml
+    """
+    from segtrain.bench import bench as run
+    from segtrain.bench import table
+
+    figures = run(options.pop("dataset"), **options)
+    show(as_json, figures, lambda: table(figures))
+
+
+@click.command()
+@as_json
+def models(as_json: bool) -> None:
+    """List the networks, their options and defaults.
+
+    \b
+    Example: then choose one
+      segtrain fit quickstart -s model.name=unet_half -s model.norm=batch
+    """
+    from segtrain.models import MODELS, default_options
+
+    known = {name: default_options(name) for name in sorted(MODELS)}
+    show(as_json, known, lambda: "\n".join(_model_line(name, options) for name, options in known.items()))
+
+
+def _model_line(name: str, options: dict[str, Any]) -> str:
+    return f"{name}  {', '.join(f'{option}: {value}' for option, value in options.items())}"
