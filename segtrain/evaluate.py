@@ -11,6 +11,7 @@ from segtrain.baseline import otsu_field
 from segtrain.compute import Compute, choose
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.errors import save_errors
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
@@ -29,6 +30,7 @@ def evaluate(
     split: str = "test",
     um_per_px: str | float | None = None,
     boundaries: bool = False,
+    pictures: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
     progress: bool = True,
@@ -38,7 +40,8 @@ def evaluate(
     target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
     `evaluation.split.Measures.figures` says. Or a folder of real fields with masks of `um_per_px` (a number, a table's
     path, or "auto"), which gives what `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in
-    `images` also um_per_px and baseline_dice. Raises UserError.
+    `images` also um_per_px and baseline_dice; `pictures` is a folder for one of each field, which shows where the
+    network is wrong. Raises UserError.
     """
     target = Path(target)
     trained = load_trained(Path(run), which)
@@ -47,9 +50,12 @@ def evaluate(
     if is_folder(target):
         if um_per_px is None:
             raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
-        return _on_fields(predict, target, Scale(str(um_per_px)), trained.um_per_px, progress=progress)
+        network = NetworkCells(predict, Scale(str(um_per_px)), trained.um_per_px)
+        return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
     if um_per_px is not None:
         raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+    if pictures is not None:
+        raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
@@ -96,9 +102,16 @@ class NetworkCells:
         return cells
 
 
-def _on_fields(predict: Predict, folder: Path, scale: Scale, wanted: float, *, progress: bool) -> Figures:
-    network = NetworkCells(predict, scale, wanted)
-    methods: dict[str, Method] = {"network": network, "otsu": otsu_field}
+def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, progress: bool) -> Figures:
+    def drawn(field: Field) -> Mask:
+        found = network(field)
+        if pictures:
+            save_errors(field, found, pictures)
+        return found
+
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)
+    methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
     measured = measure_fields(read_fields(folder), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
     for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):

@@ -14,6 +14,7 @@ from smearsynth.commands import as_json, show
 @target
 @split
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
+@click.option("--pictures", type=FOLDER, help="Folder for a picture of the errors on each of a FOLDER's images.")
 @click.option("--boundaries", is_flag=True, help="Measure outlines too, which is slow.")
 @click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
 @as_json
@@ -21,7 +22,7 @@ def evaluate(last: bool, as_json: bool, **options: Any) -> None:
     """Measure the network of RUN on a dataset, or on a folder of real images.
 
     A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
-    threshold with holes filled.
+    threshold with holes filled. In its --pictures glass taken for a cell is red, and a cell taken for glass blue.
 
     \b
     Example:
