@@ -16,7 +16,7 @@ from torch import nn
 
 from segtrain.data.augment import AugmentSpec
 from segtrain.losses import CrossEntropySpec, LossSpec
-from segtrain.models import MODELS, build_model, default_options
+from segtrain.models import MODELS, Adapted, build_model, default_options, pretrained_part
 from segtrain.schedules import EarlyStopSpec, ScheduleSpec
 from segtrain.spec import Spec
 from smearsynth import strict_yaml
@@ -32,27 +32,46 @@ Monitor = Literal["pixel_accuracy", "miou", "reference_accuracy", "foreground_di
 
 
 class ModelSpec(Spec):
-    """A network of the registry; its options stand beside its name."""
+    """A network of the registry; its options stand beside its name. A name alone, `model: unet`, is one with all
+    defaults."""
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(default="unet_half", description="which network; `segtrain models` lists them")
+    name: str = Field(
+        default="unet_half",
+        description="which network; `segtrain models` lists them; smp:ARCHITECTURE/ENCODER is one of the library "
+        "segmentation_models_pytorch",
+    )
+    grey: bool = Field(default=False, description="show the network grey images: the luma of colour")
+    sigmoid: bool = Field(default=False, description="one output for two classes, instead of one for each")
+    pretrained: str | None = Field(
+        default=None,
+        description="torchvision's weights of the network's VGG to begin with, a file seen from this one; null: none",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _written_out(cls, given: Any) -> Any:
+        given = {"name": given} if isinstance(given, str) else given
         name = given.get("name", "unet_half") if isinstance(given, dict) else None
         if not isinstance(name, str) or name not in MODELS:
             return given
         return {"name": name, **default_options(name), **given}
 
+    @field_validator("pretrained")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return None if value is None else str(Path(value).absolute())
+
     @model_validator(mode="after")
     def _can_be_built(self) -> "ModelSpec":
         try:
             with torch.device("meta"):
-                self.build(classes=2)
+                network = self.build(classes=2)
         except UserError as error:
-            raise ValueError(str(error).removeprefix("model: ")) from None
+            raise ValueError(str(error)) from None
+        if self.pretrained and not pretrained_part(network):
+            raise ValueError(f"pretrained: {self.name} begins with no weights of others: remove it")
         return self
 
     def build(self, *, classes: int) -> nn.Module:
@@ -61,7 +80,13 @@ class ModelSpec(Spec):
         for name in ("classes", "channels"):
             if name in options:
                 raise UserError(f"{name}: comes from the data: remove it")
-        return build_model(self.name, classes=classes, **options)
+        if self.sigmoid and classes != 2:
+            raise UserError(f"model.sigmoid: tells two classes apart, and the data has {classes}: remove it.")
+        if not (self.grey or self.sigmoid):
+            return build_model(self.name, classes=classes, **options)
+        outputs, channels = 1 if self.sigmoid else classes, 1 if self.grey else 3
+        network = build_model(self.name, classes=outputs, channels=channels, **options)
+        return Adapted(network, grey=self.grey, sigmoid=self.sigmoid)
 
 
 class OptimiserSpec(Spec):
@@ -136,13 +161,14 @@ class Config(Spec):
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
 
-    `data` comes back relative to the working folder. Raises DocumentError (a UserError) with every fault.
+    `data` comes back relative to the working folder, `model.pretrained` whole. Raises DocumentError (a UserError) with every fault.
     """
     if path is None:
         return strict_yaml.validate(Config, strict_yaml.parse("{}", "the defaults", KIND), overrides)
     document = strict_yaml.read(Path(path), KIND)
-    if isinstance(document.data.get("data"), str) and document.data["data"]:
-        document.data["data"] = str(Path(path).parent / document.data["data"])
+    for holder, key in ((document.data, "data"), (document.data.get("model"), "pretrained")):
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
+            holder[key] = str(Path(path).parent / holder[key])
     return strict_yaml.validate(Config, document, overrides)
 
 

@@ -1,5 +1,6 @@
 """A config and a dataset to a trained network: everything is checked, then put together, then trained."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,8 @@ def fit(
     """
     if run is None:
         asked = load_config(config, overrides)
-        run = Path("runs") / f"{_root(dataset or asked.data).name}-{asked.model.name}"
+        name = re.sub("[:/]", "-", asked.model.name)
+        run = Path("runs") / f"{_root(dataset or asked.data).name}-{name}"
     where = Run(Path(run))
     if resume and config is None and (where.folder / CONFIG).is_file():
         config = where.folder / CONFIG

@@ -10,7 +10,7 @@ from torch import nn
 
 from segtrain import checkpoint, engine
 from segtrain.compute import Compute, choose
-from segtrain.config import Config
+from segtrain.config import Config, ModelSpec
 from segtrain.data.loader import Loader
 from segtrain.data.resident import Resident, memory_for
 from segtrain.data.samples import Shards
@@ -18,6 +18,7 @@ from segtrain.engine import Scalars, Training
 from segtrain.identity import Identity, check_unchanged, identity
 from segtrain.losses import absent_classes, make_loss
 from segtrain.machine import usable_cores
+from segtrain.models import load_pretrained, pretrained_part
 from segtrain.progress import Progress
 from segtrain.ranks import Ranks
 from segtrain.run import CONFIG, Run
@@ -36,6 +37,10 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
     _check_sizes(config, len(shards), ranks.world)
     pixels = torch.from_numpy(shards.pixels_per_class())
     training, validation = make_loaders(config, shards, compute, ranks)
+    start_generators(config)
+    model = config.model.build(classes=len(shards.classes))
+    if config.model.pretrained and not state:
+        load_pretrained(model, Path(config.model.pretrained))
     ranks.wait()
     progress = Progress(where, speaks=ranks.first)
     if ranks.first:
@@ -44,8 +49,9 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
     progress.say(f"{config.data} to {where.folder}, on {compute}{f' x {ranks.world}' * (ranks.world > 1)}")
     if absent := absent_classes(pixels, shards.classes.keys):
         progress.say(absent)
-    start_generators(config)
-    model = compute.place(config.model.build(classes=len(shards.classes)))
+    if pretrained_part(model) and not state:
+        progress.say(_beginning(config.model))
+    model = compute.place(model)
     t = Training(
         config=config,
         compute=compute,
@@ -91,6 +97,13 @@ def _state(where: Run, known: Identity, *, resume: bool) -> checkpoint.State | N
         raise UserError(f"{where.last} is no checkpoint of a training: begin anew with another --run.")
     check_unchanged(state["identity"], known, str(where.folder))
     return state
+
+
+def _beginning(spec: ModelSpec) -> str:
+    """A sentence for the log on the weights of a network that may begin with pretrained ones."""
+    if spec.pretrained:
+        return f"{spec.name} begins with the weights in {spec.pretrained}"
+    return f"{spec.name} trains from scratch: `model.pretrained` names no weights to begin with"
 
 
 def _check_sizes(config: Config, samples: int, world: int) -> None:

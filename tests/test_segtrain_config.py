@@ -39,6 +39,9 @@ class TestGood:
         assert (config.epochs, config.batch) == (5, 7)
         assert config.model.model_dump() == {
             "name": "unet_half",
+            "grey": False,
+            "sigmoid": False,
+            "pretrained": None,
             "width": 8,
             "activation": "leaky_relu",
             "norm": "batch",
@@ -119,7 +122,7 @@ class TestBad:
             "deterministic: has no effect with `device: cpu`, which always is: remove it"
         ]
         assert faults("schedule.cosine={}", "schedule.step={}") == [
-            "schedule.step: there is one schedule, and cosine is it: set the other to null"
+            "schedule.step: only a plateau may stand beside another schedule, and cosine is one: set one to null"
         ]
         # The options of a loss stand within it: there is none of a loss that is not used.
         assert faults("loss.dice.norm=sum")[0].startswith("loss.dice.norm: unknown key")
@@ -156,6 +159,9 @@ class TestShipped:
         config: Config = load_config(RECIPES / "reference.yaml")
         assert config.model.model_dump() == {
             "name": "unet_half",
+            "grey": False,
+            "sigmoid": False,
+            "pretrained": None,
             "width": 32,
             "activation": "leaky_relu",
             "norm": "none",
