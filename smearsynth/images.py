@@ -51,6 +51,22 @@ class Header:
     single_channel: bool
 
 
+@dataclass(frozen=True)
+class MaskPixels:
+    """A mask as its file has it, upright; of `value` and `colour` it has one.
+
+    value: u2 (h, w), the one value of each pixel: grey of 1 (then 0 or 1), 8 or 16 bits, or the place of its colour in
+    `palette`, u1 (256, 3) RGB. colour: u1 (h, w, 3) RGB. alpha: u1 (h, w), None where all is opaque. lossy: its format
+    changes values.
+    """
+
+    value: npt.NDArray[np.uint16] | None
+    colour: Pixels | None
+    palette: Pixels | None
+    alpha: Pixels | None
+    lossy: bool
+
+
 def read_header(path: Path) -> Header:
     """Size and kind of an image without decoding it. Raises ImageFault."""
     with _opened(path, path.name) as image:
@@ -86,6 +102,22 @@ def decode_image(data: bytes, name: str) -> Pixels:
     with _opened(BytesIO(data), name) as image:
         image.load()
         return _to_rgb(ImageOps.exif_transpose(image), name)
+
+
+def decode_mask(data: bytes, name: str) -> MaskPixels:
+    """The values of a mask, unchanged, of the first frame. name: of the file, for messages. Raises ImageFault."""
+    with _opened(BytesIO(data), name) as image:
+        image.load()
+        lossy = image.format == "JPEG" or image.info.get("compression") == "jpeg"
+        upright = ImageOps.exif_transpose(image)
+        alpha = np.asarray(upright.convert("RGBA"))[..., 3] if upright.has_transparency_data else None
+        if upright.mode not in ("1", "L", "LA", "P", "I", "F") and not upright.mode.startswith("I;16"):
+            return MaskPixels(None, np.array(upright.convert("RGB")), None, alpha, lossy)
+        value = np.asarray(upright)[..., 0] if upright.mode == "LA" else np.asarray(upright)
+        if value.dtype.itemsize > 2 and (upright.mode == "F" or value.min() < 0 or value.max() > 65_535):
+            raise ImageFault("pixel_type", f"{name}: 32-bit pixels have no agreed range; save it with 8 or 16 bits")
+        palette = _palette(upright) if upright.mode == "P" else None
+        return MaskPixels(value.astype(np.uint16), None, palette, alpha, lossy)
 
 
 def any_value(data: bytes, name: str) -> bool:
@@ -168,6 +200,11 @@ def _to_rgb(image: Image.Image, name: str) -> Pixels:
         alpha = rgba[..., 3:]
         return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     return np.array(image.convert("RGB"))
+
+
+def _palette(image: Image.Image) -> Pixels:
+    used = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+    return np.pad(used, ((0, 256 - len(used)), (0, 0)))
 
 
 def _above_zero(image: Image.Image) -> npt.NDArray[np.bool_]:

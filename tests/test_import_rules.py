@@ -29,6 +29,8 @@ SMEARSYNTH = [
 SEGTRAIN = [
     {"spec", "checkpoint", "run", "ranks", "compute", "signals", "machine", "flops", "guard"},
     {"data"},
+    {"importing"},
+    {"import_pairs"},
     {"models"},
     {"losses"},
     {"metrics"},
