@@ -73,17 +73,16 @@ def bench(as_json: bool, **options: Any) -> None:
 @click.command()
 @as_json
 def models(as_json: bool) -> None:
-    """List the networks, their options and defaults.
+    """List the networks: parameters, multiply-adds, study, options.
+
+    Counted for RGB images of 224x224 px and ten classes. `smp:ARCHITECTURE/ENCODER` is a network of the library
+    segmentation_models_pytorch, with the extra `smp`.
 
     \b
     Example: then choose one
-      segtrain fit quickstart -s model.name=unet_half -s model.norm=batch
+      segtrain fit quickstart -s model.name=compact -s model.width=16
     """
-    from segtrain.models import MODELS, default_options
+    from segtrain.models.catalogue import catalogue, table
 
-    known = {name: default_options(name) for name in sorted(MODELS)}
-    show(as_json, known, lambda: "\n".join(_model_line(name, options) for name, options in known.items()))
-
-
-def _model_line(name: str, options: dict[str, Any]) -> str:
-    return f"{name}  {', '.join(f'{option}: {value}' for option, value in options.items())}"
+    found = catalogue()
+    show(as_json, found, lambda: table(found))
