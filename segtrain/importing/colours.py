@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.importing.blends import Where, between_classes, far_from, flat, thin_between
+from segtrain.importing.blends import Where, between_classes, far_from, flat, softness, thin_between
 from segtrain.importing.palette import Palette
 from segtrain.importing.reading import Reading, with_transparency
 from smearsynth.images import MaskPixels, Pixels
@@ -24,7 +24,9 @@ _REACH = 40
 _BLEND = 12
 """Distance in RGB from the line between two colours up to which it is their blend."""
 _NOISE = 64
-"""More different colours that are no blends come from a lossy format, though the file itself may be none."""
+"""More different colours, beside those of the palette, come from a lossy format, though the file itself may be none."""
+_FEW = 32
+"""Pixels of strange colours that such a format makes by itself where several edges meet."""
 _NEAR, _NO_CLASS, _NO_BLEND, _UNSEEN = 1 << 8, 1 << 9, 1 << 10, 0xFFFF
 """Above the label in the low byte."""
 _PIECE = 1 << 20
@@ -50,7 +52,7 @@ class ColourReader:
             unknown &= mask.alpha == 255
         faults = self._foreign(colour, code, label, unknown, lossy=mask.lossy) if near or unknown.any() else ()
         if unknown.any():
-            label[thin_between(label, ~unknown)] = IGNORE
+            label[thin_between(label, ~unknown, softness(unknown))] = IGNORE
         return Reading(label=with_transparency(label, mask.alpha), near=near, faults=faults)
 
     def _code_of(self, colour: Pixels) -> Codes:
@@ -85,20 +87,23 @@ class ColourReader:
         odd = unknown | ((code & _NEAR) > 0)
         known, strange = ~unknown, unknown & ((code & _NO_BLEND) > 0)
         foreign = unknown & far_from(known)
-        if lossy or len(np.unique(_packed(colour[odd]))) > _NOISE:
+        noisy = lossy or len(np.unique(_packed(colour[odd]))) > _NOISE
+        if noisy:
             foreign |= strange & flat(colour)
         else:
             foreign |= (odd & flat(colour) & ~_is_blend(code)) | (strange & ~between_classes(label, known))
-        if not foreign.any():
+        if np.count_nonzero(foreign) <= (_FEW if noisy else 0):
             return ()
         packed = _packed(colour[foreign])
         found, counts = np.unique(packed, return_counts=True)
         most = int(found[counts.argmax()])
         y, x = np.argwhere(foreign)[(packed == most).argmax()]
         rgb = most.to_bytes(3)
-        told = f"{counts.sum():,} pixels are of {len(found)} colours that the palette lacks, most of them #{rgb.hex()}"
+        told = f"the palette lacks {len(found)} of its colours, with {counts.sum():,} pixels, most of them #{rgb.hex()}"
         if tuple(rgb[::-1]) in self._palette.colours:
             remedy = "the palette has it with red and blue exchanged: write red first"
+        elif len(set(rgb)) == 1:
+            remedy = "if its numbers are class ids, give --palette ids, or a palette file of values"
         else:
             remedy = "add it to a palette file, or mend the mask"
         return (f"{told} (at x={x}, y={y}); {remedy}",)

@@ -22,7 +22,7 @@ _SHOWN = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """surveyed: the pairs by name. splits, groups: of each. reader: of their masks. cells: the level of cells, where masks
+    """surveyed: the pairs by name. splits, groups: of each. reader: of their masks. cells: their level, where masks
     have two. found: how it was found, "" where it was given."""
 
     surveyed: tuple[Surveyed, ...]
