@@ -56,7 +56,16 @@ def thin_between(label: Pixels, known: Where, steps: int) -> Where:
         thick = cv2.dilate(core, _square(steps))
         thin |= here > thick
         classes_near += cv2.dilate(here, _square(2 * steps + 1))
+    # One side of an edge may lie outside the image.
+    classes_near += _frame(label.shape, steps)
     return thin & (classes_near > 2)
+
+
+def _frame(shape: tuple[int, ...], width: int) -> Pixels:
+    """u1 (h, w): 1 in a frame of that width along the border, else 0."""
+    frame = np.ones(shape, np.uint8)
+    frame[width:-width, width:-width] = 0
+    return frame
 
 
 def _square(reach: int) -> Pixels:

@@ -25,7 +25,7 @@ _BLEND = 12
 """Distance in RGB from the line between two colours up to which it is their blend."""
 _NOISE = 64
 """More different colours, beside those of the palette, come from a lossy format, though the file itself may be none."""
-_FEW = 32
+_FEW = 64
 """Pixels of strange colours that such a format makes by itself where several edges meet."""
 _NEAR, _NO_CLASS, _NO_BLEND, _UNSEEN = 1 << 8, 1 << 9, 1 << 10, 0xFFFF
 """Above the label in the low byte."""

@@ -16,11 +16,12 @@ _CLEAR = 0.05
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """label: u1 (h, w), class ids and 255. near: pixels that took a class by a colour near to its own. faults: why the
-    mask can't be used, each the rest of a sentence."""
+    mask can't be used, each the rest of a sentence. interpolated: its edges pass through other classes."""
 
     label: Pixels
     near: int = 0
     faults: tuple[str, ...] = ()
+    interpolated: bool = False
 
 
 class Reader(Protocol):

@@ -16,7 +16,7 @@ _SPREAD = 1.1
 
 
 def on_masks(surveyed: Sequence[Surveyed], palette: Palette) -> Iterator[str]:
-    """Masks with a single class, and pixels whose colour was near to a class's."""
+    """Masks with a single class, edges that look interpolated, labels that are not what their pixel says."""
     keys = palette.classes.keys
     single = []
     for s in surveyed:
@@ -25,6 +25,11 @@ def on_masks(surveyed: Sequence[Surveyed], palette: Palette) -> Iterator[str]:
             single.append(f"{s.pair.mask_name} ({keys[found[0]] if found else 'ignored'})")
     if single:
         yield f"{_counted(single, 'mask has', 'masks have')} one class only: {listed(single)}"
+    if odd := [s.pair.mask_name for s in surveyed if s.interpolated]:
+        yield (
+            f"{_counted(odd, 'mask has', 'masks have')} thin lines of other class ids along edges, as after resizing by "
+            f"interpolation, which makes up classes: {listed(odd)}"
+        )
     if near := [s for s in surveyed if s.near]:
         pixels = sum(s.near for s in near)
         yield f"{pixels:,} pixels of {_counted(near, 'mask', 'masks')} took the class of the nearest colour"

@@ -24,7 +24,7 @@ from smearsynth.images import Pixels, decode_image, decode_mask, read_bytes, sha
 class Surveyed:
     """What is known of a pair. faults: sentences; where there are some, the rest says nothing.
 
-    size: of the image. pixels: i8 (256,), how many have each label. near: those of a colour near to their class's.
+    size: of the image. pixels: i8 (256,), how many have each label. near, interpolated: as of a `Reading`.
     brightness: of what was taken for cells, over that of the rest, where it was asked for.
     """
 
@@ -32,6 +32,7 @@ class Surveyed:
     size: Size = (0, 0)
     pixels: npt.NDArray[np.int64]
     near: int = 0
+    interpolated: bool = False
     brightness: float = 0.0
     image_sha256: str = ""
     mask_sha256: str = ""
@@ -84,6 +85,7 @@ def _survey(pair: Pair, *, reader: Reader, ask_brightness: bool) -> Surveyed:
         size=label.shape,
         pixels=np.bincount(label.ravel(), minlength=256),
         near=reading.near,
+        interpolated=reading.interpolated,
         brightness=brightness_of_cells(image, label) if ask_brightness else 0.0,
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,
