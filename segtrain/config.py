@@ -161,7 +161,8 @@ class Config(Spec):
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
 
-    `data` comes back relative to the working folder, `model.pretrained` whole. Raises DocumentError (a UserError) with every fault.
+    `data` comes back relative to the working folder, `model.pretrained` whole. Raises DocumentError (a UserError) with
+    every fault.
     """
     if path is None:
         return strict_yaml.validate(Config, strict_yaml.parse("{}", "the defaults", KIND), overrides)

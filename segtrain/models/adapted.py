@@ -14,6 +14,8 @@ class Adapted(nn.Module):
     is binary cross-entropy, and the larger one is where the sigmoid is over 1/2. So every loss and figure holds.
     """
 
+    luma: Tensor
+
     def __init__(self, network: nn.Module, *, grey: bool, sigmoid: bool) -> None:
         """network: for one channel where `grey`, with one class where `sigmoid`."""
         super().__init__()

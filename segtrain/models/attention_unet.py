@@ -32,7 +32,7 @@ class AttentionGate(nn.Module):
 
 
 class AttentionUNet(EncoderDecoder):
-    """34,872,081 parameters for RGB and one output. Known implementations have 34,878,573: the difference is the
+    """34,870,761 parameters for RGB and one output. Known implementations have 34,878,573: the difference is the
     biases of convolutions before a batch normalisation, which takes them out again."""
 
     def __init__(self, *, classes: int, channels: int = 3, width: int = 64) -> None:

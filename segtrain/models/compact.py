@@ -37,14 +37,23 @@ class Add(nn.Module):
 
 
 class Compact(EncoderDecoder):
-    def __init__(self, *, classes: int, channels: int = 3, width: int = 32, depth: int = 1, norm: Norm = "batch") -> None:
+    def __init__(
+        self, *, classes: int, channels: int = 3, width: int = 32, depth: int = 1, norm: Norm = "batch"
+    ) -> None:
         check_width(width, norm)
         widths = [width * 2**level for level in range(LEVELS)]
         upwards = widths[-2::-1]
         super().__init__(
             down=[
-                nn.Sequential(nn.PixelUnshuffle(2), *convolution(4 * channels, width, norm=norm), *[Residual(width, norm) for _ in range(depth)]),
-                *(nn.Sequential(*convolution(i, o, stride=2, norm=norm), *[Residual(o, norm) for _ in range(depth)]) for i, o in pairwise(widths)),
+                nn.Sequential(
+                    nn.PixelUnshuffle(2),
+                    *convolution(4 * channels, width, norm=norm),
+                    *[Residual(width, norm) for _ in range(depth)],
+                ),
+                *(
+                    nn.Sequential(*convolution(i, o, stride=2, norm=norm), *[Residual(o, norm) for _ in range(depth)])
+                    for i, o in pairwise(widths)
+                ),
             ],
             up=[nn.Sequential(nn.Conv2d(2 * w, w, 1), nn.Upsample(scale_factor=2)) for w in upwards],
             join=[Add() for _ in upwards],

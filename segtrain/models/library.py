@@ -16,7 +16,6 @@ from smearsynth.errors import UserError
 PREFIX = "smp:"
 MULTIPLE = 32
 """Of an image's sides, which every architecture of the library takes."""
-_PACKAGE = "segmentation_models_pytorch"
 OF_TIMM = "tu-"
 """Begins the name of an encoder of timm, of which the library has no list."""
 _REMEDY = "pip install 'smearsynth[smp]'"
@@ -39,6 +38,8 @@ def build(name: str, *, classes: int, channels: int = 3) -> nn.Module:
     """A new network, as `name` says. UserError where the library is not there, does not fit this torch, or has no such
     network; its sentence begins with the key."""
     wanted, _, encoder = name.removeprefix(PREFIX).partition("/")
+    if not encoder:
+        raise UserError(f'name: "{name}" must read {PREFIX}ARCHITECTURE/ENCODER, as in {PREFIX}Unet/resnet34.')
     smp = _library(name)
     architectures = {kind.__name__.lower(): kind.__name__ for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if wanted.lower() not in architectures:
@@ -62,7 +63,7 @@ def _library(name: str) -> Any:
     except (AttributeError, ImportError, OSError, RuntimeError) as error:
         # Its compiled parts are made for one build of torch, and say so in words of their own.
         raise UserError(
-            f"name: {name} cannot be had, since what is installed of {_PACKAGE}, timm and torchvision does not fit torch "
-            f"{torch.__version__} ({in_short(error)}): install the torchvision that belongs to it."
+            f"name: {name} cannot be had, since the segmentation_models_pytorch, timm or torchvision here does not fit "
+            f"torch {torch.__version__} ({in_short(error)}): install the torchvision that belongs to it."
         ) from error
     return smp

@@ -1,4 +1,5 @@
-"""ResUNet: a U-Net of residual units (Zhang et al. 2018, "Road Extraction by Deep Residual U-Net", arXiv:1711.10684)."""
+"""ResUNet: a U-Net of residual units (Zhang et al. 2018, "Road Extraction by Deep Residual U-Net",
+arXiv:1711.10684)."""
 
 from itertools import pairwise
 
@@ -32,7 +33,7 @@ class ResidualUnit(nn.Module):
 
 
 class ResUNet(EncoderDecoder):
-    """8,215,242 parameters at three channels and ten classes; 7,780,032 of them are the weights of the 3x3
+    """8,218,762 parameters at three channels and ten classes; 7,780,032 of them are the weights of the 3x3
     convolutions, which are the paper's 7.8 M. Its identity shortcuts cannot join different numbers of channels, so
     here they are 1x1 convolutions. Levels halve by stride and double by repeating pixels, as in the paper."""
 

@@ -2,10 +2,11 @@
 
 The paper pads nothing: each 3x3 convolution costs the border, a skip is cut to its middle, and 572x572 px give 388x388.
 `padding: valid` is that, fed with an image whose edge is repeated by 92 px, so that logits are as large as the image
-and no zero ever enters; it computes 3.4 times as much for 224x224 px. `padding: same` pads every convolution with
-zeros.
+and no zero ever enters; for 224x224 px it takes 1.7 times the multiply-adds. `padding: same` pads every convolution
+with zeros.
 """
 
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -41,13 +42,13 @@ class UNet(EncoderDecoder):
         convolution, as `blocks.convolution` takes them; the paper has relu and none."""
         check_width(width, norm)
         valid = padding == "valid"
-        style = {"padding": 0 if valid else None, "activation": activation, "norm": norm}
+        level = partial(double_convolution, padding=0 if valid else None, activation=activation, norm=norm)
         widths = [width * 2**level for level in range(LEVELS)]
         upwards = widths[-2::-1]
         super().__init__(
-            down=[double_convolution(i, o, **style) for i, o in pairwise([channels, *widths])],
+            down=[level(i, o) for i, o in pairwise([channels, *widths])],
             up=[nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in upwards],
-            merge=[double_convolution(2 * w, w, **style) for w in upwards],
+            merge=[level(2 * w, w) for w in upwards],
             head=nn.Conv2d(width, classes, 1),
             margin=MARGIN if valid else 0,
             beyond=SMALLER if valid else 0,

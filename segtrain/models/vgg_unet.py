@@ -29,6 +29,9 @@ class VggUNet(EncoderDecoder):
     An image enters as VGG was trained: grey in all three channels, its values by ImageNet's mean and deviation.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, layers: Literal[11, 16], *, classes: int, channels: int = 3, width: int = 64) -> None:
         """channels: 1 or 3, which changes no weight. width: channels of the first level; 64 is VGG's own, which
         pretrained weights need."""
@@ -60,7 +63,7 @@ class VggUNet(EncoderDecoder):
 
         ValueError where it is another network's, or this one is not as wide as VGG.
         """
-        ours = [m for level in self.down[:-1] for m in level if isinstance(m, nn.Conv2d)]
+        ours = [m for m in self.down[:-1].modules() if isinstance(m, nn.Conv2d)]
         numbers = sorted(int(key.split(".")[1]) for key in state if _WEIGHT.fullmatch(key))
         found = [[state[f"features.{n}.weight"], state.get(f"features.{n}.bias")] for n in numbers]
         needed = [[tuple(m.weight.shape), (m.out_channels,)] for m in ours]
@@ -68,10 +71,8 @@ class VggUNet(EncoderDecoder):
             raise ValueError(
                 f"its features are not the {len(ours)} convolutions of VGG{self.layers} from {self.width} channels on"
             )
-        with torch.no_grad():
-            for layer, (weight, bias) in zip(ours, found, strict=True):
-                layer.weight.copy_(weight)
-                layer.bias.copy_(bias)
+        for layer, (weight, bias) in zip(ours, found, strict=True):
+            layer.load_state_dict({"weight": weight, "bias": bias})
 
 
 def _level(inputs: int, outputs: int, convolutions: int) -> nn.Sequential:
