@@ -27,7 +27,7 @@ def on_masks(surveyed: Sequence[Surveyed], palette: Palette) -> Iterator[str]:
         yield f"{_counted(single, 'mask has', 'masks have')} one class only: {listed(single)}"
     if odd := [s.pair.mask_name for s in surveyed if s.interpolated]:
         yield (
-            f"{_counted(odd, 'mask has', 'masks have')} thin lines of other class ids along edges, as after resizing by "
+            f"{_counted(odd, 'mask has', 'masks have')} thin lines of other ids along edges, as after resizing by "
             f"interpolation, which makes up classes: {listed(odd)}"
         )
     if near := [s for s in surveyed if s.near]:
