@@ -16,6 +16,9 @@ from smearsynth.commands import as_json, show
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
 @click.option("--pictures", type=FOLDER, help="Folder for a picture of the errors on each of a FOLDER's images.")
 @click.option("--boundaries", is_flag=True, help="Measure outlines too, which is slow.")
+@click.option(
+    "--threshold", metavar="P|val", help="Of two classes: the second from this probability on; val: chosen there."
+)
 @click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
 @as_json
 def evaluate(last: bool, as_json: bool, **options: Any) -> None:
