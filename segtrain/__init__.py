@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from segtrain.bench import bench as bench
     from segtrain.evaluate import evaluate as evaluate
     from segtrain.fit import fit as fit
+    from segtrain.import_pairs import import_pairs as import_pairs
 
-__all__ = ["baseline", "bench", "evaluate", "fit"]
+__all__ = ["baseline", "bench", "evaluate", "fit", "import_pairs"]
 
 
 def __getattr__(name: str) -> Any:

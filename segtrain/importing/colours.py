@@ -94,10 +94,11 @@ class ColourReader:
             foreign |= (odd & flat(colour) & ~_is_blend(code)) | (strange & ~between_classes(label, known))
         if np.count_nonzero(foreign) <= (_FEW if noisy else 0):
             return ()
-        packed = _packed(colour[foreign])
-        found, counts = np.unique(packed, return_counts=True)
+        packed = _packed(colour[odd])
+        painted = np.isin(packed, np.unique(_packed(colour[foreign])))
+        found, counts = np.unique(packed[painted], return_counts=True)
         most = int(found[counts.argmax()])
-        y, x = np.argwhere(foreign)[(packed == most).argmax()]
+        y, x = np.argwhere(odd)[(packed == most).argmax()]
         rgb = most.to_bytes(3)
         told = f"the palette lacks {len(found)} of its colours, with {counts.sum():,} pixels, most of them #{rgb.hex()}"
         if tuple(rgb[::-1]) in self._palette.colours:
