@@ -43,10 +43,11 @@ def evaluate(
     target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
     `evaluation.split.Measures.figures` says. threshold: of a dataset of two classes, the probability from which a pixel
     is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the figures,
-    and all others are of logits that are moved so that it becomes 1/2. Or a folder of real fields with masks of `um_per_px` (a number, a table's
-    path, or "auto"), which gives what `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in
-    `images` also um_per_px and baseline_dice; `pictures` is a folder for one of each field, which shows where the
-    network is wrong. Raises UserError.
+    and all others are of logits that are moved so that it becomes 1/2.
+    Or a folder of real fields with masks of `um_per_px` (a number, a table's path, or "auto"), which gives what
+    `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in `images` also um_per_px and
+    baseline_dice; `pictures` is a folder for one of each field, which shows where the network is wrong.
+    Raises UserError.
     """
     target = Path(target)
     trained = load_trained(Path(run), which)

@@ -32,7 +32,8 @@ def logits_of(probability: Tensor) -> Tensor:
 
 
 def f_score(probability: Tensor, label: Tensor, threshold: float) -> float:
-    pairs = [(p >= threshold, t) for p, t in zip(probability.flatten().tolist(), label.flatten().tolist()) if t != 255]
+    values = zip(probability.flatten().tolist(), label.flatten().tolist(), strict=True)
+    pairs = [(p >= threshold, t) for p, t in values if t != 255]
     right = sum(found and true for found, true in pairs)
     both = sum(found for found, _ in pairs) + sum(true for _, true in pairs)
     return 2 * right / both if both else math.nan
@@ -115,7 +116,7 @@ def test_ten_classes_and_folders_have_none(run: Path, cells: Path, tmp_path: Pat
         evaluate(run, cells.parent, threshold="val")
     ten = write_set(tmp_path / "ten", size=(16, 16), train=4, val=2, test=2)
     of_ten = fit(ten, overrides=["model.width=1", "epochs=1", "batch=4"], run=tmp_path / "run", pictures=False).run
-    with pytest.raises(UserError, match="--threshold is for two classes, and .* has 10"):
+    with pytest.raises(UserError, match=r"--threshold is for two classes, and .* has 10"):
         evaluate(of_ten, ten, threshold="val")
 
 
