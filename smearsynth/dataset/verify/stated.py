@@ -142,8 +142,8 @@ def _written_faults(text: str) -> list[str]:
         )
     if "imported" in index:
         raise UserError(
-            f"{layout.INDEX}: segtrain imported this set from images and masks, so it has no recipe and no cells that it "
-            "could be held against; its splits.csv and samples.csv say where each sample comes from."
+            f"{layout.INDEX}: segtrain imported this set from images and masks, so it has no recipe and no cells to "
+            "hold it against; its splits.csv and samples.csv say where each sample comes from."
         )
     if seal(index) != index.get("seal"):
         return ["its `seal` is not that of its content: a byte of it was changed"]
