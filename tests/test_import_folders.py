@@ -66,6 +66,17 @@ class TestPairs:
         pairs, faults = find_pairs(outer, outer / "masks")
         assert ([(p.name, p.mask_name) for p in pairs], faults) == ([("a.jpg", "a.png")], [])
 
+    def test_each_split_in_folders_of_its_own(self, tmp_path: Path) -> None:
+        touch(tmp_path, "train/x/a.png", "train/y/a_mask.png", "valid/x/a.png", "valid/y/a.png")
+        pairs, faults = find_pairs(tmp_path / "{split}" / "x", tmp_path / "{split}" / "y")
+        assert not faults
+        assert {p.name: p.mask_name for p in pairs} == {"train/a.png": "train/a_mask.png", "valid/a.png": "valid/a.png"}
+        assert split_as_told(read_rule(None, [p.name for p in pairs]), [p.name for p in pairs])[0] == ["train", "val"]
+        with pytest.raises(UserError, match="must stand in both"):
+            find_pairs(tmp_path / "{split}" / "x", tmp_path / "train" / "y")
+        with pytest.raises(UserError, match="is no folder"):
+            find_pairs(tmp_path / "{split}" / "x", tmp_path / "{split}" / "z")
+
     def test_every_file_without_a_partner_or_with_two_is_named(self, tmp_path: Path) -> None:
         images = touch(tmp_path / "i", "a.png", "b.png", "c.png", "c.jpg", "x/d.png")
         masks = touch(tmp_path / "m", "a_mask.png", "a-label.png", "c.png", "y/d.png", "e.png")

@@ -55,14 +55,16 @@ from smearsynth.commands import as_json, show
 def import_(images: Path, masks: Path, as_json: bool, **options: Any) -> None:
     """Make a DATASET of images and masks that are there.
 
-    A mask has the stem of its image, with or without `_mask`, `_label` and the like. Every fault is told with its file
-    before anything is written. Uncertain pixels, as at blended edges, get the label 255, which training and figures
-    leave out. Images of several sizes go to a shard each; a network needs one size: --patches or --resize.
+    A mask has the stem of its image, with or without `_mask`, `_label` and the like. Where each split has folders of
+    its own, write {split} for its name in both paths. Every fault is told with its file before anything is written.
+    Uncertain pixels, as at blended edges, get the label 255, which training and figures leave out. Images of several
+    sizes go to a shard each; a network needs one size: --patches or --resize.
 
     \b
-    Examples: masks in black and white at 0.2 um/px, in patches; masks in the colours of the ten classes
+    Examples: black and white masks at 0.2 um/px, in patches; colours of the ten classes; an export of smearsynth
       segtrain import my/img my/mask --out mine --to-um-per-px 0.2 --patches 224
       segtrain import img mask --out ten --palette reference --group '^(P[0-9]+)_'
+      segtrain import 'png/{split}/image' 'png/{split}/label' --out ids --palette ids --um-per-px 0.2
     """
     from segtrain.import_pairs import import_pairs as run
 

@@ -3,13 +3,15 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segtrain.importing.split import SPLIT_OF
 from smearsynth.errors import UserError
 from smearsynth.fields.images import image_tree
 from smearsynth.images import FORMATS, IMAGE_SUFFIXES
 
+SPLIT = "{split}"
 _MASK = "masks?|labels?|gt|ground[ _-]?truth|seg|segmentation|annotations?|binary"
 _IMAGE = "images?|img|raw|rgb"
 _SEPARATOR = "[ ._-]"
@@ -29,9 +31,22 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
     """Every image with its mask, by name, and a sentence for each file without a partner or with several.
 
     A mask has the folder and the stem of its image, beside `_mask`, `-label`, `.gt` and the like, before or after it;
-    capitals don't count. Both may lie in one folder, if the masks have such an addition. Raises UserError for a folder
-    that is not there or holds no image.
+    capitals don't count. Both may lie in one folder, if the masks have such an addition. "{split}" in both paths stands
+    for train, val and test, and comes first in the names. Raises UserError for a folder that is not there or holds no
+    image.
     """
+    if SPLIT not in f"{images}{masks}":
+        return _find(images, masks, "")
+    found = [(name, *(Path(str(path).replace(SPLIT, name)) for path in (images, masks))) for name in SPLIT_OF]
+    there = [(name, one, other) for name, one, other in found if one.is_dir() or other.is_dir()]
+    if not there or not all(SPLIT in str(path) for path in (images, masks)):
+        raise UserError(f"{images}, {masks}: {SPLIT} must stand in both, for folders that are train, val or test.")
+    parts = [_find(one, other, f"{name}/") for name, one, other in there]
+    return [pair for pairs, _ in parts for pair in pairs], [fault for _, faults in parts for fault in faults]
+
+
+def _find(images: Path, masks: Path, prefix: str) -> tuple[list[Pair], list[str]]:
+    """The same of two folders. prefix: before the names of files."""
     for folder in (images, masks):
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder; name the folder of the images, then that of their masks.")
@@ -40,7 +55,8 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
         if not files:
             raise UserError(f"{folder}: holds no image; put {', '.join(FORMATS)} files there.")
     partners = _partners([f.relative_to(images) for f in pictures], [f.relative_to(masks) for f in labels])
-    return _judged(images, masks, partners, pictures, labels)
+    pairs, faults = _judged(images, masks, partners, pictures, labels)
+    return [replace(pair, name=prefix + pair.name, mask_name=prefix + pair.mask_name) for pair in pairs], faults
 
 
 def _both(images: Path, masks: Path) -> tuple[list[Path], list[Path]]:

@@ -13,11 +13,12 @@ from smearsynth.taxonomy import SPLITS
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 FOLDERS = "folders"
-_ALIASES = {
+SPLIT_OF = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+"""The names that a split may have in folders and tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ def read_rule(asked: str | None, names: Sequence[str]) -> SplitRule:
     train, val and test where all images lie in such, else 80/10/10. names: paths below the folder of images. Raises
     UserError."""
     if asked is None:
-        in_folders = all(name.split("/")[0].lower() in _ALIASES for name in names)
+        in_folders = all(name.split("/")[0].lower() in SPLIT_OF for name in names)
         return SplitRule() if in_folders else SplitRule(shares=SHARES)
     if asked == FOLDERS:
         return SplitRule()
@@ -76,7 +77,7 @@ def split_as_told(rule: SplitRule, names: Sequence[str]) -> tuple[list[str], lis
             for name, split in zip(names, told, strict=True)
             if not split
         ]
-    found = [_ALIASES.get(split.lower(), "") for split in told]
+    found = [SPLIT_OF.get(split.lower(), "") for split in told]
     faults += [
         f"{where} {name} is {split}; it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
         for name, split, known in zip(names, told, found, strict=True)
