@@ -37,12 +37,16 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
     """
     if SPLIT not in f"{images}{masks}":
         return _find(images, masks, "")
-    found = [(name, *(Path(str(path).replace(SPLIT, name)) for path in (images, masks))) for name in SPLIT_OF]
+    found = [(name, _in_split(images, name), _in_split(masks, name)) for name in SPLIT_OF]
     there = [(name, one, other) for name, one, other in found if one.is_dir() or other.is_dir()]
     if not there or not all(SPLIT in str(path) for path in (images, masks)):
         raise UserError(f"{images}, {masks}: {SPLIT} must stand in both, for folders that are train, val or test.")
     parts = [_find(one, other, f"{name}/") for name, one, other in there]
     return [pair for pairs, _ in parts for pair in pairs], [fault for _, faults in parts for fault in faults]
+
+
+def _in_split(path: Path, name: str) -> Path:
+    return Path(str(path).replace(SPLIT, name))
 
 
 def _find(images: Path, masks: Path, prefix: str) -> tuple[list[Pair], list[str]]:
