@@ -203,6 +203,7 @@ for name in ("smp:Unett/resnet18", "smp:Unet/resnet81", "smp:Unet/tu-nothing", "
 class TestLibrary:
     """segmentation_models_pytorch, which is an extra."""
 
+    @pytest.mark.slow
     def test_a_network_of_it_takes_any_size_and_wrong_names_are_told(self) -> None:
         if find_spec("segmentation_models_pytorch") is None:
             pytest.skip("needs the extra `smp`")
