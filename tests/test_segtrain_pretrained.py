@@ -65,7 +65,7 @@ class TestPretrained:
         before = {key: value.clone() for key, value in model.state_dict().items()}
         normalised = as_torchvision("vgg11_unet", width=8)
         normalised["features.1.weight"] = torch.zeros(8)
-        for state in (as_torchvision("vgg16_unet", width=8), as_torchvision("vgg11_unet"), normalised, {"a": 1}):
+        for state in (as_torchvision("vgg16_unet", width=8), as_torchvision("vgg11_unet"), normalised, {"a": 1, 2: "b"}):
             torch.save(state, tmp_path / "other.pth")
             with pytest.raises(UserError, match=r"other\.pth does not fit.*8 convolutions of VGG11.*torchvision's"):
                 load_pretrained(model, tmp_path / "other.pth")

@@ -46,7 +46,7 @@ class VggUNet(EncoderDecoder):
                 *(_level(i, o, n) for (i, o), n in zip(pairwise([3, *down]), CONVOLUTIONS[layers], strict=True)),
                 nn.Sequential(*convolution(down[-1], down[-1])),
             ],
-            up=[_doubled(i, o) for i, o in zip([down[-1], *merged], halves, strict=False)],
+            up=[_doubled(i, o) for i, o in zip([down[-1], *merged[:-1]], halves, strict=True)],
             merge=[nn.Sequential(*convolution(s + h, m)) for s, h, m in zip(skips, halves, merged, strict=True)],
             head=nn.Conv2d(merged[-1], classes, 1),
         )
@@ -64,7 +64,7 @@ class VggUNet(EncoderDecoder):
         ValueError where it is another network's, or this one is not as wide as VGG.
         """
         ours = [m for m in self.down[:-1].modules() if isinstance(m, nn.Conv2d)]
-        numbers = sorted(int(key.split(".")[1]) for key in state if _WEIGHT.fullmatch(key))
+        numbers = sorted(int(key.split(".")[1]) for key in state if _WEIGHT.fullmatch(str(key)))
         found = [[state[f"features.{n}.weight"], state.get(f"features.{n}.bias")] for n in numbers]
         needed = [[tuple(m.weight.shape), (m.out_channels,)] for m in ours]
         if [[tuple(getattr(t, "shape", ())) for t in pair] for pair in found] != needed:
