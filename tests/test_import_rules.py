@@ -37,6 +37,7 @@ SEGTRAIN = [
     {"schedules"},
     {"progress", "totals"},
     {"config"},
+    {"parts"},
     {"identity", "trained"},
     {"engine"},
     {"evaluation"},
@@ -44,6 +45,9 @@ SEGTRAIN = [
     {"report"},
     {"prepare"},
     {"bench", "fit"},
+    {"cross_validate"},
+    {"comparing"},
+    {"compare"},
     {"cli"},
     {"__main__"},
 ]

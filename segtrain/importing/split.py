@@ -112,12 +112,13 @@ def split_by_shares(groups: Sequence[str], shares: Mapping[str, float], *, seed:
         )
     order = sorted(size, key=lambda group: (-size[group], _drawn(seed, group), group))
     missing = {split: share / sum(shares.values()) * len(groups) for split, share in shares.items()}
+    rank = {split: i for i, split in enumerate(shares)}
     found: dict[str, str] = {}
-    for split in sorted(missing, key=lambda split: (missing[split], SPLITS.index(split))):
+    for split in sorted(missing, key=lambda split: (missing[split], rank[split])):
         found[order[-1]] = split
         missing[split] -= size[order.pop()]
     for group in order:
-        split = max(missing, key=lambda split: (missing[split], -SPLITS.index(split)))
+        split = max(missing, key=lambda split: (missing[split], -rank[split]))
         found[group] = split
         missing[split] -= size[group]
     return [found[group] for group in groups]
