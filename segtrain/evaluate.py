@@ -66,6 +66,7 @@ def evaluate(
         raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
+    _check_held_out(trained, shards, Path(run))
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
     chosen: Figures = {}
     if threshold is not None:
@@ -75,6 +76,14 @@ def evaluate(
         for logits, label, _ in predictions(predict, loader, progress=progress):
             measures.update(logits, label)
     return measures.figures() | chosen
+
+
+def _check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
+    if trained.fold and shards.split != "test" and shards.digest == trained.data_digest:
+        raise UserError(
+            f"{run} is of one fold, which learnt from samples of this set's split {shards.split!r}: its figures on "
+            "those held out are in summary.json; measure it on --split test, or on another set."
+        )
 
 
 def _loader(shards: Shards, trained: Trained, compute: Compute) -> Loader:
@@ -87,7 +96,9 @@ def _threshold(
     if len(trained.classes) != 2:
         raise UserError(f"--threshold is for two classes, and {dataset} has {len(trained.classes)}: leave it out.")
     if asked == "val":
-        with closing(_loader(Shards(dataset, "val"), trained, compute)) as loader:
+        held_out = Shards(dataset, "val")
+        _check_held_out(trained, held_out, dataset)
+        with closing(_loader(held_out, trained, compute)) as loader:
             return best_threshold(predictions(predict, loader, progress=progress))
     try:
         value = float(asked)

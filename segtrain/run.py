@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smearsynth.errors import UserError
+
 CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
 LAST, BEST, LOG = "last.pt", "best.pt", "log.txt"
 
@@ -64,6 +66,19 @@ class Run:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """`summary.json`. summary: as `plain` makes it."""
         self.write_text(SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+    def read_summary(self) -> dict[str, Any]:
+        """What `write_summary` wrote; empty before that. UserError where it is broken."""
+        path = self.folder / SUMMARY
+        try:
+            summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): remove it, and the run goes on from its state."
+            ) from error
+        return summary
 
     def log(self, line: str) -> None:
         """Adds a line to `log.txt`."""

@@ -1,6 +1,7 @@
 """Commands that train, and those that help to choose what is trained."""
 
 import os
+from functools import partial
 from typing import Any
 
 import click
@@ -15,12 +16,23 @@ from smearsynth.commands import as_json, show
 @overrides
 @click.option("--run", type=FOLDER, help="Folder of the run.  [default: runs/DATASET-MODEL]")
 @click.option("--resume", is_flag=True, help="Go on where the run was interrupted.")
+@click.option(
+    "--folds",
+    metavar="K|FILE.csv",
+    help="Cross-validate: train K times, or as often as FILE divides; each fold is a run in RUN/fold-N.",
+)
 @click.option("--overfit", type=click.IntRange(min=1), metavar="N", help="Train and validate on N samples only.")
 @click.option("--resident", is_flag=True, help="Keep the whole set in the memory of the device.")
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network first.")
 @as_json
 def fit(
-    overrides: tuple[str, ...], overfit: int | None, resident: bool, compiled: bool, as_json: bool, **options: Any
+    overrides: tuple[str, ...],
+    folds: str | None,
+    overfit: int | None,
+    resident: bool,
+    compiled: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train a network on DATASET, or on the `data:` of the config.
 
@@ -28,15 +40,22 @@ def fit(
     there, and from any kill. Under torchrun the same command trains on several devices, which share each batch; the
     two dashes keep torchrun from taking --run for its own.
 
+    --folds divides the training and validation samples of an imported set anew, K times and never a source image, tells
+    mean and deviation over the folds, and writes which sample was held out when to RUN/folds.csv. The test split stays
+    untouched.
+
     \b
-    Example: the reference training, on one device and on four
+    Example: the reference training, on one device and on four; five folds of images of one's own
       segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/reference
       torchrun --nproc-per-node 4 -m -- segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/four
+      segtrain fit red_cells -c recipes/fit/deconvnet.yaml --folds 5 --run runs/folds
     """
-    from segtrain.fit import fit as run
+    from segtrain.cross_validate import cross_validate
+    from segtrain.fit import fit as train_once
 
     given = {"overfit": overfit, "resident": resident or None, "compile": compiled or None}
     short = [f"{key}={str(value).lower()}" for key, value in given.items() if value is not None]
+    run = partial(cross_validate, folds=folds) if folds else train_once
     fitted = run(options.pop("dataset"), overrides=(*overrides, *short), **options)
     # Under torchrun every process comes here, and a result is told once.
     if os.environ.get("RANK", "0") == "0":
