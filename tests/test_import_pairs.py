@@ -16,6 +16,7 @@ from small_set import contents
 import segtrain
 from segtrain.cli import main
 from segtrain.data.samples import Shards
+from segtrain.importing.target import new_folder
 from smearsynth.errors import UserError
 from smearsynth.shards.digest import dataset_digest, sample_digest
 from smearsynth.shards.reader import ShardReader
@@ -354,3 +355,26 @@ class TestFaults:
         (tmp_path / "built" / "index.json").write_text('{"files": [], "digest": ""}')
         told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "built", "--overwrite")
         assert "holds index.json, which no import wrote" in told.stderr
+
+
+class TestInterruption:
+    def test_what_fails_while_it_is_written_leaves_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "set", overwrite=False) as part:
+            (part / "train-00000.h5").write_bytes(b"half")
+            raise KeyboardInterrupt
+        assert not list(tmp_path.iterdir())
+
+    def test_what_a_killed_import_left_is_no_part_of_the_next(self, tmp_path: Path) -> None:
+        write_pairs(tmp_path, 4, classes=2)
+        (tmp_path / ".set.part").mkdir()
+        (tmp_path / ".set.part" / "train-00007.h5").write_bytes(b"left")
+        out = make(tmp_path)
+        assert not (out / "train-00007.h5").exists()
+        assert not (tmp_path / ".set.part").exists()
+
+    def test_two_at_once_are_refused(self, tmp_path: Path) -> None:
+        write_pairs(tmp_path, 4, classes=2)
+        with new_folder(tmp_path / "set", overwrite=False):
+            told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
+        assert told.exit_code == 2
+        assert "Another import is writing to" in told.stderr

@@ -9,8 +9,8 @@ import numpy as np
 from segtrain.importing.levels import Cells
 from smearsynth.images import Pixels
 
-_LEAST = 0.01
-"""Share of an image that cells and glass each need before their brightness is compared."""
+_LEAST = 100
+"""Pixels that cells and glass each need before their brightness is compared."""
 _CLEAR = 4.0
 """Grey levels by which they must differ."""
 
@@ -32,7 +32,7 @@ def brightness_of_cells(image: Pixels, label: Pixels) -> float:
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     cells, glass = label == 1, label == 0
-    if min(np.count_nonzero(cells), np.count_nonzero(glass)) < _LEAST * label.size:
+    if min(np.count_nonzero(cells), np.count_nonzero(glass)) < _LEAST:
         return 0.0
     return float(grey[cells].mean() - grey[glass].mean())
 
