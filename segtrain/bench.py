@@ -81,6 +81,21 @@ def bench(
     }
 
 
+def training_speed(config: Config) -> float:
+    """Images per second of the whole training loop of a config, its `data` named, over half a second or more. Raises
+    UserError."""
+    compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device)
+    data = read_parts(config)
+    parts = _Parts(config, compute, len(data.shards.classes))
+    loader, _ = make_loaders(config, data, compute, Ranks())
+    batches = _endless(loader)
+    try:
+        return float(_time(lambda: parts.step(next(batches)), 1, compute.device)["images_per_second"])
+    finally:
+        batches.close()
+        loader.close()
+
+
 def table(figures: Figures) -> str:
     """The figures for a person."""
     height, width = figures["size"]

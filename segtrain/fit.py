@@ -118,7 +118,8 @@ def _root(dataset: str | Path | None) -> Path:
 
 
 def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
-    """What `summary.json` holds, after it is written."""
+    """What `summary.json` holds, after it is written. Of an epoch that was resumed only the rest was timed: its speed
+    stands for the whole."""
     best = t.rows[t.best_epoch - 1] if t.rows else {}
     images, seconds = (sum(row[key] for row in t.speeds) for key in ("images", "training_seconds"))
     summary = {
@@ -135,8 +136,8 @@ def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
         "best": best.get(f"val_{t.config.monitor}"),
         "at_best": best,
         "at_last": t.rows[-1] if t.rows else {},
-        "images": images,
-        "training_seconds": seconds,
+        "images": t.training.images(t.epoch),
+        "training_seconds": t.training.images(t.epoch) * seconds / images if images else 0.0,
         "seconds": sum(row["seconds"] for row in t.speeds),
         "images_per_second": images / seconds if seconds else 0.0,
         "waiting_share": sum(row["waiting_share"] * row["training_seconds"] for row in t.speeds) / (seconds or 1),

@@ -1,12 +1,14 @@
 """Commands that train, and those that help to choose what is trained."""
 
 import os
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
-from segtrain.cli.options import FOLDER, config, optional_dataset, overrides
+from segtrain.cli.options import FOLDER, config, optional_dataset, overrides, split
 from smearsynth.commands import as_json, show
 
 
@@ -87,6 +89,42 @@ def bench(as_json: bool, **options: Any) -> None:
 
     figures = run(options.pop("dataset"), **options)
     show(as_json, figures, lambda: table(figures))
+
+
+@click.command()
+@click.option("-c", "--config", "configs", multiple=True, type=FOLDER, help="A config to train; may be repeated.")
+@click.option(
+    "--vary", multiple=True, metavar="KEY=V,V,...", help="Train each config with each of these values; may be repeated."
+)
+@overrides
+@click.option(
+    "--budget", metavar="images=N|minutes=M", help="Of each training.  [default: what each config says for itself]"
+)
+@click.option("--data", type=FOLDER, metavar="DATASET", help="For configs that name no `data:` of their own.")
+@click.option("--out", type=FOLDER, default="runs/compare", show_default=True, help="Folder of runs and results.")
+@split
+@click.option("--resume", is_flag=True, help="Go on where it was interrupted; what is finished is not trained again.")
+@as_json
+def compare(configs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Train several configs under equal budgets, measure them, and print one table.
+
+    Beside the networks stand Otsu's threshold and the majority class. A budget is a number of training images, of which
+    a config's epochs become equal shares: schedules keep their course over it, and none is cut off. Minutes become
+    images by the speed of each config, measured before. A training that fails has a row that says so. OUT gets
+    results.md, results.csv, curves.png with the losses of all, and a folder for each run.
+
+    \b
+    Example: two networks at equal work, and three learning rates of one
+      segtrain compare -c recipes/fit/quick.yaml -c recipes/fit/compact.yaml --data quickstart --budget images=2000
+      segtrain compare -c recipes/fit/deconvnet.yaml --vary optimiser.lr=1e-3,1e-4,1e-5 --data small --out runs/rates
+    """
+    from segtrain.compare import compare as run
+    from smearsynth.errors import WorkError
+
+    done = run(configs, **options)
+    show(as_json, asdict(done), lambda: str(done).rstrip())
+    if done.failed:
+        raise WorkError(f"Failed: {', '.join(done.failed)}; the table says why. --resume tries again.")
 
 
 @click.command()

@@ -79,6 +79,12 @@ class Loader:
         """Batches of an epoch on this rank, the same in every epoch."""
         return self._batches
 
+    def images(self, epochs: int) -> int:
+        """Of so many epochs of training, over all ranks."""
+        if self._budget:
+            return self._budget.images * epochs // self._budget.epochs
+        return epochs * (len(self._samples) - len(self._samples) % self.world)
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on."""
         plan = [(self._key(epoch, step), number) for step, number in enumerate(self._plan(epoch))][start:]
