@@ -359,9 +359,13 @@ class TestFaults:
 
 class TestInterruption:
     def test_what_fails_while_it_is_written_leaves_nothing(self, tmp_path: Path) -> None:
-        with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "set", overwrite=False) as part:
-            (part / "train-00000.h5").write_bytes(b"half")
-            raise KeyboardInterrupt
+        def interrupted() -> None:
+            with new_folder(tmp_path / "set", overwrite=False) as part:
+                (part / "train-00000.h5").write_bytes(b"half")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         assert not list(tmp_path.iterdir())
 
     def test_what_a_killed_import_left_is_no_part_of_the_next(self, tmp_path: Path) -> None:
