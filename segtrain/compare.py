@@ -252,8 +252,9 @@ def _baselines(rows: Sequence[Row], split: str, *, progress: bool) -> list[Row]:
 
 
 def _machine() -> str:
-    here = machine()
-    return " + ".join(here["gpus"]) or f"{here['processor'] or here['system']}, {here['threads']} threads"
+    here, count = machine(), torch.get_num_threads()
+    threads = f"{count} thread{'s' * (count > 1)}"
+    return " + ".join(here["gpus"]) or f"{here['processor'] or here['system']}, {threads}"
 
 
 def _say(line: str) -> None:

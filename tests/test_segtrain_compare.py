@@ -121,7 +121,7 @@ class TestRows:
     def test_markdown_and_csv_tell_the_same(self, done: Compared) -> None:
         with (done.out / "results.csv").open() as file:
             flat = {(row["name"], Path(row["data"]).name): row for row in csv.DictReader(file)}
-        lines = [line.strip("| ").split(" | ") for line in str(done).splitlines() if line.startswith("|")]
+        lines = [line[2:-2].split(" | ") for line in str(done).splitlines() if line.startswith("|")]
         assert len({len(line) for line in lines if "failed" not in line[0]}) == 1
         head = lines[0]
         for line in lines[2:]:
@@ -186,9 +186,9 @@ class TestResume:
 
 class TestContenders:
     def test_every_combination_of_what_is_varied(self, folder: Path) -> None:
-        varied = ["optimiser.lr=1e-3,1e-5", "schedule={cosine: {warmup_epochs: 1}},null"]
+        varied = ["optimiser.lr=1e-3,1e-5", "schedule={cosine: {warmup_epochs: 1}},{}"]
         found = read_contenders([folder / "plain.yaml"], varied=varied, overrides=["batch=2"], data=folder / "one")
-        assert [c.name for c in found][1::2] == ["plain lr=0.001 schedule=null", "plain lr=1e-05 schedule=null"]
+        assert [c.name for c in found][1::2] == ["plain lr=0.001 schedule={}", "plain lr=1e-05 schedule={}"]
         configs = [c.config() for c in found]
         assert [(c.optimiser.lr, c.schedule.cosine is None, c.batch) for c in configs[:1] + configs[2:3]] == [
             (1e-3, False, 2),

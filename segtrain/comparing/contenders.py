@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segtrain.config import KIND, Config, load_config
 from smearsynth.errors import UserError
+from smearsynth.strict_yaml import DocumentError
 from smearsynth.strict_yaml.document import parse_value
 
 
@@ -67,10 +68,12 @@ def read_contenders(
 def _choices(text: str) -> list[tuple[str, str]]:
     """Name and override of every value that "key=value,value,..." gives a key."""
     key, equals, values = text.partition("=")
-    where = f"--vary {text}"
-    listed, faults = parse_value(f"[{values}]", where, KIND) if equals else ([], [])
-    if faults or not listed:
-        raise UserError(f"{where}: must read key=value,value,..., as in `--vary optimiser.lr=1e-3,1e-4`.")
+    try:
+        listed, faults = parse_value(f"[{values}]", f"--vary {text}", KIND)
+    except DocumentError as error:
+        listed, faults = [], list(error.faults)
+    if faults or not listed or not equals:
+        raise UserError(f"--vary {text}: must read key=value,value,..., as in `--vary optimiser.lr=1e-3,1e-4`.")
     # JSON is YAML, so a value comes back from an override as it went in.
     return [(f"{key.rpartition('.')[2]}={_shown(value)}", f"{key}={json.dumps(value)}") for value in listed]
 

@@ -26,13 +26,15 @@ _CSV_AFTER = (
 def markdown(rows: Sequence[Row], *, split: str, budget: str, machine: str) -> str:
     """A caption that says what was measured and where, the table, and why a training failed."""
     columns = _columns(rows)
-    # A number and its unit do not break apart.
     cells = [[name for name, _ in columns], ["---", *("---:" for _ in columns[1:])]]
     cells += [[cell(row) for _, cell in columns] for row in rows]
     lines = ["| " + " | ".join(line) + " |" for line in cells]
     data = dict.fromkeys((row["data"], row["data_digest"]) for row in rows if row.get("data_digest"))
     sets = ", ".join(f"`{Path(name).name}` ({digest[:12]})" for name, digest in data)
-    caption = f"Split `{split}` of {sets or 'no dataset'}; {budget}; {machine}."
+    caption = (
+        f"Split `{split}` of {sets or 'no dataset'}; {budget}, of which the epoch that is best on the validation split "
+        f"is measured; of each class its IoU; {machine}."
+    )
     failed = [f"- {row['name']} failed: {row['error']}" for row in rows if row.get("error")]
     return "\n".join([caption, "", *lines, *([""] if failed else []), *failed]) + "\n"
 
@@ -62,7 +64,7 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
         *figures,
         *classes,
         ("parameters", _number("parameters", ",d")),
-        ("GMAC", _number("gmac", ".2f")),
+        ("GMAC", _number("gmac", ".3g")),
         ("images/s", _number("images_per_second", ",.1f")),
         ("training, min", _number("training_seconds", ",.1f", per=60)),
         ("images seen", _number("images", ",d")),
