@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segtrain.baseline import baseline as baseline
     from segtrain.bench import bench as bench
+    from segtrain.compare import compare as compare
+    from segtrain.cross_validate import cross_validate as cross_validate
     from segtrain.evaluate import evaluate as evaluate
     from segtrain.fit import fit as fit
+    from segtrain.import_pairs import import_pairs as import_pairs
 
-__all__ = ["baseline", "bench", "evaluate", "fit"]
+__all__ = ["baseline", "bench", "compare", "cross_validate", "evaluate", "fit", "import_pairs"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,14 +16,13 @@ from segtrain.compute import Compute, choose
 from segtrain.config import Config, load_config
 from segtrain.data.fetch import Batch
 from segtrain.data.loader import Loader
-from segtrain.data.samples import Shards
 from segtrain.guard import Guard
 from segtrain.losses import make_loss
+from segtrain.parts import Parts, read_parts
 from segtrain.prepare import as_called, make_loaders, make_optimiser, start_generators
 from segtrain.ranks import Ranks
 from segtrain.schedules import Ema
 from segtrain.totals import TrainingTotals
-from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
 
 Figures = dict[str, Any]
@@ -58,14 +57,12 @@ def bench(
     asked = load_config(config, overrides)
     root = dataset or asked.data
     compute = choose(amp=asked.amp, channels_last=asked.channels_last, device=asked.device)
-    shards = Shards(Path(root), "train") if root else None
-    if shards and asked.overfit and asked.overfit > len(shards):
-        raise UserError(f"overfit: asks for {asked.overfit} samples of {len(shards)}: ask for fewer.")
-    size, classes = (shards.size, len(shards.classes)) if shards else (SIZE, len(CLASSES))
+    data = read_parts(asked.model_copy(update={"data": str(root)})) if root else None
+    size, classes = (data.shards.size, len(data.shards.classes)) if data else (SIZE, len(CLASSES))
     forward, step = flops.per_image(asked.model.build(classes=classes), size)
     peak = peak_tflops or flops.known_peak(compute.device)
     parts = _Parts(asked, compute, classes)
-    stages = _time_stages(parts, asked, shards, size, repeats)
+    stages = _time_stages(parts, asked, data, size, repeats)
     for name, work in (("loader", 0), ("forward", forward), ("step", step), ("loop", step)):
         if name in stages:
             rate = stages[name]["images_per_second"]
@@ -82,6 +79,21 @@ def bench(
         "stages": stages,
         "peak_mb": _peak_mb(),
     }
+
+
+def training_speed(config: Config) -> float:
+    """Images per second of the whole training loop of a config, its `data` named, over half a second or more. Raises
+    UserError."""
+    compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device)
+    data = read_parts(config)
+    parts = _Parts(config, compute, len(data.shards.classes))
+    loader, _ = make_loaders(config, data, compute, Ranks())
+    batches = _endless(loader)
+    try:
+        return float(_time(lambda: parts.step(next(batches)), 1, compute.device)["images_per_second"])
+    finally:
+        batches.close()
+        loader.close()
 
 
 def table(figures: Figures) -> str:
@@ -137,17 +149,16 @@ class _Parts:
 
 
 def _time_stages(
-    parts: _Parts, config: Config, shards: Shards | None, size: tuple[int, int], repeats: int
+    parts: _Parts, config: Config, data: Parts | None, size: tuple[int, int], repeats: int
 ) -> dict[str, Figures]:
     device = parts.compute.device
-    if shards is None:
+    if data is None:
         fixed = _random_batch(config.batch, size, parts.classes, device)
         return {
             "forward": _time(lambda: parts.forward(fixed), repeats, device),
             "step": _time(lambda: parts.step(fixed), repeats, device),
         }
-    loader, validation = make_loaders(config, shards, parts.compute, Ranks())
-    validation.close()
+    loader, _ = make_loaders(config, data, parts.compute, Ranks())
     batches = _endless(loader)
     fixed = next(batches)
     stages = {

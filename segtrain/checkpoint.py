@@ -44,18 +44,32 @@ def save(path: Path, state: State) -> None:
 
 def load(path: Path) -> State:
     """What `save` wrote, tensors on the CPU. UserError where the file is missing, broken, or holds anything else."""
+    return _read(
+        path,
+        what="a checkpoint of segtrain",
+        missing="name the folder of a run that has saved a checkpoint",
+        broken="use another checkpoint of the run",
+    )
+
+
+def load_weights(path: Path) -> State:
+    """Weights that others saved with torch, by name, on the CPU; read as safely as `load` does. UserError likewise."""
+    return _read(path, what="a file of weights", missing="check its path", broken="fetch it again")
+
+
+def _read(path: Path, *, what: str, missing: str, broken: str) -> State:
     try:
         _check_sums(path)
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: name the folder of a run that has saved a checkpoint.") from None
+        raise UserError(f"{path} is missing: {missing}.") from None
     except pickle.UnpicklingError:
-        raise UserError(f"{path} holds more than weights and numbers: it is no checkpoint of segtrain.") from None
+        raise UserError(f"{path} holds more than weights and numbers: it is not {what}.") from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = getattr(error, "strerror", None) or in_short(error)
-        raise UserError(f"{path} cannot be read ({reason}): use another checkpoint of the run.") from error
+        raise UserError(f"{path} cannot be read ({reason}): {broken}.") from error
     if not isinstance(state, dict):
-        raise UserError(f"{path} is no checkpoint of segtrain: it holds no mapping.")
+        raise UserError(f"{path} is not {what}: it holds no mapping.")
     return state
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from segtrain.data.augment import AugmentSpec
 from segtrain.losses import CrossEntropySpec, LossSpec
-from segtrain.models import MODELS, build_model, default_options
+from segtrain.models import MODELS, Adapted, build_model, default_options, pretrained_part
 from segtrain.schedules import EarlyStopSpec, ScheduleSpec
 from segtrain.spec import Spec
 from smearsynth import strict_yaml
@@ -24,35 +24,55 @@ from smearsynth.errors import UserError
 
 KIND = strict_yaml.Kind(noun="config", start="a key such as `epochs: 35`", option="-s", example="optimiser.lr=3e-4")
 
-DECIDES_NOTHING = frozenset({"data", "workers", "resident", "save_minutes"})
-"""Keys that change where and how fast a network is trained, but not which one comes out."""
+DECIDES_NOTHING = frozenset({"data", "fold", "workers", "resident", "save_minutes"})
+"""Keys that change where and how fast a network is trained, but not which one comes out; the samples that `data` and
+`fold` stand for have digests of their own in a run's identity."""
 
 Monitor = Literal["pixel_accuracy", "miou", "reference_accuracy", "foreground_dice"]
 """Columns `val_*` of metrics.csv; of each, more is better, as best epoch, plateau and early stop take for granted."""
 
 
 class ModelSpec(Spec):
-    """A network of the registry; its options stand beside its name."""
+    """A network of the registry; its options stand beside its name. A name alone, `model: unet`, is one with all
+    defaults."""
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(default="unet_half", description="which network; `segtrain models` lists them")
+    name: str = Field(
+        default="unet_half",
+        description="which network; `segtrain models` lists them; smp:ARCHITECTURE/ENCODER is one of the library "
+        "segmentation_models_pytorch",
+    )
+    grey: bool = Field(default=False, description="show the network grey images: the luma of colour")
+    sigmoid: bool = Field(default=False, description="one output for two classes, instead of one for each")
+    pretrained: str | None = Field(
+        default=None,
+        description="torchvision's weights of the network's VGG to begin with, a file seen from this one; null: none",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _written_out(cls, given: Any) -> Any:
+        given = {"name": given} if isinstance(given, str) else given
         name = given.get("name", "unet_half") if isinstance(given, dict) else None
         if not isinstance(name, str) or name not in MODELS:
             return given
         return {"name": name, **default_options(name), **given}
 
+    @field_validator("pretrained")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return None if value is None else str(Path(value).absolute())
+
     @model_validator(mode="after")
     def _can_be_built(self) -> "ModelSpec":
         try:
             with torch.device("meta"):
-                self.build(classes=2)
+                network = self.build(classes=2)
         except UserError as error:
-            raise ValueError(str(error).removeprefix("model: ")) from None
+            raise ValueError(str(error)) from None
+        if self.pretrained and not pretrained_part(network):
+            raise ValueError(f"pretrained: {self.name} begins with no weights of others: remove it")
         return self
 
     def build(self, *, classes: int) -> nn.Module:
@@ -61,7 +81,13 @@ class ModelSpec(Spec):
         for name in ("classes", "channels"):
             if name in options:
                 raise UserError(f"{name}: comes from the data: remove it")
-        return build_model(self.name, classes=classes, **options)
+        if self.sigmoid and classes != 2:
+            raise UserError(f"model.sigmoid: tells two classes apart, and the data has {classes}: remove it.")
+        if not (self.grey or self.sigmoid):
+            return build_model(self.name, classes=classes, **options)
+        outputs, channels = 1 if self.sigmoid else classes, 1 if self.grey else 3
+        network = build_model(self.name, classes=outputs, channels=channels, **options)
+        return Adapted(network, grey=self.grey, sigmoid=self.sigmoid)
 
 
 class OptimiserSpec(Spec):
@@ -72,17 +98,33 @@ class OptimiserSpec(Spec):
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="decay of weights; 0-1")
 
 
+class FoldSpec(Spec):
+    """One of K trainings, each of which is validated on another part of the samples."""
+
+    table: str = Field(description="the folds of the data, a CSV as `segtrain fit --folds` writes it")
+    number: int = Field(ge=1, description="the fold that is held out for validation, from 1")
+
+
 class Config(Spec):
     """How a network is trained."""
 
     data: str | None = Field(
         default=None, description="the dataset, seen from this file; the command line's DATASET goes before it"
     )
+    fold: FoldSpec | None = Field(
+        default=None, description="one fold of a cross-validation; null: the data's own training and validation split"
+    )
     model: ModelSpec = Field(default=ModelSpec(), description="which network")
     loss: LossSpec = Field(default=LossSpec(cross_entropy=CrossEntropySpec()), description="what is minimised")
     optimiser: OptimiserSpec = Field(default=OptimiserSpec(), description="how a gradient becomes a step")
     schedule: ScheduleSpec = Field(default=ScheduleSpec(), description="learning rate over the steps")
     epochs: int = Field(default=35, ge=1, le=100_000, description="passes over the training split; 1-100000")
+    images: int | None = Field(
+        default=None,
+        ge=1,
+        description="training images to see in all, of which every epoch is then an equal share, in place of a pass "
+        "over the training split; null: whole passes",
+    )
     batch: int = Field(default=32, ge=1, le=65_536, description="samples of a step, over all devices; 1-65536")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="key of weights, shuffle, augmentation; 0 to 2**63-1")
     augment: AugmentSpec = Field(default=AugmentSpec(), description="how training samples are varied")
@@ -115,6 +157,12 @@ class Config(Spec):
     def _every_key_has_an_effect(self) -> "Config":
         if "deterministic" in self.model_fields_set and self.deterministic and self.device == "cpu":
             raise ValueError("deterministic: has no effect with `device: cpu`, which always is: remove it")
+        if self.overfit and self.fold:
+            raise ValueError("overfit: chooses the samples, as `fold` does: remove one of them")
+        if self.images and self.images < self.epochs:
+            raise ValueError(f"images: {self.images} cannot be shared by {self.epochs} epochs: give more")
+        if self.images and self.batch == 1 and self.images % self.epochs:
+            raise ValueError(f"images: with a batch of 1, give a multiple of the {self.epochs} epochs")
         return self
 
     @field_validator("data")
@@ -136,13 +184,16 @@ class Config(Spec):
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
 
-    `data` comes back relative to the working folder. Raises DocumentError (a UserError) with every fault.
+    `data` and `fold.table` come back relative to the working folder, `model.pretrained` whole. Raises DocumentError (a
+    UserError) with every fault.
     """
     if path is None:
         return strict_yaml.validate(Config, strict_yaml.parse("{}", "the defaults", KIND), overrides)
     document = strict_yaml.read(Path(path), KIND)
-    if isinstance(document.data.get("data"), str) and document.data["data"]:
-        document.data["data"] = str(Path(path).parent / document.data["data"])
+    inner = (("model", "pretrained"), ("fold", "table"))
+    for holder, key in ((document.data, "data"), *((document.data.get(name), key) for name, key in inner)):
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
+            holder[key] = str(Path(path).parent / holder[key])
     return strict_yaml.validate(Config, document, overrides)
 
 

@@ -24,7 +24,7 @@ from segtrain.progress import Progress
 from segtrain.ranks import Ranks
 from segtrain.run import METRICS, SPEED, Run
 from segtrain.schedules import EarlyStop, Ema, lr
-from segtrain.signals import StopWish
+from segtrain.signals import StoppedError, StopWish
 from segtrain.totals import Figures, TrainingTotals, ValidationTotals
 from smearsynth.errors import UserError, WorkError
 
@@ -95,8 +95,8 @@ class Training:
 def train(t: Training, wish: StopWish) -> str:
     """Trains to the end and returns why it ended.
 
-    Raises WorkError: after saving, when `wish` asks to stop; without saving, for a loss that is not finite and for a
-    GPU whose memory is full.
+    Raises StoppedError after saving, when `wish` asks to stop; WorkError without saving, for a loss that is not finite
+    and for a GPU whose memory is full.
     """
     try:
         while t.epoch < t.config.epochs and not (t.early_stop and t.early_stop.reason):
@@ -177,7 +177,7 @@ def _refuse_to_go_on(t: Training, numbers: list[Tensor], good: int) -> NoReturn:
 
 def _stop(t: Training, wish: StopWish) -> NoReturn:
     save(t)
-    raise WorkError(
+    raise StoppedError(
         f"Stopped{f' by {wish.by}' * bool(wish.by)} in epoch {t.epoch + 1} after step {t.step} of {len(t.training)}; "
         f"saved in {t.run.last}. Go on with --resume."
     )

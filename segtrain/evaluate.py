@@ -1,5 +1,6 @@
 """A trained network measured: on a split of a dataset, or on a folder of real fields beside the Otsu baseline."""
 
+import math
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from segtrain.baseline import otsu_field
 from segtrain.compute import Compute, choose
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.errors import save_errors
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
+from segtrain.evaluation.threshold import best_threshold, moved
 from segtrain.trained import Trained, load_trained
 from smearsynth.errors import UserError
 from smearsynth.fields.folder import Field, is_folder, read_fields
@@ -29,6 +32,8 @@ def evaluate(
     split: str = "test",
     um_per_px: str | float | None = None,
     boundaries: bool = False,
+    threshold: str | float | None = None,
+    pictures: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
     progress: bool = True,
@@ -36,27 +41,72 @@ def evaluate(
     """What the network of `run` is worth.
 
     target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
-    `evaluation.split.Measures.figures` says. Or a folder of real fields with masks of `um_per_px` (a number, a table's
-    path, or "auto"), which gives what `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in
-    `images` also um_per_px and baseline_dice. Raises UserError.
+    `evaluation.split.Measures.figures` says. threshold: of a dataset of two classes, the probability from which a pixel
+    is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the figures,
+    and all others are of logits that are moved so that it becomes 1/2.
+    Or a folder of real fields with masks of `um_per_px` (a number, a table's path, or "auto"), which gives what
+    `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in `images` also um_per_px and
+    baseline_dice; `pictures` is a folder for one of each field, which shows where the network is wrong.
+    Raises UserError.
     """
     target = Path(target)
     trained = load_trained(Path(run), which)
     compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
     predict = predictor(trained, compute)
     if is_folder(target):
+        if threshold is not None:
+            raise UserError(f"--threshold is for datasets, and {target} is a folder of images: leave it out.")
         if um_per_px is None:
             raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
-        return _on_fields(predict, target, Scale(str(um_per_px)), trained.um_per_px, progress=progress)
+        network = NetworkCells(predict, Scale(str(um_per_px)), trained.um_per_px)
+        return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
     if um_per_px is not None:
         raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+    if pictures is not None:
+        raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
+    _check_held_out(trained, shards, Path(run))
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
-    with closing(Loader(shards, batch=trained.config.batch, shuffle=False, device=compute.device)) as loader:
+    chosen: Figures = {}
+    if threshold is not None:
+        chosen["threshold"] = _threshold(str(threshold), predict, trained, target, compute, progress=progress)
+        predict = moved(predict, chosen["threshold"])
+    with closing(_loader(shards, trained, compute)) as loader:
         for logits, label, _ in predictions(predict, loader, progress=progress):
             measures.update(logits, label)
-    return measures.figures()
+    return measures.figures() | chosen
+
+
+def _check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
+    if trained.fold and shards.split != "test" and shards.digest == trained.data_digest:
+        raise UserError(
+            f"{run} is of one fold, which learnt from samples of this set's split {shards.split!r}: its figures on "
+            "those held out are in summary.json; measure it on --split test, or on another set."
+        )
+
+
+def _loader(shards: Shards, trained: Trained, compute: Compute) -> Loader:
+    return Loader(shards, batch=trained.config.batch, shuffle=False, device=compute.device)
+
+
+def _threshold(
+    asked: str, predict: Predict, trained: Trained, dataset: Path, compute: Compute, *, progress: bool
+) -> float:
+    if len(trained.classes) != 2:
+        raise UserError(f"--threshold is for two classes, and {dataset} has {len(trained.classes)}: leave it out.")
+    if asked == "val":
+        held_out = Shards(dataset, "val")
+        _check_held_out(trained, held_out, dataset)
+        with closing(_loader(held_out, trained, compute)) as loader:
+            return best_threshold(predictions(predict, loader, progress=progress))
+    try:
+        value = float(asked)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise UserError(f"--threshold: must be between 0 and 1, or `val` to choose it there, not {asked}.")
+    return value
 
 
 def predictor(trained: Trained, compute: Compute) -> Predict:
@@ -96,9 +146,16 @@ class NetworkCells:
         return cells
 
 
-def _on_fields(predict: Predict, folder: Path, scale: Scale, wanted: float, *, progress: bool) -> Figures:
-    network = NetworkCells(predict, scale, wanted)
-    methods: dict[str, Method] = {"network": network, "otsu": otsu_field}
+def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, progress: bool) -> Figures:
+    def drawn(field: Field) -> Mask:
+        found = network(field)
+        if pictures:
+            save_errors(field, found, pictures)
+        return found
+
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)
+    methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
     measured = measure_fields(read_fields(folder), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
     for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):

@@ -1,14 +1,17 @@
 """A config and a dataset to a trained network: everything is checked, then put together, then trained."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segtrain import engine
-from segtrain.config import load_config
+from segtrain import checkpoint, engine
+from segtrain.config import Config, load_config
 from segtrain.engine import Training
+from segtrain.identity import check_unchanged, identity
 from segtrain.machine import machine, versions
+from segtrain.parts import read_parts
 from segtrain.prepare import prepare
 from segtrain.ranks import joined
 from segtrain.run import CONFIG, Run, plain
@@ -49,14 +52,32 @@ def fit(
     Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
     or met a loss that is not finite.
     """
+    asked, where = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
+    return fit_config(asked, where, resume=resume, pictures=pictures)
+
+
+def resolve(
+    dataset: str | Path | None,
+    *,
+    config: str | Path | None,
+    overrides: Sequence[str],
+    run: str | Path | None,
+    resume: bool,
+) -> tuple[Config, Run]:
+    """The config and the run that such arguments of `fit` mean. Raises UserError."""
     if run is None:
         asked = load_config(config, overrides)
-        run = Path("runs") / f"{_root(dataset or asked.data).name}-{asked.model.name}"
+        name = re.sub("[:/]", "-", asked.model.name)
+        run = Path("runs") / f"{_root(dataset or asked.data).name}-{name}"
     where = Run(Path(run))
     if resume and config is None and (where.folder / CONFIG).is_file():
         config = where.folder / CONFIG
     asked = load_config(config, overrides)
-    asked = asked.model_copy(update={"data": str(_root(dataset or asked.data))})
+    return asked.model_copy(update={"data": str(_root(dataset or asked.data))}), where
+
+
+def fit_config(asked: Config, where: Run, *, resume: bool, pictures: bool) -> Fitted:
+    """`fit` of a config that is ready, its `data` named."""
     with joined() as ranks, listening() as wish:
         t = prepare(asked, where, ranks, resume=resume)
         try:
@@ -79,6 +100,17 @@ def fit(
     return Fitted(run=where.folder, figures=figures)
 
 
+def fit_unfinished(asked: Config, where: Run, *, pictures: bool) -> Fitted:
+    """`fit_config` from wherever the run is: not begun, interrupted, or finished; a finished one is left as it is.
+    UserError where it was begun with another config or on other data."""
+    begun = (where.folder / CONFIG).is_file()
+    figures = where.read_summary()
+    if begun and figures.get("finished"):
+        check_unchanged(checkpoint.load(where.last)["identity"], identity(asked, read_parts(asked)), str(where.folder))
+        return Fitted(run=where.folder, figures=figures)
+    return fit_config(asked, where, resume=begun, pictures=pictures)
+
+
 def _root(dataset: str | Path | None) -> Path:
     if dataset is None:
         raise UserError("There is no dataset to train on: name its folder, or give the config a `data:`.")
@@ -86,7 +118,8 @@ def _root(dataset: str | Path | None) -> Path:
 
 
 def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
-    """What `summary.json` holds, after it is written."""
+    """What `summary.json` holds, after it is written. Of an epoch that was resumed only the rest was timed: its speed
+    stands for the whole."""
     best = t.rows[t.best_epoch - 1] if t.rows else {}
     images, seconds = (sum(row[key] for row in t.speeds) for key in ("images", "training_seconds"))
     summary = {
@@ -102,6 +135,9 @@ def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
         "monitor": t.config.monitor,
         "best": best.get(f"val_{t.config.monitor}"),
         "at_best": best,
+        "at_last": t.rows[-1] if t.rows else {},
+        "images": t.training.images(t.epoch),
+        "training_seconds": t.training.images(t.epoch) * seconds / images if images else 0.0,
         "seconds": sum(row["seconds"] for row in t.speeds),
         "images_per_second": images / seconds if seconds else 0.0,
         "waiting_share": sum(row["waiting_share"] * row["training_seconds"] for row in t.speeds) / (seconds or 1),

@@ -3,19 +3,22 @@
 from typing import Any
 
 from segtrain.config import Config, differences
-from segtrain.data.samples import Classes, Shards
+from segtrain.data.samples import Classes
+from segtrain.parts import Parts
 from smearsynth.errors import UserError
 
 Identity = dict[str, Any]
 
 
-def identity(config: Config, shards: Shards) -> Identity:
-    """Plain data, for the checkpoint. shards: the training split."""
+def identity(config: Config, parts: Parts) -> Identity:
+    """Plain data, for the checkpoint."""
+    shards = parts.shards
     classes = shards.classes
     return {
         "config": config.deciding(),
         "config_hash": config.digest(),
         "data_digest": shards.digest,
+        "fold_digest": parts.fold_digest,
         "classes": {"ids": classes.ids, "keys": classes.keys, "colours": classes.colours},
         "um_per_px": shards.um_per_px,
     }
@@ -32,6 +35,8 @@ def check_unchanged(before: Identity, now: Identity, run: str) -> None:
         lines = list(differences(before["config"], now["config"]))
         if before["data_digest"] != now["data_digest"]:
             lines.append(f"the dataset: digest {before['data_digest'][:12]}, now {now['data_digest'][:12]}")
+        if before.get("fold_digest", "") != now["fold_digest"]:
+            lines.append("division into folds")
     except (AttributeError, KeyError, TypeError):
         raise UserError(f"{run}: its checkpoint does not say what it belongs to; use a new --run.") from None
     if lines:

@@ -10,14 +10,17 @@ from torch import nn
 
 from segtrain import checkpoint, engine
 from segtrain.compute import Compute, choose
-from segtrain.config import Config
+from segtrain.config import Config, ModelSpec
 from segtrain.data.loader import Loader
 from segtrain.data.resident import Resident, memory_for
 from segtrain.data.samples import Shards
+from segtrain.data.shuffle import Budget
 from segtrain.engine import Scalars, Training
 from segtrain.identity import Identity, check_unchanged, identity
 from segtrain.losses import absent_classes, make_loss
 from segtrain.machine import usable_cores
+from segtrain.models import load_pretrained, pretrained_part
+from segtrain.parts import Parts, read_parts
 from segtrain.progress import Progress
 from segtrain.ranks import Ranks
 from segtrain.run import CONFIG, Run
@@ -30,12 +33,17 @@ from smearsynth.strict_yaml import dump
 def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Training:
     """Everything that the loop needs; writes the run's folder only when nothing speaks against it."""
     compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device, local=ranks.local)
-    shards = Shards(Path(config.data or ""), "train")
-    known = identity(config, shards)
+    parts = read_parts(config)
+    shards = parts.shards
+    known = identity(config, parts)
     state = _state(where, known, resume=resume)
-    _check_sizes(config, len(shards), ranks.world)
-    pixels = torch.from_numpy(shards.pixels_per_class())
-    training, validation = make_loaders(config, shards, compute, ranks)
+    _check_sizes(config, len(parts), ranks.world)
+    pixels = torch.from_numpy(parts.pixels_per_class)
+    training, validation = make_loaders(config, parts, compute, ranks)
+    start_generators(config)
+    model = config.model.build(classes=len(shards.classes))
+    if config.model.pretrained and not state:
+        load_pretrained(model, Path(config.model.pretrained))
     ranks.wait()
     progress = Progress(where, speaks=ranks.first)
     if ranks.first:
@@ -44,8 +52,9 @@ def prepare(config: Config, where: Run, ranks: Ranks, *, resume: bool) -> Traini
     progress.say(f"{config.data} to {where.folder}, on {compute}{f' x {ranks.world}' * (ranks.world > 1)}")
     if absent := absent_classes(pixels, shards.classes.keys):
         progress.say(absent)
-    start_generators(config)
-    model = compute.place(config.model.build(classes=len(shards.classes)))
+    if pretrained_part(model) and not state:
+        progress.say(_beginning(config.model))
+    model = compute.place(model)
     t = Training(
         config=config,
         compute=compute,
@@ -76,7 +85,8 @@ def _state(where: Run, known: Identity, *, resume: bool) -> checkpoint.State | N
     """The state to go on from; None to begin with. UserError where the run may not be begun, or not be resumed."""
     if where.folder.exists() and not where.folder.is_dir():
         raise UserError(f"{where.folder} is a file: name a folder by --run.")
-    begun = where.folder.is_dir() and any(where.folder.iterdir())
+    # A kill before the first file is whole leaves its part, and no run.
+    begun = where.folder.is_dir() and any(file.suffix != ".part" for file in where.folder.iterdir())
     if begun and not resume:
         raise UserError(f"{where.folder} is not empty: go on with its run by --resume, or name another by --run.")
     if resume and not (where.folder / CONFIG).is_file():
@@ -93,26 +103,32 @@ def _state(where: Run, known: Identity, *, resume: bool) -> checkpoint.State | N
     return state
 
 
+def _beginning(spec: ModelSpec) -> str:
+    """A sentence for the log on the weights of a network that may begin with pretrained ones."""
+    if spec.pretrained:
+        return f"{spec.name} begins with the weights in {spec.pretrained}"
+    return f"{spec.name} trains from scratch: `model.pretrained` names no weights to begin with"
+
+
 def _check_sizes(config: Config, samples: int, world: int) -> None:
     if config.batch % world:
         raise UserError(f"batch: {config.batch} cannot be shared by {world} processes: make it a multiple of {world}.")
-    if config.overfit and config.overfit > samples:
-        raise UserError(f"overfit: asks for {config.overfit} samples of {samples}: ask for fewer.")
-    if (config.overfit or samples) < world:
+    if config.images and world > 1:
+        raise UserError(f"images: are counted in one process, and there are {world}: start one, or give `epochs`.")
+    if samples < world:
         raise UserError(f"{config.data} has fewer training samples than there are processes ({world}): start fewer.")
 
 
-def make_loaders(config: Config, shards: Shards, compute: Compute, ranks: Ranks) -> tuple[Loader, Loader]:
-    """Of the training and the validation split; with `overfit`, both of the same few samples."""
-    few = np.arange(config.overfit) if config.overfit else None
-    held_out = shards if config.overfit else Shards(shards.root, "val")
-    sources: list[Shards | Resident] = [shards, held_out]
+def make_loaders(config: Config, parts: Parts, compute: Compute, ranks: Ranks) -> tuple[Loader, Loader]:
+    """Of the samples to learn from, and of those to validate on."""
+    sources: list[Shards | Resident] = [parts.shards, parts.held_out]
     if config.resident:
-        # With `overfit` both are one, which is read and held once.
-        splits = dict.fromkeys((shards, held_out))
+        # With `overfit` and `fold` both are one, which is read and held once.
+        splits = dict.fromkeys((parts.shards, parts.held_out))
         held = {s: Resident(s, memory_for(s, compute.device), workers=usable_cores()) for s in splits}
-        sources = [held[shards], held[held_out]]
+        sources = [held[parts.shards], held[parts.held_out]]
     batch = config.batch // ranks.world
+    budget = Budget(config.images, config.epochs) if config.images else None
     training, validation = (
         Loader(
             source,
@@ -120,13 +136,14 @@ def make_loaders(config: Config, shards: Shards, compute: Compute, ranks: Ranks)
             shuffle=trains,
             seed=config.seed,
             augment=config.augment if trains else None,
-            samples=few,
+            samples=samples,
+            budget=budget if trains else None,
             workers=config.workers,
             device=compute.device,
             rank=ranks.rank,
             world=ranks.world,
         )
-        for source, trains in zip(sources, (True, False), strict=True)
+        for source, samples, trains in zip(sources, (parts.training, parts.validation), (True, False), strict=True)
     )
     return training, validation
 

@@ -6,6 +6,7 @@ metrics.csv     one row an epoch: epoch, step, lr, loss and pixel_accuracy as tr
                 trainings on a CPU
 speed.csv       one row an epoch: epoch, seconds, images, training_seconds, images_per_second, waiting_share
 summary.json    written when the training ends: config hash, data, versions, machine, best epoch, why it ended
+test.json       of a run of `segtrain compare`: what `evaluate` says of it on that split
 last.pt         the training's whole state, to go on from; best.pt: the same at the best epoch
 log.txt         what was said while it ran
 *.png           curves, confusion matrix, gallery of best and worst samples
@@ -21,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from smearsynth.errors import UserError
 
 CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
 LAST, BEST, LOG = "last.pt", "best.pt", "log.txt"
@@ -64,6 +67,19 @@ class Run:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """`summary.json`. summary: as `plain` makes it."""
         self.write_text(SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+    def read_summary(self) -> dict[str, Any]:
+        """What `write_summary` wrote; empty before that. UserError where it is broken."""
+        path = self.folder / SUMMARY
+        try:
+            summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): remove it, and the run goes on from its state."
+            ) from error
+        return summary
 
     def log(self, line: str) -> None:
         """Adds a line to `log.txt`."""

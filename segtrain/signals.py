@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from smearsynth.errors import WorkError
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(WorkError):
+    """A training ended because it was asked to, and not because of a fault."""
 
 
 class StopWish:

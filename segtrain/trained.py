@@ -17,13 +17,15 @@ from smearsynth.errors import UserError
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """model: on the CPU, in evaluation mode; takes what `Compute.logits` gives it. um_per_px: the scale it was trained
-    at. epoch: after which it was saved, from 1."""
+    at. fold: whether it learnt from some of the training and validation samples. epoch: after which it was saved, from
+    1."""
 
     model: nn.Module
     config: Config
     classes: Classes
     um_per_px: float
     data_digest: str
+    fold: bool
     epoch: int
 
 
@@ -49,6 +51,7 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
             classes=classes,
             um_per_px=known["um_per_px"],
             data_digest=known["data_digest"],
+            fold=bool(known.get("fold_digest")),
             epoch=state["epoch"],
         )
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -54,6 +54,22 @@ class Header:
     single_channel: bool
 
 
+@dataclass(frozen=True)
+class MaskPixels:
+    """A mask as its file has it, upright; of `value` and `colour` it has one.
+
+    value: u2 (h, w), the one value of each pixel: grey of 1 (then 0 or 1), 8 or 16 bits, or the place of its colour in
+    `palette`, u1 (256, 3) RGB. colour: u1 (h, w, 3) RGB. alpha: u1 (h, w), None where all is opaque. lossy: its format
+    changes values.
+    """
+
+    value: npt.NDArray[np.uint16] | None
+    colour: Pixels | None
+    palette: Pixels | None
+    alpha: Pixels | None
+    lossy: bool
+
+
 def read_header(path: Path) -> Header:
     """Size and kind of an image without decoding it. Raises ImageFault."""
     with _opened(path, path.name) as image:
@@ -110,6 +126,23 @@ def mask_values(data: bytes, name: str) -> npt.NDArray[Any]:
             rgba = np.asarray(band.convert("RGBA"))
             values[rows] = np.where(rgba[..., 3] > 0, rgba[..., :3].max(axis=2), 0)
         return values
+
+
+def decode_mask(data: bytes, name: str) -> MaskPixels:
+    """The values of a mask, unchanged. name: of the file, for messages. Raises ImageFault, as `mask_values` does."""
+    with _opened(BytesIO(data), name) as image:
+        _refuse_frames(image, name)
+        image.load()
+        lossy = image.format == "JPEG" or image.info.get("compression") == "jpeg"
+        upright = ImageOps.exif_transpose(image)
+        alpha = np.asarray(upright.convert("RGBA"))[..., 3] if upright.has_transparency_data else None
+        if upright.mode not in ("1", "L", "LA", "P", "I", "F") and not upright.mode.startswith("I;16"):
+            return MaskPixels(None, np.array(upright.convert("RGB")), None, alpha, lossy)
+        value = np.asarray(upright)[..., 0] if upright.mode == "LA" else np.asarray(upright)
+        if value.dtype.itemsize > 2 and (upright.mode == "F" or value.min() < 0 or value.max() > 65_535):
+            raise ImageFault("pixel_type", f"{name}: 32-bit pixels have no agreed range; save it with 8 or 16 bits")
+        palette = _palette(upright) if upright.mode == "P" else None
+        return MaskPixels(value.astype(np.uint16), None, palette, alpha, lossy)
 
 
 def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
@@ -216,6 +249,11 @@ def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
     for top in range(0, image.height, height):
         bottom = min(top + height, image.height)
         yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+
+
+def _palette(image: Image.Image) -> Pixels:
+    used = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+    return np.pad(used, ((0, 256 - len(used)), (0, 0)))
 
 
 def _size(shape: tuple[int, ...]) -> str:

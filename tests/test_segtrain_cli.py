@@ -178,6 +178,13 @@ def test_a_defect_of_the_program_keeps_its_traceback(data: Path, monkeypatch: py
     assert isinstance(call("baseline", data).exception, RuntimeError)
 
 
-def test_models_lists_options_with_defaults() -> None:
-    assert json.loads(call("models", "--json").stdout)["unet_half"]["width"] == 32
-    assert "width: 32" in call("models").stdout
+def test_models_lists_size_work_study_and_options_of_every_network() -> None:
+    found = json.loads(call("models", "--json").stdout)
+    # Parameters and multiply-adds of the reference network as its study has them.
+    assert found["unet_half"]["parameters"] == 7_760_394
+    assert found["unet_half"]["gmac"] == pytest.approx(9.26, abs=0.005)
+    assert found["unet_half"]["options"]["width"] == 32
+    text = call("models").stdout
+    assert all(name in text and model["study"] in text for name, model in found.items())
+    assert "7,760,394" in text
+    assert "width: 32" in text

@@ -39,6 +39,9 @@ class TestGood:
         assert (config.epochs, config.batch) == (5, 7)
         assert config.model.model_dump() == {
             "name": "unet_half",
+            "grey": False,
+            "sigmoid": False,
+            "pretrained": None,
             "width": 8,
             "activation": "leaky_relu",
             "norm": "batch",
@@ -119,7 +122,7 @@ class TestBad:
             "deterministic: has no effect with `device: cpu`, which always is: remove it"
         ]
         assert faults("schedule.cosine={}", "schedule.step={}") == [
-            "schedule.step: there is one schedule, and cosine is it: set the other to null"
+            "schedule.step: only a plateau may stand beside another schedule, and cosine is one: set one to null"
         ]
         # The options of a loss stand within it: there is none of a loss that is not used.
         assert faults("loss.dice.norm=sum")[0].startswith("loss.dice.norm: unknown key")
@@ -156,6 +159,9 @@ class TestShipped:
         config: Config = load_config(RECIPES / "reference.yaml")
         assert config.model.model_dump() == {
             "name": "unet_half",
+            "grey": False,
+            "sigmoid": False,
+            "pretrained": None,
             "width": 32,
             "activation": "leaky_relu",
             "norm": "none",
@@ -176,3 +182,69 @@ class TestShipped:
             for epoch in range(35)
         ]
         assert rates == pytest.approx([1e-3] * 5 + [1e-4] * 30)
+
+    def test_the_six_networks_of_the_fourth_study_are_trained_alike_and_as_it_says(self) -> None:
+        names = ("grey_unet", "rgb_unet", "res_unet", "vgg11_unet", "vgg16_unet", "attention_unet")
+        configs = [load_config(RECIPES / f"{name}.yaml") for name in names]
+        found = {(config.model.name, config.model.grey) for config in configs}
+        networks = ("res_unet", "vgg11_unet", "vgg16_unet", "attention_unet")
+        assert found == {("unet", True), ("unet", False), *((name, False) for name in networks)}
+        assert len({config.model_copy(update={"model": None}).model_dump_json() for config in configs}) == 1
+        config = configs[0]
+        assert (config.batch, config.optimiser.name, config.augment.flips) == (4, "adam", True)
+        assert config.early_stop is not None
+        assert config.early_stop.patience == 10
+        # Ten epochs without a rise: 1e-4 times 0.95 an epoch, halved after the sixth and not under 1e-6.
+        rates = [
+            config.optimiser.lr * lr(config.schedule, epoch, steps_per_epoch=1, epochs=100, history=[0.5] + [0.4] * 99)
+            for epoch in range(100)
+        ]
+        assert rates[:9] == pytest.approx([1e-4 * 0.95**e * (0.5 if e > 6 else 1) for e in range(9)])
+        assert rates[30] == pytest.approx(1e-4 * 0.95**30 / 16)
+        assert rates[31] == pytest.approx(1e-6)
+
+    def test_the_networks_of_the_other_studies_are_theirs(self) -> None:
+        first, third = load_config(RECIPES / "deconvnet.yaml"), load_config(RECIPES / "unet.yaml")
+        assert first.model.model_extra == {"width": 64, "dropout": 0.5}
+        assert (first.optimiser.name, first.optimiser.lr) == ("adam", 1e-4)
+        for config in (first, third):
+            assert config.loss.model_dump(exclude_none=True) == {
+                "cross_entropy": {"factor": 1.0, "weights": "none", "norm": "count"}
+            }
+        assert third.model.sigmoid
+        assert third.model.model_extra is not None
+        assert third.model.model_extra["width"] == 64
+        assert third.augment.flips
+        assert third.augment.quarter_turns
+
+
+class TestModel:
+    def test_a_name_alone_is_a_network_with_all_defaults(self, tmp_path: Path) -> None:
+        assert load_config(None, ["model=compact"]) == load_config(None, ["model={name: compact}"])
+        file = tmp_path / "c.yaml"
+        file.write_text("model: compact\n")
+        assert load_config(file).model.model_dump()["width"] == 32
+
+    def test_pretrained_weights_lie_beside_the_config_and_are_found_from_anywhere(self, tmp_path: Path) -> None:
+        file = tmp_path / "c.yaml"
+        file.write_text("model: {name: vgg11_unet, pretrained: vgg.pth}\n")
+        assert load_config(file).model.pretrained == str(tmp_path / "vgg.pth")
+        override = "model.pretrained=weights/vgg.pth"
+        assert load_config(file, [override]).model.pretrained == str(Path.cwd() / "weights" / "vgg.pth")
+
+    @pytest.mark.parametrize(
+        ("override", "sentence"),
+        [
+            ("model=unet_haf", 'model: name: there is no network "unet_haf": did you mean "unet_half"?'),
+            ("model={name: unet, pretrained: a.pth}", "model.pretrained: unet begins with no weights of others"),
+            ("model={name: unet, grey: 1}", "model.grey: must be true or false, not 1"),
+            ("model={name: unet, paddding: valid}", 'model.paddding: unet has no such option: did you mean "padding"?'),
+            ("model={name: unet, padding: full}", "model.padding: must be one of same, valid, not 'full'"),
+            ("model={name: deconvnet, dropout: 1.5}", "model.dropout: must be at least 0 and below 1, not 1.5"),
+            ("model={name: deconvnet, dropout: true}", "model.dropout: must be of type float, not True"),
+            ("model=3", "model: "),
+            ("model=smp:Unet", 'model: name: "smp:Unet" must read smp:ARCHITECTURE/ENCODER, as in smp:Unet/resnet34'),
+        ],
+    )
+    def test_what_is_wrong_with_it_is_told_with_its_key(self, override: str, sentence: str) -> None:
+        assert any(fault.startswith(sentence) for fault in faults(override)), faults(override)

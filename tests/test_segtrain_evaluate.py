@@ -16,6 +16,7 @@ from torch import Tensor
 from segtrain import checkpoint
 from segtrain.data.samples import Classes, Shards
 from segtrain.evaluate import NetworkCells, cell_probability, evaluate
+from segtrain.evaluation.errors import CELL_AS_GLASS, GLASS_AS_CELL, error_picture
 from segtrain.evaluation.figures import table
 from segtrain.evaluation.real import measure_fields
 from segtrain.evaluation.split import Measures, sample_scores
@@ -200,8 +201,8 @@ def test_a_field_is_predicted_at_another_scale_and_measured_at_its_own(folder: P
     assert figures["foreground_dice"] == pytest.approx((whole + half) / 2)
 
 
-def test_a_network_is_measured_beside_otsu_at_the_scale_that_was_found(run: Path, folder: Path) -> None:
-    figures = evaluate(run, folder, um_per_px="auto")
+def test_a_network_is_measured_beside_otsu_at_the_scale_that_was_found(run: Path, folder: Path, tmp_path: Path) -> None:
+    figures = evaluate(run, folder, um_per_px="auto", pictures=tmp_path / "wrong")
     first, second = figures["images"]
     assert first["um_per_px"] == pytest.approx(7.3 / 44, rel=0.03)
     assert second["um_per_px"] == pytest.approx(7.3 / 72, rel=0.03)
@@ -210,6 +211,7 @@ def test_a_network_is_measured_beside_otsu_at_the_scale_that_was_found(run: Path
     assert figures["baseline"]["foreground_dice"] == pytest.approx(0.875)
     assert figures["per_class"].keys() == {"background", "cell"}
     assert [line.split()[0] for line in table(figures).splitlines()[-2:]] == ["a.png", "b.png"]
+    assert sorted(f.name for f in (tmp_path / "wrong").iterdir()) == ["a.png", "b.png"]
     json.dumps(figures, allow_nan=False)
 
 
@@ -244,3 +246,14 @@ def test_real_fields_for_tuning(tmp_path: Path) -> None:
     assert 0.88 < figures["otsu"]["foreground_dice"] < 0.95
     # By boxed single cells of the truth.
     assert found.um_per_px == pytest.approx([0.0666, 0.0912, 0.0824, 0.0587], rel=0.05)
+
+
+def test_errors_are_red_and_blue_and_nothing_else_is() -> None:
+    image = np.full((2, 4, 3), 200, np.uint8)
+    cells = np.array([[1, 1, 0, 0], [1, 0, 0, 1]], bool)
+    found = np.array([[1, 0, 1, 0], [0, 0, 1, 1]], bool)
+    counted = np.array([[1, 1, 1, 1], [0, 1, 0, 1]], bool)
+    picture = error_picture(Field(Path("x.png"), image, cells, counted), found)
+    wrong = {p: tuple(int(v) for v in picture[p]) for p in np.ndindex(2, 4) if len(set(picture[p].tolist())) > 1}
+    assert wrong == {(0, 1): CELL_AS_GLASS, (0, 2): GLASS_AS_CELL}
+    assert (picture[~counted] == 114).all()

@@ -1,6 +1,5 @@
-"""What every network of the registry must do, whatever its options; and what only the reference network promises."""
+"""What every network of the registry must do, whatever its options."""
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from segtrain import checkpoint
-from segtrain.models import MODELS, build_model, default_options
-from smearsynth.errors import UserError
+from segtrain.models import MODELS, build_model
 
 CLASSES = 10
 CASES = [
-    pytest.param("unet_half", {"width": 8}, id="unet_half"),
-    pytest.param("unet_half", {"width": 8, "activation": "relu"}, id="unet_half-relu"),
-    pytest.param("unet_half", {"width": 8, "norm": "batch"}, id="unet_half-batch"),
-    pytest.param("unet_half", {"width": 8, "norm": "group"}, id="unet_half-group"),
+    pytest.param(name, {"width": 8, **options}, id="-".join([name, *map(str, options.values())]))
+    for name, options in [
+        ("deconvnet", {}),
+        ("unet_half", {}),
+        ("unet_half", {"activation": "relu"}),
+        ("unet_half", {"norm": "batch"}),
+        ("unet_half", {"norm": "group"}),
+        ("unet", {}),
+        ("unet", {"padding": "valid"}),
+        ("res_unet", {}),
+        ("vgg11_unet", {}),
+        ("vgg16_unet", {}),
+        ("attention_unet", {}),
+        ("unet_pp", {}),
+        ("compact", {}),
+        ("compact", {"norm": "group"}),
+    ]
 ]
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -32,6 +43,12 @@ def make(name: str, options: dict[str, Any], *, channels: int = 3, seed: int = 0
 def picture(*size: int, seed: int = 1) -> Tensor:
     values = np.random.default_rng(seed).integers(0, 256, size).astype(np.float32)
     return torch.from_numpy(values / 127.5 - 1)
+
+
+def assert_same(found: Tensor, expected: Tensor) -> None:
+    """But for rounding, of which deep and wide sums in another order have some, beside the size of the logits."""
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 2e-5 * expected.abs().max()
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +68,9 @@ class TestEveryModel:
         assert logits.isfinite().all()
 
     def test_an_odd_size_is_the_image_with_its_edge_repeated(self, name: str, options: dict[str, Any]) -> None:
-        model, image = make(name, options), picture(1, 3, 37, 50)
-        padded = torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, 0), (0, 11), (0, 14)), mode="edge"))
-        torch.testing.assert_close(model(image), model(padded)[..., :37, :50])
+        model, image = make(name, options), picture(1, 3, 57, 59)
+        padded = torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, 0), (0, 7), (0, 5)), mode="edge"))
+        assert_same(model(image), model(padded)[..., :57, :59])
 
     def test_the_gradient_reaches_every_parameter(self, name: str, options: dict[str, Any]) -> None:
         model = make(name, options).train()
@@ -87,7 +104,7 @@ class TestEveryModel:
 
     def test_images_of_a_batch_do_not_touch(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(3, 3, 32, 32)
-        torch.testing.assert_close(model(image)[1:2], model(image[1:2]), rtol=1e-4, atol=1e-5)
+        assert_same(model(image)[1:2], model(image[1:2]))
 
     def test_bf16_agrees_with_fp32(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(2, 3, 48, 48)
@@ -95,14 +112,31 @@ class TestEveryModel:
             half = model(image)
         full = model(image)
         assert half.dtype == torch.bfloat16
-        assert (half.float() - full).std() < 0.03 * full.std()
+        # Of values that are equal in bf16 the switches take the first: some unpooled ones come to lie beside.
+        assert (half.float() - full).std() < (0.3 if name == "deconvnet" else 0.03) * full.std()
 
     def test_channels_last_agrees_and_stays(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(2, 3, 48, 48)
         first = model(image)
         last = model.to(memory_format=torch.channels_last)(image.contiguous(memory_format=torch.channels_last))
-        assert last.is_contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(last, first, rtol=1e-4, atol=1e-5)
+        assert last.stride(1) == 1, "a pixel's channels lie together"
+        assert_same(last, first)
+
+    def test_exported_it_gives_the_same_logits(self, name: str, options: dict[str, Any]) -> None:
+        model, image = make(name, options), picture(2, 3, 37, 50)
+        assert_same(torch.export.export(model, (image,)).module()(image), model(image))
+
+    @pytest.mark.slow
+    def test_as_onnx_it_gives_the_same_logits_to_another_runtime(
+        self, name: str, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        runtime = pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
+        pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
+        model, image = make(name, options), picture(2, 3, 37, 50)
+        torch.onnx.export(model, (image,), tmp_path / "model.onnx", dynamo=True, verbose=False)
+        session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+        (logits,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+        assert_same(torch.from_numpy(logits), model(image))
 
     @pytest.mark.slow
     @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
@@ -126,6 +160,7 @@ class TestEveryModel:
         torch.use_deterministic_algorithms(True)
         try:
             for _ in range(2):
+                torch.manual_seed(0)  # of dropout
                 model.zero_grad()
                 torch.cuda.set_sync_debug_mode("error")
                 with torch.autocast("cuda", torch.bfloat16):
@@ -137,76 +172,6 @@ class TestEveryModel:
             torch.cuda.set_sync_debug_mode("default")
             torch.use_deterministic_algorithms(False)
         assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-
-
-def parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
-class TestUNetHalf:
-    def test_is_the_reference_network(self) -> None:
-        model = build_model("unet_half", classes=10)
-        convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-        kernels = [m.kernel_size[0] for m in convolutions]
-        transposed = [m for m in model.modules() if isinstance(m, nn.ConvTranspose2d)]
-        assert parameters(model) == 7_760_394
-        assert (kernels.count(3), kernels.count(1), len(transposed)) == (18, 1, 4)
-        assert [m.out_channels for m in convolutions[:10:2]] == [32, 64, 128, 256, 512]
-        assert default_options("unet_half") == {"width": 32, "activation": "leaky_relu", "norm": "none"}
-
-    @pytest.mark.parametrize(
-        ("classes", "channels", "options", "count"),
-        [
-            (10, 1, {}, 7_760_394 - 2 * 9 * 32),
-            (2, 3, {}, 7_760_394 - 8 * 33),
-            # Each of the 18 convolutions loses a bias and gains a factor and an offset a channel:
-            # 2 * (32 + 64 + 128 + 256) + 512 outputs go down, as many again but 512 go up.
-            (10, 3, {"norm": "batch"}, 7_760_394 + 2 * 992 + 960),
-            (10, 3, {"norm": "group"}, 7_760_394 + 2 * 992 + 960),
-            (10, 3, {"width": 8}, 485_898),
-        ],
-    )
-    def test_parameters(self, classes: int, channels: int, options: dict[str, Any], count: int) -> None:
-        assert parameters(build_model("unet_half", classes=classes, channels=channels, **options)) == count
-
-    def test_weights_are_glorot_normal_and_biases_zero(self) -> None:
-        torch.manual_seed(0)
-        model = build_model("unet_half", classes=10)
-        layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-        assert len(layers) == 23
-        for layer in layers:
-            area = math.prod(layer.kernel_size)
-            expected = math.sqrt(2 / (area * (layer.in_channels + layer.out_channels)))
-            error = 4 / math.sqrt(2 * layer.weight.numel())  # four standard errors of a standard deviation
-            assert layer.weight.std().item() == pytest.approx(expected, rel=error)
-            assert layer.weight.abs().max() > 2 * expected  # a uniform draw ends at 1.73
-            assert layer.bias is not None
-            assert not layer.bias.any()
-
-    def test_leaky_relu_has_slope_one_tenth(self) -> None:
-        slopes = [m.negative_slope for m in build_model("unet_half", classes=2).modules() if type(m) is nn.LeakyReLU]
-        assert slopes == [0.1] * 18
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
-        ("unet_hafl", {}, 'did you mean "unet_half"'),
-        ("resnet", {}, "there are unet_half"),
-        ("unet_half", {"widht": 8}, 'widht: unet_half has no such option: did you mean "width"'),
-        ("unet_half", {"width": "8"}, "width: must be of type int, not '8'"),
-        ("unet_half", {"width": True}, "width: must be of type int"),
-        ("unet_half", {"width": 0}, "width: must be at least 1, not 0"),
-        ("unet_half", {"width": 1025}, "width: must be at least 1 and at most 1024, not 1025"),
-        ("unet_half", {"width": 10**30}, "width: must be at least 1 and at most 1024, not 10"),
-        ("unet_half", {"width": 12, "norm": "group"}, "multiple of 8"),
-        ("unet_half", {"activation": "gelu"}, "one of leaky_relu, relu, not 'gelu'"),
-        ("unet_half", {"norm": None}, "one of none, batch, group"),
-    ],
-)
-def test_what_does_not_exist_is_named(name: str, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        build_model(name, classes=10, **options)
 
 
 def test_every_model_is_among_the_cases() -> None:

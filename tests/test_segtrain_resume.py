@@ -90,6 +90,17 @@ class TestKilled:
         assert_equal_runs(straight, run)
 
     @pytest.mark.slow
+    def test_dropout_draws_on_where_it_was(self, data: Path, tmp_path: Path) -> None:
+        model = "model={name: deconvnet, width: 2}"
+        straight = segtrain.fit(data, overrides=(*TINY, model), run=tmp_path / "straight", pictures=False).run
+        process = set_off(data, tmp_path / "run", model, "save_minutes=1e-9")
+        wait_for(process, tmp_path / "run" / "last.pt")
+        process.kill()
+        process.communicate()
+        segtrain.fit(data, run=tmp_path / "run", resume=True, pictures=False)
+        assert_equal_runs(straight, tmp_path / "run")
+
+    @pytest.mark.slow
     @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.2, 0.4])
     def test_at_any_moment(self, data: Path, straight: Path, tmp_path: Path, seconds: float) -> None:
         run = tmp_path / "run"

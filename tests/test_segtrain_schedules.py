@@ -98,6 +98,25 @@ class TestRate:
         spec = {"plateau": {"patience": patience, "gamma": 0.5, "min_delta": min_delta, "least": 0.1}}
         assert factors(spec, history) == pytest.approx(expected)
 
+    @given(st.lists(st.integers(0, 3).map(float), min_size=EPOCHS, max_size=EPOCHS), st.integers(1, 2))
+    def test_plateau_beside_a_step_agrees_with_both_of_torch_in_turn(self, history: list[float], patience: int) -> None:
+        optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        step = lr_scheduler.StepLR(optimiser, 1, 0.8)
+        plateau = lr_scheduler.ReduceLROnPlateau(
+            optimiser, "max", factor=0.5, patience=patience - 1, threshold=0, threshold_mode="abs", min_lr=0.2, eps=0
+        )
+        expected = []
+        for value in history:
+            expected += [optimiser.param_groups[0]["lr"]] * STEPS
+            optimiser.step()
+            step.step()
+            plateau.step(value)
+        spec = {
+            "step": {"every": 1, "gamma": 0.8},
+            "plateau": {"patience": patience, "gamma": 0.5, "least": 0.2},
+        }
+        assert factors(spec, history) == pytest.approx(expected)
+
     def test_plateau_knows_only_the_epochs_before_the_step(self) -> None:
         history = [0.5, 0.4, 0.3, 0.2, 0.1]
         schedule = ScheduleSpec.model_validate({"plateau": {"patience": 1}})
@@ -118,7 +137,7 @@ class TestRate:
             ({"piecewise": {"after": (1, 2), "factors": (0.1,)}}, "has 1 values for 2 epochs"),
             ({"piecewise": {"after": (3, 3), "factors": (0.1, 0.2)}}, "must ascend"),
             ({"piecewise": {"after": (1,), "factors": (1.5,)}}, "less than or equal to 1"),
-            ({"step": {}, "cosine": {}}, "there is one schedule"),
+            ({"step": {}, "cosine": {}}, "only a plateau may stand beside another"),
             ({"cosine": {"gamma": 0.1}}, "Extra inputs"),
             ({"polynomial": {}}, "Extra inputs"),
         ],

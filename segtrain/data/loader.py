@@ -20,7 +20,7 @@ from segtrain.data.augment import AugmentSpec, draw
 from segtrain.data.fetch import Batch, Begun, FromDevice, FromHost
 from segtrain.data.resident import Resident
 from segtrain.data.samples import Shards
-from segtrain.data.shuffle import Index, evaluation_batches, training_batches
+from segtrain.data.shuffle import Budget, Index, budget_batches, evaluation_batches, training_batches
 from segtrain.machine import usable_cores
 from smearsynth.errors import UserError
 
@@ -41,6 +41,7 @@ class Loader:
         seed: int = 0,
         augment: AugmentSpec | None = None,
         samples: Index | None = None,
+        budget: Budget | None = None,
         workers: int | None = None,
         device: torch.device | str = "cpu",
         rank: int = 0,
@@ -48,9 +49,12 @@ class Loader:
     ) -> None:
         """batch: samples of a step on each rank. shuffle: training (shared evenly over ranks, by seed and epoch);
         else evaluation (in order, every sample on exactly one rank). samples: numbers of those to use, default all.
+        budget: how many images the training sees in all, on one rank; None: an epoch is a pass over the samples.
         workers: threads, 0 for the caller's own, None for `default_workers`. UserError where `augment` cannot be done
         to these images."""
+        assert budget is None or world == 1, "the images of a budget are counted on one rank"
         self.batch, self.shuffle, self.seed, self.rank, self.world = batch, shuffle, seed, rank, world
+        self._budget = budget
         self.device = torch.device(device)
         self.waited = 0.0
         """Seconds that the caller has waited for batches so far."""
@@ -75,16 +79,21 @@ class Loader:
         """Batches of an epoch on this rank, the same in every epoch."""
         return self._batches
 
+    def images(self, epochs: int) -> int:
+        """Of so many epochs of training, over all ranks."""
+        if self._budget:
+            return self._budget.images * epochs // self._budget.epochs
+        return epochs * (len(self._samples) - len(self._samples) % self.world)
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on."""
-        begun = self._begun(epoch, self._plan(epoch)[start:])
-        while True:
+        plan = [(self._key(epoch, step), number) for step, number in enumerate(self._plan(epoch))][start:]
+        begun = self._begun(plan)
+        for key, _ in plan:
             called = time.perf_counter()
-            next_begun = next(begun, None)
+            next_begun = next(begun)
             self.waited += time.perf_counter() - called
-            if next_begun is None:
-                return
-            yield self._augmented(epoch, self._fetch.finish(next_begun))
+            yield self._augmented(key, self._fetch.finish(next_begun))
 
     def close(self) -> None:
         """Ends the workers; the next epoch starts new ones."""
@@ -92,23 +101,29 @@ class Loader:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
+    def _key(self, epoch: int, step: int) -> int:
+        """What augmentation is drawn by beside the sample: the same sample may come again in an epoch of a budget."""
+        return epoch * self._batches + step if self._budget else epoch
+
     def _plan(self, epoch: int) -> list[Index]:
+        if self._budget:
+            return budget_batches(self._samples, self.batch, self._budget, seed=self.seed, epoch=epoch)
         if self.shuffle:
             return training_batches(
                 self._samples, self.batch, seed=self.seed, epoch=epoch, rank=self.rank, world=self.world
             )
         return evaluation_batches(self._samples, self.batch, rank=self.rank, world=self.world)
 
-    def _begun(self, epoch: int, plan: list[Index]) -> Iterator[Begun]:
+    def _begun(self, plan: list[tuple[int, Index]]) -> Iterator[Begun]:
         if self.workers == 0:
-            yield from (self._fetch.begin(epoch, number) for number in plan)
+            yield from (self._fetch.begin(key, number) for key, number in plan)
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="loader")
         ahead: deque[Future[Begun]] = deque()
         try:
-            for number in plan:
-                ahead.append(self._pool.submit(self._fetch.begin, epoch, number))
+            for key, number in plan:
+                ahead.append(self._pool.submit(self._fetch.begin, key, number))
                 if len(ahead) == self.workers + _AHEAD:
                     yield ahead.popleft().result()
             while ahead:
@@ -117,10 +132,10 @@ class Loader:
             for future in ahead:
                 future.cancel()
 
-    def _augmented(self, epoch: int, batch: Batch) -> Batch:
+    def _augmented(self, key: int, batch: Batch) -> Batch:
         if self._on_device is None:
             return batch
-        draws = draw(self._on_device, seed=self.seed, epoch=epoch, index=batch.number.numpy())
+        draws = draw(self._on_device, seed=self.seed, epoch=key, index=batch.number.numpy())
         image, label = augment_device.augment(batch.image, batch.label, draws, self._on_device)
         return Batch(image, label, batch.number)
 

@@ -1,4 +1,4 @@
-"""The samples of one split of a dataset, by number."""
+"""The samples of a split of a dataset, or of several, by number."""
 
 import math
 import re
@@ -41,20 +41,22 @@ class Classes:
 
 
 class Shards:
-    """One split of a dataset. Cheap to pickle and to carry over a fork: a process opens a shard at its first read."""
+    """One split of a dataset, or several as one. Cheap to pickle and to carry over a fork: a process opens a shard at
+    its first read."""
 
-    def __init__(self, root: Path, split: str) -> None:
-        """root: folder of a finished dataset. UserError where it has no index or no samples in `split`."""
-        self.root, self.split = Path(root), split
+    def __init__(self, root: Path, *splits: str) -> None:
+        """root: folder of a finished dataset. UserError where it has no index or no samples in `splits`."""
+        self.root, self.split, self._splits = Path(root), " and ".join(splits), splits
         self._index = _read_index(self.root)
-        files = [f for f in self._index["files"] if f.get("split") == split and f.get("samples")]
+        files = [f for f in self._index["files"] if f.get("split") in splits and f.get("samples")]
+        files.sort(key=lambda f: splits.index(f["split"]))
         if not files:
             raise UserError(
-                f"{self.root} has no samples in its split {split!r}: choose another, or build one with more."
+                f"{self.root} has no samples in its split {self.split!r}: choose another, or build one with more."
             )
         if not all(_is_shard(f) for f in files):
             raise UserError(
-                f"{self.root / INDEX}: a file of split {split!r} lacks its name or number of samples{_ANEW}"
+                f"{self.root / INDEX}: a file of split {self.split!r} lacks its name or number of samples{_ANEW}"
             )
         self._shards = [ShardReader(self.root / f["name"]) for f in files]
         self._ends = list(accumulate(f["samples"] for f in files))
@@ -100,13 +102,20 @@ class Shards:
             raise UserError(f"{self._shards[0].path}: um_per_px is {value!r}; state micrometres per pixel.")
         return float(value)
 
-    def pixels_per_class(self) -> npt.NDArray[np.int64]:
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """i8 (N,): number of each sample's patient or source image; None in a set that records none."""
+        if any("group" not in shard.names for shard in self._shards):
+            return None
+        return np.concatenate([shard.column("group").astype(np.int64) for shard in self._shards])
+
+    def pixels_per_class(self, samples: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
         """i8 (classes,): pixels of each class over the split, as the index has them, else counted; no ignored ones.
-        UserError where there are only ignored ones."""
-        total = self._pixels_of_index()
+        samples: numbers of those to count, default all. UserError where there are only ignored ones."""
+        total = self._pixels_of_index() if samples is None else None
         if total is None:
             total = np.zeros(256, np.int64)
-            for i in range(len(self)):
+            for i in range(len(self)) if samples is None else samples.tolist():
                 total += np.bincount(self._label(*self._find(i)).ravel(), minlength=256)
         total = total[: len(self.classes)]
         if not total.any():
@@ -133,8 +142,11 @@ class Shards:
 
     def _pixels_of_index(self) -> npt.NDArray[np.int64] | None:
         try:
-            pixels = self._index.get("splits", {}).get(self.split, {}).get("pixels")
-            return None if pixels is None else np.array([pixels[key] for key in self.classes.keys], np.int64)
+            of_splits = self._index.get("splits", {})
+            found = [of_splits.get(split, {}).get("pixels") for split in self._splits]
+            if any(pixels is None for pixels in found):
+                return None
+            return np.array([[pixels[key] for key in self.classes.keys] for pixels in found], np.int64).sum(axis=0)
         except (AttributeError, KeyError, TypeError, ValueError):
             where = f"{self.root / INDEX}: splits.{self.split}.pixels"
             raise UserError(f"{where} is not a number for each class of the shards{_ANEW}") from None

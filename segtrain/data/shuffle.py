@@ -4,12 +4,26 @@ Training ranks share the shuffled order evenly, because every rank must take par
 share the samples without padding, because a sample that is counted twice makes a wrong metric.
 """
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from segtrain.data.keys import keys
 
 Index = npt.NDArray[np.int64]
+
+
+class Budget(NamedTuple):
+    """How many images a training sees in all, whatever the size of its set, in epochs that are equal shares of them."""
+
+    images: int
+    epochs: int
+
+    def steps(self, batch: int) -> int:
+        """Of an epoch: the fewest whose batches hold at most `batch` images."""
+        return -(-self.images // (self.epochs * batch))
 
 
 def order(n: int, seed: int, epoch: int) -> Index:
@@ -28,6 +42,17 @@ def training_batches(
     shuffled = samples[order(len(samples), seed, epoch)]
     even = shuffled[: len(samples) - len(samples) % world]
     return [step[rank::world] for step in _cut(even, batch * world)]
+
+
+def budget_batches(samples: Index, batch: int, budget: Budget, *, seed: int, epoch: int) -> list[Index]:
+    """The batches of one epoch of a budget: their sizes differ by one at most, over the whole training, and sum up to
+    the budget. Passes over the shuffled samples follow one another, and an epoch ends in the midst of one."""
+    steps = budget.steps(batch)
+    cuts = [budget.images * step // (budget.epochs * steps) for step in range(epoch * steps, (epoch + 1) * steps + 1)]
+    passes = range(cuts[0] // len(samples), -(-cuts[-1] // len(samples)))
+    stream = np.concatenate([samples[order(len(samples), seed, number)] for number in passes])
+    before = passes.start * len(samples)
+    return [stream[start - before : end - before] for start, end in pairwise(cuts)]
 
 
 def evaluation_batches(samples: Index, batch: int, *, rank: int = 0, world: int = 1) -> list[Index]:

@@ -14,6 +14,7 @@ NAMES = {
     "calibration_error": "calibration error",
     "boundary_f1": "boundary F1",
     "hd95": "HD95, px",
+    "threshold": "threshold",
 }
 """What the figures are called in a table."""
 _CLASS_COLUMNS = {"pixels": "pixels", "iou": "IoU", "dice": "Dice", "boundary_f1": "boundary F1", "hd95": "HD95"}

@@ -1,5 +1,15 @@
 """Networks, one module each."""
 
-from segtrain.models.registry import MODELS, build_model, default_options
+from segtrain.models.adapted import Adapted
+from segtrain.models.pretrained import load_pretrained, pretrained_part
+from segtrain.models.registry import MODELS, Architecture, build_model, default_options
 
-__all__ = ["MODELS", "build_model", "default_options"]
+__all__ = [
+    "MODELS",
+    "Adapted",
+    "Architecture",
+    "build_model",
+    "default_options",
+    "load_pretrained",
+    "pretrained_part",
+]

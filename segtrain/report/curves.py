@@ -2,10 +2,16 @@
 
 import csv
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from smearsynth.errors import UserError
@@ -19,7 +25,7 @@ PANELS = (
     ("learning rate", ("lr",), "log"),
 )
 """Title, measures and scale of each plot; a measure is a column, or a pair of them, train_* and val_*."""
-_LINES = {"train_": "--", "val_": "-", "": "-"}
+_LINES: dict[str, Literal["-", "--"]] = {"train_": "--", "val_": "-", "": "-"}
 
 
 def read_columns(metrics: Path) -> Columns:
@@ -46,12 +52,60 @@ def draw_curves(columns: Columns, out: Path) -> None:
                     _draw(axes, columns["epoch"], columns[f"{prefix}{measure}"], f"C{number}", line, prefix + measure)
         axes.set(title=title, xlabel="epoch", yscale=scale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if scale == "log":
-            axes.yaxis.set_major_formatter(LogFormatter())
-            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))
-        axes.grid(color="0.9")
+        _grid(axes, scale)
         axes.legend(fontsize=8)
     figure.savefig(out)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How one of several trainings went. columns: of its metrics.csv. images: that it has seen in all."""
+
+    name: str
+    columns: Columns
+    images: int
+
+    @property
+    def seen(self) -> list[float]:
+        """Images that it had seen after each epoch."""
+        epochs = self.columns["epoch"]
+        return [self.images * epoch / epochs[-1] for epoch in epochs]
+
+
+def draw_courses(courses: Sequence[Course], out: Path) -> None:
+    """Writes a PNG of loss and mIoU of several trainings over the images they saw; dashed is training, solid
+    validation. Each loss is the training's own."""
+    figure = Figure(figsize=(12, 5), dpi=110, layout="constrained")
+    panels = zip(figure.subplots(1, 2), (PANELS[0], PANELS[2]), strict=True)
+    colours = colormaps["tab10" if len(courses) <= 10 else "tab20"]
+    for axes, (title, (measure,), scale) in panels:
+        for number, course in enumerate(courses):
+            colour = to_hex(colours(number % colours.N))
+            for prefix, line in _LINES.items():
+                values = course.columns.get(f"{prefix}{measure}")
+                if values:
+                    label = course.name if prefix == "val_" else "_"
+                    axes.plot(course.seen, values, color=colour, linestyle=line, marker=".", markersize=4, label=label)
+        axes.set(title=title, xlabel="training images seen", yscale=scale)
+        _grid(axes, scale)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    styles = [Line2D([], [], color="0.3", linestyle=_LINES[f"{part}_"]) for part in ("train", "val")]
+    figure.legend(
+        handles=[*handles, *styles],
+        labels=[*labels, "training", "validation"],
+        loc="outside lower center",
+        ncols=min(len(courses) + 2, 6),
+        fontsize=8,
+        frameon=False,
+    )
+    figure.savefig(out)
+
+
+def _grid(axes: Axes, scale: str) -> None:
+    if scale == "log":
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))
+    axes.grid(color="0.9")
 
 
 def _draw(axes: Axes, epochs: list[float], values: list[float], colour: str, line: str, label: str) -> None:

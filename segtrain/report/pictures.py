@@ -4,7 +4,6 @@ import math
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from segtrain.compute import choose
@@ -13,6 +12,7 @@ from segtrain.data.loader import Loader
 from segtrain.data.samples import Shards
 from segtrain.evaluate import predictor
 from segtrain.evaluation.split import Measures, Predict, predictions, sample_scores
+from segtrain.parts import read_parts
 from segtrain.report.confusion import draw_confusion
 from segtrain.report.curves import draw_curves, read_columns
 from segtrain.report.gallery import Shown, draw_gallery
@@ -30,22 +30,25 @@ def write_pictures(
 ) -> list[Path]:
     """Writes curves.png, confusion.png and gallery.png into the run's folder and returns their paths.
 
-    The last two show the best epoch on the validation split; after `overfit` on the samples of that. dataset: None is
+    The last two show the best epoch on the validation split; after `overfit` on the samples of that, of a fold on those
+    that it holds out. dataset: None is
     the one in the run's config. Raises UserError.
     """
     run = Path(run)
     draw_curves(read_columns(run / METRICS), run / CURVES)
     config = load_config(run / CONFIG)
     trained = load_trained(run)
-    shards = Shards(Path(dataset or config.data or ""), "train" if config.overfit else "val")
+    parts = read_parts(config.model_copy(update={"data": str(dataset or config.data or "")}))
+    shards = parts.held_out
     if shards.digest != trained.data_digest:
         raise UserError(f"{shards.root} is not the data that {run} was trained on: its digest is another.")
     compute = choose(amp=config.amp, channels_last=config.channels_last, device=device)
     predict = predictor(trained, compute)
-    samples = np.arange(config.overfit or len(shards))
     measures = Measures(shards.classes, compute.device, boundaries=False)
     found: list[tuple[float, int]] = []
-    with closing(Loader(shards, batch=config.batch, shuffle=False, samples=samples, device=compute.device)) as loader:
+    with closing(
+        Loader(shards, batch=config.batch, shuffle=False, samples=parts.validation, device=compute.device)
+    ) as loader:
         for logits, label, numbers in predictions(predict, loader, progress=progress):
             measures.update(logits, label)
             found += zip(sample_scores(logits, label), numbers.tolist(), strict=True)

@@ -39,12 +39,12 @@ class StepSpec(Spec):
 
 
 class PlateauSpec(Spec):
-    """The rate falls when the watched metric stops rising."""
+    """The rate falls when the watched metric stops rising; beside another schedule, it multiplies that one's."""
 
     patience: int = Field(3, ge=1, description="epochs without a rise after which the rate falls")
     gamma: Factor = Field(0.5, description="factor of each fall; 0-1")
     min_delta: float = Field(0.0, ge=0, description="least rise that counts as one")
-    least: Factor = Field(0.001, description="factor under which the rate does not fall; 0-1")
+    least: Factor = Field(0.001, description="factor under which a plateau lets the rate not fall; 0-1")
 
 
 class CosineSpec(Spec):
@@ -55,7 +55,7 @@ class CosineSpec(Spec):
 
 
 class ScheduleSpec(Spec):
-    """One of four schedules, or none for a constant rate."""
+    """One of four schedules, none for a constant rate, or a plateau beside one that falls by itself."""
 
     piecewise: PiecewiseSpec | None = Field(None, description="one factor after another")
     step: StepSpec | None = Field(None, description="falls at equal intervals")
@@ -64,9 +64,11 @@ class ScheduleSpec(Spec):
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
-        named = sorted(self.model_dump(exclude_none=True))
+        named = sorted(self.model_dump(exclude_none=True, exclude={"plateau"}))
         if len(named) > 1:
-            raise ValueError(f"{named[1]}: there is one schedule, and {named[0]} is it: set the other to null")
+            raise ValueError(
+                f"{named[1]}: only a plateau may stand beside another schedule, and {named[0]} is one: set one to null"
+            )
         return self
 
 
@@ -77,12 +79,20 @@ def lr(spec: ScheduleSpec, step: int, *, steps_per_epoch: int, epochs: int, hist
     `plateau` reads it, and no further than the epochs before the one that `step` is in.
     """
     epoch = step // steps_per_epoch
+    factor = _by_itself(spec, step, steps_per_epoch, epochs)
+    if not spec.plateau:
+        return factor
+    course = [_by_itself(spec, ended * steps_per_epoch, steps_per_epoch, epochs) for ended in range(1, epoch + 1)]
+    return factor * _plateau(spec.plateau, history[:epoch], course)
+
+
+def _by_itself(spec: ScheduleSpec, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """The factor at `step` of what does not look at the metric."""
+    epoch = step // steps_per_epoch
     if spec.piecewise:
         return _piecewise(spec.piecewise, epoch)
     if spec.step:
         return spec.step.gamma ** (epoch // spec.step.every)
-    if spec.plateau:
-        return _plateau(spec.plateau, history[:epoch])
     if spec.cosine:
         return _cosine(spec.cosine, step, steps_per_epoch, epochs)
     return 1.0
@@ -95,12 +105,14 @@ def _piecewise(spec: PiecewiseSpec, epoch: int) -> float:
     return factor
 
 
-def _plateau(spec: PlateauSpec, history: Sequence[float]) -> float:
+def _plateau(spec: PlateauSpec, history: Sequence[float], course: Sequence[float]) -> float:
+    """course: the factor, after each epoch of `history`, that this one multiplies; `least` is of both together."""
     factor, improvement = 1.0, Improvement(spec.min_delta)
-    for value in history:
+    for value, beside in zip(history, course, strict=False):
         improvement.update(value)
         if improvement.epochs_without >= spec.patience:
-            factor = max(factor * spec.gamma, spec.least)
+            least = spec.least / beside if beside > spec.least else 1.0
+            factor = min(factor, max(factor * spec.gamma, least))
             improvement.epochs_without = 0
     return factor
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from smearsynth.dataset import layout
 from smearsynth.errors import UserError
 from smearsynth.shards.reader import ShardReader
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import BY_KEY, CLASSES
 
 Picture = npt.NDArray[np.uint8]
 
@@ -48,6 +48,11 @@ def read_panels(out: Path) -> list[Panel]:
         raise UserError(f"{out} holds no shards, so there is nothing to show: build the dataset first.")
     reader = ShardReader(shards[0])
     looks = len(reader.header.looks)
+    if reader.header.class_keys != tuple(BY_KEY):
+        keys = ", ".join(reader.header.class_keys)
+        raise UserError(
+            f"{out} has the classes {keys}, and the sheet draws the ten: import it with a palette of those."
+        )
     return [_panel(reader, scene * looks, looks) for scene in chosen(len(reader) // looks)]
 
 

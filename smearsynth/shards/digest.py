@@ -7,11 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 
-def sample_digest(image: npt.NDArray[np.uint8], label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16]) -> str:
-    """sha256, 64 hex digits, over image, label and instance in C order, little-endian."""
+def sample_digest(
+    image: npt.NDArray[np.uint8], label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16] | None = None
+) -> str:
+    """sha256, 64 hex digits, over image, label and instance in C order, little-endian; an imported sample has no
+    instance.
+    """
     sha = hashlib.sha256(np.ascontiguousarray(image, "u1").data)
     sha.update(np.ascontiguousarray(label, "u1").data)
-    sha.update(np.ascontiguousarray(instance, "<u2").data)
+    if instance is not None:
+        sha.update(np.ascontiguousarray(instance, "<u2").data)
     return sha.hexdigest()
 
 

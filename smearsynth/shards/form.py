@@ -8,10 +8,13 @@ from typing import Any, get_args, get_type_hints
 import h5py
 
 from smearsynth.hdf5 import is_contiguous, is_deflated_by_row, is_of, own_dataset
-from smearsynth.shards.format import BIG, MAX_OBJECTS, SMALL, Header
+from smearsynth.shards.format import BIG, MAX_OBJECTS, SMALL, SMALL_IMPORTED, Header
 
 NAMES = (*BIG, *SMALL, "sample_id")
-"""Datasets of a shard; an imported set may lack `instance` and `objects`."""
+"""Datasets of a shard that was built."""
+NAMES_IMPORTED = ("image", "label", *SMALL_IMPORTED, "sample_id")
+"""Datasets of a shard that was imported."""
+_TYPES = {**BIG, **SMALL, **SMALL_IMPORTED}
 _LONGEST_ID = 64
 _MOST_ROW_BYTES = 2**28
 """Of one inflated row; the colours of the largest image that is ever decoded take less."""
@@ -32,7 +35,7 @@ def header_of(file: h5py.File) -> Header:
 def form_faults(file: h5py.File, *, rows: int, size: tuple[int, ...], columns: int) -> Iterator[tuple[str, str]]:
     """Each dataset that is not as the format says, or missing, and what it is instead.
 
-    rows: samples. size: (H, W). columns: of `objects`.
+    rows: samples. size: (H, W). columns: of `objects`, 0 in an imported set.
     """
     shapes: dict[str, tuple[int, ...]] = {
         "image": (rows, *size, 3),
@@ -41,13 +44,18 @@ def form_faults(file: h5py.File, *, rows: int, size: tuple[int, ...], columns: i
         "objects": (rows, columns),
         "foreground": (rows, 9),
     }
-    for name in NAMES:
+    for name in names(columns):
         try:
             fault = _dataset_fault(own_dataset(file, name), name, shapes.get(name, (rows,)))
         except ValueError as error:
             fault = str(error)
         if fault:
             yield name, fault
+
+
+def names(columns: int) -> tuple[str, ...]:
+    """The datasets of a shard, by the columns of its `objects`."""
+    return NAMES if columns else NAMES_IMPORTED
 
 
 def plain(value: Any) -> Any:
@@ -72,7 +80,7 @@ def _is(value: Any, kind: Any) -> bool:
 def _dataset_fault(data: h5py.Dataset, name: str, due: tuple[int, ...]) -> str:
     if name == "objects" and data.ndim == 3:
         due = (due[0], min(data.shape[1], MAX_OBJECTS), due[1])
-    kind = BIG.get(name) or SMALL.get(name)
+    kind = _TYPES.get(name)
     of_kind = is_of(data, kind) if kind else data.dtype.kind == "S" and data.dtype.itemsize <= _LONGEST_ID
     if not of_kind or data.shape != due:
         return f"{name} is {data.dtype} {data.shape}, must be {kind or 'S'} {due}"

@@ -20,8 +20,14 @@ name. N samples, images of H x W pixels, K rows per sample for objects with F fi
 
 `image`, `label`, `instance` and `objects` are the big ones. Codec `gzip`: chunk = one sample, the standard
 deflate filter. Codec `none`: contiguous, so that a sample can be mapped into memory at
-`Dataset.id.get_offset()`. All others are contiguous. An imported set may lack `instance` and `objects` and
-have another taxonomy.
+`Dataset.id.get_offset()`. All others are contiguous.
+
+An imported set (`segtrain import`) knows no single cells and lacks `instance`, `objects`, `object_count`,
+`foreground` and `background`; its sample digest is over image and label alone. It has
+
+    group         u4 (N,)          samples of one number are of one patient, or of one source image
+
+and may have another taxonomy, with taxonomy_version 0; generator_version is 0, recipe_hash and bank_digest are empty.
 
 Attributes of the file: format_version, generator_version, taxonomy_version, class_ids, class_keys,
 class_colours (sRGB "#rrggbb"), um_per_px, split, recipe_hash, bank_digest, looks. There are no timestamps, so
@@ -53,6 +59,8 @@ SMALL = {
     "digest": "S64",
 }
 """Datasets of a few bytes per sample, and their types; `sample_id` is as wide as its longest name."""
+SMALL_IMPORTED = {"scene": "<u4", "look": "u1", "group": "<u4", "digest": "S64"}
+"""The same of an imported set."""
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
 """What an index may call a file of its set: no such name leaves the folder."""
 MAX_OBJECTS = 65_534
@@ -61,7 +69,7 @@ MAX_OBJECTS = 65_534
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a shard says of itself, in its attributes. fields: columns of `objects`, () where it has none."""
+    """What a shard says of itself, in its attributes. fields: columns of `objects`, () in an imported set."""
 
     split: str
     looks: tuple[str, ...]
@@ -92,6 +100,19 @@ class Sample:
     background: int
     scene: int
     look: int
+    sample_id: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedSample:
+    """One row of a shard of an imported set. image: u1 (H, W, 3) RGB. label: u1 (H, W), 255 = ignore. scene: number of
+    the sample in its split. digest: 64 hex digits."""
+
+    image: npt.NDArray[np.uint8]
+    label: npt.NDArray[np.uint8]
+    scene: int
+    group: int
     sample_id: str
     digest: str
 

@@ -17,7 +17,7 @@ from isal import isal_zlib
 
 from smearsynth.errors import UserError, first_line
 from smearsynth.hdf5 import UNREADABLE, is_of, own_dataset
-from smearsynth.shards.form import NAMES, form_faults, header_of, plain
+from smearsynth.shards.form import form_faults, header_of, names, plain
 from smearsynth.shards.format import BIG, FORMAT_VERSION, Header
 
 _REMEDY = "fetch it again, or build it again with --resume"
@@ -61,7 +61,7 @@ class ShardReader:
 
     @property
     def names(self) -> frozenset[str]:
-        """Datasets of the format that are there; an imported set may lack `instance` and `objects`."""
+        """Datasets of the format that are there; an imported set has others than one that was built."""
         return frozenset(self._mine().datasets)
 
     def read(self, name: str, row: int) -> npt.NDArray[np.generic]:
@@ -145,7 +145,7 @@ def _checked(file: h5py.File, path: Path) -> _Opened:
             "wrote it, or build the set again with this one."
         )
     header = header_of(file)
-    there = [name for name in NAMES if name in file]
+    there = [name for name in names(len(header.fields)) if name in file]
     label = own_dataset(file, "label")
     if label.ndim != 3 or not is_of(label, "u1"):
         raise ValueError(f"label is {label.dtype} {label.shape}, must be u1 (N, H, W)")

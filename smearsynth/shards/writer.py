@@ -7,18 +7,28 @@ under a temporary name, flushed, fsynced and renamed.
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 from isal import isal_zlib
 
 from smearsynth.files import publish
-from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, Header, Sample
+from smearsynth.shards.format import (
+    BIG,
+    CODECS,
+    MAX_OBJECTS,
+    SMALL,
+    SMALL_IMPORTED,
+    Header,
+    ImportedSample,
+    Sample,
+)
 
 LEVEL = 1
 """Of ISA-L's levels 0 to 3: on 108 natural smears of real cells 0 gave files a third larger in the same time,
@@ -47,7 +57,8 @@ def pack(sample: Sample, *, max_objects: int, codec: str) -> Packed:
         raise ValueError(f"{sample.sample_id} holds {n} objects; the shard has room for {max_objects}.")
     objects = np.zeros((max_objects, fields), BIG["objects"])
     objects[:n] = sample.objects
-    arrays = {"image": sample.image, "label": sample.label, "instance": sample.instance, "objects": objects}
+    arrays: dict[str, npt.NDArray[Any]] = {"image": sample.image, "label": sample.label}
+    arrays |= {"instance": sample.instance, "objects": objects}
     values = {
         "object_count": n,
         "foreground": np.bincount(sample.objects[:, 0], minlength=10)[1:10],
@@ -57,10 +68,26 @@ def pack(sample: Sample, *, max_objects: int, codec: str) -> Packed:
         "digest": sample.digest.encode(),
         "sample_id": sample.sample_id.encode(),
     }
+    return Packed(chunks=_chunks(arrays, codec), values=values)
+
+
+def pack_imported(sample: ImportedSample, *, codec: str) -> Packed:
+    """As `pack`, for a set without single cells."""
+    values = {
+        "scene": sample.scene,
+        "look": 0,
+        "group": sample.group,
+        "digest": sample.digest.encode(),
+        "sample_id": sample.sample_id.encode(),
+    }
+    return Packed(chunks=_chunks({"image": sample.image, "label": sample.label}, codec), values=values)
+
+
+def _chunks(arrays: Mapping[str, npt.NDArray[Any]], codec: str) -> dict[str, bytes]:
     raw = {name: np.ascontiguousarray(array, BIG[name]) for name, array in arrays.items()}
     if codec == "gzip":
-        return Packed(chunks={k: isal_zlib.compress(v, LEVEL) for k, v in raw.items()}, values=values)
-    return Packed(chunks={k: v.tobytes() for k, v in raw.items()}, values=values)
+        return {name: isal_zlib.compress(array, LEVEL) for name, array in raw.items()}
+    return {name: array.tobytes() for name, array in raw.items()}
 
 
 _NEVER_CLOSED: list["ShardWriter"] = []
@@ -81,24 +108,23 @@ class ShardWriter:
         codec: str,
         temporary: Path,
     ) -> None:
-        """rows: samples that will be appended. size: (H, W). temporary: name until it is whole, same file
-        system.
+        """rows: samples that will be appended. size: (H, W). max_objects: 0 for an imported set, whose header has no
+        `fields`. temporary: name until it is whole, same file system.
         """
         if codec not in CODECS:
             raise ValueError(f"Unknown codec {codec!r}; choose one of {', '.join(CODECS)}.")
         self._path, self._temporary, self._codec, self._rows = path, temporary, codec, rows
-        shapes = {
-            "image": (*size, 3),
-            "label": size,
-            "instance": size,
-            "objects": (max_objects, len(header.fields)),
-        }
+        shapes: dict[str, tuple[int, ...]] = {"image": (*size, 3), "label": size}
+        if header.fields:
+            shapes |= {"instance": size, "objects": (max_objects, len(header.fields))}
+        self._types = SMALL if header.fields else SMALL_IMPORTED
         self._small: dict[str, h5py.Dataset] = {}
-        self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *SMALL)}
+        self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *self._types)}
         self._file = h5py.File(temporary, "w", libver=_LAYOUT)
         self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}
         self._within = {name: (0,) * len(shape) for name, shape in shapes.items()}
-        self._big["objects"].attrs["fields"] = list(header.fields)
+        if header.fields:
+            self._big["objects"].attrs["fields"] = list(header.fields)
         for name, value in asdict(header).items():
             if name != "fields":
                 self._file.attrs[name] = list(value) if isinstance(value, tuple) else value
@@ -148,7 +174,7 @@ class ShardWriter:
         try:
             for name, values in self._values.items():
                 self._small[name] = self._file.create_dataset(
-                    name, data=np.array(values, SMALL.get(name)), track_times=False
+                    name, data=np.array(values, self._types.get(name)), track_times=False
                 )
             # What a dataset holds back is written when it is closed, and if that fails h5py tells nobody.
             for dataset in (*self._big.values(), *self._small.values()):

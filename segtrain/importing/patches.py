@@ -1,0 +1,103 @@
+"""Windows of one size, spread evenly over an image from edge to edge."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from smearsynth.errors import UserError
+
+Size = tuple[int, int]
+"""Height and width, px."""
+Window = tuple[int, int]
+"""Top and left of a patch, px."""
+LEAST_SIDE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """size: of each. count: of each image, as rows times columns that come nearest to its form; else 0, and as few as
+    cover it with neighbours that share `overlap` of a patch's side or more, 0 to under 1."""
+
+    size: Size
+    overlap: float = 0.0
+    count: int = 0
+
+
+def read_size(text: str, option: str) -> Size:
+    """ "N", or "WIDTHxHEIGHT", in px. Raises UserError."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(s.isdecimal() and LEAST_SIDE <= int(s) <= 65_535 for s in sides):
+        raise UserError(
+            f"{option} {text}: give a side in px, as 256, or WIDTHxHEIGHT, as 640x480; at least {LEAST_SIDE}."
+        )
+    return int(sides[-1]), int(sides[0])
+
+
+def read_patches(asked: str) -> Patches:
+    """ "SIZE", "SIZE,OVERLAP" (0 to under 1) or "SIZE,N" (1 and more). Raises UserError."""
+    size, _, rest = asked.partition(",")
+    sides = read_size(size, "--patches")
+    if not rest:
+        return Patches(size=sides)
+    if rest.isdecimal() and int(rest) > 0:
+        return Patches(size=sides, count=int(rest))
+    try:
+        overlap = float(rest)
+    except ValueError:
+        overlap = math.nan
+    if not 0 <= overlap < 1:
+        raise UserError(
+            f"--patches {asked}: give SIZE,OVERLAP with a share from 0 to under 1, or SIZE,N with a number."
+        )
+    return Patches(size=sides, overlap=overlap)
+
+
+def fits(patches: Patches, size: Size) -> bool:
+    """Whether an image of that size holds the patches, no two of them the same."""
+    free = _free(patches, size)
+    return min(free) > 0 and (not patches.count or bool(_grids(patches.count, free)))
+
+
+def windows(patches: Patches, size: Size) -> list[Window]:
+    """All patches of an image, row by row. size: of the image, which holds them."""
+    tops, lefts = _starts(patches, size)
+    return [(top, left) for top in tops for left in lefts]
+
+
+def cover(patches: Patches, size: Size) -> bool:
+    """Whether every pixel of an image is in a patch."""
+    for starts, whole, side in zip(_starts(patches, size), size, patches.size, strict=True):
+        if starts[0] > 0 or starts[-1] + side < whole or any(b - a > side for a, b in pairwise(starts)):
+            return False
+    return True
+
+
+def _starts(patches: Patches, size: Size) -> list[list[int]]:
+    """Tops, and lefts."""
+    free = _free(patches, size)
+    if patches.count:
+        # The grid whose form comes nearest to that of what a patch's corner moves over.
+        form = math.log(free[0] / free[1])
+        numbers = min(_grids(patches.count, free), key=lambda grid: abs(math.log(grid[0] / grid[1]) - form))
+    else:
+        steps = (max(1, math.floor(side * (1 - patches.overlap))) for side in patches.size)
+        numbers = tuple(1 + math.ceil((places - 1) / step) for places, step in zip(free, steps, strict=True))
+    return [_spread(places, number) for places, number in zip(free, numbers, strict=True)]
+
+
+def _free(patches: Patches, size: Size) -> list[int]:
+    """Places for a patch along either side."""
+    return [whole - side + 1 for whole, side in zip(size, patches.size, strict=True)]
+
+
+def _grids(count: int, free: Sequence[int]) -> list[tuple[int, ...]]:
+    """Rows and columns that make `count`."""
+    ways = [(rows, count // rows) for rows in range(1, count + 1) if count % rows == 0]
+    return [way for way in ways if way[0] <= free[0] and way[1] <= free[1]]
+
+
+def _spread(places: int, number: int) -> list[int]:
+    if number == 1:
+        return [(places - 1) // 2]
+    return [i * (places - 1) // (number - 1) for i in range(number)]
