@@ -16,7 +16,8 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Writes the page. template: in the package, as "dataset/report/page.html"; it extends "page/frame.html"."""
+    """Writes the page. template: relative to the package, such as "fidelity/page.html", which extends
+    "page/frame.html"."""
     path.write_text(_environment().get_template(template).render(values), encoding="utf-8", errors="replace")
 
 

@@ -1,7 +1,7 @@
 """What is shown on the page, section by section; how it is laid out is the template's."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,16 @@ from smearsynth.dataset.claim import claim_of
 from smearsynth.dataset.index import Index
 from smearsynth.dataset.report.examples import read_examples
 from smearsynth.dataset.report.gallery import gallery
+from smearsynth.dataset.report.looks import parameters, swatches
 from smearsynth.dataset.report.matrix import matrix
 from smearsynth.dataset.report.plots import OF_BANK, PLACED, size_plots, smear_plots
-from smearsynth.dataset.stats.colour import Sampled, Sums
 from smearsynth.dataset.stats.figures import Measured, figures
 from smearsynth.errors import UserError
 from smearsynth.page import write_page
 from smearsynth.recipe.combinations import BACKGROUNDS
-from smearsynth.recipe.looks import LookSpec
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _SOURCES = ("#5b3a8c", "#d97706", "#0f766e", "#be185d", "#1d4ed8", "#65a30d", "#7c2d12", "#475569")
-_SWATCHES = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +62,8 @@ def write_report(path: Path, measured: Measured, told: Told) -> None:
         sources=_by_source(found.splits, told.index),
         reasons=_reasons(found.refused),
         refusals=[(source, key, because, f"{n:,}") for source, key, _, n, because in refusal_rows(found.refused)],
-        looks=_looks(told.recipe),
-        swatches=_swatches(measured.sampled),
+        looks=parameters(told.recipe),
+        swatches=swatches(measured.sampled),
         stated=stated,
         bank_file=layout.BANK,
         resolved=told.resolved,
@@ -146,40 +144,3 @@ def _reasons(refused: Refused) -> list[tuple[str, int, float]]:
     for *_, cells, because in refusal_rows(refused):
         counts[because] += cells
     return [(because, cells, cells / max(counts.values())) for because, cells in counts.most_common()]
-
-
-def _looks(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Names of the looks, and per parameter its value in each and what it means."""
-    looks = recipe.get("looks") or []
-    names = dict.fromkeys(key for look in looks for key in look if key != "name")
-    rows = [
-        (name, [_value(look.get(name)) for look in looks], field.description or "" if field else "")
-        for name in names
-        for field in [LookSpec.model_fields.get(name)]
-    ]
-    return {"names": [look["name"] for look in looks], "rows": rows}
-
-
-def _value(value: Any) -> str:
-    """Of a parameter: a range as "0.1 to 0.3"; of red, green and blue one after the other."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        parts = [_value(part) for part in value]
-        if len(parts) != 2:
-            return ", ".join(parts)
-        return parts[0] if parts[0] == parts[1] else f"{parts[0]} to {parts[1]}"
-    return f"{value:g}" if isinstance(value, float) else str("" if value is None else value)
-
-
-def _swatches(sampled: Sampled) -> dict[str, list[tuple[str, str]]]:
-    """By look: mean colours of glass and of cells of some smears, from the darkest to the brightest glass."""
-    found = {}
-    for look, cells in sampled.cells.items():
-        both = [pair for pair in zip(sampled.glass[look], cells, strict=True) if all(sums.pixels for sums in pair)]
-        both.sort(key=lambda pair: float(pair[0].values.sum() / pair[0].pixels))
-        taken = np.linspace(0, len(both) - 1, min(len(both), _SWATCHES)).astype(int)
-        found[look] = [(_hex(both[i][0]), _hex(both[i][1])) for i in taken]
-    return found
-
-
-def _hex(sums: Sums) -> str:
-    return "#" + bytes(np.rint(sums.values / sums.pixels).astype(np.uint8)).hex()

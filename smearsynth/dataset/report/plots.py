@@ -35,11 +35,12 @@ def smear_plots(placed: Placed, pixels: int) -> list[Markup]:
     visible = Spread()
     for of_class in placed.visible:
         visible.add_all(of_class)
-    return [
-        _plot({PLACED: placed.objects}, 1, "Cells in a smear", "cells"),
-        _plot({PLACED: placed.covered}, pixels / 100, "Area of a smear that cells cover", "%"),
-        _plot({PLACED: visible}, STEPS / 100, "Share of a cell that shows", "%"),
+    shown = [
+        (placed.objects, 1, "Cells in a smear", "cells"),
+        (placed.covered, pixels / 100, "Area of a smear that cells cover", "%"),
+        (visible, STEPS / 100, "Share of a cell that shows", "%"),
     ]
+    return [_plot({PLACED: spread}, unit, title, of) for spread, unit, title, of in shown if spread.values.size]
 
 
 def _plot(spreads: Mapping[str, Spread], unit: float, title: str, of: str, mark: Mark | None = None) -> Markup:
