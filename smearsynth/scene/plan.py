@@ -116,7 +116,7 @@ class Planner:
         """The split's cells; UserError if a class that the combinations need has none."""
         if split not in self._stocks:
             stock = stock_of(self._bank, split, self._mix)
-            for cls in sorted(self._needed()):
+            for cls in sorted(self._spec.classes()):
                 if not stock.weight[cls].any():
                     key = CLASSES[cls].key
                     raise UserError(
@@ -125,12 +125,6 @@ class Planner:
                     )
             self._stocks[split] = stock
         return self._stocks[split]
-
-    def _needed(self) -> set[int]:
-        classes = {c for combination in self._combinations for c in combination.foreground}
-        backgrounds = {combination.background for combination in self._combinations}
-        classes |= {INFECTED_RBC} if backgrounds & {"infected", "mixed"} else set()
-        return classes | ({HEALTHY_RBC} if backgrounds & {"healthy", "mixed"} else set())
 
     def _white_cells_from(self, split: str, index: int, combination: Combination) -> int:
         """The source of the white cells of a smear, -1 for any."""
