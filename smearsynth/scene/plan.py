@@ -21,12 +21,12 @@ from smearsynth.scene.distractors import dirt, draw_distractors
 from smearsynth.scene.footprints import Footprints
 from smearsynth.scene.light import light
 from smearsynth.scene.place import Reds, Rules, place
-from smearsynth.scene.scene import OBJECT_FIELDS, Light, Scene
+from smearsynth.scene.scene import OBJECT_FIELDS, Light, Scene, background_of
 from smearsynth.scene.stock import Mix, Stock, common_sources, pick, stock_of
 from smearsynth.scene.table import Table, table
 from smearsynth.scene.warp import pool_of
 from smearsynth.streams import State, between, stream
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS
+from smearsynth.taxonomy import CLASSES, RED_CELLS
 
 
 class Planner:
@@ -172,7 +172,6 @@ class Planner:
         objects[:, 7] = np.arange(len(objects))
         objects[:, 8:13] = made.visible
         objects[:, 13] = made.full
-        kinds = set(objects[:, 0].tolist())
         return Scene(
             split=split,
             index=index,
@@ -180,7 +179,7 @@ class Planner:
             label=made.label,
             instance=made.instance,
             dropped=n - len(objects),
-            background=(HEALTHY_RBC in kinds) + 2 * (INFECTED_RBC in kinds),
+            background=background_of(set(objects[:, 0].tolist())),
             distractors=distractors,
             lights=lights,
         )
