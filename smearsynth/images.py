@@ -114,7 +114,8 @@ def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
         rim = f" with its rim of {pad} px" if pad else ""
         raise ImageFault(
             "mask_size",
-            f"{path}: the mask is {_size(mask.shape)}{rim}, its image {_size(shape)}; give the mask of that image",
+            f"{path}: the mask is {size_text(mask.shape)}{rim}, its image {size_text(shape)}; "
+            "give the mask of that image",
         )
     if not mask.any():
         raise ImageFault("mask_empty", f"{path}: the mask is empty; mark the cell with values above 0")
@@ -145,10 +146,10 @@ def _opened(file: Path | BytesIO, name: str) -> Iterator[Image.Image]:
 
 def _judge(shape: tuple[int, ...], name: str) -> None:
     if shape[0] * shape[1] > MAX_PIXELS:
-        raise _too_large(name, f", it has {_size(shape)}")
+        raise _too_large(name, f", it has {size_text(shape)}")
     if min(shape) < MIN_SIDE:
         raise ImageFault(
-            "too_small", f"{name}: {_size(shape)} px show no cell; at least {MIN_SIDE} px a side are needed"
+            "too_small", f"{name}: {size_text(shape)} px show no cell; at least {MIN_SIDE} px a side are needed"
         )
 
 
@@ -177,5 +178,6 @@ def _above_zero(image: Image.Image) -> npt.NDArray[np.bool_]:
     return (rgba[..., :3].max(axis=2) > 0) & (rgba[..., 3] > 0)
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def size_text(shape: tuple[int, ...]) -> str:
+    """WIDTHxHEIGHT, as users read sizes. shape: (h, w, ...)."""
     return f"{shape[1]}x{shape[0]}"

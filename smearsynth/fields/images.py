@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.images import IMAGE_SUFFIXES, Pixels, any_value, decode_image, read_bytes
+from smearsynth.images import IMAGE_SUFFIXES, Pixels, any_value, decode_image, read_bytes, size_text
 
 Mask = npt.NDArray[np.bool_]
 _SOFT = 0.05
@@ -37,7 +37,9 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
     data = read_bytes(path)
     values = decode_image(data, str(path)).max(axis=2).astype(np.uint16)
     if values.shape != shape[:2]:
-        raise UserError(f"{path}: the mask is {_size(values.shape)}, its image {_size(shape)}; give that image's mask.")
+        raise UserError(
+            f"{path}: the mask is {size_text(values.shape)}, its image {size_text(shape)}; give that image's mask."
+        )
     top = values.max()
     cells: Mask = 2 * values > top
     between = np.count_nonzero((4 * values > top) & (4 * values < 3 * top))
@@ -49,7 +51,3 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
 def _is_image(file: Path, folder: Path) -> bool:
     shown = not any(part.startswith(".") for part in file.relative_to(folder).parts)
     return shown and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"
