@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 ONE = 65536
 """1 in the fixed point of shares, factors, sines and scales."""
+HALVING = 1024
+"""Optical density of an absorber that halves the light."""
 
 
 def rounded(values: Iterable[float]) -> list[int]:

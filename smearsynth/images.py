@@ -166,7 +166,8 @@ def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
         rim = f" with its rim of {pad} px" if pad else ""
         raise ImageFault(
             "mask_size",
-            f"{path}: the mask is {_size(mask.shape)}{rim}, its image {_size(shape)}; give the mask of that image",
+            f"{path}: the mask is {size_text(mask.shape)}{rim}, its image {size_text(shape)}; "
+            "give the mask of that image",
         )
     if not mask.any():
         raise ImageFault("mask_empty", f"{path}: the mask is empty; mark the cell with values above 0")
@@ -197,10 +198,10 @@ def _opened(file: Path | BytesIO, name: str, most_pixels: int = MAX_PIXELS) -> I
 
 def _judge(shape: tuple[int, ...], name: str, most_pixels: int) -> None:
     if shape[0] * shape[1] > most_pixels:
-        raise _too_large(name, most_pixels, f", it has {_size(shape)}")
+        raise _too_large(name, most_pixels, f", it has {size_text(shape)}")
     if min(shape) < MIN_SIDE:
         raise ImageFault(
-            "too_small", f"{name}: {_size(shape)} px show no cell; at least {MIN_SIDE} px a side are needed"
+            "too_small", f"{name}: {size_text(shape)} px show no cell; at least {MIN_SIDE} px a side are needed"
         )
 
 
@@ -256,5 +257,6 @@ def _palette(image: Image.Image) -> Pixels:
     return np.pad(used, ((0, 256 - len(used)), (0, 0)))
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def size_text(shape: tuple[int, ...]) -> str:
+    """WIDTHxHEIGHT, as users read sizes. shape: (h, w, ...)."""
     return f"{shape[1]}x{shape[0]}"

@@ -6,10 +6,11 @@ import pytest
 from naive_scene import MARGIN, naive_rgba
 from synthetic_bank import synthetic_bank
 
+from smearsynth.fixed_point import HALVING
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.scene import SceneSpec
 from smearsynth.render import render
-from smearsynth.render.density import DARKEST, DENSITY, HALVING, TRANSMITTANCE, density
+from smearsynth.render.density import DARKEST, DENSITY, TRANSMITTANCE, density
 from smearsynth.render.layers import OPAQUE
 from smearsynth.render.stain.matched import matched
 from smearsynth.render.stain.smear import smear_curves

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from synthetic_bank import synthetic_bank
 from two_laboratories import BODY, PARASITE, SOURCES, two_laboratories
 
-from smearsynth.render.density import DENSITY, HALVING
+from smearsynth.fixed_point import HALVING
+from smearsynth.render.density import DENSITY
 from smearsynth.render.stain import curves, kinds, measure
 from smearsynth.render.stain.matched import fit, matched
 from smearsynth.render.stain.placing import HIGH, LOW

@@ -8,7 +8,7 @@ differs the other way round. Colour can be matched, sharpness can not: it is tol
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -89,8 +89,8 @@ def _leak(bank: Bank, pixels: npt.NDArray[np.uint8], class_id: int) -> Leak | No
     rows = np.flatnonzero(of_class & np.isin(bank.source, kept))
     source, groups = bank.source[rows].astype(np.int64), names[rows]
 
-    def accuracies(of: npt.NDArray[np.uint8], matched: bool) -> dict[str, float]:
-        cells = [_density(bank, of, int(i), matched) for i in rows]
+    def accuracies(of: Bank, on_clear_glass: bool) -> dict[str, float]:
+        cells = [_density(of, int(i), on_clear_glass) for i in rows]
         return {
             name: balanced_accuracy(np.array([features(*cell) for cell in cells]), source, groups)
             for name, features in FEATURES.items()
@@ -101,16 +101,15 @@ def _leak(bank: Bank, pixels: npt.NDArray[np.uint8], class_id: int) -> Leak | No
         sources=tuple(bank.sources[s] for s in kept),
         cells=tuple(int((source == s).sum()) for s in kept),
         chance=1 / len(kept),
-        own=accuracies(bank.pixels, False),
-        matched=accuracies(pixels, True),
+        own=accuracies(bank, False),
+        matched=accuracies(replace(bank, pixels=pixels), True),
     )
 
 
-def _density(bank: Bank, pixels: npt.NDArray[np.uint8], i: int, matched: bool) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _density(bank: Bank, i: int, on_clear_glass: bool) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """f8 (h, w, 3), in 1/1024 of a halving, and bool (h, w), the mask."""
-    h, w, start = int(bank.height[i]), int(bank.width[i]), int(bank.offset[i])
-    cell = pixels[start : start + h * w].reshape(h, w, 4)
-    ground = 0 if matched else DENSITY[bank.glass[i]]
+    cell = bank.rgba(i)
+    ground = 0 if on_clear_glass else DENSITY[bank.glass[i]]
     return (DENSITY[cell[..., :3]] - ground).astype(np.float64), cell[..., 3] >= INSIDE
 
 

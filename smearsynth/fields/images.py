@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.images import IMAGE_SUFFIXES, Pixels, decode_image, mask_values, read_bytes
+from smearsynth.images import IMAGE_SUFFIXES, Pixels, decode_image, mask_values, read_bytes, size_text
 
 Mask = npt.NDArray[np.bool_]
 _SOFT = 0.05
@@ -36,7 +36,9 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
     """
     values = mask_values(read_bytes(path), str(path))
     if values.shape != shape[:2]:
-        raise UserError(f"{path}: the mask is {_size(values.shape)}, its image {_size(shape)}; give that image's mask.")
+        raise UserError(
+            f"{path}: the mask is {size_text(values.shape)}, its image {size_text(shape)}; give that image's mask."
+        )
     top = float(values.max())
     cells: Mask = values > top / 2
     between = np.count_nonzero((values > top / 4) & (values < top * 3 / 4))
@@ -48,7 +50,3 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
 def _is_image(file: Path, folder: Path) -> bool:
     shown = not any(part.startswith(".") for part in file.relative_to(folder).parts)
     return shown and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"

@@ -10,10 +10,8 @@ import math
 import numpy as np
 
 from smearsynth.compiled import compiled
-from smearsynth.fixed_point import ONE, rounded
+from smearsynth.fixed_point import HALVING, ONE, rounded
 
-HALVING = 1024
-"""Density of an absorber that halves the light."""
 DARKEST = 8 * HALVING - 1
 """Largest density: it leaves one grey level of 255, and is all ones in binary, which `add` needs."""
 

@@ -11,11 +11,10 @@ from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.render.density import add, lane
 from smearsynth.render.sensor import SIDE, UNIT
+from smearsynth.scene.distractors import DEBRIS, PRECIPITATE, SCALE_BAR
 from smearsynth.scene.turns import cosine, sine
 from smearsynth.streams import below, between
 
-PRECIPITATE, DEBRIS, SCALE_BAR = range(3)
-"""Kinds."""
 _LUMPS = 6
 _BARE = 12
 """Sum of lumps, in 1/256, where a piece ends."""

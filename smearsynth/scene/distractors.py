@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.compiled import compiled
-from smearsynth.fixed_point import ONE
+from smearsynth.fixed_point import HALVING, ONE
 from smearsynth.recipe.distractors import DistractorsSpec
 from smearsynth.recipe.ranges import Range
 from smearsynth.recipe.scene import UNIT_FIELD
@@ -22,8 +22,6 @@ PRECIPITATE, DEBRIS, SCALE_BAR = range(3)
 """Kinds of distractors."""
 PX = 256
 """Fixed-point pixel."""
-HALVING = 1024
-"""Density that halves the light once."""
 _SPREAD = (4 * PX, 32 * PX)
 """Half the width of a cluster of precipitate: 1 to 6 um."""
 _MARGIN = (5 * PX, 16 * PX)

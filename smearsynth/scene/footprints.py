@@ -41,7 +41,7 @@ def empty(cells: int, words: int) -> Footprints:
 def room(pool: Pool, cells: npt.NDArray[np.integer], scale: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Bounds on the words that drawing cells takes at any angle; scale in 1/65536, one or one for each."""
     side = (pool.width[cells].astype(np.int64) + pool.height[cells]) * np.asarray(scale) // ONE + 8
-    return side * ((side + 63) >> 6)
+    return side * bits.words(side)
 
 
 @compiled()

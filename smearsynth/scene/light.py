@@ -14,8 +14,14 @@ All values are integers; shares and factors are in 1/65536.
 - gamma: exponent of the tone curve, in 1/64.
 """
 
+from functools import lru_cache
+from itertools import islice
 from math import isqrt
 
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
 from smearsynth.recipe.looks import LookSpec
 from smearsynth.recipe.ranges import Range
@@ -47,6 +53,8 @@ _OUTSIDE = ONE // 4
 """How far outside the field the optical axis may lie."""
 _STOP_RADIUS, _STOP_WIDTH = (0.75, 0.95), (0.02, 0.15)
 """Of the field stop's edge, in shares of the distance from the axis to the farthest corner."""
+_KEY = (0, -1)
+"""Bounds of a draw that is no number but a key."""
 _WARMTH_SPREAD = ONE // 4
 """How far the stain's warmth may stray from that of the glass, both as places in their ranges: a camera that sees the
 glass yellow sees the cells so too, and a cold stain on yellow glass would be green."""
@@ -61,78 +69,97 @@ def light(look: LookSpec, stream: State, cells: int) -> Light:
     """
     if look.base == "reference":
         return Light(look=look.name, base=look.base, values={})
-    warmth = int(between(stream, 0, ONE))
+    drawn = iter(_within(stream, _bounds(look)).tolist())
+
+    def take(n: int) -> tuple[int, ...]:
+        return tuple(islice(drawn, n))
+
+    (warmth,) = take(1)
     values: dict[str, tuple[int, ...]] = {
-        "glass": _glass(look, stream, warmth),
-        "illumination": (_draw(stream, look.illumination_range, ONE),),
-        "light_centre": (between(stream, -_OUTSIDE, ONE + _OUTSIDE), between(stream, -_OUTSIDE, ONE + _OUTSIDE)),
-        "field_stop": _field_stop(look, stream),
-        "stain": _stain(look, stream, warmth),
-        "red_cell_colour": _red_cell_colour(look, stream),
+        "glass": _glass(look, warmth, *take(2)),
+        "illumination": take(1),
+        "light_centre": take(2),
+        "field_stop": _field_stop(look, *take(4)),
+        "stain": _stain(look, warmth, *take(2)),
+        "red_cell_colour": _red_cell_colour(look, *take(4)),
         "own_shares": (round(look.white_cell_own_share * ONE), round(look.red_cell_own_share * ONE)),
-        "point_spread": _point_spread(look, stream),
-        "colour_shift": tuple(_draw(stream, look.colour_shift_range, UM) for _ in range(4)),
-        "noise": (
-            int(next_u64(stream) >> 1),
-            _draw(stream, look.noise_range, GREY),
-            _draw(stream, look.read_noise_range, ONE),
-        ),
-        "gamma": (_draw(stream, look.gamma_range, GAMMA),),
-        "cell_density": _cell_density(look, stream, cells),
+        "point_spread": _point_spread(*take(3)),
+        "colour_shift": take(4),
+        "noise": take(3),
+        "gamma": take(1),
+        "cell_density": _cell_density(stream, cells, *take(1)),
     }
     return Light(look=look.name, base=look.base, values=values)
 
 
-def _draw(stream: State, bounds: Range, unit: float) -> int:
-    return int(between(stream, round(bounds[0] * unit), round(bounds[1] * unit)))
+@lru_cache(maxsize=64)
+def _bounds(look: LookSpec) -> npt.NDArray[np.int64]:
+    """i8 (n, 2): least and largest value of every draw of a look, in the order of the stream."""
+    axis = (-_OUTSIDE, ONE + _OUTSIDE)
+    return np.array(
+        [
+            *((0, ONE), *_in_units(GREY, look.glass_range)),
+            *_in_units(ONE, look.glass_tint_range, look.illumination_range),
+            *(axis, axis),
+            *((0, ONE - 1), *_in_units(ONE, _STOP_RADIUS, _STOP_WIDTH, look.field_stop_range)),
+            *(*_in_units(ONE, look.stain_strength_range), (-_WARMTH_SPREAD, _WARMTH_SPREAD)),
+            *((0, ONE), *[(-_CHANNEL_SPREAD, _CHANNEL_SPREAD)] * 3),
+            *_in_units(UM, look.point_spread_range, look.red_spread_range, look.blue_spread_range),
+            *_in_units(UM, *[look.colour_shift_range] * 4),
+            *(_KEY, *_in_units(GREY, look.noise_range), *_in_units(ONE, look.read_noise_range)),
+            *_in_units(GAMMA, look.gamma_range),
+            *_in_units(ONE, look.cell_density_spread_range),
+        ]
+    )
 
 
-def _near(stream: State, place: int, spread: int) -> int:
-    """A place in a range, 0 to ONE, that strays from another."""
-    return min(max(place + int(between(stream, -spread, spread)), 0), ONE)
+def _in_units(unit: float, *ranges: Range) -> list[tuple[int, int]]:
+    return [(round(low * unit), round(high * unit)) for low, high in ranges]
+
+
+@compiled()
+def _within(state, bounds):  # type: ignore[no-untyped-def]
+    """A value within each row of bounds, both ends included; for _KEY 63 bits."""
+    values = np.empty(bounds.shape[0], np.int64)
+    for i in range(bounds.shape[0]):
+        low, high = bounds[i]
+        values[i] = np.int64(next_u64(state) >> np.uint64(1)) if low > high else between(state, low, high)
+    return values
 
 
 def _at(bounds: Range, place: int, unit: float = ONE) -> int:
-    """The value at a place of a range, 0 to ONE."""
-    low, high = round(bounds[0] * unit), round(bounds[1] * unit)
-    return low + (high - low) * place // ONE
+    """The value at a place of a range, from 0 to ONE; what lies outside is at its end."""
+    ((low, high),) = _in_units(unit, bounds)
+    return low + (high - low) * min(max(place, 0), ONE) // ONE
 
 
-def _glass(look: LookSpec, stream: State, warmth: int) -> tuple[int, ...]:
-    """A channel that would be brighter than white is white, as in an overexposed picture."""
-    grey = _draw(stream, look.glass_range, GREY)
-    yellow = grey * _at(look.glass_warmth_range, warmth) // (2 * ONE)
-    tint = grey * _draw(stream, look.glass_tint_range, ONE) // ONE
-    return tuple(min(max(c, GREY), 255 * GREY) for c in (grey + yellow, grey + tint, grey - yellow))
+def _glass(look: LookSpec, warmth: int, grey: int, tint: int) -> tuple[int, ...]:
+    """A channel that would be brighter than white is white, as in an overexposed picture. warmth: a place."""
+    warmer, greener = grey * _at(look.glass_warmth_range, warmth) // (2 * ONE), grey * tint // ONE
+    return tuple(min(max(c, GREY), 255 * GREY) for c in (grey + warmer, grey + greener, grey - warmer))
 
 
-def _field_stop(look: LookSpec, stream: State) -> tuple[int, ...]:
-    drawn = between(stream, 0, ONE - 1) < look.field_stop_chance * ONE
-    radius, width = _draw(stream, _STOP_RADIUS, ONE), _draw(stream, _STOP_WIDTH, ONE)
-    depth = _draw(stream, look.field_stop_range, ONE)
-    return radius, width, depth if drawn else 0
+def _field_stop(look: LookSpec, chance: int, radius: int, width: int, depth: int) -> tuple[int, ...]:
+    return radius, width, depth if chance < look.field_stop_chance * ONE else 0
 
 
-def _point_spread(look: LookSpec, stream: State) -> tuple[int, ...]:
+def _point_spread(green: int, red: int, blue: int) -> tuple[int, ...]:
     """The variances of blurs add."""
-    green = _draw(stream, look.point_spread_range, UM)
-    red, blue = _draw(stream, look.red_spread_range, UM), _draw(stream, look.blue_spread_range, UM)
     return isqrt(green**2 + red**2), green, isqrt(green**2 + blue**2)
 
 
-def _stain(look: LookSpec, stream: State, warmth: int) -> tuple[int, ...]:
+def _stain(look: LookSpec, warmth: int, strength: int, stray: int) -> tuple[int, ...]:
     """Factors on the density of red, green and blue: a warm stain takes less of the red light and more of the blue."""
-    strength = _draw(stream, look.stain_strength_range, ONE)
-    tint = strength * _at(look.stain_warmth_range, _near(stream, warmth, _WARMTH_SPREAD)) // (2 * ONE)
+    tint = strength * _at(look.stain_warmth_range, warmth + stray) // (2 * ONE)
     return strength - tint, strength, strength + tint
 
 
-def _cell_density(look: LookSpec, stream: State, cells: int) -> tuple[int, ...]:
-    spread = _draw(stream, look.cell_density_spread_range, ONE)
-    return tuple(int(between(stream, ONE - spread, ONE + spread)) for _ in range(cells))
-
-
-def _red_cell_colour(look: LookSpec, stream: State) -> tuple[int, ...]:
+def _red_cell_colour(look: LookSpec, common: int, *strays: int) -> tuple[int, ...]:
     """One draw from dark to bright for all channels, from which each strays a little within its range."""
-    common = between(stream, 0, ONE)
-    return tuple(_at(bounds, _near(stream, common, _CHANNEL_SPREAD), GREY) for bounds in look.red_cell_colour_range)
+    ranges = zip(look.red_cell_colour_range, strays, strict=True)
+    return tuple(_at(bounds, common + stray, GREY) for bounds, stray in ranges)
+
+
+def _cell_density(stream: State, cells: int, spread: int) -> tuple[int, ...]:
+    bounds = np.tile(np.array([[ONE - spread, ONE + spread]]), (cells, 1))
+    return tuple(_within(stream, bounds).tolist())

@@ -21,12 +21,12 @@ from smearsynth.scene.distractors import dirt, draw_distractors
 from smearsynth.scene.footprints import Footprints
 from smearsynth.scene.light import light
 from smearsynth.scene.place import Reds, Rules, place
-from smearsynth.scene.scene import OBJECT_FIELDS, Scene
+from smearsynth.scene.scene import OBJECT_FIELDS, Scene, background_of
 from smearsynth.scene.stock import Mix, Stock, common_sources, pick, stock_of
 from smearsynth.scene.table import Table, table
 from smearsynth.scene.warp import pool_of
 from smearsynth.streams import State, between, stream
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS
+from smearsynth.taxonomy import CLASSES, RED_CELLS
 
 
 class Planner:
@@ -115,7 +115,7 @@ class Planner:
         """The split's cells; UserError if a class that the combinations need has none."""
         if split not in self._stocks:
             stock = stock_of(self._bank, split, self._mix)
-            for cls in sorted(self._needed()):
+            for cls in sorted(self._spec.classes()):
                 if not stock.weight[cls].any():
                     key = CLASSES[cls].key
                     raise UserError(
@@ -124,12 +124,6 @@ class Planner:
                     )
             self._stocks[split] = stock
         return self._stocks[split]
-
-    def _needed(self) -> set[int]:
-        classes = {c for combination in self._combinations for c in combination.foreground}
-        backgrounds = {combination.background for combination in self._combinations}
-        classes |= {INFECTED_RBC} if backgrounds & {"infected", "mixed"} else set()
-        return classes | ({HEALTHY_RBC} if backgrounds & {"healthy", "mixed"} else set())
 
     def _white_cells_from(self, split: str, index: int, combination: Combination) -> int:
         """The source of the white cells of a smear, -1 for any."""
@@ -176,7 +170,6 @@ class Planner:
         objects[:, 7] = np.arange(len(objects))
         objects[:, 8:13] = made.visible
         objects[:, 13] = made.full
-        kinds = set(objects[:, 0].tolist())
         lights = [light(k, stream(self._seed, split, index, "light", k.base), len(objects)) for k in self._looks]
         return Scene(
             split=split,
@@ -185,7 +178,7 @@ class Planner:
             label=made.label,
             instance=made.instance,
             dropped=n - len(objects),
-            background=(HEALTHY_RBC in kinds) + 2 * (INFECTED_RBC in kinds),
+            background=background_of(set(objects[:, 0].tolist())),
             distractors=distractors,
             lights=tuple(lights),
         )

@@ -1,9 +1,12 @@
 """What a plan holds."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
 
 OBJECT_FIELDS = (
     "class",
@@ -31,6 +34,11 @@ key: 0 to 2**31 - 1, from which shape and hue follow."""
 
 BACKGROUNDS = ("none", "healthy", "infected", "mixed")
 """Names of the values of `Scene.background`: 1 for healthy red cells and 2 for infected ones, added up."""
+
+
+def background_of(classes: Collection[int]) -> int:
+    """The index into BACKGROUNDS of a smear with objects of these classes."""
+    return (HEALTHY_RBC in classes) + 2 * (INFECTED_RBC in classes)
 
 
 @dataclass(frozen=True, kw_only=True)

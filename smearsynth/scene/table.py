@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from smearsynth.compiled import compiled
 from smearsynth.fixed_point import ONE
-from smearsynth.scene import footprints, ground
+from smearsynth.scene import bits, footprints, ground
 from smearsynth.scene.footprints import HEIGHT, WIDTH, Footprints, X, Y
 from smearsynth.scene.ground import Ground
 from smearsynth.taxonomy import INFECTED_RBC, PLATELET_CLUMP, THROMBOCYTE
@@ -39,7 +39,7 @@ def table(size: tuple[int, int], cells: int, words: int) -> Table:
     return Table(
         np.empty((cells, 7), np.int64),
         footprints.empty(cells, words),
-        Ground(height, width, np.empty(height * ((width + 63) // 64), np.uint64)),
+        Ground(height, width, np.empty(height * bits.words(width), np.uint64)),
         np.empty((height // _BUCKET + 1, width // _BUCKET + 1), np.int64),
         np.empty(cells, np.int64),
     )

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.dataset.verify.survey import Survey
-from smearsynth.scene.scene import OBJECT_FIELDS
+from smearsynth.scene.scene import OBJECT_FIELDS, background_of
 from smearsynth.shards.digest import sample_digest
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
+from smearsynth.taxonomy import CLASSES
 
 _CLASS, _Z = OBJECT_FIELDS.index("class"), OBJECT_FIELDS.index("z")
 
@@ -36,8 +36,7 @@ class Sample(NamedTuple):
     @property
     def background(self) -> int:
         """Which red cells there are, as an index into BACKGROUNDS."""
-        kinds = set(self.classes.tolist())
-        return (HEALTHY_RBC in kinds) + 2 * (INFECTED_RBC in kinds)
+        return background_of(set(self.classes.tolist()))
 
     def unlike(self, other: "Sample") -> list[str]:
         """Which of label, instance map and objects are not those of `other`."""

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.compiled import compiled
+from smearsynth.render.stain.kinds import mean
 from smearsynth.render.stain.placing import HIGH, LOW
 
 _ROUNDS = 4
@@ -25,17 +26,12 @@ def matching(source: Array, reference: Array, weight: Array) -> Array:
     source: i8 (cells, levels, 3), quantiles of each cell of a source. reference: i8 (levels, 3), their mean over the
     reference's cells. weight: i8 (cells,). A curve moves quantiles as it moves densities, so pixels are not needed.
     """
-    known, wanted = _mean(source, weight), reference.copy()
+    known, wanted = mean(source, weight), reference.copy()
     for _ in range(_ROUNDS):
         curve = np.stack([_curve(known[:, c], wanted[:, c]) for c in range(3)])
         reached = np.stack([curve[c][source[..., c] - LOW] for c in range(3)], axis=-1)
-        wanted += reference - _mean(reached, weight)
+        wanted += reference - mean(reached, weight)
     return curve
-
-
-def _mean(values: Array, weight: Array) -> Array:
-    mean: Array = (values * weight[:, None, None]).sum(axis=0) // weight.sum()
-    return mean
 
 
 @compiled()

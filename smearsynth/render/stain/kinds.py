@@ -66,6 +66,13 @@ def kin(bank: Bank, source: int, class_id: int, to: int) -> Fit:
     return _fit(bank, rows(source, own), rows(source, own), True)
 
 
+def mean(values: Rows, weight: Rows) -> Rows:
+    """Weighted mean over the first axis, i8; weight: i8 (n,)."""
+    shaped = weight.reshape(-1, *(1,) * (values.ndim - 1))
+    total: Rows = (values * shaped).sum(axis=0) // weight.sum()
+    return total
+
+
 def _fit(bank: Bank, source: Rows, reference: Rows, own: bool) -> Fit:
     return Fit(source, _weights(bank, source), reference, _weights(bank, reference), own)
 

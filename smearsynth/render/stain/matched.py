@@ -93,8 +93,8 @@ def _facts(bank: Bank) -> _Facts:
 
 def _kind(facts: _Facts, rows: Array, red: bool, on: kinds.Fit, share: int) -> Kind:
     share = share if on.own else ONE
-    centre = _mean(facts.anchor[on.source], on.source_weight)
-    to = _mean(facts.anchor[on.reference], on.reference_weight)
+    centre = kinds.mean(facts.anchor[on.source], on.source_weight)
+    to = kinds.mean(facts.anchor[on.reference], on.reference_weight)
     matrix, curve = np.eye(3, dtype=np.int64) * ONE, curves.identity()
     if not np.array_equal(on.source, on.reference):
         here = _nearer(facts, on.source, red, centre, share)
@@ -105,17 +105,10 @@ def _kind(facts: _Facts, rows: Array, red: bool, on: kinds.Fit, share: int) -> K
         )
         levels = _quantiles(facts, on.source, *here, matrix, to, red)
         unturned = np.eye(3, dtype=np.int64) * ONE
-        wanted = _mean(_quantiles(facts, on.reference, *there, unturned, to, red), on.reference_weight)
+        wanted = kinds.mean(_quantiles(facts, on.reference, *there, unturned, to, red), on.reference_weight)
         curve = curves.matching(levels, wanted, on.source_weight)
     gain, offset = _nearer(facts, rows, red, centre, share)
     return Kind(rows, red, facts.ground[rows] + facts.anchor[rows], gain, offset, matrix, to, curve)
-
-
-def _mean(values: Array, weight: Array) -> Array:
-    """Over the first axis."""
-    shaped = weight.reshape(-1, *(1,) * (values.ndim - 1))
-    mean: Array = (values * shaped).sum(axis=0) // weight.sum()
-    return mean
 
 
 def _nearer(facts: _Facts, rows: Array, red: bool, centre: Array, share: int) -> tuple[Array, Array]:
@@ -134,7 +127,7 @@ def _nearer(facts: _Facts, rows: Array, red: bool, centre: Array, share: int) ->
 
 def _covariance(facts: _Facts, rows: Array, weight: Array, gain: Array, offset: Array) -> Array:
     scaled = (facts.scatter[rows] * gain[:, :, None] // ONE) * gain[:, None, :] // ONE
-    return _mean(scaled + offset[:, :, None] * offset[:, None, :], weight)
+    return kinds.mean(scaled + offset[:, :, None] * offset[:, None, :], weight)
 
 
 def _quantiles(
