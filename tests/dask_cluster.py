@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from distributed import Client
+
 import smearsynth
 
 PACKAGES = str(Path(str(smearsynth.__file__)).parents[1])
@@ -38,6 +40,11 @@ class Cluster:
         words += [str(threads), "--scheduler-file", str(self._file), "--local-directory", str(self._folder)]
         self.workers.append(self._start(f"worker{len(self.workers)}", words, settings))
         return self.workers[-1]
+
+    def settle(self) -> None:
+        """Until the scheduler knows all workers."""
+        with Client(self.address) as client:
+            client.wait_for_workers(len(self.workers), timeout=600)
 
     def _start(self, name: str, words: list[str], settings: dict[str, str]) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": PACKAGES, **settings}

@@ -147,10 +147,21 @@ class TestEveryFile:
         named = {fault.file for fault in verify(out).faults}
         assert named >= {TRAIN, "val-00000.h5", "README.md", "preview.png"}
 
-    def test_the_notes_of_the_build_as_a_link(self, out: Path) -> None:
+    def test_the_notes_of_the_build_as_a_link(self, built: Path, out: Path) -> None:
+        """Nor does a build that goes on write through it."""
         (out / ".smearsynth").rename(out.parent / "notes")
         (out / ".smearsynth").symlink_to("../notes")
         assert faults(out) == [".smearsynth: is a link"]
+        with pytest.raises(UserError, match=r"\.smearsynth is a link, and no build makes one"):
+            small_build(built, out, limit=5, resume=True)
+        (out / ".smearsynth").unlink()
+        (out.parent / "notes").rename(out / ".smearsynth")
+        (out.parent / "precious").write_text("mine")
+        (out / ".smearsynth/lock").unlink()
+        (out / ".smearsynth/lock").symlink_to("../../precious")
+        with pytest.raises(UserError, match=r"lock is a link, and no build makes one"):
+            small_build(built, out, limit=5, resume=True)
+        assert (out.parent / "precious").read_text() == "mine"
 
 
 def test_samples_that_changed_places_are_found_by_the_digest_of_the_set(out: Path) -> None:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from smearsynth.dataset import state
 from smearsynth.dataset.record import ShardRecord
-from smearsynth.engines.dask_task import finish, version
+from smearsynth.engines.dask_task import check_version, finish, version
 from smearsynth.engines.plan import BuildPlan
 from smearsynth.engines.work import Built
 from smearsynth.errors import UserError, WorkError
@@ -108,7 +108,17 @@ def _connected(scheduler: str) -> Iterator[Any]:
     with client:
         if not client.nthreads():
             tqdm.write(f"{scheduler} has no workers yet; the work begins with the first.", file=sys.stderr)
+        _check_workers(client)
         yield client
+
+
+def _check_workers(client: Any) -> None:
+    """UserError where a worker cannot do a task: one that cannot even read it would die of it, and of the next."""
+    for worker, error in client.run(check_version, version(), on_error="return").items():
+        if isinstance(error, UserError):
+            raise error
+        if error is not None:
+            raise UserError(f"The worker at {worker} cannot load this smearsynth ({error}): install the same there.")
 
 
 def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
@@ -127,8 +137,6 @@ def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
         raise WorkError(
             "The scheduler gave up the work, or was lost; the finished shards are kept: go on with --resume."
         ) from error
-    except ImportError as error:
-        raise UserError(f"A worker cannot load smearsynth ({error}): install it where the workers run.") from error
 
 
 def _check_seen(out: Path, identity: str, record: ShardRecord) -> None:

@@ -28,15 +28,20 @@ def version() -> Version:
     return GENERATOR_VERSION, code_digest()
 
 
-def finish(out: str, identity: str, client: Version, job: Job) -> Built:
-    """In a worker: the shard, built unless it is there already."""
-    host, folder = socket.gethostname(), Path(out)
+def check_version(client: Version) -> None:
+    """UserError where the code here is not that of the client."""
     if client != version():
         there, here = (f"generator version {v[0]}, code {v[1]}" for v in (version(), client))
         raise UserError(
-            f"The worker on {host} runs another smearsynth ({there}) than this machine ({here}): install the same "
-            "on both."
+            f"The worker on {socket.gethostname()} runs another smearsynth ({there}) than this machine ({here}): "
+            "install the same on both."
         )
+
+
+def finish(out: str, identity: str, client: Version, job: Job) -> Built:
+    """In a worker: the shard, built unless it is there already."""
+    host, folder = socket.gethostname(), Path(out)
+    check_version(client)
     if not (folder / layout.IDENTITY).is_file():
         raise UserError(f"The worker on {host} does not see {out}: give --out on a disk that all workers share.")
     with opencv_in_one_thread(), layout.locked(folder, shared=True, patience=layout.PATIENCE_OF_SLICES):
