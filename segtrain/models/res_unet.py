@@ -26,10 +26,11 @@ class ResidualUnit(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, padding=1),
         )
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.shortcut, self.stride = nn.Conv2d(inputs, outputs, 1, bias=False), stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.residual(x)
+        # Strided here and not in the convolution, whose compiled gradient crashes torch 2.13 on a CPU.
+        return self.shortcut(x[..., :: self.stride, :: self.stride]) + self.residual(x)
 
 
 class ResUNet(EncoderDecoder):
