@@ -335,7 +335,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from small_set import small_build
-small_build(Path(sys.argv[2]), Path(sys.argv[3]), "count={train: 3000, val: 300, test: 300}", workers=2)
+small_build(Path(sys.argv[2]), Path(sys.argv[3]), "count={train: 20000, val: 300, test: 300}", workers=2)
 """
 
 

@@ -173,6 +173,7 @@ def sized(path: Path, size: str, *remount: str) -> bool:
     return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_resuming_with_room_ends_in_the_same_set(
     folder: Path, tmp_path: Path, disk: Path
 ) -> None:

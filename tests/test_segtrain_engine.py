@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -114,7 +115,7 @@ def test_it_says_which_classes_the_training_set_lacks(data: Path, tmp_path: Path
     index = json.loads((data / "index.json").read_text())
     index["splits"]["train"]["pixels"] |= {"basophil": 0, "infected_rbc": 0}
     for file in data.glob("*.h5"):
-        (tmp_path / file.name).symlink_to(file)
+        shutil.copy(file, tmp_path)
     (tmp_path / "index.json").write_text(json.dumps(index))
     begin(data, tmp_path / "whole")
     begin(tmp_path, tmp_path / "lacking")

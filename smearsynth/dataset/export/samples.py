@@ -24,11 +24,12 @@ from smearsynth.taxonomy import SPLITS
 
 _SAMPLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_@-]{0,63}")
 """What may name a file: it stays in its folder, and whatever follows a dot is the kind of file."""
-_COLUMNS = ("sample_id", "digest", "scene", "look", "background")
+_COLUMNS = ("sample_id", "digest", "scene", "look")
 
 
 class Row(NamedTuple):
-    """Where a sample lies, and what the small datasets tell of it. look, background: their names."""
+    """Where a sample lies, and what the small datasets tell of it. look, background: their names, the latter "" in a
+    set without."""
 
     reader: ShardReader
     file: File
@@ -104,11 +105,13 @@ def read(source: Source, row: Row) -> Sample:
 def _rows_of(source: Source, file: File) -> Iterator[Row]:
     reader, looks = ShardReader(source.path(file)), source.header.looks
     columns = [reader.column(name).tolist() for name in _COLUMNS]
+    backgrounds = reader.column("background").tolist() if source.whole else [None] * len(reader)
     if len(reader) != file.samples:
         raise UserError(f"{reader.path} has {len(reader)} samples, and {file.samples} in {layout.INDEX}.")
-    for row, (sample_id, digest, scene, look, background) in enumerate(zip(*columns, strict=True)):
+    for row, (sample_id, digest, scene, look, background) in enumerate(zip(*columns, backgrounds, strict=True)):
         if not _SAMPLE_ID.fullmatch(sample_id):
             raise UserError(f"{reader.path}: {sample_id!r} is no sample id, and no file can be named by it.")
-        if look >= len(looks) or background >= len(BACKGROUNDS):
+        if look >= len(looks) or (background or 0) >= len(BACKGROUNDS):
             raise UserError(f"{reader.path}: {sample_id} has a look or background that the format does not know.")
-        yield Row(reader, file, row, sample_id, digest, scene, looks[look], BACKGROUNDS[background])
+        known = "" if background is None else BACKGROUNDS[background]
+        yield Row(reader, file, row, sample_id, digest, scene, looks[look], known)
