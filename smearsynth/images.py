@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from smearsynth.errors import UserError
+from smearsynth.errors import UserError, printable
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ class ImageFault(UserError):  # noqa: N818  (a fault is counted, not a crash)
         self.reason = reason
 
     def __str__(self) -> str:
-        return str(self.args[1])
+        return printable(str(self.args[1]))
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,14 @@ class TestWhatFitsTwo:
                 Scale(str(table))
 
 
+def test_a_sentence_moves_no_cursor(tmp_path: Path) -> None:
+    root = put(tmp_path, "a.png")
+    (root / "t.csv").write_text(BOXES + "\x1b[2J\u202e.png,platelet,1,2,3,4\nb\0.png,platelet,1,2,3,4\n")
+    first, second = refusal("mamic", root).splitlines()
+    assert "line 2: no image \\x1b[2J\\u202e.png in" in first
+    assert "line 3: no image b\\x00.png in" in second
+
+
 def test_what_is_no_file_or_has_no_end_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):

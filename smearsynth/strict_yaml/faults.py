@@ -6,7 +6,7 @@ A document's faults are collected and told together, so that nobody has to run a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from smearsynth.errors import UserError
+from smearsynth.errors import UserError, printable
 
 Key = tuple[str | int, ...]
 """Path to a value of the document: ("sources", 1, "root")."""
@@ -15,11 +15,6 @@ Key = tuple[str | int, ...]
 def dotted(key: Key) -> str:
     """A key path as it is written in an override: sources[1].root."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
-
-
-def printable(line: str) -> str:
-    """A line that may quote a file of someone else: what could move a terminal's cursor is spelled out."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def nearest_place(places: Mapping[Key, str], key: Key) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from smearsynth.cells.counts import REFUSED, REFUSED_TEXT, refusal_rows
 from smearsynth.columns import columns
 from smearsynth.dataset.stats.figures import Stats, figures, measure
+from smearsynth.errors import printable
 from smearsynth.recipe.combinations import COMBINATIONS
-from smearsynth.strict_yaml.faults import printable
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _MISSED = 5

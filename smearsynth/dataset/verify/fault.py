@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from smearsynth.strict_yaml.faults import printable
+from smearsynth.errors import printable
 
 
 @dataclass(frozen=True)
