@@ -75,7 +75,17 @@ def same(out: Path, twin: Path) -> bool:
 
 
 def children(process: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    """The workers of a build; what it starts besides, such as `uname`, is none."""
+    found = [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return [pid for pid in found if b"smearsynth" in command(pid)]
+
+
+def command(process: int) -> bytes:
+    """Its command line, empty where it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def strike(process: subprocess.Popen[str], how: str) -> None:
