@@ -65,7 +65,12 @@ class TestPretrained:
         before = {key: value.clone() for key, value in model.state_dict().items()}
         normalised = as_torchvision("vgg11_unet", width=8)
         normalised["features.1.weight"] = torch.zeros(8)
-        for state in (as_torchvision("vgg16_unet", width=8), as_torchvision("vgg11_unet"), normalised, {"a": 1, 2: "b"}):
+        for state in (
+            as_torchvision("vgg16_unet", width=8),
+            as_torchvision("vgg11_unet"),
+            normalised,
+            {"a": 1, 2: "b"},
+        ):
             torch.save(state, tmp_path / "other.pth")
             with pytest.raises(UserError, match=r"other\.pth does not fit.*8 convolutions of VGG11.*torchvision's"):
                 load_pretrained(model, tmp_path / "other.pth")
@@ -77,7 +82,7 @@ class TestPretrained:
             load_pretrained(build_model("vgg11_unet", classes=2, width=8), tmp_path / "vgg.pth")
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"gone\.pth is missing: check its path"):
+        with pytest.raises(UserError, match=r"gone\.pth is missing: check `model.pretrained`"):
             load_pretrained(build_model("vgg11_unet", classes=2, width=8), tmp_path / "gone.pth")
 
     def test_the_old_format_of_torch_is_read_too(self, tmp_path: Path) -> None:
