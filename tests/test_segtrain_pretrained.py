@@ -82,7 +82,7 @@ class TestPretrained:
             load_pretrained(build_model("vgg11_unet", classes=2, width=8), tmp_path / "vgg.pth")
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"gone\.pth is missing: check its path"):
+        with pytest.raises(UserError, match=r"gone\.pth is missing: check `model.pretrained`"):
             load_pretrained(build_model("vgg11_unet", classes=2, width=8), tmp_path / "gone.pth")
 
     def test_the_old_format_of_torch_is_read_too(self, tmp_path: Path) -> None:
