@@ -259,7 +259,7 @@ def test_a_worker_of_another_version_is_refused(folder: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_worker_without_smearsynth_is_told_of(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other/smearsynth").mkdir(parents=True)
-    (tmp_path / "other/smearsynth/__init__.py").touch()
+    (tmp_path / "other/smearsynth/__init__.py").write_text("raise ImportError('not installed')")
     with Cluster(tmp_path / "cluster") as cluster:
         cluster.work(PYTHONPATH=str(tmp_path / "other"))
         cluster.settle()
