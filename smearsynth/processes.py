@@ -12,13 +12,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkContext, SpawnContext
 
 import cv2
 
 
-def start_context() -> BaseContext:
-    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+def start_context() -> ForkContext | SpawnContext:
+    return multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 
 
 def start_worker() -> None:

@@ -2,10 +2,12 @@
 
 import json
 import multiprocessing
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -316,6 +318,29 @@ def test_a_killed_worker_is_told_in_one_sentence(folder: Path, tmp_path: Path) -
     long = plan_of(folder, tmp_path / "set", "count={train: 4000}")
     with pytest.raises(local.WorkerError, match=r"worker process was killed.*--resume"):
         local.run(long, workers=2, progress=kill)
+
+
+def test_a_worker_may_be_killed_at_any_moment_and_none_waits_for_it(folder: Path, tmp_path: Path) -> None:
+    """Where shards are there already workers do little but tell of them, and are often killed while they do."""
+    plan, rng, killed = plan_of(folder, tmp_path / "set", "count={train: 90}", "shards.samples=1"), random.Random(1), 0
+    due = local.run(plan, workers=2, progress=lambda _: None)
+
+    def strike() -> None:
+        while not (workers := multiprocessing.active_children()):
+            time.sleep(0.0005)
+        time.sleep(0.03 * rng.random())
+        workers[0].kill()
+
+    while killed < 20:
+        striker = threading.Thread(target=strike)
+        striker.start()
+        try:
+            found = local.run(plan, workers=2, progress=lambda _: None)
+        except local.WorkerError:
+            killed += 1
+        else:
+            assert [shard.record for shard in found] == [shard.record for shard in due]
+        striker.join()
 
 
 def test_a_failure_leaves_finished_shards_only(folder: Path, tmp_path: Path) -> None:

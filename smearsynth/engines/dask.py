@@ -124,6 +124,7 @@ def _check_workers(client: Any) -> None:
 def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
     """Each future and what it gave, as they are done. Raises what a worker raised, WorkError where none could."""
     import distributed
+    from distributed.comm import CommClosedError
 
     try:
         for future in distributed.as_completed(futures):
@@ -133,7 +134,7 @@ def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
             f"A shard was given up after {error.allowed_failures + 1} of its workers died, perhaps for want of memory; "
             "the finished shards are kept: go on with --resume, with fewer workers to a machine if memory was short."
         ) from error
-    except CancelledError as error:
+    except (CancelledError, CommClosedError) as error:
         raise WorkError(
             "The scheduler gave up the work, or was lost; the finished shards are kept: go on with --resume."
         ) from error

@@ -1,16 +1,21 @@
-"""Builds shards in a pool of processes on this machine.
+"""Builds shards by processes on this machine.
 
-Shards are handed out largest first, so that the pool does not end on a large one. A shard is never divided: a
+Shards are handed out largest first, so that the build does not end on a large one. A shard is never divided: a
 set of fewer shards than workers leaves some idle, and smaller shards (`shards.samples`) mend that without
 changing a sample. On Linux workers are forked and share the bank's memory; nothing here has opened an HDF5
 file by then, and our compiled loops start no threads that a fork would lose. Elsewhere they are spawned, and
 each is sent the plan once.
+
+Each worker has a pipe of its own, and nothing that processes share has a lock: one that a killed worker held would
+keep the others, and the build, waiting for ever. The standard library's pool has such locks.
 """
 
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from smearsynth.engines.plan import BuildPlan
@@ -27,68 +32,88 @@ class WorkerError(ChildProcessError):
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all processes see. done: samples so far. stop: 1 once workers shall give up."""
+    """What all processes see. done: samples so far of each shard, each written by one worker. stop: 1 once workers
+    shall give up.
+    """
 
     plan: BuildPlan
     done: Any
     stop: Any
 
 
-_shared: _Shared | None = None
-"""In a worker: what it shares with the process that started it."""
-
-
 def run(plan: BuildPlan, *, workers: int, progress: Callable[[int], None]) -> list[Built]:
     """All shards of the plan, in its order. progress hears of samples as they are done.
 
-    Raises WorkerError if a worker is killed. Whatever is raised, Ctrl-C included, only finished shards are
-    left.
+    Raises WorkerError if a worker is killed, and what a worker raises, with its traceback as a note. Whatever is
+    raised, Ctrl-C included, only finished shards are left.
     """
     context = start_context()
-    shared = _Shared(plan, context.Value("q", 0), context.Value("b", 0))
-    order = sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop)
-    pool = ProcessPoolExecutor(min(workers, len(order)) or 1, context, _start, (shared,))
-    with opencv_in_one_thread(), pool:
+    shared = _Shared(plan, context.RawArray("q", len(plan.jobs)), context.RawValue("b", 0))
+    order = iter(sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop))
+    built: dict[int, Built] = {}
+    told = 0
+    with opencv_in_one_thread(), _workers(min(workers, len(plan.jobs)), shared) as pipes:
         try:
-            futures = {number: pool.submit(_finish, number) for number in order}
-            _follow(list(futures.values()), shared, progress)
-            return [futures[number].result() for number in range(len(plan.jobs))]
-        except BrokenProcessPool as error:
+            for pipe in pipes:
+                pipe.send(next(order))
+            while len(built) < len(plan.jobs):
+                ready = wait(pipes, _POLL)
+                for pipe in (pipe for pipe in pipes if pipe in ready):
+                    built.update([_received(pipe)])
+                    if (number := next(order, None)) is not None:
+                        pipe.send(number)
+                now = sum(shared.done)
+                progress(now - told)
+                told = now
+        except (EOFError, ConnectionError) as error:
             raise WorkerError(
                 "A worker process was killed, perhaps for want of memory; the finished shards are kept: "
                 "go on with --resume, and with fewer --workers if memory was short."
             ) from error
-        finally:
-            shared.stop.value = 1
-            pool.shutdown(wait=True, cancel_futures=True)
+    return [built[number] for number in range(len(plan.jobs))]
 
 
-def _follow(futures: list[Future[Built]], shared: _Shared, progress: Callable[[int], None]) -> None:
-    """Reports progress until all are done, or one has failed, whose exception is raised."""
-    told, waiting = 0, set(futures)
-    while waiting:
-        done, waiting = wait(waiting, _POLL, FIRST_EXCEPTION)
-        now = shared.done.value
-        progress(now - told)
-        told = now
-        for future in done:
-            future.result()
+@contextmanager
+def _workers(count: int, shared: _Shared) -> Iterator[list[Connection]]:
+    """Processes that serve until they receive None, and the pipe of each. They have ended when this does."""
+    context, processes, pipes = start_context(), [], []
+    try:
+        for _ in range(count):
+            pipe, theirs = context.Pipe()
+            processes.append(context.Process(target=_serve, args=(shared, theirs), daemon=True))
+            processes[-1].start()
+            theirs.close()
+            pipes.append(pipe)
+        yield pipes
+    finally:
+        shared.stop.value = 1
+        for pipe in pipes:
+            with suppress(ConnectionError):
+                pipe.send(None)
+        for process in processes:
+            process.join()
 
 
-def _start(shared: _Shared) -> None:
-    global _shared
-    _shared = shared
+def _received(pipe: Connection) -> tuple[int, Built]:
+    """The number of a shard, and what it became. Raises what the worker raised, EOFError where it was killed."""
+    said = pipe.recv()
+    if isinstance(said, Exception):
+        raise said
+    return said
+
+
+def _serve(shared: _Shared, pipe: Connection) -> None:
+    """What a worker does: each shard whose number it receives, until it receives None."""
     start_worker()
+    for number in iter(pipe.recv, None):
+        try:
+            pipe.send((number, finish_shard(shared.plan, number, partial(_tick, shared, number))))
+        except Exception as error:
+            error.add_note(traceback.format_exc())
+            pipe.send(error)
 
 
-def _finish(number: int) -> Built:
-    assert _shared is not None
-    return finish_shard(_shared.plan, number, _tick)
-
-
-def _tick(samples: int) -> None:
-    assert _shared is not None
-    if _shared.stop.value:
+def _tick(shared: _Shared, number: int, samples: int) -> None:
+    if shared.stop.value:
         raise StoppedError
-    with _shared.done.get_lock():
-        _shared.done.value += samples
+    shared.done[number] += samples

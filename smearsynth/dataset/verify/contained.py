@@ -68,7 +68,7 @@ def in_order(
 def _start(work: Callable[..., Any], task: Any) -> tuple[Connection, BaseProcess]:
     context = start_context()
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(theirs, work, task), daemon=True)  # type: ignore[attr-defined]
+    process = context.Process(target=_run, args=(theirs, work, task), daemon=True)
     process.start()
     theirs.close()
     return ours, process
