@@ -309,7 +309,9 @@ def test_it_learns_eight_smears_by_heart(tmp_path: Path) -> None:
     import smearsynth
 
     recipes = Path(__file__).parents[1] / "recipes"
-    smears = smearsynth.build(recipes / "quickstart.yaml", out=tmp_path / "set", limit=8, workers=1)
+    smears = smearsynth.build(
+        recipes / "quickstart.yaml", out=tmp_path / "set", limit=8, overrides=["size=112"], workers=1
+    )
     config = recipes / "fit" / "by_heart.yaml"
     figures = segtrain.fit(smears.out, config=config, run=tmp_path / "run", pictures=False).figures
     assert figures["best"] > 0.99
