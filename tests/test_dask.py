@@ -192,6 +192,7 @@ def test_work_that_dies_with_its_workers_or_scheduler_is_told_in_one_sentence_an
     out = tmp_path / "set"
     with Cluster(tmp_path / "cluster", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
         worker, _ = cluster.work(), cluster.work()
+        cluster.settle()  # a worker that comes late has nothing in hand to lose
         process = start(folder, out, "--scheduler", cluster.address)
         wait_for(lambda: begun(out))
         (worker if victim == "worker" else cluster.scheduler).kill()
