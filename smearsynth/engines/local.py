@@ -1,10 +1,9 @@
 """Builds shards in a pool of processes on this machine.
 
-Shards are handed out largest first, so that the pool does not end on a large one. A shard is never divided: a
-set of fewer shards than workers leaves some idle, and smaller shards (`shards.samples`) mend that without
-changing a sample. On Linux workers are forked and share the bank's memory; nothing here has opened an HDF5
-file by then, and our compiled loops start no threads that a fork would lose. Elsewhere they are spawned, and
-each is sent the plan once.
+Shards are handed out largest first. A shard is never divided: a set of fewer shards than workers leaves some idle,
+and smaller shards (`shards.samples`) mend that without changing a sample. On Linux workers are forked and share the
+bank's memory; nothing here has opened an HDF5 file by then, and our compiled loops start no threads that a fork would
+lose. Elsewhere they are spawned, and each is sent the plan once.
 """
 
 from collections.abc import Callable
@@ -46,11 +45,10 @@ def run(plan: BuildPlan, *, workers: int, progress: Callable[[int], None]) -> li
     """
     context = start_context()
     shared = _Shared(plan, context.Value("q", 0), context.Value("b", 0))
-    order = sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop)
-    pool = ProcessPoolExecutor(min(workers, len(order)) or 1, context, _start, (shared,))
+    pool = ProcessPoolExecutor(min(workers, len(plan.jobs)) or 1, context, _start, (shared,))
     with opencv_in_one_thread(), pool:
         try:
-            futures = {number: pool.submit(_finish, number) for number in order}
+            futures = {number: pool.submit(_finish, number) for number in plan.largest_first()}
             _follow(list(futures.values()), shared, progress)
             return [futures[number].result() for number in range(len(plan.jobs))]
         except BrokenProcessPool as error:
