@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import small_set
 from PIL import Image
 from small_set import COUNT, contents, prepare, small_build
 
@@ -115,19 +116,11 @@ def test_the_index_says_what_the_samples_are_made_from(folder: Path, index: dict
 
 
 SOURCE = {
-    "kind": "crops",
-    "title": "A ward's own cells",
+    **small_set.SOURCE,
     "version": "2",
     "licence": "CC BY 4.0",
-    "redistribution": "allowed",
     "cite": "Somebody | 2020",
-    "files": 1234,
-    "sha256": "ab" * 32,
-    "grouping": "image",
-    "patients_known": False,
-    "um_per_px": 0.1234,
     "refused": {"monocyte": {"cut by the border": 7}},
-    "files_left_out": {},
 }
 
 
