@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from mlcroissant import Dataset
-from small_set import SOURCE, prepare, small_build
+from small_set import COUNT, SOURCE, prepare, small_build
 
 from smearsynth import taxonomy
 from smearsynth.cells import bank as banks

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from smearsynth.cells.bank import Bank
 from smearsynth.dataset import layout
-from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.index import count_sources, count_split
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.dataset.verify.fault import Fault
 from smearsynth.dataset.verify.stated import Split
+from smearsynth.differences import differences, shown
 from smearsynth.taxonomy import CLASSES
 
 
