@@ -52,6 +52,7 @@ class Split(_Part):
     combinations: Counts
     class_by_source: BySource
     cells: BySource
+    area: BySource = {}
     assembled: Counts = {}
 
 
