@@ -128,7 +128,7 @@ class TestDrawn:
             note.write_text(note.read_text().splitlines(keepends=True)[0])
         else:
             shutil.copyfile(self.PHANTOMS.with_name("iumc") / "DRAWN.txt", note)
-        with pytest.raises(DocumentError, match="source lisc forbids .* its DRAWN.txt was written for other files"):
+        with pytest.raises(DocumentError, match=r"source lisc forbids .* its DRAWN\.txt was written for other files"):
             check(recipe)
         recipe.write_text(recipe.read_text().replace("publish: true\n", ""))
         listing = check(recipe).listings["lisc"]
