@@ -17,6 +17,7 @@ from smearsynth.cli import main
 from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.diff import diff
+from smearsynth.verbs.export import export
 from smearsynth.verbs.preview import preview
 from smearsynth.verbs.replay import replay
 from smearsynth.verbs.report import report
@@ -86,3 +87,13 @@ def test_stats_count_what_there_is_and_say_what_is_not(
     (tmp_path / "set/index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=r"index\.json does not tell what the shards of train hold"):
         stats(tmp_path / "set", progress=False)
+
+
+def test_it_can_be_exported(ten_and_two: tuple[Path, Path], tmp_path: Path) -> None:
+    for number, root in enumerate(ten_and_two):
+        out = tmp_path / str(number)
+        export(root, format="png", out=out, workers=1, progress=False)
+        assert (out / "README.md").read_text().startswith("# set\n")
+        with h5py.File(root / "train-00000.h5") as shard:
+            name, label = shard["sample_id"].asstr()[0], shard["label"][0]
+        assert any(np.array_equal(np.asarray(Image.open(path)), label) for path in out.rglob(f"*{name}*.png"))

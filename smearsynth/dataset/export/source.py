@@ -42,7 +42,7 @@ class Source:
 class _Index(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
-    name: str
+    name: str = ""
     digest: Hash
     files: tuple[File, ...]
     sources: tuple[dict[str, Any], ...] = ()
@@ -66,7 +66,7 @@ def open_source(folder: Path) -> Source:
             raise UserError(f"{reader.path} has other classes, looks or fields than {shards[0].name}.")
     return Source(
         folder=folder,
-        name=index.name,
+        name=index.name or folder.resolve().name,
         digest=index.digest,
         header=header,
         shards=shards,
