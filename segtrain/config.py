@@ -6,7 +6,7 @@ whoever wrote it believes that it has.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -195,13 +195,3 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
             holder[key] = str(Path(path).parent / holder[key])
     return strict_yaml.validate(Config, document, overrides)
-
-
-def differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """ "model.width: 8, now 16" for every key of two configs, as `deciding` gives them, that differs."""
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from (f"{key}.{line}" for line in differences(old, new))
-        elif old != new:
-            yield f"{key}: {json.dumps(old)}, now {json.dumps(new)}"

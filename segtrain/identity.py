@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from segtrain.config import Config, differences
+from segtrain.config import Config
 from segtrain.data.samples import Classes
 from segtrain.parts import Parts
+from smearsynth.differences import differences, shown
 from smearsynth.errors import UserError
 
 Identity = dict[str, Any]
@@ -32,7 +33,8 @@ def classes_of(known: Identity) -> Classes:
 def check_unchanged(before: Identity, now: Identity, run: str) -> None:
     """UserError, naming what differs, where a run would go on as another one."""
     try:
-        lines = list(differences(before["config"], now["config"]))
+        found = differences(before["config"], now["config"])
+        lines = [f"{d.path}: {shown(d.old)}, now {shown(d.new)}" for d in found]
         if before["data_digest"] != now["data_digest"]:
             lines.append(f"the dataset: digest {before['data_digest'][:12]}, now {now['data_digest'][:12]}")
         if before.get("fold_digest", "") != now["fold_digest"]:

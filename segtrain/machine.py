@@ -1,6 +1,5 @@
 """What a training runs on: versions, processor, cores."""
 
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -8,16 +7,13 @@ from typing import Any
 
 import torch
 
+from smearsynth.cores import usable_cores
+
 
 def versions() -> dict[str, str]:
     """Of Python and of what decides figures."""
     packages = ("smearsynth", "torch", "numpy", "h5py", "isal", "albumentations")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def usable_cores() -> int:
-    """Cores that this process may use; all of the machine where the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> dict[str, Any]:

@@ -18,7 +18,6 @@ from segtrain.data.shuffle import Budget
 from segtrain.engine import Scalars, Training
 from segtrain.identity import Identity, check_unchanged, identity
 from segtrain.losses import absent_classes, make_loss
-from segtrain.machine import usable_cores
 from segtrain.models import load_pretrained, pretrained_part
 from segtrain.parts import Parts, read_parts
 from segtrain.progress import Progress
@@ -26,6 +25,7 @@ from segtrain.ranks import Ranks
 from segtrain.run import CONFIG, Run
 from segtrain.schedules import EarlyStop, Ema
 from segtrain.totals import TrainingTotals
+from smearsynth.cores import usable_cores
 from smearsynth.errors import UserError
 from smearsynth.strict_yaml import dump
 

@@ -133,7 +133,7 @@ def decode_mask(data: bytes, name: str) -> MaskPixels:
     with _opened(BytesIO(data), name) as image:
         _refuse_frames(image, name)
         image.load()
-        lossy = image.format == "JPEG" or image.info.get("compression") == "jpeg"
+        lossy = _is_lossy(image, data)
         upright = ImageOps.exif_transpose(image)
         alpha = np.asarray(upright.convert("RGBA"))[..., 3] if upright.has_transparency_data else None
         if upright.mode not in ("1", "L", "LA", "P", "I", "F") and not upright.mode.startswith("I;16"):

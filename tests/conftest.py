@@ -1,28 +1,62 @@
 """Property tests draw the same examples every time: a change, and not chance, decides whether they pass. And a small
-set, built once for all tests that damage copies of it."""
+set, built once for all tests that read it or damage copies of it."""
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from smearsynth.verbs.build import BuildResult
 
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """small.yaml, bank.h5, and `set`: three smears of each split, in one look."""
-    from small_set import prepare, small_build  # what builds takes seconds to load
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """small.yaml and bank.h5."""
+    from small_set import prepare  # what builds takes seconds to load
 
-    path = tmp_path_factory.mktemp("built")
+    path = tmp_path_factory.mktemp("recipe")
     prepare(path)
-    small_build(path, path / "set", limit=3)
     return path
+
+
+@pytest.fixture(scope="session")
+def straight(folder: Path) -> "BuildResult":
+    """An undisturbed build of small.yaml; never written to."""
+    from small_set import small_build
+
+    return small_build(folder, folder / "straight")
+
+
+@pytest.fixture
+def copy(straight: "BuildResult", tmp_path: Path) -> Path:
+    """A copy of the undisturbed build."""
+    return Path(shutil.copytree(straight.out, tmp_path / "set"))
+
+
+@pytest.fixture(scope="session")
+def built(folder: Path) -> Path:
+    """small.yaml, bank.h5, and `set`: three smears of each split, in one look; never written to."""
+    from small_set import small_build
+
+    small_build(folder, folder / "set", limit=3)
+    return folder
 
 
 @pytest.fixture
 def out(built: Path, tmp_path: Path) -> Path:
-    """A copy of the set."""
+    """A copy of that set."""
     return Path(shutil.copytree(built / "set", tmp_path / "set"))
+
+
+@pytest.fixture
+def one_thread() -> None:
+    """What torch computes is the same on every machine, and tests that run at the same time do not hinder another."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -19,6 +19,22 @@ sources: [{kind: crops, root: not-read}]
 looks: [natural]
 shards: {samples: 7}
 """
+SOURCE = {
+    "kind": "crops",
+    "title": "A ward's own cells",
+    "version": None,
+    "licence": "CC-BY-4.0",
+    "redistribution": "allowed",
+    "cite": "Somebody, 2020",
+    "files": 1234,
+    "sha256": "ab" * 32,
+    "grouping": "image",
+    "patients_known": False,
+    "um_per_px": 0.1234,
+    "refused": {"monocyte": {"cut": 7}},
+    "files_left_out": {},
+}
+"""What an index may tell of a source, its name left out."""
 
 
 def prepare(folder: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_set import COUNT, contents, naive_digest, prepare, small_build
+from small_set import COUNT, contents, naive_digest, small_build
 from synthetic_bank import synthetic_bank
 
 from smearsynth.cells import bank as banks
@@ -31,26 +30,8 @@ from smearsynth.verbs.prepare import read_recipe
 SPLIT_ROWS = [(f"{split}-{i:08d}", i) for split, n in COUNT.items() for i in range(n)]
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipe")
-    prepare(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def straight(folder: Path) -> tuple[Path, BuildResult]:
-    """An undisturbed build; never written to."""
-    return folder / "straight", small_build(folder, folder / "straight")
-
-
-@pytest.fixture
-def copy(straight: tuple[Path, BuildResult], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(straight[0], tmp_path / "set"))
-
-
-def test_the_digest_is_that_of_the_pixels_and_of_the_index(straight: tuple[Path, BuildResult]) -> None:
-    out, result = straight
+def test_the_digest_is_that_of_the_pixels_and_of_the_index(straight: BuildResult) -> None:
+    out, result = straight.out, straight
     assert result.digest == naive_digest(out) == json.loads((out / "index.json").read_text())["digest"]
     assert (result.smears, result.built) == (28, 28)
 
@@ -60,27 +41,25 @@ def test_the_digest_is_that_of_the_pixels_and_of_the_index(straight: tuple[Path,
     [(2, []), (1, ["shards.samples=16"]), (2, ["shards.samples=1000"]), (1, ["shards.codec=none", "name=other"])],
 )
 def test_workers_shard_size_and_codec_leave_the_digest(
-    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path, workers: int, overrides: list[str]
+    folder: Path, straight: BuildResult, tmp_path: Path, workers: int, overrides: list[str]
 ) -> None:
-    assert small_build(folder, tmp_path / "set", *overrides, workers=workers).digest == straight[1].digest
+    assert small_build(folder, tmp_path / "set", *overrides, workers=workers).digest == straight.digest
 
 
 @pytest.mark.parametrize("override", ["seed=1", "scene.overlap=0.3", "looks=[reference]"])
 def test_what_decides_samples_changes_the_digest(
-    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path, override: str
+    folder: Path, straight: BuildResult, tmp_path: Path, override: str
 ) -> None:
-    assert small_build(folder, tmp_path / "set", override).digest != straight[1].digest
+    assert small_build(folder, tmp_path / "set", override).digest != straight.digest
 
 
-def test_two_builds_are_equal_in_every_byte_of_every_file(
-    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path
-) -> None:
+def test_two_builds_are_equal_in_every_byte_of_every_file(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     small_build(folder, tmp_path / "set", workers=2)
-    assert contents(tmp_path / "set") == contents(straight[0])
+    assert contents(tmp_path / "set") == contents(straight.out)
 
 
-def test_a_set_holds_every_sample_once_in_order_and_no_other_file(straight: tuple[Path, BuildResult]) -> None:
-    out, _ = straight
+def test_a_set_holds_every_sample_once_in_order_and_no_other_file(straight: BuildResult) -> None:
+    out = straight.out
     shards = [f"train-0000{i}.h5" for i in range(3)] + ["val-00000.h5", "test-00000.h5"]
     told = ("index.json", "recipe.resolved.yaml", "cells.h5", "README.md", "croissant.json", "preview.png")
     names = {*shards, *told}
@@ -114,18 +93,16 @@ def test_looks_of_a_scene_are_adjacent_rows_that_share_its_labels(folder: Path, 
         assert (file["image"][0] != file["image"][1]).any()
 
 
-def test_a_limited_build_grows_into_the_straight_one(
-    folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path
-) -> None:
+def test_a_limited_build_grows_into_the_straight_one(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     out = tmp_path / "set"
     small_build(folder, out, limit=4)
     small_build(folder, out, limit=10, resume=True, workers=2)
     first = (out / "train-00000.h5").stat()
     grown = small_build(folder, out, resume=True)
-    assert grown.digest == straight[1].digest
+    assert grown.digest == straight.digest
     assert grown.built == 20 - 7  # the partial train-00001 anew, train-00002; val (5) and test (3) were whole
     assert (out / "train-00000.h5").stat().st_mtime_ns == first.st_mtime_ns
-    assert contents(out) == contents(straight[0])
+    assert contents(out) == contents(straight.out)
 
 
 def test_a_set_never_shrinks(folder: Path, copy: Path) -> None:
@@ -166,11 +143,11 @@ def test_a_folder_that_no_build_made_is_never_touched(folder: Path, tmp_path: Pa
 
 
 def test_overwriting_leaves_only_the_new_set_and_files_of_others(
-    folder: Path, straight: tuple[Path, BuildResult], copy: Path
+    folder: Path, straight: BuildResult, copy: Path
 ) -> None:
     (copy / "notes.txt").write_text("mine")
     other = small_build(folder, copy, "seed=5", overwrite=True, limit=2)
-    assert other.digest == naive_digest(copy) != straight[1].digest
+    assert other.digest == naive_digest(copy) != straight.digest
     assert (copy / "notes.txt").read_text() == "mine"
     assert [p.name for p in layout.shards(copy)] == ["train-00000.h5", "val-00000.h5", "test-00000.h5"]
 
@@ -202,9 +179,9 @@ def test_another_generator_version_is_not_resumed(folder: Path, copy: Path, monk
     assert contents(copy) == before
 
 
-def test_resuming_nothing_starts(folder: Path, straight: tuple[Path, BuildResult], tmp_path: Path) -> None:
+def test_resuming_nothing_starts(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     assert small_build(folder, tmp_path / "set", resume=True).built == 28
-    assert contents(tmp_path / "set") == contents(straight[0])
+    assert contents(tmp_path / "set") == contents(straight.out)
 
 
 def test_another_bank_is_not_resumed(folder: Path, copy: Path, tmp_path: Path) -> None:
@@ -227,51 +204,47 @@ def damaged(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
 @pytest.mark.parametrize("name", ["train-00001.h5", ".smearsynth/train-00001.h5.json"])
 def test_a_damaged_shard_or_marker_is_built_again(
-    folder: Path, straight: tuple[Path, BuildResult], copy: Path, name: str, how: str
+    folder: Path, straight: BuildResult, copy: Path, name: str, how: str
 ) -> None:
     damaged(copy / name, how)
     assert small_build(folder, copy, resume=True).built == 7
-    assert contents(copy) == contents(straight[0])
+    assert contents(copy) == contents(straight.out)
 
 
-def test_a_marker_of_another_identity_counts_for_nothing(
-    folder: Path, straight: tuple[Path, BuildResult], copy: Path
-) -> None:
+def test_a_marker_of_another_identity_counts_for_nothing(folder: Path, straight: BuildResult, copy: Path) -> None:
     path = copy / ".smearsynth/val-00000.h5.json"
     marker = json.loads(path.read_text())
     record = ShardRecord.from_json(marker["record"])
     state.mark(copy, record, "0" * 64)
     assert path.read_text() != json.dumps(marker)
     assert small_build(folder, copy, resume=True).built == 5
-    assert contents(copy) == contents(straight[0])
+    assert contents(copy) == contents(straight.out)
 
 
 @pytest.mark.parametrize("change", [{"dropped": 1_000}, {"stop": None}, {"combinations": 3}])
 def test_a_marker_that_was_changed_counts_for_nothing(
-    folder: Path, straight: tuple[Path, BuildResult], copy: Path, change: dict[str, object]
+    folder: Path, straight: BuildResult, copy: Path, change: dict[str, object]
 ) -> None:
     path = copy / ".smearsynth/val-00000.h5.json"
     marker = json.loads(path.read_text())
     path.write_text(json.dumps({**marker, "record": {**marker["record"], **change}}))
     assert small_build(folder, copy, resume=True).built == 5
-    assert contents(copy) == contents(straight[0])
+    assert contents(copy) == contents(straight.out)
 
 
-def test_a_damaged_bank_is_replaced_by_the_one_that_is_given(
-    folder: Path, straight: tuple[Path, BuildResult], copy: Path
-) -> None:
+def test_a_damaged_bank_is_replaced_by_the_one_that_is_given(folder: Path, straight: BuildResult, copy: Path) -> None:
     damaged(copy / "cells.h5", "flipped")
     before = contents(copy)
     with pytest.raises(UserError, match="its content does not match its digest"):
         small_build(folder, copy, resume=True, bank=None)
     assert contents(copy) == before
     small_build(folder, copy, resume=True)
-    assert contents(copy) == contents(straight[0])
+    assert contents(copy) == contents(straight.out)
 
 
-def test_a_set_is_overwritten_from_its_own_bank(folder: Path, straight: tuple[Path, BuildResult], copy: Path) -> None:
+def test_a_set_is_overwritten_from_its_own_bank(folder: Path, straight: BuildResult, copy: Path) -> None:
     small_build(folder, copy, overwrite=True, bank=copy / "cells.h5")
-    assert contents(copy) == contents(straight[0])
+    assert contents(copy) == contents(straight.out)
 
 
 @pytest.mark.parametrize("text", ["{", "7", "[7]", "[{}]"])
@@ -392,8 +365,8 @@ def test_a_build_stopped_midway_resumes_to_the_undisturbed_set(
     assert contents(out) == contents(tmp_path / "twin")
 
 
-def test_a_dry_run_tells_what_the_build_then_does(folder: Path, straight: tuple[Path, BuildResult]) -> None:
-    out, result = straight
+def test_a_dry_run_tells_what_the_build_then_does(folder: Path, straight: BuildResult) -> None:
+    out, result = straight.out, straight
     forecast = dry_run(folder / "small.yaml", bank=folder / "bank.h5", workers=1)
     assert forecast.measured
     assert forecast.scenes == COUNT

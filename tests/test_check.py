@@ -95,6 +95,47 @@ def test_publishing_takes_sources_that_allow_it(folder: Path) -> None:
     assert check(folder / "r.yaml").recipe.publish
 
 
+class TestDrawn:
+    """A note beside real cells does not make phantoms of them, which might be handed on."""
+
+    PHANTOMS = Path(__file__).parents[1] / "sample_sources/lisc"
+
+    @pytest.fixture
+    def recipe(self, tmp_path: Path) -> Path:
+        shutil.copytree(self.PHANTOMS, tmp_path / "lisc")
+        path = tmp_path / "r.yaml"
+        path.write_text(
+            "publish: true\nscene: {combinations: [neutrophil/healthy]}\n"
+            f"sources: [{{kind: lisc, root: lisc}}, {{kind: kaggle, root: {self.PHANTOMS.with_name('kaggle')}}}]\n"
+        )
+        return path
+
+    def test_phantoms_may_be_published(self, recipe: Path) -> None:
+        facts = check(recipe).listings["lisc"].facts
+        assert (facts.licence, facts.redistribution) == ("CC0-1.0", "allowed")
+
+    @pytest.mark.parametrize("how", ["a file more", "a file less", "another file", "a bare note", "a note of others"])
+    def test_other_files_may_not(self, recipe: Path, how: str) -> None:
+        root = recipe.parent / "lisc"
+        image, note = sorted(root.rglob("*.bmp"))[0], root / "DRAWN.txt"
+        if how == "a file more":
+            shutil.copyfile(image, image.with_name("99.bmp"))
+        elif how == "a file less":
+            image.unlink()
+        elif how == "another file":
+            Image.new("RGB", (180, 144), "white").save(image)
+        elif how == "a bare note":
+            note.write_text(note.read_text().splitlines(keepends=True)[0])
+        else:
+            shutil.copyfile(self.PHANTOMS.with_name("iumc") / "DRAWN.txt", note)
+        with pytest.raises(DocumentError, match=r"source lisc forbids .* its DRAWN\.txt was written for other files"):
+            check(recipe)
+        recipe.write_text(recipe.read_text().replace("publish: true\n", ""))
+        listing = check(recipe).listings["lisc"]
+        assert listing.facts.redistribution == "forbidden"
+        assert listing.left_out["DRAWN.txt, and other files than it was written for"] == 1
+
+
 class TestLock:
     def lock(self, folder: Path) -> list[str]:
         root = folder / "cells"

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from mlcroissant import Dataset
-from small_set import COUNT, prepare, small_build
+from small_set import COUNT, SOURCE, prepare, small_build
 
 from smearsynth import taxonomy
 from smearsynth.cells import bank as banks
@@ -23,21 +23,6 @@ ABOUT = (
     'about={version: 1.2.0, creators: ["A. Ward & Sons"], url: "https://example.org/small", published: "2026-02-28", '
     "limits: [All monocytes are young.]}"
 )
-SOURCE = {
-    "kind": "crops",
-    "title": "A ward's own cells",
-    "version": None,
-    "licence": "CC-BY-4.0",
-    "redistribution": "allowed",
-    "cite": "Somebody, 2020",
-    "files": 1234,
-    "sha256": "ab" * 32,
-    "grouping": "image",
-    "patients_known": False,
-    "um_per_px": 0.1234,
-    "refused": {"monocyte": {"cut": 7}},
-    "files_left_out": {},
-}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from dask_cluster import Cluster, wait_for
-from small_set import contents, prepare, small_build
+from small_set import contents, small_build
 
 import smearsynth
 from smearsynth.cells import bank as banks
@@ -22,25 +22,13 @@ from smearsynth.engines.dask_task import finish as finish_shard
 from smearsynth.engines.dask_task import version
 from smearsynth.engines.plan import Job, make_plan
 from smearsynth.errors import UserError, WorkError
+from smearsynth.verbs.build import BuildResult
 from smearsynth.verbs.finish import finish
 from smearsynth.verbs.prepare import read_recipe
 from smearsynth.verbs.verify import verify
 
 LONG = "count={train: 1000, val: 60, test: 60}"
 SHARDS = 20 + 2 + 2
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipe")
-    prepare(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def straight(folder: Path) -> Path:
-    """An undisturbed local build; never written to."""
-    return small_build(folder, folder / "straight").out
 
 
 @pytest.fixture(scope="module")
@@ -57,28 +45,30 @@ def dask_build(folder: Path, out: Path, cluster: Cluster, *overrides: str, **opt
 
 
 def test_a_cluster_builds_the_local_set_byte_by_byte(
-    folder: Path, straight: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, straight: BuildResult, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # which workers know nothing of
     dask_build(folder, Path("set"), cluster)
-    assert contents(tmp_path / "set") == contents(straight)
+    assert contents(tmp_path / "set") == contents(straight.out)
 
 
 def test_either_engine_resumes_what_the_other_began(
-    folder: Path, straight: Path, cluster: Cluster, tmp_path: Path
+    folder: Path, straight: BuildResult, cluster: Cluster, tmp_path: Path
 ) -> None:
     small_build(folder, tmp_path / "a", limit=4)
     dask_build(folder, tmp_path / "a", cluster, resume=True)
     dask_build(folder, tmp_path / "b", cluster, limit=4)
     assert small_build(folder, tmp_path / "b", resume=True).built == 28 - 3  # test (3) was whole
-    assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(straight)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(straight.out)
 
 
-def test_a_slice_may_be_built_by_a_cluster(folder: Path, straight: Path, cluster: Cluster, tmp_path: Path) -> None:
+def test_a_slice_may_be_built_by_a_cluster(
+    folder: Path, straight: BuildResult, cluster: Cluster, tmp_path: Path
+) -> None:
     assert dask_build(folder, tmp_path / "set", cluster, shards="3:5") == ""
     small_build(folder, tmp_path / "set", shards="0:3")
     finish(tmp_path / "set", progress=False)
-    assert contents(tmp_path / "set") == contents(straight)
+    assert contents(tmp_path / "set") == contents(straight.out)
 
 
 @pytest.mark.parametrize(
@@ -107,21 +97,23 @@ def test_without_dask_a_sentence_says_how_to_install_it(
 
 
 def test_what_a_worker_writes_elsewhere_is_not_taken_for_built(
-    folder: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, straight: BuildResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask, "_SEEN", 0.2)
-    plan, _ = make_plan(read_recipe(folder / "small.yaml", (), roots=False), banks.load(folder / "bank.h5"), straight)
-    record = state.marked(straight, plan.jobs[0].name, plan.identity)
+    plan, _ = make_plan(
+        read_recipe(folder / "small.yaml", (), roots=False), banks.load(folder / "bank.h5"), straight.out
+    )
+    record = state.marked(straight.out, plan.jobs[0].name, plan.identity)
     assert record is not None
-    dask._check_seen(straight, plan.identity, record)
+    dask._check_seen(straight.out, plan.identity, record)
     with pytest.raises(WorkError, match="this machine does not see it: give --out on a shared disk"):
         dask._check_seen(tmp_path, plan.identity, record)
 
 
-def test_a_worker_refuses_another_set_under_the_same_path(straight: Path) -> None:
+def test_a_worker_refuses_another_set_under_the_same_path(straight: BuildResult) -> None:
     job = Job(split="train", ordinal=0, first=0, stop=7)
     with pytest.raises(UserError, match="sees another set at"):
-        finish_shard(str(straight), "0" * 64, version(), job)
+        finish_shard(str(straight.out), "0" * 64, version(), job)
 
 
 # From here on, each test has a cluster of its own.

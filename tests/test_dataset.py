@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import small_set
 from PIL import Image
 from small_set import COUNT, contents, prepare, small_build
 
@@ -115,19 +116,11 @@ def test_the_index_says_what_the_samples_are_made_from(folder: Path, index: dict
 
 
 SOURCE = {
-    "kind": "crops",
-    "title": "A ward's own cells",
+    **small_set.SOURCE,
     "version": "2",
     "licence": "CC BY 4.0",
-    "redistribution": "allowed",
     "cite": "Somebody | 2020",
-    "files": 1234,
-    "sha256": "ab" * 32,
-    "grouping": "image",
-    "patients_known": False,
-    "um_per_px": 0.1234,
     "refused": {"monocyte": {"cut by the border": 7}},
-    "files_left_out": {},
 }
 
 
@@ -165,6 +158,27 @@ def test_the_card_names_the_limits_that_the_counts_show(index: dict[str, Any]) -
         "All cells of Basophil, Monocyte are from alpha: a network may learn the source instead of the class." in card
     )
     assert "Cells of Platelet clump are assembled from single thrombocytes of the same split." in card
+
+
+def test_the_card_names_areas_that_are_far_from_the_taxonomy(folder: Path, index: dict[str, Any]) -> None:
+    bank = banks.load(folder / "bank.h5")
+    for number, split in enumerate(COUNT):
+        for c in taxonomy.CLASSES[1:]:
+            for source, name in enumerate(bank.sources):
+                mine = (bank.split == number) & (bank.class_id == c.id) & (bank.source == source)
+                told = index["splits"][split]["area"][c.key]
+                assert told[name] == int(bank.area[mine].mean())
+                told[name] = c.area
+    assert "far from those of the taxonomy" not in make_card(index)
+    for split, cells, area in (("train", 8, 600), ("val", 1, 500), ("test", 1, 520)):
+        index["splits"][split]["cells"]["thrombocyte"]["beta"] = cells
+        index["splits"][split]["area"]["thrombocyte"]["beta"] = area
+    index["splits"]["val"]["area"]["monocyte"]["alpha"] = 6694 * 3 // 2
+    told = "Mean areas of cells that are far from those of the taxonomy: Thrombocyte from beta 582 px (taxonomy 244)."
+    assert told in make_card(index)
+    for split in COUNT:
+        del index["splits"][split]["area"]
+    assert "far from those of the taxonomy" not in make_card(index)
 
 
 def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) -> None:
@@ -263,7 +277,14 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> Non
     shutil.copytree(root / "sample_sources", tmp_path / "sample_sources")
     shutil.copytree(root / "recipes", tmp_path / "recipes")
     (tmp_path / "sample_sources/iumc/Monocytes_1.bmp").write_bytes(b"BM, but no bitmap")
-    result = build(tmp_path / "recipes/quickstart.yaml", out=tmp_path / "set", limit=1, workers=1, progress=False)
+    result = build(
+        tmp_path / "recipes/quickstart.yaml",
+        out=tmp_path / "set",
+        overrides=["publish=false"],
+        limit=1,
+        workers=1,
+        progress=False,
+    )
     assert len(result.unread) == 1
     assert result.unread[0].startswith("iumc: Monocytes_1.bmp: cannot be read as an image")
     told = {source["name"]: source for source in json.loads((tmp_path / "set/index.json").read_text())["sources"]}

@@ -11,7 +11,7 @@ from small_set import RECIPE, prepare, small_build
 
 import smearsynth
 from smearsynth.cli import main
-from smearsynth.dataset.differences import Difference, differences, shown
+from smearsynth.differences import Difference, differences, shown
 from smearsynth.errors import UserError
 from smearsynth.verbs.diff import Samples, as_text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from forged_set import write_index
-from small_set import contents, prepare, small_build
+from small_set import SOURCE, contents, prepare, small_build
 from synthetic_bank import synthetic_bank
 
 from smearsynth.cells import bank as banks
@@ -119,23 +119,6 @@ class TestBesideADataset:
         shutil.copytree(told, folder / "copy")
         small(folder, "copy", "lock=r.lock", bank=folder / "copy/cells.h5", overwrite=True)
         assert "A ward's own cells" in (folder / "copy/README.md").read_text()
-
-
-SOURCE = {
-    "kind": "crops",
-    "title": "A ward's own cells",
-    "version": None,
-    "licence": "CC-BY-4.0",
-    "redistribution": "allowed",
-    "cite": "",
-    "files": 1,
-    "sha256": "ab" * 32,
-    "grouping": "image",
-    "patients_known": False,
-    "um_per_px": 0.1,
-    "refused": {},
-    "files_left_out": {},
-}
 
 
 def test_the_recipe_of_a_set_says_nothing_of_a_lock_where_it_had_none(folder: Path) -> None:

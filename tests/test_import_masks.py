@@ -221,8 +221,10 @@ class TestValues:
         (fault,) = IDS.read(as_file(label)).faults
         assert fault.startswith("1 pixels have 1 values that are no class, most of them 11 (at x=9, y=7)")
 
-    def test_jpeg_and_colours_are_refused(self) -> None:
-        assert "JPEG" in IDS.read(as_file(crowd(5), "JPEG")).faults[0]
+    def test_lossy_formats_and_colours_are_refused(self) -> None:
+        for kind, options in (("JPEG", {}), ("WEBP", {"quality": 90}), ("TIFF", {"compression": "tiff_jpeg"})):
+            assert "compression that changes class ids" in IDS.read(as_file(crowd(5), kind, **options)).faults[0]
+        assert not IDS.read(as_file(crowd(5), "TIFF", compression="tiff_lzw")).faults
         assert "colours" in IDS.read(as_file(COLOURS[crowd(5)])).faults[0]
 
     def test_a_palette_in_the_files_that_is_in_the_wrong_order(self) -> None:

@@ -9,7 +9,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SMEARSYNTH = [
-    {"taxonomy", "errors", "files", "streams", "fixed_point", "processes", "compiled", "images", "columns", "hdf5"},
+    {
+        "taxonomy",
+        "errors",
+        "files",
+        "streams",
+        "fixed_point",
+        "processes",
+        "compiled",
+        "images",
+        "columns",
+        "hdf5",
+        "differences",
+        "cores",
+    },
     {"strict_yaml", "strict_json", "commands", "page"},
     {"fields"},
     {"recipe"},
@@ -53,7 +66,18 @@ SEGTRAIN = [
 ]
 ROOMS = {"smearsynth": SMEARSYNTH, "segtrain": SEGTRAIN}
 """From the top of the tree down; modules of one line are one room."""
-SHARED = {"shards", "fields", "images", "taxonomy", "errors", "strict_yaml", "strict_json", "commands"}
+SHARED = {
+    "shards",
+    "fields",
+    "images",
+    "taxonomy",
+    "errors",
+    "strict_yaml",
+    "strict_json",
+    "commands",
+    "differences",
+    "cores",
+}
 """All that segtrain knows of smearsynth, which knows nothing of segtrain."""
 ONLY = {
     "strict_yaml": {"errors"},
@@ -77,6 +101,8 @@ LIGHT = {
     "fields": {"numpy", "scipy", "cv2", "tqdm"},
     "hdf5": {"numpy", "h5py"},
     "taxonomy": set(),
+    "differences": set(),
+    "cores": set(),
     "errors": set(),
 }
 """What segtrain loads, and what every command loads: third-party packages that are allowed there."""

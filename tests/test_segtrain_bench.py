@@ -13,12 +13,9 @@ from segtrain.bench import bench, table
 from segtrain.models import build_model
 from smearsynth.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = ("model.width=2", "batch=4", "ema=0.9")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def multiplications(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:

@@ -21,12 +21,9 @@ from segtrain.run import METRICS
 from segtrain.signals import StoppedError
 from smearsynth.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 IMAGES = 50
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

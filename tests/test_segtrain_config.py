@@ -7,7 +7,7 @@ import pytest
 import torch
 from shard_set import write_set
 
-from segtrain.config import Config, Monitor, differences, load_config
+from segtrain.config import Config, Monitor, load_config
 from segtrain.ranks import Ranks
 from segtrain.schedules import lr
 from segtrain.totals import ValidationTotals
@@ -144,12 +144,6 @@ class TestBad:
             load_config(tmp_path / "gone.yaml")
 
 
-def test_differences_name_keys_to_their_depth() -> None:
-    now = {"a": 1, "b": {"c": [1, 2], "d": None}, "new": True}
-    before = {"a": 1, "b": {"c": [1, 3], "d": None}}
-    assert list(differences(before, now)) == ["b.c: [1, 3], now [1, 2]", "new: null, now true"]
-
-
 class TestShipped:
     @pytest.mark.parametrize("file", sorted(RECIPES.glob("*.yaml")), ids=lambda file: file.stem)
     def test_it_loads_on_its_own(self, file: Path) -> None:
@@ -235,7 +229,7 @@ class TestModel:
     @pytest.mark.parametrize(
         ("override", "sentence"),
         [
-            ("model=unet_haf", 'model: name: there is no network "unet_haf": did you mean "unet_half"?'),
+            ("model=unet_haf", 'model: there is no network "unet_haf": did you mean "unet_half"?'),
             ("model={name: unet, pretrained: a.pth}", "model.pretrained: unet begins with no weights of others"),
             ("model={name: unet, grey: 1}", "model.grey: must be true or false, not 1"),
             ("model={name: unet, paddding: valid}", 'model.paddding: unet has no such option: did you mean "padding"?'),
@@ -243,7 +237,7 @@ class TestModel:
             ("model={name: deconvnet, dropout: 1.5}", "model.dropout: must be at least 0 and below 1, not 1.5"),
             ("model={name: deconvnet, dropout: true}", "model.dropout: must be of type float, not True"),
             ("model=3", "model: "),
-            ("model=smp:Unet", 'model: name: "smp:Unet" must read smp:ARCHITECTURE/ENCODER, as in smp:Unet/resnet34'),
+            ("model=smp:Unet", 'model: "smp:Unet" must read smp:ARCHITECTURE/ENCODER, as in smp:Unet/resnet34'),
         ],
     )
     def test_what_is_wrong_with_it_is_told_with_its_key(self, override: str, sentence: str) -> None:

@@ -23,7 +23,7 @@ from segtrain.data.loader import Loader, default_workers
 from segtrain.data.resident import Resident, memory_for
 from segtrain.data.samples import Shards
 from segtrain.data.shuffle import evaluation_batches, order, training_batches
-from segtrain.machine import usable_cores
+from smearsynth.cores import usable_cores
 from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
 

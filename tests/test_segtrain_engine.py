@@ -32,12 +32,9 @@ from segtrain.signals import StopWish
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError, WorkError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = ("model.width=4", "model.norm=batch", "batch=4", "optimiser.lr=0.01", "workers=0")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

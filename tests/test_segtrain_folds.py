@@ -25,12 +25,9 @@ from segtrain.data.folds import pooled
 from segtrain.parts import read_parts
 from smearsynth.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = ("model.width=2", "epochs=2", "batch=8", "augment.flips=true")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from segtrain import checkpoint
 from segtrain.models import MODELS, build_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLASSES = 10
 CASES = [
     pytest.param(name, {"width": 8, **options}, id="-".join([name, *map(str, options.values())]))
@@ -49,11 +51,6 @@ def assert_same(found: Tensor, expected: Tensor, within: float = 2e-5) -> None:
     """But for rounding, of which deep and wide sums in another order have some, beside the size of the logits."""
     assert found.shape == expected.shape
     assert (found - expected).abs().max() <= within * expected.abs().max()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

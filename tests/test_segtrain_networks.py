@@ -19,10 +19,7 @@ from segtrain.models import Adapted, build_model, default_options
 from segtrain.models.deconvnet import switches, unpool
 from smearsynth.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def parameters(model: nn.Module) -> int:

@@ -14,10 +14,7 @@ from segtrain.models import build_model, load_pretrained
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def as_torchvision(name: str, width: int = 64) -> dict[str, Tensor]:

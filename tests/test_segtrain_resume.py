@@ -16,6 +16,8 @@ import segtrain
 from segtrain import checkpoint
 from smearsynth.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = (
     "model.width=4",
     "epochs=3",
@@ -29,11 +31,6 @@ TINY = (
     "early_stop.patience=9",
     "model.norm=batch",
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,7 @@ from segtrain.fit import fit
 from segtrain.import_pairs import import_pairs
 from smearsynth.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def logits_of(probability: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from small_set import contents, prepare, small_build
+from small_set import contents, small_build
 
 from smearsynth.cells import bank as banks
 from smearsynth.cli import main
@@ -23,6 +22,7 @@ from smearsynth.engines.slices import name_slices, propose_slices, read_slice
 from smearsynth.engines.work import build_shard, finished_shard
 from smearsynth.errors import UserError
 from smearsynth.shards import format as shard_format
+from smearsynth.verbs.build import BuildResult
 from smearsynth.verbs.dry_run import as_text, dry_run
 from smearsynth.verbs.finish import finish
 from smearsynth.verbs.prepare import read_recipe
@@ -30,25 +30,9 @@ from smearsynth.verbs.prepare import read_recipe
 SHARDS = ["train-00000.h5", "train-00001.h5", "train-00002.h5", "val-00000.h5", "test-00000.h5"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipe")
-    prepare(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def straight(folder: Path) -> Path:
-    """An undisturbed build; never written to."""
-    return small_build(folder, folder / "straight").out
-
-
-@pytest.fixture
-def copy(straight: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(straight, tmp_path / "set"))
-
-
-def test_slices_and_finish_give_the_whole_build_in_every_byte(folder: Path, straight: Path, tmp_path: Path) -> None:
+def test_slices_and_finish_give_the_whole_build_in_every_byte(
+    folder: Path, straight: BuildResult, tmp_path: Path
+) -> None:
     out = tmp_path / "set"
     later = small_build(folder, out, shards="2:9")
     assert (later.digest, later.smears, later.built) == ("", 6 + 5 + 3, 14)
@@ -56,17 +40,17 @@ def test_slices_and_finish_give_the_whole_build_in_every_byte(folder: Path, stra
     assert small_build(folder, out, shards="0:2", bank=None, workers=2).built == 14  # the bank lies there already
     assert not (out / layout.INDEX).exists()
     done = finish(out, progress=False)
-    assert (done.digest, done.smears) == (small_build(folder, tmp_path / "twin").digest, 28)
-    assert contents(out) == contents(straight)
+    assert (done.digest, done.smears) == (straight.digest, 28)
+    assert contents(out) == contents(straight.out)
 
 
-def test_finish_changes_nothing_the_second_time(straight: Path, copy: Path) -> None:
+def test_finish_changes_nothing_the_second_time(straight: BuildResult, copy: Path) -> None:
     finish(copy, progress=False)
-    assert contents(copy) == contents(straight)
+    assert contents(copy) == contents(straight.out)
 
 
 def test_finish_names_what_is_missing_and_the_command_that_builds_it(
-    folder: Path, straight: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, straight: BuildResult, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(copy.parent)
     for name in ("index.json", "train-00001.h5", ".smearsynth/train-00002.h5.json"):
@@ -87,7 +71,7 @@ def test_finish_names_what_is_missing_and_the_command_that_builds_it(
         assert "no index yet: smearsynth finish set" in result.stdout
     result = CliRunner().invoke(main, ["finish", "set"])
     assert result.exit_code == 0, result.output
-    assert contents(copy) == contents(straight)
+    assert contents(copy) == contents(straight.out)
     assert result.stdout == f"28 smears in set\ndigest {finish('set', progress=False).digest}\n"
 
 
@@ -108,14 +92,14 @@ def test_a_slice_of_a_whole_set_builds_nothing_and_keeps_its_index(folder: Path,
     assert contents(copy) == before
 
 
-def test_slices_extend_a_set(folder: Path, straight: Path, tmp_path: Path) -> None:
+def test_slices_extend_a_set(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     out = tmp_path / "set"
     small_build(folder, out, limit=10)
     assert small_build(folder, out, shards="0:2").built == 7  # train-00001 was partial
     assert not (out / layout.INDEX).exists()
     small_build(folder, out, shards="2:5")
     finish(out, progress=False)
-    assert contents(out) == contents(straight)
+    assert contents(out) == contents(straight.out)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +161,7 @@ def test_a_slice_never_overwrites(folder: Path, copy: Path) -> None:
 
 
 def test_builders_of_one_folder_may_start_at_the_same_moment_and_build_the_same_shards(
-    folder: Path, straight: Path, tmp_path: Path
+    folder: Path, straight: BuildResult, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "smearsynth", "build", str(folder / "small.yaml"), "--workers", "1"]
     command += ["--out", str(tmp_path / "set"), "--bank", str(folder / "bank.h5"), "--shards"]
@@ -187,7 +171,7 @@ def test_builders_of_one_folder_may_start_at_the_same_moment_and_build_the_same_
         _, complaint = builder.communicate(timeout=600)
         assert builder.returncode == 0, complaint
     finish(tmp_path / "set", progress=False)
-    assert contents(tmp_path / "set") == contents(straight)
+    assert contents(tmp_path / "set") == contents(straight.out)
 
 
 def test_of_a_shard_that_two_build_at_once_the_last_is_marked_whatever_its_bytes(
@@ -212,14 +196,14 @@ def test_of_a_shard_that_two_build_at_once_the_last_is_marked_whatever_its_bytes
         assert file["image"].compression is None
 
 
-def test_a_dry_run_proposes_slices_that_are_the_set(folder: Path, straight: Path, tmp_path: Path) -> None:
+def test_a_dry_run_proposes_slices_that_are_the_set(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     forecast = dry_run(folder / "small.yaml", bank=folder / "bank.h5", workers=2)
     assert forecast.slices == ("0:2", "2:4", "4:5")
     assert "shards   5; on several machines, as --shards 0:2, 2:4, 4:5" in as_text(forecast)
     for numbers in reversed(forecast.slices):
         small_build(folder, tmp_path / "set", shards=numbers)
     finish(tmp_path / "set", progress=False)
-    assert contents(tmp_path / "set") == contents(straight)
+    assert contents(tmp_path / "set") == contents(straight.out)
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))

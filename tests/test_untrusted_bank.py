@@ -2,17 +2,15 @@
 
 import os
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import pytest
+from stored_elsewhere import SECRET, Change, linked, stored, viewed
 from synthetic_bank import synthetic_bank
 
 from smearsynth.cells import bank as banks
 from smearsynth.errors import UserError
-
-Change = Callable[[h5py.File, Path], None]
 
 
 @pytest.fixture(scope="module")
@@ -20,27 +18,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("bank") / "cells.h5"
     banks.save(synthetic_bank(per_class=1), path)
     return path.read_bytes()
-
-
-def linked(name: str) -> Change:
-    def change(file: h5py.File, folder: Path) -> None:
-        del file[name]
-        file[name] = h5py.ExternalLink(str(folder / "other.h5"), name)
-
-    return change
-
-
-def stored_elsewhere(file: h5py.File, folder: Path) -> None:
-    shape = file["pixels"].shape
-    del file["pixels"]
-    file.create_dataset("pixels", shape, "u1", external=[(str(folder / "other.h5"), 0, h5py.h5f.UNLIMITED)])
-
-
-def viewed(file: h5py.File, folder: Path) -> None:
-    layout = h5py.VirtualLayout(file["pixels"].shape, "u1")
-    layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "pixels", file["pixels"].shape)
-    del file["pixels"]
-    file.create_virtual_dataset("pixels", layout)
 
 
 def claimed(file: h5py.File, folder: Path) -> None:  # noqa: ARG001
@@ -59,8 +36,8 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a link to pixels elsewhere": (linked("pixels"), "has no dataset pixels of its own"),
     "a link to ids elsewhere": (linked("class_id"), "has no dataset class_id of its own"),
     "a link to names elsewhere": (linked("groups"), "has no dataset groups of its own"),
-    "pixels in another file": (stored_elsewhere, "pixels lies in another file"),
-    "a view of another file": (viewed, "pixels lies in another file"),
+    "pixels in another file": (stored("pixels"), "pixels lies in another file"),
+    "a view of another file": (viewed("pixels"), "pixels lies in another file"),
     "a size that is claimed": (claimed, "`pixels` is not stored in one piece"),
     "a size that is packed": (packed, "`pixels` is not stored in one piece"),
 }
@@ -69,7 +46,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 @pytest.mark.parametrize("kind", CHANGES)
 def test_what_a_bank_may_not_be(whole: bytes, tmp_path: Path, kind: str) -> None:
     change, message = CHANGES[kind]
-    for name in ("cells.h5", "other.h5"):
+    for name in ("cells.h5", SECRET):
         (tmp_path / name).write_bytes(whole)
     with h5py.File(tmp_path / "cells.h5", "r+") as file:
         change(file, tmp_path)

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from shard_set import picture, write_set, write_shard
+from stored_elsewhere import SECRET, Change, linked, stored, viewed
 
 from segtrain.data.samples import Shards
 from smearsynth.dataset.sheet import read_panels
@@ -23,13 +24,12 @@ from smearsynth.shards.reader import ShardReader
 
 SHARD = "train-00000.h5"
 ROWS = 3
-Change = Callable[[h5py.File, Path], None]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = write_set(tmp_path / "set", size=(128, 128), train=ROWS)
-    write_shard(tmp_path / "secret.h5", "train", [picture("train", i + 9, (128, 128)) for i in range(ROWS)])
+    write_shard(tmp_path / SECRET, "train", [picture("train", i + 9, (128, 128)) for i in range(ROWS)])
     return root
 
 
@@ -65,24 +65,6 @@ def replace(name: str, make: Callable[[h5py.File, np.ndarray], Any]) -> Change:
     return change
 
 
-def external_link(file: h5py.File, folder: Path) -> None:
-    del file["label"]
-    file["label"] = h5py.ExternalLink(str(folder / "secret.h5"), "label")
-
-
-def external_storage(file: h5py.File, folder: Path) -> None:
-    shape = file["label"].shape
-    del file["label"]
-    file.create_dataset("label", shape, "u1", external=[(str(folder / "secret.h5"), 0, h5py.h5f.UNLIMITED)])
-
-
-def virtual(file: h5py.File, folder: Path) -> None:
-    layout = h5py.VirtualLayout(file["label"].shape, "u1")
-    layout[:] = h5py.VirtualSource(str(folder / "secret.h5"), "label", file["label"].shape)
-    del file["label"]
-    file.create_virtual_dataset("label", layout)
-
-
 def narrow(file: h5py.File, folder: Path) -> None:  # noqa: ARG001
     """Integers of four bits in a byte: HDF5 reads other values than the bytes are."""
     shape = file["label"].shape
@@ -112,11 +94,11 @@ def attribute(name: str, value: Any) -> Change:
 
 BY_ROW = {"chunks": (1, 128, 128)}
 CHANGES: dict[str, tuple[Change, str]] = {
-    "a link to another file": (external_link, "has no dataset label of its own"),
+    "a link to another file": (linked("label"), "has no dataset label of its own"),
     "a link to itself": (replace("label", lambda *_: h5py.SoftLink("/label")), "has no dataset label of its own"),
     "a link within": (replace("label", lambda *_: h5py.SoftLink("/look")), "has no dataset label of its own"),
-    "bytes of another file": (external_storage, "label lies in another file"),
-    "a view of another file": (virtual, "label lies in another file"),
+    "bytes of another file": (stored("label"), "label lies in another file"),
+    "a view of another file": (viewed("label"), "label lies in another file"),
     "a group": (replace("label", lambda file, _: file.create_group("label") and None), "label is no dataset"),
     "no label": (replace("label", lambda *_: None), "no shard"),
     "signed": (replace("label", lambda _, data: data.astype("i1")), "label is int8"),
@@ -203,7 +185,7 @@ def test_an_index_that_says_more_than_is_true(root: Path) -> None:
     index = json.loads((root / "index.json").read_text())
     for name, samples in (
         (SHARD, ROWS + 1),
-        ("../secret.h5", ROWS),
+        (f"../{SECRET}", ROWS),
         (f"{root}/{SHARD}", ROWS),
         ("a/../b", 1),
         (SHARD, True),
@@ -225,7 +207,7 @@ def test_names_stay_in_the_folder(root: Path) -> None:
     (root / SHARD).unlink()
     (root / SHARD).symlink_to("inner.h5")
     read_everything(root / SHARD)
-    for target in (root.parent / "secret.h5", Path("../secret.h5")):
+    for target in (root.parent / SECRET, Path(f"../{SECRET}")):
         (root / SHARD).unlink()
         (root / SHARD).symlink_to(target)
         for read in (partial(read_everything, root / SHARD), partial(read_for_training, root), partial(measure, root)):

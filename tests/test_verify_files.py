@@ -20,7 +20,7 @@ from smearsynth.errors import UserError
 
 
 class TestOneByte:
-    @pytest.mark.parametrize("times", [2, pytest.param(12, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("times", [1, pytest.param(12, marks=pytest.mark.slow)])
     def test_wherever_it_is_flipped_the_file_is_named(self, out: Path, times: int) -> None:
         rng = random.Random(times)
         for path in sorted(path for path in out.rglob("*") if path.is_file() and path.stat().st_size):

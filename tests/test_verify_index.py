@@ -33,6 +33,7 @@ class TestIndex:
             ("splits.test.combinations.none/mixed", 5, "splits.test.combinations.none/mixed is 5, and the shards hold"),
             ("splits.train.class_by_source.monocyte.alpha", 50, "splits.train.class_by_source.monocyte.alpha is 50"),
             ("splits.train.cells.monocyte.gamma", 1, "splits.train.cells.monocyte.gamma is 1, and .* null"),
+            ("splits.val.area.monocyte.alpha", 1, "splits.val.area.monocyte.alpha is 1, and the shards hold "),
             ("splits.train.shards", 2, "splits.train.shards is 2, and the shards hold 1"),
             ("splits.val.scenes", 4, "splits.val.scenes is 4, and the shards hold 3"),
             ("samples", 10, "samples is 10, and its shards have 9"),
@@ -65,6 +66,12 @@ class TestIndex:
                 inner = inner[key]
             inner[last] = value
         assert any(re.search(message, fault) for fault in faults(out))
+
+    def test_an_index_of_an_earlier_smearsynth_tells_no_areas(self, out: Path) -> None:
+        with forged_index(out) as index:
+            for split in index["splits"].values():
+                del split["area"]
+        assert not any("area" in fault for fault in faults(out))
 
     def test_the_notes_of_the_build_are_held_against_it(self, out: Path) -> None:
         index = json.loads((out / "index.json").read_text())

@@ -21,7 +21,7 @@ from segtrain.data.fetch import Batch, Begun, FromDevice, FromHost
 from segtrain.data.resident import Resident
 from segtrain.data.samples import Shards
 from segtrain.data.shuffle import Budget, Index, budget_batches, evaluation_batches, training_batches
-from segtrain.machine import usable_cores
+from smearsynth.cores import usable_cores
 from smearsynth.errors import UserError
 
 _AHEAD = 2

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from segtrain.machine import usable_cores
+from smearsynth.cores import usable_cores
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -31,7 +31,7 @@ class ValueReader:
                 return _refused(mask.colour.shape, "holds colours and not class ids; name them by --palette")
             value = mask.colour[..., 0].astype(np.uint16)
         if mask.lossy:
-            return _refused(value.shape, "is a JPEG, which changes class ids; save it as PNG")
+            return _refused(value.shape, "has a compression that changes class ids, as JPEG does; save it as PNG")
         found = self._table[value]
         label = np.where(found == _UNKNOWN, IGNORE, found).astype(np.uint8)
         unknown, counts = np.unique(value[found == _UNKNOWN], return_counts=True)

@@ -7,7 +7,7 @@ them. So a set that differs in one of these does not claim the digest, and one t
 from collections.abc import Mapping
 from typing import Any
 
-from smearsynth.dataset.differences import differences, shown
+from smearsynth.differences import differences, shown
 
 _SAME = ("format_version", "generator_version", "recipe_hash", "bank_digest")
 

@@ -10,6 +10,10 @@ from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS
 
 Source = Mapping[str, Any]
 
+_FAR = 1.5
+"""How many times larger or smaller than the taxonomy's a source's mean area of a class is where the card tells of it; a
+choice, for clumps among single cells, giants, or a wrong scale to show."""
+
 _TEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}"})
 
 
@@ -85,6 +89,7 @@ def limits(index: Index) -> list[str]:
         *_few_cells(index),
         *_one_source(index),
         *_assembled(index),
+        *_far_areas(index),
         *(grouping(source) for source in known_sources(index) if not source["patients_known"]),
         *index["about"]["limits"],
     ]
@@ -120,6 +125,26 @@ def _assembled(index: Index) -> list[str]:
     if not any(index["splits"][split]["assembled"] for split in SPLITS):
         return []
     return [f"Cells of {CLASSES[PLATELET_CLUMP].name} are assembled from single thrombocytes of the same split."]
+
+
+def _far_areas(index: Index) -> list[str]:
+    """Where the cells of a source are much larger or smaller than those of their class are: clumps or giants, say."""
+    far = []
+    for c in CLASSES[1:]:
+        for source in index["sources"]:
+            area = _mean_area(index, c.key, source["name"])
+            if area and not 1 / _FAR <= area / c.area <= _FAR:
+                far.append(f"{c.name} from {source['name']} {area:,.0f} px (taxonomy {c.area:,})")
+    return [f"Mean areas of cells that are far from those of the taxonomy: {'; '.join(far)}."] if far else []
+
+
+def _mean_area(index: Index, key: str, source: str) -> float:
+    """Over all splits, px; 0 where there is no cell, or an earlier smearsynth has told no areas."""
+    parts = [
+        (part["cells"][key].get(source, 0), part.get("area", {}).get(key, {}).get(source, 0))
+        for part in (index["splits"][split] for split in SPLITS)
+    ]
+    return sum(cells * area for cells, area in parts) / max(1, sum(cells for cells, _ in parts))
 
 
 def citation(index: Index) -> str:

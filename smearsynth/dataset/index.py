@@ -9,7 +9,8 @@
     classes          id, key, name, colour of each
     splits           per split: scenes, samples, shards, dropped; pixels and objects per class key;
                      combinations {name: samples}; class_by_source {class key: {source: objects}};
-                     cells {class key: {source: cells of the bank}}; assembled {class key: of these, made of others}
+                     cells {class key: {source: cells of the bank}}; area {class key: {source: their mean area, px}};
+                     assembled {class key: of these cells, made of others}
     sources          what is known of each source, what was read of it, and what was refused (see `dataset.provenance`)
     files            name, size, sha256 of every file but this; of a shard also split, first_scene, scenes, samples
     seal             sha256 of all other keys (see `seal`), so that damage to this file shows too
@@ -148,13 +149,15 @@ def count_sources(records: Sequence[ShardRecord], bank: Bank, split: str) -> dic
     by_source = np.zeros((len(CLASSES), len(bank.sources)), np.int64)
     for record in records:
         by_source += np.array(record.class_by_source)
-    cells = np.zeros_like(by_source)
+    cells, area = np.zeros_like(by_source), np.zeros_like(by_source)
     mine = bank.split == SPLITS.index(split)
     np.add.at(cells, (bank.class_id[mine], bank.source[mine]), 1)
+    np.add.at(area, (bank.class_id[mine], bank.source[mine]), bank.area[mine])
     made = Counter(CLASSES[int(bank.class_id[i])].key for i in np.flatnonzero(mine) if bank.parts[i])
     return {
         "class_by_source": _by_key(by_source, bank.sources),
         "cells": _by_key(cells, bank.sources),
+        "area": _by_key(area // np.maximum(cells, 1), bank.sources),
         "assembled": dict(sorted(made.items())),
     }
 

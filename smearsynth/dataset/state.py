@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from smearsynth import strict_json
 from smearsynth.dataset import layout
-from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
+from smearsynth.differences import differences, shown
 from smearsynth.errors import UserError
 from smearsynth.files import file_digest
 from smearsynth.recipe.deciding import sample_settings, settings_hash

@@ -61,10 +61,9 @@ def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Calla
     """
     out = plan.out.absolute()
     with _client(workers, scheduler) as client:
-        order = sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop)
         futures = {
             client.submit(finish, str(out), plan.identity, version(), plan.jobs[number], pure=False): number
-            for number in order
+            for number in plan.largest_first()
         }
         built: dict[int, Built] = {}
         try:

@@ -1,10 +1,9 @@
 """Builds shards by processes on this machine.
 
-Shards are handed out largest first, so that the build does not end on a large one. A shard is never divided: a
-set of fewer shards than workers leaves some idle, and smaller shards (`shards.samples`) mend that without
-changing a sample. On Linux workers are forked and share the bank's memory; nothing here has opened an HDF5
-file by then, and our compiled loops start no threads that a fork would lose. Elsewhere they are spawned, and
-each is sent the plan once.
+Shards are handed out largest first. A shard is never divided: a set of fewer shards than workers leaves some idle,
+and smaller shards (`shards.samples`) mend that without changing a sample. On Linux workers are forked and share the
+bank's memory; nothing here has opened an HDF5 file by then, and our compiled loops start no threads that a fork would
+lose. Elsewhere they are spawned, and each is sent the plan once.
 
 Each worker has a pipe of its own, and nothing that processes share has a lock: one that a killed worker held would
 keep the others, and the build, waiting for ever. The standard library's pool has such locks.
@@ -49,7 +48,7 @@ def run(plan: BuildPlan, *, workers: int, progress: Callable[[int], None]) -> li
     """
     context = start_context()
     shared = _Shared(plan, context.RawArray("q", len(plan.jobs)), context.RawValue("b", 0))
-    order = iter(sorted(range(len(plan.jobs)), key=lambda n: plan.jobs[n].first - plan.jobs[n].stop))
+    order = iter(plan.largest_first())
     built: dict[int, Built] = {}
     told = 0
     with opencv_in_one_thread(), _workers(min(workers, len(plan.jobs)), shared) as pipes:

@@ -51,6 +51,10 @@ class BuildPlan:
     identity: str
     jobs: tuple[Job, ...]
 
+    def largest_first(self) -> list[int]:
+        """Numbers of the jobs, those of most scenes first, so that no engine ends on a large one."""
+        return sorted(range(len(self.jobs)), key=lambda number: self.jobs[number].first - self.jobs[number].stop)
+
 
 def jobs_of(recipe: Recipe) -> tuple[Job, ...]:
     """The shards of a recipe in dataset order, the last of each split partial."""

@@ -11,7 +11,7 @@ from smearsynth.phantoms.iumc import draw_iumc
 from smearsynth.phantoms.kaggle import draw_kaggle
 from smearsynth.phantoms.lisc import draw_lisc
 from smearsynth.phantoms.mamic import draw_mamic
-from smearsynth.sources.drawn import MARKER, TEXT
+from smearsynth.sources.drawn import write_note
 
 SOURCES: dict[str, Callable[[int], Iterator[tuple[str, Picture | str]]]] = {
     "lisc": draw_lisc,
@@ -34,7 +34,7 @@ def write_sources(folder: Path, seed: int = 0) -> dict[str, int]:
             raise UserError(f"{folder / name}: already there; remove it or name another folder")
     written = {name: _write(folder / name, draw(seed)) for name, draw in SOURCES.items()}
     for name in SOURCES:
-        (folder / name / MARKER).write_text(TEXT.format(seed=seed), encoding="utf-8", newline="\n")
+        write_note(folder / name, seed)
     return written
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from smearsynth.errors import UserError
 from smearsynth.recipe.source import SourceSpec
 from smearsynth.sources import crops, iumc, kaggle, lisc, mamic
-from smearsynth.sources.drawn import facts_of
+from smearsynth.sources.drawn import UNPROVEN, facts_of, has_note
 from smearsynth.sources.entry import Facts, Listing
 from smearsynth.sources.files import NOT_IMAGE, Files, list_files, natural
 
@@ -46,7 +46,9 @@ def list_entries(spec: SourceSpec) -> Listing:
     files = list_files(spec.root, spec.exclude)
     listing = source.list(spec, files)
     unread = len(set(files.tables) - set(listing.tables))
-    left_out = Counter({NOT_IMAGE: unread}) + files.left_out + Counter(listing.left_out)
+    facts = facts_of(listing.facts, spec.root)
+    unproven = has_note(spec.root) and facts == listing.facts
+    left_out = Counter({NOT_IMAGE: unread, UNPROVEN: unproven}) + files.left_out + Counter(listing.left_out)
     if not listing.entries:
         there = "; ".join(f"{count} x {reason}" for reason, count in sorted(left_out.items())) or "the folder is empty"
         raise UserError(
@@ -54,7 +56,7 @@ def list_entries(spec: SourceSpec) -> Listing:
             f"set `root` of source {spec.name} to the folder that holds them"
         )
     return Listing(
-        facts=facts_of(listing.facts, spec.root),
+        facts=facts,
         entries=tuple(sorted(listing.entries, key=lambda entry: natural(entry.path))),
         left_out=dict(sorted(left_out.items())),
         tables=listing.tables,

@@ -16,10 +16,11 @@ from typing import NoReturn
 
 from smearsynth.errors import UserError, first_line
 from smearsynth.images import IMAGE_SUFFIXES
-from smearsynth.sources.drawn import MARKER
 
 TABLE_SUFFIX = ".csv"
 NOT_IMAGE = "not an image"
+DRAWN_NOTE = "DRAWN.txt"
+"""File in a source's root that is none of the source's: see `sources.drawn`."""
 NOT_FILE = "no file, or a link that leads out of the source"
 
 
@@ -56,7 +57,7 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; set the source's `root` to where the database was unpacked")
-    paths = sorted((path for path in _walk(root) if path != MARKER), key=natural)
+    paths = sorted((path for path in _walk(root) if path != DRAWN_NOTE), key=natural)
     excluded = {path for path in paths if any(_matches(path, glob) for glob in exclude)}
     for glob in exclude:
         if not any(_matches(path, glob) for path in excluded):

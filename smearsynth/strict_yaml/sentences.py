@@ -46,7 +46,7 @@ def _fault(details: ErrorDetails, document: Document, model: type[BaseModel]) ->
         # A single value that stands for several, as one side does for a square field.
         key = key[:-1]
     if details["type"] == "value_error":
-        key, sentence = _deeper(key, sentence, document.data)
+        key, sentence = _deeper(key, sentence, document.data, model)
     return Fault(nearest_place(document.places, key), key, sentence)
 
 
@@ -115,11 +115,15 @@ def _meaning(model: type[BaseModel], key: Key) -> str:
     return f" ({text})" if text else ""
 
 
-def _deeper(key: Key, sentence: str, data: Any) -> tuple[Key, str]:
+def _deeper(key: Key, sentence: str, data: Any, model: type[BaseModel]) -> tuple[Key, str]:
     """A check over a whole mapping or list starts its sentence with the key that it means ("mix.monocyte: ..."):
-    that key belongs to the fault's path."""
+    that key belongs to the fault's path, unless a single value stands for the mapping."""
     found = _PREFIX.match(sentence)
     parts: Key = tuple(int(p) if p.isdecimal() else p for p in re.findall(r"\w+", found[1])) if found else ()
-    if found is None or not parts or _value_at(data, (*key, parts[0])) is None:
+    if found is None or not parts:
+        return key, sentence
+    if isinstance(_value_at(data, key), str) and parts[0] in keys_at(model, key):
+        return key, sentence[found.end() :]
+    if _value_at(data, (*key, parts[0])) is None:
         return key, sentence
     return (*key, *parts), sentence[found.end() :]

@@ -8,7 +8,9 @@ from typing import Any
 
 from smearsynth.recipe import Recipe, load
 from smearsynth.sources import stated_facts
+from smearsynth.sources.drawn import has_note
 from smearsynth.sources.entry import Listing, Redistribution
+from smearsynth.sources.files import DRAWN_NOTE
 from smearsynth.sources.listing import try_sources
 from smearsynth.strict_yaml import DocumentError, Fault
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, PLATELET_CLUMP, THROMBOCYTE
@@ -85,7 +87,8 @@ def _not_to_publish(recipe: Recipe) -> list[Fault]:
         recipe.fault(
             ("sources", number),
             f"source {spec.name} {_REFUSES[allowed]}, and `publish` is true: set publish: false, leave this source out"
-            + (", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else ""),
+            + (", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else "")
+            + (f"; its {DRAWN_NOTE} was written for other files than lie there" if has_note(spec.root) else ""),
         )
         for number, spec in enumerate(recipe.sources)
         if (allowed := stated_facts(spec).redistribution) in _REFUSES and recipe.publish

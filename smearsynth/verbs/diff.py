@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from smearsynth.dataset import layout
-from smearsynth.dataset.differences import Difference, differences, shown
 from smearsynth.dataset.verify.stated import Stated, stated_of
+from smearsynth.differences import Difference, differences, shown
 from smearsynth.errors import UserError
 from smearsynth.recipe import load, read_resolved
 from smearsynth.shards.reader import ShardReader

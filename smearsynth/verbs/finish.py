@@ -71,7 +71,7 @@ def complete(recipe: Recipe, plan: BuildPlan, records: Sequence[ShardRecord]) ->
         sources=told_sources(out),
     )
     with layout.written(out, layout.PREVIEW) as part:
-        save_sheet(read_panels(out), part)
+        save_sheet(*read_panels(out), part)
     extras = (layout.RECIPE, layout.BANK, layout.LOCK, layout.PREVIEW)
     add_files(out, index, [name for name in extras if (out / name).is_file()])
     layout.write_text(out, layout.CARD, make_card(index))

@@ -1,6 +1,5 @@
 """What a build starts from: the recipe, where it goes, and which cells it draws from."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from smearsynth import strict_json
 from smearsynth.cells import bank as banks
 from smearsynth.cells.bank import Bank
 from smearsynth.cells.make import make_bank
+from smearsynth.cores import usable_cores
 from smearsynth.dataset import layout
 from smearsynth.dataset.provenance import describe, lock_text
 from smearsynth.dataset.state import MOST_BYTES
@@ -40,7 +40,7 @@ def target(recipe_path: str | Path, out: str | Path | None, overrides: Sequence[
 def checked_workers(workers: int | None) -> int:
     """`workers`, or one per core that this process may use."""
     if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     if workers < 1:
         raise UserError(f"--workers is {workers}: give 1 or more.")
     return workers

@@ -7,6 +7,7 @@ from smearsynth.dataset.sheet import Panel, chosen, read_panels, save_sheet
 from smearsynth.engines.plan import BuildPlan, make_plan
 from smearsynth.errors import UserError
 from smearsynth.render import render
+from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.prepare import checked_workers, find_cells, read_recipe
 
 
@@ -32,13 +33,13 @@ def preview(
                 f"{path} is a dataset, which is shown as it is: leave out --bank and --set, or name a recipe."
             )
         sheet = Path(out) if out is not None else Path(f"{path.resolve().name}.png")
-        save_sheet(read_panels(path), sheet)
+        save_sheet(*read_panels(path), sheet)
         return sheet
     cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     recipe = read_recipe(path, overrides, roots=False)
     sheet = Path(out) if out is not None else Path(f"{recipe.name}.png")
     plan, _ = make_plan(recipe, cells.bank, sheet.parent)
-    save_sheet(_panels(plan), sheet)
+    save_sheet(_panels(plan), CLASSES, sheet)
     return sheet
 
 

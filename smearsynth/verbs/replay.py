@@ -79,7 +79,7 @@ def replay(path: str | Path, sample: str, *, bank: str | Path | None = None, out
     image = render(scene, place.look, cells)
     stored = _stored(folder, place)
     if out is not None:
-        save_sheet([Panel(images=[stored["image"], image], label=stored["label"])], Path(out))
+        save_sheet([Panel(images=[stored["image"], image], label=stored["label"])], CLASSES, Path(out))
     made = {"image": image, "label": scene.label, "instance": scene.instance, "objects": scene.objects}
     differs = (_difference(name, stored[name], np.asarray(array)) for name, array in made.items())
     return Replay(

@@ -5,25 +5,51 @@ from pathlib import Path
 from smearsynth.cells.counts import REFUSED, REFUSED_TEXT, refusal_rows
 from smearsynth.columns import columns
 from smearsynth.dataset.stats.figures import Stats, figures, measure
+from smearsynth.dataset.stats.imported import ImportedStats, is_imported, measure_imported
 from smearsynth.errors import printable
 from smearsynth.recipe.combinations import COMBINATIONS
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _MISSED = 5
 """Combinations that are named where not all were met."""
+_COUNTED = ("samples", "images", "groups")
+"""Of a split of an imported set."""
 
 
-def stats(path: str | Path, *, progress: bool = True) -> Stats:
-    """Counts a dataset: its index, the tables of objects of all its smears, and the colours of some of them.
+def stats(path: str | Path, *, progress: bool = True) -> Stats | ImportedStats:
+    """Counts a dataset: its index, the tables of objects of all its smears, and the colours of some of them; of one
+    that was imported, which has no objects, its labels.
 
     progress: a bar on stderr where that is a terminal. Raises UserError: no dataset, a damaged shard, an index that its
     shards contradict.
     """
-    return figures(measure(Path(path), progress=progress))
+    folder = Path(path)
+    if is_imported(folder):
+        return measure_imported(folder, progress=progress)
+    return figures(measure(folder, progress=progress))
 
 
-def as_text(found: Stats) -> str:
+def as_text(found: Stats | ImportedStats) -> str:
     """The figures in tables, for a person."""
+    text = _imported(found) if isinstance(found, ImportedStats) else _built(found)
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _imported(found: ImportedStats) -> str:
+    sizes = ", ".join(f"{count:,} of {size} px" for size, count in found.sizes.items())
+    head = f"{found.name}: {found.samples:,} imported images or patches at {found.um_per_px} um/px, {sizes}"
+    names, columns_of_splits = ["class"], []
+    for split, told in found.splits.items():
+        pixels = [*(told["pixels"][key] for key in found.classes), told["ignored"]]
+        counts = [f"{told[what]:,}" for what in _COUNTED]
+        columns_of_splits.append([*counts, *(f"{n / max(1, sum(pixels)):.2%}" for n in pixels)])
+        names.append(split)
+    rows = list(zip([*_COUNTED, *found.classes, "ignored"], *columns_of_splits, strict=True))
+    missing = f"not told: {found.missing}, for this set was not built from cells"
+    return "\n\n".join([head, columns(names, rows, text=("class",)), missing])
+
+
+def _built(found: Stats) -> str:
     height, width = found.size
     head = (
         f"{found.name}: {found.samples:,} smears of {width}x{height} px at {found.um_per_px} um/px, "
@@ -31,8 +57,7 @@ def as_text(found: Stats) -> str:
     )
     parts = [head, _classes(found), _combinations(found), _per_smear(found), _sizes(found), _by_source(found)]
     parts += [_unused(found), _colours(found), columns(REFUSED, refusal_rows(found.refused), text=REFUSED_TEXT)]
-    text = "\n\n".join(part for part in (*parts, _left_out(found)) if part)
-    return "\n".join(printable(line) for line in text.split("\n"))
+    return "\n\n".join(part for part in (*parts, _left_out(found)) if part)
 
 
 def _classes(found: Stats) -> str:

@@ -2,7 +2,6 @@
 one.
 """
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from smearsynth import strict_json
 from smearsynth.dataset import layout
+from smearsynth.dataset.classes import classes_of
 from smearsynth.dataset.index import MOST_BYTES
 from smearsynth.dataset.verify.stated import File, Hash
 from smearsynth.errors import UserError, first_line
 from smearsynth.shards.format import Header
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import SPLITS
-
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,7 @@ class Source:
 class _Index(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
-    name: str
+    name: str = ""
     digest: Hash
     files: tuple[File, ...]
     sources: tuple[dict[str, Any], ...] = ()
@@ -59,7 +57,7 @@ def open_source(folder: Path) -> Source:
         raise UserError(f"{folder / layout.INDEX} names no shard with samples: build or import the set again.")
     readers = [ShardReader(folder / shard.name) for shard in shards]
     header = replace(readers[0].header, split="")
-    _check_classes(readers[0].path, header)
+    classes_of(readers[0].path, header)
     whole = all({"instance", "objects"} <= reader.names for reader in readers)
     if whole and "class" not in header.fields:
         raise UserError(f"{readers[0].path}: the columns of `objects` are {header.fields}, and none is class.")
@@ -68,7 +66,7 @@ def open_source(folder: Path) -> Source:
             raise UserError(f"{reader.path} has other classes, looks or fields than {shards[0].name}.")
     return Source(
         folder=folder,
-        name=index.name,
+        name=index.name or folder.resolve().name,
         digest=index.digest,
         header=header,
         shards=shards,
@@ -89,11 +87,3 @@ def _read_index(path: Path) -> _Index:
         raise UserError(f"{path}: {place}: {first['msg']}; build or import the set again.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({first_line(error)}): build or import the set again.") from None
-
-
-def _check_classes(path: Path, header: Header) -> None:
-    ids, keys, colours = header.class_ids, header.class_keys, header.class_colours
-    if ids != tuple(range(len(ids))) or not len(ids) == len(keys) == len(colours):
-        raise UserError(f"{path} has class ids {ids}; number them from 0, each with a key and a colour.")
-    if not all(_COLOUR.fullmatch(str(colour)) for colour in colours):
-        raise UserError(f'{path} has class_colours {colours}; write each as "#rrggbb".')

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import h5py
 
-from smearsynth.dataset.differences import shown
+from smearsynth.differences import shown
 from smearsynth.shards.form import NAMES, form_faults, plain
 from smearsynth.shards.format import Header
 

@@ -8,11 +8,11 @@ from typing import Any
 from smearsynth import strict_json
 from smearsynth.dataset import layout
 from smearsynth.dataset.claim import claim
-from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.record import ShardRecord
 from smearsynth.dataset.state import MOST_BYTES, Identity, marker, marker_name
 from smearsynth.dataset.verify.fault import Fault
 from smearsynth.dataset.verify.stated import Stated
+from smearsynth.differences import differences, shown
 from smearsynth.recipe import read_resolved
 from smearsynth.strict_yaml import DocumentError
 from smearsynth.taxonomy import SPLITS

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from smearsynth import strict_json, taxonomy
 from smearsynth.dataset import layout
-from smearsynth.dataset.differences import differences, shown
 from smearsynth.dataset.index import MOST_BYTES, classes, seal
 from smearsynth.dataset.verify.fault import Fault
+from smearsynth.differences import differences, shown
 from smearsynth.errors import UserError, first_line
 from smearsynth.recipe.model import Side, SplitName
 from smearsynth.scene.scene import OBJECT_FIELDS
@@ -52,6 +52,7 @@ class Split(_Part):
     combinations: Counts
     class_by_source: BySource
     cells: BySource
+    area: BySource = {}
     assembled: Counts = {}
 
 
