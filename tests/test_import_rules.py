@@ -40,6 +40,7 @@ SEGTRAIN = [
     {"parts"},
     {"identity", "trained"},
     {"engine"},
+    {"inference"},
     {"evaluation"},
     {"baseline", "evaluate"},
     {"report"},
@@ -53,7 +54,7 @@ SEGTRAIN = [
 ]
 ROOMS = {"smearsynth": SMEARSYNTH, "segtrain": SEGTRAIN}
 """From the top of the tree down; modules of one line are one room."""
-SHARED = {"shards", "fields", "images", "taxonomy", "errors", "strict_yaml", "strict_json", "commands"}
+SHARED = {"shards", "fields", "images", "page", "hdf5", "taxonomy", "errors", "strict_yaml", "strict_json", "commands"}
 """All that segtrain knows of smearsynth, which knows nothing of segtrain."""
 ONLY = {
     "strict_yaml": {"errors"},
