@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from segtrain.evaluate import evaluate as evaluate
     from segtrain.fit import fit as fit
     from segtrain.import_pairs import import_pairs as import_pairs
+    from segtrain.predict import predict as predict
+    from segtrain.view import view as view
 
-__all__ = ["baseline", "bench", "compare", "cross_validate", "evaluate", "fit", "import_pairs"]
+__all__ = ["baseline", "bench", "compare", "cross_validate", "evaluate", "fit", "import_pairs", "predict", "view"]
 
 
 def __getattr__(name: str) -> Any:

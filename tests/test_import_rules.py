@@ -42,19 +42,21 @@ SEGTRAIN = [
     {"engine"},
     {"inference"},
     {"evaluation"},
-    {"baseline", "evaluate"},
+    {"baseline", "evaluate", "predict"},
     {"report"},
     {"prepare"},
     {"bench", "fit"},
     {"cross_validate"},
     {"comparing"},
     {"compare"},
+    {"viewing"},
+    {"view"},
     {"cli"},
     {"__main__"},
 ]
 ROOMS = {"smearsynth": SMEARSYNTH, "segtrain": SEGTRAIN}
 """From the top of the tree down; modules of one line are one room."""
-SHARED = {"shards", "fields", "images", "page", "hdf5", "taxonomy", "errors", "strict_yaml", "strict_json", "commands"}
+SHARED = {"shards", "fields", "files", "images", "page", "hdf5", "taxonomy", "errors", "strict_yaml", "strict_json", "commands"}
 """All that segtrain knows of smearsynth, which knows nothing of segtrain."""
 ONLY = {
     "strict_yaml": {"errors"},
