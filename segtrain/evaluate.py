@@ -66,7 +66,7 @@ def evaluate(
         raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
-    _check_held_out(trained, shards, Path(run))
+    check_held_out(trained, shards, Path(run))
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
     chosen: Figures = {}
     if threshold is not None:
@@ -78,7 +78,8 @@ def evaluate(
     return measures.figures() | chosen
 
 
-def _check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
+def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
+    """UserError where the network of a fold would be measured on a split that it learnt from."""
     if trained.fold and shards.split != "test" and shards.digest == trained.data_digest:
         raise UserError(
             f"{run} is of one fold, which learnt from samples of this set's split {shards.split!r}: its figures on "
@@ -97,7 +98,7 @@ def _threshold(
         raise UserError(f"--threshold is for two classes, and {dataset} has {len(trained.classes)}: leave it out.")
     if asked == "val":
         held_out = Shards(dataset, "val")
-        _check_held_out(trained, held_out, dataset)
+        check_held_out(trained, held_out, dataset)
         with closing(_loader(held_out, trained, compute)) as loader:
             return best_threshold(predictions(predict, loader, progress=progress))
     try:

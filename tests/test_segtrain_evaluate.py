@@ -19,8 +19,9 @@ from segtrain.evaluate import NetworkCells, cell_probability, evaluate
 from segtrain.evaluation.errors import CELL_AS_GLASS, GLASS_AS_CELL, error_picture
 from segtrain.evaluation.figures import table
 from segtrain.evaluation.real import measure_fields
-from segtrain.evaluation.split import Measures, sample_scores
+from segtrain.evaluation.split import Measures
 from segtrain.fit import fit
+from segtrain.metrics.confusion import per_image, whole_scores
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError
 from smearsynth.fields.folder import Field, read_fields
@@ -92,7 +93,8 @@ def test_figures_of_a_prediction_made_by_hand() -> None:
 def test_a_sample_is_scored_over_its_own_classes() -> None:
     truth = np.array([[[0, 0, 1, 1]], [[0, 0, 0, 0]]], np.uint8)
     prediction = np.array([[[0, 0, 1, 0]], [[0, 0, 0, 2]]], np.uint8)
-    assert sample_scores(sure(prediction), torch.from_numpy(truth)) == pytest.approx([(2 / 3 + 1 / 2) / 2, 3 / 8])
+    matrices = per_image(torch.from_numpy(prediction), torch.from_numpy(truth), classes=3)
+    assert whole_scores(matrices)["miou"].tolist() == pytest.approx([(2 / 3 + 1 / 2) / 2, 3 / 8])
 
 
 def test_a_split_is_measured_pixel_by_pixel(run: Path, data: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from segtrain.cli.options import FOLDER, split, target
-from smearsynth.commands import as_json, show
+from smearsynth.commands import NewFile, as_json, show
 
 
 @click.command()
@@ -60,14 +60,21 @@ def baseline(target: Path, split: str, as_json: bool) -> None:
 @click.command()
 @click.argument("run", type=FOLDER)
 @click.option("--data", "dataset", type=FOLDER, help="The dataset, where it is not where RUN was trained on it.")
-def report(run: Path, dataset: Path | None) -> None:
-    """Draw the pictures of RUN anew: curves, confusion matrix, best and worst samples.
+@split
+@click.option("--out", metavar="FILE.html", type=NewFile(), help="The page.  [default: RUN/report.html]")
+def report(run: Path, **options: Any) -> None:
+    """Write one HTML page of RUN, and its model card.
+
+    The page needs no other file and no network: figures with intervals, confusion, calibration, best and worst samples,
+    figures by background, look, density, source and visible share, curves, speed. The card, MODEL_CARD.md in RUN, is
+    what goes with the weights to whoever is handed them.
 
     \b
     Example:
       segtrain report runs/first
+      segtrain report runs/first --split val --out first.html
     """
-    from segtrain.report import write_pictures
+    from segtrain.report import write_report
 
-    for path in write_pictures(run, dataset=dataset):
+    for path in write_report(run, **options):
         click.echo(path)

@@ -43,7 +43,12 @@ def read_columns(metrics: Path) -> Columns:
 
 
 def draw_curves(columns: Columns, out: Path) -> None:
-    """Writes a PNG of loss, accuracy, mIoU and learning rate over epochs; dashed is training, solid validation."""
+    """Writes a PNG of `curves`."""
+    curves(columns).savefig(out)
+
+
+def curves(columns: Columns) -> Figure:
+    """Loss, accuracy, mIoU and learning rate over epochs; dashed is training, solid validation."""
     figure = Figure(figsize=(10, 7), dpi=110, layout="constrained")
     for axes, (title, measures, scale) in zip(figure.subplots(2, 2, sharex=True).flat, PANELS, strict=True):
         for number, measure in enumerate(measures):
@@ -54,7 +59,7 @@ def draw_curves(columns: Columns, out: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _grid(axes, scale)
         axes.legend(fontsize=8)
-    figure.savefig(out)
+    return figure
 
 
 @dataclass(frozen=True)
