@@ -12,7 +12,7 @@ from segtrain.data.samples import Classes
 from segtrain.inference.networks import Networks
 from segtrain.inference.picture import Picture
 from segtrain.inference.rescale import Rescaled
-from segtrain.inference.tiles import predict_bands
+from segtrain.inference.tiles import Band, predict_bands
 
 Map = npt.NDArray[np.uint8]
 
@@ -44,12 +44,14 @@ def predict_field(
     *,
     probability: bool = False,
     on_tile: Callable[[int], object] | None = None,
+    on_band: Callable[[Band], object] | None = None,
 ) -> FieldPrediction:
     """What the networks see in a picture of `um_per_px`: it is brought to their scale, and predicted in tiles.
 
     picture: of `open_picture(path)`, or `WholePicture(pixels)`, of any size. um_per_px: a number, as `um_per_px_of`
     finds it. probability: keep those of every class, 4 bytes a pixel each. on_tile: is called with the number of tiles
-    just computed, of `tile_count(Rescaled(picture, um_per_px / networks.um_per_px).shape)`.
+    just computed, of `tile_count(Rescaled(picture, um_per_px / networks.um_per_px).shape)`; on_band: with all rows, from
+    the top down.
     Raises UserError where the picture turns out to be damaged.
     """
     scaled = Rescaled(picture, um_per_px / networks.um_per_px)
@@ -60,6 +62,8 @@ def predict_field(
         label[rows], confidence[rows] = most_likely(band.probability)
         if kept is not None:
             kept[:, rows] = band.probability
+        if on_band:
+            on_band(band)
     return FieldPrediction(
         label=label,
         confidence=confidence,
