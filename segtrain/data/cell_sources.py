@@ -15,10 +15,17 @@ BANK = "cells.h5"
 
 @dataclass(frozen=True)
 class CellSources:
-    """names: of the sources. source: u1 (n,), the place in `names` of each cell of the bank."""
+    """path: of the bank. names: of the sources. source: u1 (n,), the place in `names` of each cell of the bank."""
 
+    path: Path
     names: tuple[str, ...]
     source: npt.NDArray[np.uint8]
+
+    def of(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Place in `names` of cells. UserError where the bank has no such cell."""
+        if cell.min(initial=0) < 0 or cell.max(initial=0) >= len(self.source):
+            raise UserError(f"{self.path} lacks cells that the shards name: fetch the set again.")
+        return self.source[cell]
 
 
 def read_cell_sources(root: Path, bank_digest: str) -> CellSources | None:
@@ -34,7 +41,7 @@ def read_cell_sources(root: Path, bank_digest: str) -> CellSources | None:
                 raise ValueError("its sources are of another type")
             if not is_contiguous(source) or not is_contiguous(names):
                 raise ValueError("its sources are not stored in one piece")
-            found = CellSources(tuple(name.decode() for name in names[()].tolist()), source[()])
+            found = CellSources(path, tuple(name.decode() for name in names[()].tolist()), source[()])
             digest = bytes(file.attrs["digest"]).decode()
         if found.source.max(initial=0) >= len(found.names):
             raise ValueError("a source is not in its list")

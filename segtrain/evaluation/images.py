@@ -40,9 +40,8 @@ class Measured:
     @property
     def units(self) -> Index:
         """i8 (N,): images of one number belong together, as looks of one scene, or what the set calls a group."""
-        unit = self.shards.groups
-        if unit is None:
-            unit = self.shards.column("scene")
+        group, scene = self.shards.groups, self.shards.column("scene")
+        unit = scene if group is None else group
         return self.numbers if unit is None else unit[self.numbers].astype(np.int64)
 
 
@@ -74,7 +73,7 @@ def measure_images(
         numbers=np.concatenate(numbers),
         measures=measures,
         matrices=np.concatenate(matrices),
-        objects=hits and hits.result(),
+        objects=None if hits is None else hits.result(),
         images_per_second=timed.images_per_second,
     )
 

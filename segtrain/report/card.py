@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segtrain.evaluation.figures import NAMES
 from segtrain.metrics.bootstrap import Estimate
 from segtrain.report.about import About, read_about
 
@@ -56,7 +57,7 @@ def markdown(about: About, reached: Reached | None) -> str:
         parts.append(f"## {section.title}")
         parts += ["\n".join(f"- {_plain(sentence)}" for sentence in section.sentences)] * bool(section.sentences)
         if section.rows:
-            rule = ("---", *["---:"] * (len(section.head) - 1))
+            rule = ["---"] * len(section.head)
             rows = [[_plain(cell).replace("|", "\\|") for cell in row] for row in (section.head, *section.rows)]
             parts.append("\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])))
     return "\n\n".join(parts) + "\n"
@@ -96,7 +97,7 @@ def _network(about: About) -> Section:
             f"{about.network}; {about.parameters:,} trained parameters.",
             f"It takes RGB images at {trained.um_per_px:g} µm per pixel and gives each pixel one of "
             f"{len(trained.classes)} classes: {classes}.",
-            f"Weights of epoch {trained.epoch}, the best by {trained.config.monitor} on the validation split"
+            f"Weights of epoch {trained.epoch}, the best by {NAMES[trained.config.monitor]} on the validation split"
             + (", averaged over the training." if trained.config.ema else "."),
         ),
     )
@@ -147,7 +148,7 @@ def _weak(about: About, reached: Reached | None) -> list[str]:
         return []
     pairs = zip(about.class_names, reached.per_class, strict=True)
     weak = [f"{name} ({of['iou'].value:.2f})" for name, of in pairs if of["iou"].value < 0.5]
-    return [f"Less than half of it is right, by IoU on the {reached.split} split: {', '.join(weak)}."] if weak else []
+    return [f"Weak classes, of IoU under 0.5 on the {reached.split} split: {', '.join(weak)}."] if weak else []
 
 
 def _data(about: About) -> Section:
@@ -199,15 +200,15 @@ def _figures(about: About, reached: Reached | None) -> Section:
         )
         return Section("Figures", (told,), ("figure", "value") if rows else (), rows)
     whole = ", ".join(f"{name} {estimate(of)}" for name, of in reached.whole.items())
-    told = (
+    sentences = (
         f"Of {_counted(reached)} of the {reached.split} split, in brackets intervals of 95 % by bootstrap over images.",
-        f"{whole[0].upper()}{whole[1:]}." if whole else "",
+        f"All classes: {whole}.",
     )
-    rows = tuple(
+    table = tuple(
         (name, *(estimate(of[key]) for key in ("iou", "dice", "precision", "recall")))
         for name, of in zip(about.class_names, reached.per_class, strict=True)
     )
-    return Section("Figures", told, ("class", "IoU", "Dice", "precision", "recall"), rows)
+    return Section("Figures", sentences, ("class", "IoU", "Dice", "precision", "recall"), table)
 
 
 def _counted(reached: Reached) -> str:
@@ -220,8 +221,8 @@ def _again(about: About) -> Section:
     versions = summary.get("versions") or {}
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     build = (
-        "The set: `smearsynth build recipe.resolved.yaml --bank cells.h5 --out DATASET`, from the two files that lie "
-        "beside its shards; its digest is then the one above."
+        "The set: `smearsynth build recipe.resolved.yaml --bank cells.h5 --out DATASET`, by a smearsynth of its "
+        "generator version, from the two files that lie beside its shards; its digest is then the one above."
     )
     return Section(
         "How to make it again",

@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+from segtrain.evaluation.figures import NAMES
 from segtrain.evaluation.images import Measured
 from segtrain.metrics.bootstrap import Estimate
 from segtrain.metrics.calibration import BINS
@@ -104,7 +105,7 @@ def _facts(told: Told) -> list[tuple[str, str]]:
     about, summary = told.about, told.about.summary
     machine = summary.get("machine") or {}
     parts = [machine.get("processor"), f"{machine['cores']} cores" if "cores" in machine else None]
-    ended = f"{int(told.columns['epoch'][-1])}; best: {about.trained.epoch}, by {about.config.monitor}"
+    ended = f"{int(told.columns['epoch'][-1])}; best: {about.trained.epoch}, by {NAMES[about.config.monitor]}"
     if about.config.fold:
         ended += f"; fold {about.config.fold.number}"
     return [
@@ -124,10 +125,9 @@ def _facts(told: Told) -> list[tuple[str, str]]:
 def _tiles(told: Told) -> list[tuple[str, str, str]]:
     """Name, value, interval."""
     figures = told.measured.measures.figures()
-    plain = {"reference accuracy": "reference_accuracy", "calibration error": "calibration_error"}
     return [
         *((name, figure(of), interval(of)) for name, of in told.reached.whole.items()),
-        *((name, _known(figures[key]), "") for name, key in plain.items()),
+        *((NAMES[key], _known(figures[key]), "") for key in ("reference_accuracy", "calibration_error")),
     ]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 _RIGHT, _PIXELS = "#5b3a8c", "#b9b2c0"
+_LEAST = 1e-4
+"""Share of all pixels under which a bin has no point: it would be chance."""
 
 
 def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
@@ -12,10 +14,11 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
     itself; below, how many pixels there are. bins: of equal width over 0 to 1, as `CalibrationError` reports them."""
     width, total = 1 / len(bins), sum(b["pixels"] for b in bins)
     held = [(i, b) for i, b in enumerate(bins) if b["pixels"]]
+    known = [b for _, b in held if b["pixels"] >= _LEAST * total]
     figure = Figure(figsize=(4.6, 4.8), dpi=110, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="as sure as right")
-    confidence, accuracy = ([b[name] for _, b in held] for name in ("confidence", "accuracy"))
+    confidence, accuracy = ([b[name] for b in known] for name in ("confidence", "accuracy"))
     above.plot(confidence, accuracy, color=_RIGHT, marker="o", markersize=5, label="this network")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
     above.legend(fontsize=8, loc="upper left", frameon=False)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from segtrain.data.cell_sources import CellSources
+from segtrain.evaluation.figures import NAMES
 from segtrain.evaluation.images import Measured
 from segtrain.evaluation.objects import Objects
 from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
@@ -15,7 +16,7 @@ from segtrain.metrics.confusion import class_scores, whole_scores
 
 BACKGROUNDS = ("no red cells", "healthy red cells", "infected red cells", "healthy and infected red cells")
 """By the number in `background`, as `smearsynth.shards.format` says."""
-_OF_IMAGES = ("images", "classes of cells"), ("pixel accuracy", "cells against background, Dice", "mean IoU")
+_OF_IMAGES = ("images", "classes of cells"), tuple(NAMES[key] for key in ("pixel_accuracy", "foreground_dice", "miou"))
 _OF_OBJECTS = ("cells",), ("recall of their pixels", "cells of which half is right")
 _DENSITIES = 4
 _VISIBLE = (0.25, 0.5, 0.75, 1.0)
@@ -96,7 +97,7 @@ def _by_source(measured: Measured, names: Sequence[str], sources: CellSources | 
         return Slices(title, told, missing="The set does not know single cells.")
     if sources is None:
         return Slices(title, told, missing="The bank that says where each cell is from does not lie beside the shards.")
-    source = sources.source[objects.cell]
+    source = sources.of(objects.cell)
     parts = (
         (f"{name}, {of}", (objects.class_id == i) & (source == j))
         for i, name in enumerate(names)

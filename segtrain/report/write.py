@@ -11,6 +11,7 @@ from segtrain.data.folds import FOLDS
 from segtrain.data.samples import INDEX, Shards
 from segtrain.data.shuffle import Index
 from segtrain.evaluate import check_held_out, predictor
+from segtrain.evaluation.figures import NAMES
 from segtrain.evaluation.images import Measured, measure_images
 from segtrain.metrics.bootstrap import Floats, bootstrap
 from segtrain.metrics.confusion import class_scores, whole_scores
@@ -25,7 +26,7 @@ from segtrain.run import BEST, METRICS, SPEED, Run
 from smearsynth.errors import UserError
 
 PAGE = "report.html"
-_WHOLE = {"mean IoU": "miou", "pixel accuracy": "pixel_accuracy", "cell Dice": "foreground_dice"}
+_WHOLE = ("miou", "pixel_accuracy", "foreground_dice")
 _OF_CLASS = ("iou", "dice", "precision", "recall")
 
 
@@ -84,7 +85,7 @@ def reach(measured: Measured, split: str) -> Reached:
         split=split,
         images=len(measured.numbers),
         units=len(np.unique(measured.units)),
-        whole=dict(zip(_WHOLE, found, strict=False)),
+        whole={NAMES[key]: of for key, of in zip(_WHOLE, found, strict=False)},
         per_class=[
             {name: found[len(_WHOLE) + at] for name, at in zip(_OF_CLASS, places, strict=True)}
             for places in by_class.tolist()
@@ -96,7 +97,7 @@ def _all_figures(sums: Floats) -> Floats:
     """f8 (B, 3 + 4 C) of confusion matrices: those of all classes, then IoU of each class, Dice of each, and so on."""
     matrix = torch.from_numpy(sums)
     whole, of_class = whole_scores(matrix), class_scores(matrix)
-    columns = [*(whole[key][:, None] for key in _WHOLE.values()), *(of_class[key] for key in _OF_CLASS)]
+    columns = [*(whole[key][:, None] for key in _WHOLE), *(of_class[key] for key in _OF_CLASS)]
     return torch.cat(columns, dim=1).numpy()
 
 
