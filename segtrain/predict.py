@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from segtrain.inference.files import PredictionFiles, check_new, new_files, overlay_factor, targets
+from segtrain.inference.files import PredictionFiles, overlay_factor, targets
 from segtrain.inference.networks import Networks, load_networks
+from segtrain.inference.new_files import check_new, new_files
+from segtrain.inference.onnx_runtime import load_onnx
 from segtrain.inference.picture import Picture, open_picture, um_per_px_of
 from segtrain.inference.rescale import Rescaled
 from segtrain.inference.tiles import predict_bands, tile_count
@@ -18,6 +20,8 @@ from smearsynth.fields.scale import AUTO, Scale
 from smearsynth.images import size_text
 
 Figures = dict[str, Any]
+Runtime = Literal["torch", "onnx"]
+Which = Literal["best", "last"]
 _LEAST = 0.001
 """Share of an image that a class must have to be named in the table."""
 
@@ -49,8 +53,8 @@ def predict(
     symmetries: bool = False,
     probability: bool = False,
     overwrite: bool = False,
-    runtime: Literal["torch", "onnx"] = "torch",
-    which: Literal["best", "last"] = "best",
+    runtime: Runtime = "torch",
+    which: Which = "best",
     batch: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -66,7 +70,7 @@ def predict(
     scale, folder, paths = Scale(str(um_per_px)), Path(out), _files(images)
     wanted = {path: targets(folder, path, probability=probability) for path in paths}
     check_new([file for files in wanted.values() for file in files], overwrite=overwrite)
-    networks = load_networks([run, *others], which=which, symmetries=symmetries, batch=batch, device=device)
+    networks = _networks([run, *others], runtime, which, symmetries=symmetries, batch=batch, device=device)
     with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
         fields = []
         for path in paths:
@@ -80,6 +84,14 @@ def predict(
             for path, (found, _) in zip(paths, fields, strict=True)
         ]
     return Predicted(images=tuple(done), device=networks.device, remarks=tuple(_remarks(done, scale)))
+
+
+def _networks(runs: Sequence[str | Path], runtime: Runtime, which: Which, *, device: str, **options: Any) -> Networks:
+    if runtime == "torch":
+        return load_networks(runs, which=which, device=device, **options)
+    if which == "last":
+        raise UserError("--last is for --runtime torch: export the last network, and predict with what that wrote.")
+    return load_onnx(runs, **options)
 
 
 def _files(images: Sequence[str | Path]) -> list[Path]:

@@ -50,3 +50,33 @@ def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **op
     for sentence in done.remarks:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, {"device": done.device, "images": done.images}, lambda: str(done))
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--format",
+    required=True,
+    type=click.Choice(["onnx", "torch-export", "safetensors"]),
+    help="ONNX file, torch.export file, or weights with config and card.",
+)
+@click.option("--out", type=FOLDER, metavar="DIR", help="Folder of the files.  [default: RUN, or RUN/safetensors]")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@as_json
+def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
+    """Write the network of RUN for those who have no segtrain.
+
+    onnx and torch-export take RGB bytes (batch, 3, height, width) of any batch, with sides that are multiples of 32,
+    and give probabilities (batch, classes, height, width). Classes, scale and the rest are in the file's metadata.
+
+    \b
+    Example: and predict without torch's own network
+      segtrain export runs/first --format onnx
+      segtrain predict runs/first field.png --out predicted --runtime onnx
+    """
+    from segtrain.export import export as run_export
+
+    done = run_export(run, which="last" if last else "best", **options)
+    files = [str(file) for file in done.files]
+    show(as_json, {"files": files, **done.description.plain()}, lambda: "\n".join(files))

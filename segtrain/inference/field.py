@@ -50,8 +50,8 @@ def predict_field(
 
     picture: of `open_picture(path)`, or `WholePicture(pixels)`, of any size. um_per_px: a number, as `um_per_px_of`
     finds it. probability: keep those of every class, 4 bytes a pixel each. on_tile: is called with the number of tiles
-    just computed, of `tile_count(Rescaled(picture, um_per_px / networks.um_per_px).shape)`; on_band: with all rows, from
-    the top down.
+    just computed, of `tile_count(Rescaled(picture, um_per_px / networks.um_per_px).shape)`; on_band: with all
+    rows, from the top down.
     Raises UserError where the picture turns out to be damaged.
     """
     scaled = Rescaled(picture, um_per_px / networks.um_per_px)

@@ -6,8 +6,6 @@ NAME_overlay.png      the image with cells outlined and tinted, and a legend; of
 NAME_probability.npy  by choice: f2 (h, w, classes) at the networks' scale, not the image's
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,8 +20,6 @@ from segtrain.inference.picture import Picture
 from segtrain.inference.png import PngRows
 from segtrain.inference.rescale import Rescaled
 from segtrain.inference.tiles import Band
-from smearsynth.errors import UserError
-from smearsynth.files import publish
 
 LABEL, COLOUR, OVERLAY, PROBABILITY = "label.png", "colour.png", "overlay.png", "probability.npy"
 OVERLAY_SIDE = 4096
@@ -83,33 +79,6 @@ class PredictionFiles:
         small = [self._small.rows(top, min(top + _ROWS, height)) for top in range(0, height, _ROWS)]
         overlay = draw_overlay(np.concatenate(small), self._small_label, self._classes)
         Image.fromarray(overlay).save(self._overlay, "PNG", compress_level=3)
-
-
-@contextmanager
-def new_files(paths: list[Path]) -> Iterator[list[BinaryIO]]:
-    """Files to write, which get their names if the block ends well, and are gone if it does not."""
-    parts = [path.with_name(f".{path.name}.part") for path in paths]
-    try:
-        with ExitStack() as stack:
-            yield [stack.enter_context(part.open("wb")) for part in parts]
-        for part, path in zip(parts, paths, strict=True):
-            publish(part, path)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
-
-
-def check_new(paths: list[Path], *, overwrite: bool) -> None:
-    """UserError where two images would have the same files, or some are there already."""
-    twice = next((path for path in paths if paths.count(path) > 1), None)
-    if twice:
-        raise UserError(f"{twice}: two of the images have this name; rename one, or predict them into two folders.")
-    there = [path for path in paths if path.exists()]
-    if there and not overwrite:
-        raise UserError(
-            f"{there[0]} is there already ({len(there)} of {len(paths)} files): --overwrite replaces them, "
-            "or name another --out."
-        )
 
 
 def _places(count: int, native: int) -> npt.NDArray[np.int64]:

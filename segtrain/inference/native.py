@@ -26,24 +26,23 @@ class NativeLabels:
         self._above = np.floor(middle).astype(np.int64)
         self._below = np.minimum(self._above + 1, shape[0] - 1)
         self._share = (middle - self._above).astype(np.float32)[:, None]
-        self._kept: npt.NDArray[np.float32] | None = None
+        self._kept = np.empty((0, 0, 0), np.float32)
+        """The last row of the band before."""
         self._next = 0
 
     def add(self, band: Band) -> Iterator[npt.NDArray[np.uint8]]:
         """Blocks of full rows, u1 (rows, w), that are decided now."""
-        rows, top = band.probability, band.top
-        if self._kept is not None:
-            rows, top = np.concatenate([self._kept, rows], axis=1), top - 1
-        self._kept = rows[:, -1:].copy()
-        decided = int(np.searchsorted(self._below, top + rows.shape[1]))
+        decided = int(np.searchsorted(self._below, band.top + band.probability.shape[1]))
         step = max(1, _BLOCK // self._native[1])
         for first in range(self._next, decided, step):
-            yield self._block(rows, top, slice(first, min(first + step, decided)))
-        self._next = decided
+            yield self._block(band, slice(first, min(first + step, decided)))
+        self._next, self._kept = decided, band.probability[:, -1:].copy()
 
-    def _block(self, rows: npt.NDArray[np.float32], top: int, block: slice) -> npt.NDArray[np.uint8]:
+    def _block(self, band: Band, block: slice) -> npt.NDArray[np.uint8]:
         first = int(self._above[block.start])
-        seen = rows[:, first - top : int(self._below[block.stop - 1]) + 1 - top]
+        seen = band.probability[:, max(0, first - band.top) : int(self._below[block.stop - 1]) + 1 - band.top]
+        if first < band.top:
+            seen = np.concatenate([self._kept, seen], axis=1)
         above, below = self._above[block] - first, self._below[block] - first
         share = self._share[block]
         best = np.zeros((len(above), self._native[1]), np.float32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Literal
 
@@ -39,9 +39,9 @@ class Networks:
         """fp32 (B, classes, H, W) on the CPU, of sum 1. image: u1 (B, 3, H, W) RGB of `um_per_px`, any size."""
         views = range(8) if self.symmetries else range(1)
         with torch.inference_mode():
-            total = sum(_back(member(_turned(image, view)), view) for member in self.members for view in views)
-        assert isinstance(total, Tensor)
-        return (total / (len(self.members) * len(views))).cpu()
+            found = (_back(member(_turned(image, view)), view) for member in self.members for view in views)
+            total = reduce(torch.add, found)
+            return (total / (len(self.members) * len(views))).cpu()
 
 
 def load_networks(
@@ -57,9 +57,9 @@ def load_networks(
     Raises UserError: a run that cannot be read, runs of different classes or scales, no such device.
     """
     trained = [load_trained(Path(run), which) for run in runs]
-    for run, other in zip(runs[1:], trained[1:], strict=True):
-        check_alike(trained[0].classes, trained[0].um_per_px, str(runs[0]), other.classes, other.um_per_px, str(run))
-    first = trained[0]
+    first, *rest = trained
+    for run, other in zip(runs[1:], rest, strict=True):
+        check_alike((first.classes, first.um_per_px), (other.classes, other.um_per_px), names=(runs[0], run))
     compute = [choose(amp=t.config.amp, channels_last=t.config.channels_last, device=device) for t in trained]
     return Networks(
         members=tuple(of_network(t, c) for t, c in zip(trained, compute, strict=True)),
@@ -78,27 +78,29 @@ def of_network(trained: Trained, compute: Compute) -> Probabilities:
 
 
 def check_alike(
-    classes: Classes, um_per_px: float, name: str, others: Classes, other_um_per_px: float, other: str
+    one: tuple[Classes, float], other: tuple[Classes, float], *, names: tuple[str | Path, str | Path]
 ) -> None:
-    """UserError where probabilities of two networks cannot be averaged."""
-    if others.keys != classes.keys:
+    """UserError where probabilities of two networks cannot be averaged: other classes, or another scale in um/px."""
+    classes, um_per_px = one
+    if other[0].keys != classes.keys:
         raise UserError(
-            f"{other} tells {', '.join(others.keys)} apart, and {name} {', '.join(classes.keys)}: "
+            f"{names[1]} tells {', '.join(other[0].keys)} apart, and {names[0]} {', '.join(classes.keys)}: "
             "networks that predict together must have the same classes; leave one out."
         )
-    if other_um_per_px != um_per_px:
+    if other[1] != um_per_px:
         raise UserError(
-            f"{other} was trained at {other_um_per_px:g} um/px, and {name} at {um_per_px:g}: networks that predict "
+            f"{names[1]} was trained at {other[1]:g} um/px, and {names[0]} at {um_per_px:g}: networks that predict "
             "together must have the same scale; leave one out."
         )
 
 
 def _turned(image: Tensor, view: int) -> Tensor:
     """One of the eight symmetries of (..., H, W): `view` % 4 quarter turns, mirrored before from 4 on."""
-    return torch.rot90(image.flip(-1) if view >= 4 else image, view % 4, (-2, -1))
+    image = image.flip(-1) if view >= 4 else image
+    return torch.rot90(image, view % 4, (-2, -1)) if view % 4 else image
 
 
 def _back(turned: Tensor, view: int) -> Tensor:
     """Undoes `_turned`."""
-    image = torch.rot90(turned, -(view % 4), (-2, -1))
+    image = torch.rot90(turned, -(view % 4), (-2, -1)) if view % 4 else turned
     return image.flip(-1) if view >= 4 else image

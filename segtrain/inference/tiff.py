@@ -84,11 +84,8 @@ class LargeTiff:
         tall, wide = _part(page)
         if not page.is_final and tall * wide * page.samplesperpixel * _dtype(page).itemsize > _MOST_BYTES:
             refuse("too_large", f"its parts of {wide}x{tall} px are too large to be read apart; save it in tiles")
-        if (
-            page.compression not in (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.PACKBITS)
-            and not _codecs()
-        ):
-            refuse("pixel_type", f"its compression {page.compression.name} needs `pip install 'smearsynth[tiff]'`")
+        if page.compression not in _PLAIN and not _codecs():
+            refuse("pixel_type", "its compression needs the extra `tiff`: pip install 'smearsynth[tiff]'")
 
 
 def _first(file: TiffFile) -> TiffPage:

@@ -26,7 +26,8 @@ _SIGMA = 1 / 8
 
 @dataclass(frozen=True)
 class Band:
-    """Full rows of a prediction, from `top` on. probability: f4 (classes, rows, w), of sum 1."""
+    """Full rows of a prediction, from `top` on. probability: f4 (classes, rows, w), of sum 1; the next band takes its
+    memory."""
 
     top: int
     probability: npt.NDArray[np.float32]
@@ -62,12 +63,14 @@ def predict_bands(
             lefts = columns[first : first + networks.batch]
             tiles = np.stack([pixels[:, left : left + wide].transpose(2, 0, 1) for left in lefts])
             for left, found in zip(lefts, networks(torch.from_numpy(tiles)).numpy(), strict=True):
-                total[..., left : left + wide] += found * weight
+                found *= weight
+                total[..., left : left + wide] += found
                 weights[:, left : left + wide] += weight
             if on_tile:
                 on_tile(len(lefts))
         done = min(after - top, tall)
-        yield Band(top, total[:, :done] / weights[:done])
+        total[:, :done] /= weights[:done]
+        yield Band(top, total[:, :done])
         for sums in (total, weights[None]):
             sums[:, : tall - done] = sums[:, done:]
             sums[:, tall - done :] = 0
