@@ -43,6 +43,7 @@ SEGTRAIN = [
     {"inference"},
     {"counting"},
     {"evaluation"},
+    {"card"},
     {"baseline", "count", "evaluate", "export", "predict"},
     {"report"},
     {"prepare"},

@@ -17,6 +17,7 @@ from shard_set import write_set
 from small_set import prepare, small_build
 
 import segtrain
+from segtrain.card import model_card
 from segtrain.cli import main
 from segtrain.compute import choose
 from segtrain.data.cell_sources import read_cell_sources
@@ -24,7 +25,7 @@ from segtrain.data.samples import Shards
 from segtrain.evaluate import predictor
 from segtrain.evaluation.images import Measured, measure_images
 from segtrain.fit import fit
-from segtrain.report import model_card, write_report
+from segtrain.report import write_report
 from segtrain.report.slices import Slices, slices
 from segtrain.report.write import reach
 from segtrain.trained import load_trained

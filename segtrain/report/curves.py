@@ -112,7 +112,7 @@ class _Plain(LogFormatter):
     """0.3 and not 3e-01, at the ticks that a LogFormatter names."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:.3g}" if super().__call__(x, pos) else ""
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _grid(axes: Axes, scale: str) -> None:

@@ -13,15 +13,15 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+from segtrain.card.about import About
+from segtrain.card.text import WARNING, Reached, sections
 from segtrain.evaluation.figures import NAMES
 from segtrain.evaluation.images import Measured
 from segtrain.metrics.bootstrap import Estimate
 from segtrain.metrics.calibration import BINS
-from segtrain.report.about import About
-from segtrain.report.card import WARNING, Reached, sections
 from segtrain.report.confusion import short
 from segtrain.report.curves import Columns, curves
-from segtrain.report.gallery import Shown, colour_table, error_map
+from segtrain.report.gallery import Shown, colour_table, error_colours, error_map
 from segtrain.report.reliability import reliability
 from segtrain.report.slices import Slices
 from smearsynth.page import Inline, inline, inline_indexed, write_page
@@ -51,7 +51,7 @@ class Told:
 def write_run_page(path: Path, told: Told) -> None:
     """Writes the page."""
     about, classes = told.about, told.about.trained.classes
-    palette = colour_table(classes)
+    palette, errors = colour_table(classes), error_colours(classes)
     write_page(
         path,
         "report/page.html",
@@ -70,7 +70,7 @@ def write_run_page(path: Path, told: Told) -> None:
         reliability=svg(reliability(told.measured.measures.calibration), "Share of right pixels by confidence"),
         calibration=_calibration(told.measured),
         samples=[
-            (title, [_sample(shown, palette) for shown in of])
+            (title, [_sample(shown, palette, errors) for shown in of])
             for title, of in (("Best", told.best), ("Worst", told.worst))
         ],
         slices=told.slices,
@@ -166,7 +166,7 @@ def _calibration(measured: Measured) -> str:
     return f"Expected calibration error {error:.4f}, over {BINS} bins. On the whole it is {way}, by {abs(lean):.4f}."
 
 
-def _sample(shown: Shown, palette: npt.NDArray[np.uint8]) -> dict[str, Any]:
+def _sample(shown: Shown, palette: npt.NDArray[np.uint8], errors: npt.NDArray[np.uint8]) -> dict[str, Any]:
     step = max(1, -(-max(shown.truth.shape) // _SIDE))
     about = f"{shown.name}, mIoU {'not known' if math.isnan(shown.score) else f'{shown.score:.3f}'}"
     truth, prediction = (labels[::step, ::step] for labels in (shown.truth, shown.prediction))
@@ -177,7 +177,7 @@ def _sample(shown: Shown, palette: npt.NDArray[np.uint8]) -> dict[str, Any]:
             inline(_reduced(shown.image, step), f"Image of {about}"),
             inline_indexed(truth, palette, f"Truth of {about}"),
             inline_indexed(prediction, palette, f"Prediction of {about}"),
-            inline(_reduced(error_map(shown, palette), step), f"Errors of {about}"),
+            inline(_reduced(error_map(shown, errors), step), f"Errors of {about}"),
         ],
     }
 

@@ -19,7 +19,7 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="as sure as right")
     confidence, accuracy = ([b[name] for b in known] for name in ("confidence", "accuracy"))
-    above.plot(confidence, accuracy, color=_RIGHT, marker="o", markersize=5, label="this network")
+    above.plot(confidence, accuracy, color=_RIGHT, marker="o", markersize=5, clip_on=False, label="this network")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
     above.legend(fontsize=8, loc="upper left", frameon=False)
     below.bar(

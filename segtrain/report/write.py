@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from segtrain.card.about import About, read_about
+from segtrain.card.text import CARD, Reached, markdown
 from segtrain.compute import choose
 from segtrain.data.cell_sources import read_cell_sources
 from segtrain.data.folds import FOLDS
@@ -16,8 +18,6 @@ from segtrain.evaluation.images import Measured, measure_images
 from segtrain.metrics.bootstrap import Floats, bootstrap
 from segtrain.metrics.confusion import class_scores, whole_scores
 from segtrain.parts import read_parts
-from segtrain.report.about import About, read_about
-from segtrain.report.card import CARD, Reached, markdown
 from segtrain.report.curves import read_columns
 from segtrain.report.extremes import both_ends, shown
 from segtrain.report.page import Told, write_run_page
@@ -56,7 +56,7 @@ def write_report(
     measured = measure_images(
         predict, shards, samples, batch=about.config.batch, compute=compute, objects=True, progress=progress
     )
-    reached = reach(measured, split)
+    reached = reach(measured, "held-out" if about.trained.fold and split == "val" else split)
     ends = both_ends(list(zip(measured.scores, measured.numbers.tolist(), strict=True)))
     best, worst = ([shown(predict, shards, *scored) for scored in end] for end in ends)
     page = Path(out) if out is not None else run / PAGE

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segtrain.card.about import About, read_about
 from segtrain.evaluation.figures import NAMES
 from segtrain.metrics.bootstrap import Estimate
-from segtrain.report.about import About, read_about
 
 CARD = "MODEL_CARD.md"
 _FEW = 30
