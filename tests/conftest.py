@@ -22,6 +22,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run, trained once for all tests of the page that shows what it sees."""
+    from viewed import small_run
+
+    return small_run(tmp_path_factory.mktemp("viewed"))
+
+
 @pytest.fixture
 def out(built: Path, tmp_path: Path) -> Path:
     """A copy of the set."""

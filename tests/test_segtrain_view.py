@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from viewed import drawn_field, small_run
+from viewed import drawn_field
 
 from segtrain.cli import main
 from segtrain.view import server_of
@@ -28,13 +28,8 @@ from smearsynth.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_run(tmp_path_factory.mktemp("viewed"))
-
-
-@pytest.fixture(scope="module")
-def server(run: Path) -> Iterator[Server]:
-    with server_of(run) as server:
+def server(viewed: Path) -> Iterator[Server]:
+    with server_of(viewed) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -58,7 +53,9 @@ def ask(server: Server, method: str, path: str, body: bytes | None = None, **hea
     return answer.status, json.loads(content) if answer.getheader("Content-Type") == "application/json" else content
 
 
-def segment(server: Server, data: bytes, name: str = "field.png", scale: str = "0.2", **headers: str) -> tuple[int, Any]:
+def segment(
+    server: Server, data: bytes, name: str = "field.png", scale: str = "0.2", **headers: str
+) -> tuple[int, Any]:
     return ask(server, "POST", f"/segment?name={quote(name)}&um_per_px={scale}", data, **headers)
 
 
@@ -76,7 +73,9 @@ class TestWhoIsAnswered:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", server.server_port), timeout=5)
 
-    @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1:1", "127.0.0.1.evil.example:{port}"])
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "evil.example:{port}", "127.0.0.1:1", "127.0.0.1.evil.example:{port}"]
+    )
     def test_another_host_is_refused(self, server: Server, host: str) -> None:
         for method, path in (("GET", "/"), ("GET", "/about"), ("POST", "/segment")):
             status, told = ask(server, method, path, Host=host.format(port=server.server_port))
@@ -167,25 +166,32 @@ class TestWhatIsRefused:
         with monkeypatch.context() as patched:
             patched.setattr(server, "answer", fail)
             status, told = segment(server, png(drawn_field()))
-        assert (status, told) == (500, {"error": "The work on this image failed (RuntimeError: [enforce fail] can't allocate memory)."})
+        assert (status, told) == (
+            500,
+            {"error": "The work on this image failed (RuntimeError: [enforce fail] can't allocate memory)."},
+        )
         assert "Traceback" in capsys.readouterr().err
         assert segment(server, png(drawn_field()))[0] == 200
 
     def test_a_client_that_leaves_is_not_worked_for(self, server: Server) -> None:
         data = png(np.tile(drawn_field(), (12, 9, 1)))
+        host = f"127.0.0.1:{server.server_port}"
         with socket.create_connection(("127.0.0.1", server.server_port)) as client:
-            head = f"POST /segment?um_per_px=0.2 HTTP/1.0\r\nHost: localhost:{server.server_port}\r\nContent-Length: {len(data)}\r\n\r\n"
+            head = f"POST /segment?um_per_px=0.2 HTTP/1.0\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
             client.sendall(head.encode() + data)
         assert segment(server, png(drawn_field()))[0] == 200
         assert server.share == 1
 
 
 class TestTheCommand:
-    def test_ctrl_c_ends_it_in_the_middle_of_an_image_and_leaves_nothing(self, run: Path, tmp_path: Path) -> None:
-        before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-        command = [sys.executable, "-m", "segtrain", "view", str(run), "--no-browser"]
+    @pytest.mark.slow
+    def test_ctrl_c_ends_it_in_the_middle_of_an_image_and_leaves_nothing(self, viewed: Path, tmp_path: Path) -> None:
+        before = {path: path.stat().st_mtime_ns for path in viewed.rglob("*")}
+        command = [sys.executable, "-m", "segtrain", "view", str(viewed), "--no-browser"]
         environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             port = int(url.removeprefix("http://127.0.0.1:").removesuffix("/"))
@@ -202,11 +208,11 @@ class TestTheCommand:
         assert share < 1
         assert (process.returncode, output, errors) == (0, "", "Ctrl-C ends it.\n")
         assert list(tmp_path.iterdir()) == []
-        assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+        assert {path: path.stat().st_mtime_ns for path in viewed.rglob("*")} == before
 
     @pytest.mark.parametrize("words", [("--um-per-px", "0"), ("--um-per-px", "scales.csv"), ("--port", "99999")])
-    def test_a_mistake_takes_a_sentence(self, run: Path, words: tuple[str, str]) -> None:
-        result = CliRunner().invoke(main, ["view", str(run), *words])
+    def test_a_mistake_takes_a_sentence(self, viewed: Path, words: tuple[str, str]) -> None:
+        result = CliRunner().invoke(main, ["view", str(viewed), *words])
         assert (result.exit_code, result.stdout) == (2, "")
         assert words[0] in result.stderr
 
@@ -214,6 +220,6 @@ class TestTheCommand:
         result = CliRunner().invoke(main, ["view", str(tmp_path)])
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
 
-    def test_a_port_that_is_taken(self, server: Server, run: Path) -> None:
+    def test_a_port_that_is_taken(self, server: Server, viewed: Path) -> None:
         with pytest.raises(UserError, match=f"--port {server.server_port}: cannot be had"):
-            server_of(run, port=server.server_port)
+            server_of(viewed, port=server.server_port)

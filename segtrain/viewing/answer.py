@@ -1,4 +1,4 @@
-"""What the page is told of an image: the image, a class and a cell for every pixel, figures, and how they came about."""
+"""What the page is told of an image: the image, class and cell of every pixel, figures, and how they came about."""
 
 import gzip
 from base64 import b64encode
@@ -6,25 +6,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segtrain.counting.measure import count_field
 from segtrain.inference.field import FieldPrediction, predict_field
+from segtrain.inference.native import NativeLabels
 from segtrain.inference.networks import Networks
 from segtrain.inference.picture import WholePicture
 from segtrain.inference.rescale import Rescaled
-from segtrain.inference.tiles import tile_count
-from segtrain.report.gallery import colour_table
+from segtrain.inference.tiles import Band, tile_count
+from segtrain.viewing.found import shown_name, told_of
 from segtrain.viewing.server import Step
 from smearsynth.errors import UserError
 from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale
-from smearsynth.images import FORMATS, decode_image, size_text
-from smearsynth.page.pictures import inline, inline_indexed
-from smearsynth.taxonomy import BY_KEY
+from smearsynth.images import FORMATS, Pixels, decode_image, size_text
+from smearsynth.page.pictures import inline
 
 MOST_BYTES = 100 << 20
 MOST_PIXELS = 40_000_000
 """Of an image, and of the image at the network's scale: what a browser draws and a laptop's memory holds."""
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def checked(spec: str) -> str:
@@ -56,7 +59,7 @@ class Viewer:
             "most_pixels": MOST_PIXELS,
             "um_per_px": self._um_per_px,
             "classes": [
-                {"id": number, "name": BY_KEY[key].name if key in BY_KEY else key, "colour": colour}
+                {"id": number, "name": shown_name(key), "colour": colour}
                 for number, key, colour in zip(classes.ids, classes.keys, classes.colours, strict=True)
             ],
         }
@@ -69,24 +72,30 @@ class Viewer:
         pixels = decode_image(data, name, most_pixels=MOST_PIXELS)
         spec = fields.get("um_per_px", self._um_per_px)
         um_per_px = _scale_of(pixels, name, spec)
-        prediction = self._predict(WholePicture(pixels, name), um_per_px, step)
-        label = prediction.to_native(prediction.label)
-        cells = TEMP(prediction)
-        classes = prediction.classes
+        prediction, label = self._predict(WholePicture(pixels, name), um_per_px, step)
+        classes = self._networks.classes
+        found = count_field(
+            prediction.label,
+            prediction.confidence,
+            keys=classes.keys,
+            um_per_px=prediction.um_per_px,
+            native_shape=prediction.native_shape,
+        )
         return {
             "name": name,
             "width": label.shape[1],
             "height": label.shape[0],
             "image": inline(pixels, name).data,
-            "index": inline_indexed(label, colour_table(classes), "").data,
+            "label": inline(label, name, exact=True).data,
             "classes": _packed(label),
-            "cells": _packed(prediction.to_native(cells["map"])),
+            "cells": _packed(at_native(prediction, found.map, label)),
             "um_per_px": um_per_px,
             "scale": _told(um_per_px, spec),
-            **cells["told"],
+            **told_of(found, classes, name),
         }
 
-    def _predict(self, picture: WholePicture, um_per_px: float, step: Step) -> FieldPrediction:
+    def _predict(self, picture: WholePicture, um_per_px: float, step: Step) -> tuple[FieldPrediction, Pixels]:
+        """At the network's scale; and u1 (h, w), its label at the picture's, as `segtrain predict` writes it."""
         factor = um_per_px / self._networks.um_per_px
         shape = Rescaled(picture, factor).shape
         if shape[0] * shape[1] > MOST_PIXELS:
@@ -94,6 +103,8 @@ class Viewer:
                 f"{picture.name}: at {um_per_px:g} um/px it is brought to {size_text(shape)} px, and this page takes "
                 f"{MOST_PIXELS // 1_000_000} megapixels; check the scale, or cut it into fields."
             )
+        native = NativeLabels(shape, picture.shape)
+        rows: list[Pixels] = []
         tiles, done = tile_count(shape), 0
 
         def on_tile(more: int) -> None:
@@ -101,7 +112,20 @@ class Viewer:
             done += more
             step(done / tiles)
 
-        return predict_field(self._networks, picture, um_per_px, on_tile=on_tile)
+        def on_band(band: Band) -> None:
+            rows.extend(native.add(band))
+
+        prediction = predict_field(self._networks, picture, um_per_px, on_tile=on_tile, on_band=on_band)
+        return prediction, np.concatenate(rows)
+
+
+def at_native(prediction: FieldPrediction, cells: npt.NDArray[np.int32], label: Pixels) -> npt.NDArray[np.int32]:
+    """i4 (h, w): `cells` of the network's scale, 0 = none, at the size of the image and with the outlines of `label`,
+    u1 (h, w), which are finer: a pixel beside a cell's rim is the cell's where the label has any."""
+    around = cv2.dilate(cells.astype(np.float32), _NEIGHBOURS).astype(np.int32)
+    inside = cv2.erode((cells > 0).astype(np.uint8), _NEIGHBOURS)
+    grown = prediction.to_native(np.where(cells > 0, cells, around))
+    return np.where((label > 0) | (prediction.to_native(inside) > 0), grown, 0)
 
 
 def _scale_of(pixels: npt.NDArray[np.uint8], name: str, spec: str) -> float:
@@ -121,19 +145,3 @@ def _told(um_per_px: float, spec: str) -> str:
     if spec == AUTO:
         return f"{um_per_px:.3g} µm per pixel, found by taking the median single red cell to be {RED_CELL_UM} µm wide."
     return f"{um_per_px:.3g} µm per pixel, as it was given."
-
-
-def TEMP(p):
-    import cv2
-    m = np.zeros(p.label.shape, np.int32); objs=[]; n=0; counts={}
-    f = p.native_um_per_px and p.um_per_px/p.native_um_per_px
-    for c in p.classes.ids[1:]:
-        k, lab, st, ce = cv2.connectedComponentsWithStats((p.label==c).astype(np.uint8))
-        for i in range(1,k):
-            if st[i,4] < 60: continue
-            n+=1; m[lab==i]=n
-            x,y,w,h,a = st[i].tolist()
-            objs.append(dict(**{"class":c}, area_um2=a*.04, confidence=.93, x=x*f,y=y*f,width=w*f,height=h*f))
-            counts[c]=counts.get(c,0)+1
-    return {"map": m.astype(np.int32), "told": dict(objects=objs, counts=counts, warnings=["Only 0 white cells were seen: too few for a differential."], csv="a,b", note="Cells cut by the upper or left edge are not counted.",
-      summary=[dict(name="Red cells", value="130"), dict(name="Parasitaemia", value="3.2 %", note="95 % interval 1.1 to 6.2 %; 4 of 130 red cells")])}

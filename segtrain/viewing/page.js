@@ -45,13 +45,14 @@ async function prepared(told) {
   const picture = Object.assign(new Image(), { src: told.image })
   await picture.decode()
   const [classes, cells] = await Promise.all([told.classes, told.cells].map(text => opened(decoded(text))))
-  return { ...told, picture, classes: new Uint8Array(classes), cells: new Uint32Array(cells),
-    overlay: new OffscreenCanvas(told.width, told.height) }
+  const layer = () => new OffscreenCanvas(told.width, told.height)
+  return { ...told, picture, classes: new Uint8Array(classes), cells: new Uint32Array(cells), fills: layer(), rims: layer() }
 }
 
 function wait(doing) {
   clearInterval(clock)
   $("busy").hidden = !doing
+  $("empty").hidden = !!(doing || found)
   if (!doing) return
   $("doing").textContent = `${doing} …`
   clock = setInterval(async () => {
@@ -64,7 +65,6 @@ function clear(next) {
   file = next
   found = undefined
   $("name").textContent = next.name
-  $("empty").hidden = false
   for (const id of ["tools", "found", "downloads", "tip"]) $(id).hidden = true
   $("scale").textContent = ""
   list()
@@ -81,7 +81,7 @@ function say(sentence) {
 
 // Each class in its colour, and the rim of each cell darker, so that cells that touch are told apart.
 function paint() {
-  const { width, height, cells, overlay } = found
+  const { width, height, cells } = found
   const counted = [0, ...found.objects.map(cell => cell.class)]
   const classes = $("kind").querySelector(":checked").value === "cells" ? cells.map(cell => counted[cell]) : found.classes
   const fill = new Uint32Array(256), rim = new Uint32Array(256)
@@ -90,14 +90,16 @@ function paint() {
     fill[id] = (255 << 24 | b << 16 | g << 8 | r) >>> 0
     rim[id] = (255 << 24 | dark(b) << 16 | dark(g) << 8 | dark(r)) >>> 0
   }
-  const pixels = new Uint32Array(width * height)
+  const fills = new Uint32Array(width * height), rims = new Uint32Array(width * height)
   for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
     const cell = cells[i]
     const inside = !cell || ((x === 0 || cells[i - 1] === cell) && (x === width - 1 || cells[i + 1] === cell) &&
       (y === 0 || cells[i - width] === cell) && (y === height - 1 || cells[i + width] === cell))
-    pixels[i] = (inside ? fill : rim)[classes[i]]
+    if (inside) fills[i] = fill[classes[i]]
+    else rims[i] = rim[classes[i]]
   }
-  overlay.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0)
+  for (const [layer, pixels] of [[found.fills, fills], [found.rims, rims]])
+    layer.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0)
 }
 
 function draw(over) {
@@ -111,8 +113,11 @@ function draw(over) {
   ink.imageSmoothingEnabled = at.scale * density < 2
   ink.imageSmoothingQuality = "high"
   ink.drawImage(found.picture, 0, 0)
-  ink.globalAlpha = $("opacity").value / 100
-  ink.drawImage(found.overlay, 0, 0)
+  const strength = $("opacity").value / 100
+  ink.globalAlpha = strength
+  ink.drawImage(found.fills, 0, 0)
+  ink.globalAlpha = Math.min(1, 2.5 * strength)
+  ink.drawImage(found.rims, 0, 0)
   ink.globalAlpha = 1
   if (over) mark(over)
   ink.setTransform(density, 0, 0, density, 0, 0)
@@ -170,7 +175,6 @@ function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
 // ---- what was found ----
 
 function show(again) {
-  $("empty").hidden = true
   for (const id of ["tools", "found", "downloads"]) $(id).hidden = false
   $("name").textContent = `${found.name}, ${found.width} × ${found.height} px`
   paint()
@@ -178,16 +182,16 @@ function show(again) {
   list()
   $("warnings").replaceChildren(...found.warnings.map(text => made("li", text)))
   $("warnings").hidden = !found.warnings.length
-  $("summary").replaceChildren(...found.summary.flatMap(({ name, value, note }) => {
+  $("summary").replaceChildren(...found.summary.flatMap(({ name, value, note, part }) => {
     const told = made("dd", value)
     if (note) told.append(made("small", note))
-    return [made("dt", name), told]
+    return [made("dt", name, { className: part ? "part" : "" }), told]
   }))
   $("scale").textContent = found.scale
   $("um").value = found.um_per_px.toPrecision(3)
   const stem = found.name.replace(/\.[^.]*$/, "")
   offer($("csv"), [found.csv], "text/csv", `${stem}_objects.csv`)
-  offer($("png"), [decoded(found.index.split(",")[1])], "image/png", `${stem}_index.png`)
+  offer($("png"), [decoded(found.label.split(",")[1])], "image/png", `${stem}_label.png`)
 }
 
 function offer(link, parts, type, name) {
@@ -223,16 +227,18 @@ function cellAt(event) {
 }
 
 function hover(event) {
-  const cell = cellAt(event), tip = $("tip"), frame = $("frame").getBoundingClientRect()
+  const cell = cellAt(event), tip = $("tip")
   tip.hidden = !cell
   if (found) draw(cell)
   if (!cell) return
   tip.replaceChildren(made("strong", about.classes.find(({ id }) => id === cell.class).name),
     `${cell.area_um2.toFixed(1)} µm², confidence ${cell.confidence.toFixed(2)}`)
   if (cell.note) tip.append(made("br"), cell.note)
-  const x = event.clientX - frame.left, y = event.clientY - frame.top
-  tip.style.left = `${x + tip.offsetWidth + 24 > frame.width ? x - tip.offsetWidth - 12 : x + 14}px`
-  tip.style.top = `${y + tip.offsetHeight + 24 > frame.height ? y - tip.offsetHeight - 12 : y + 14}px`
+  // Beside the cell where there is room, so that the cell itself stays in sight.
+  const left = at.x + cell.x * at.scale - tip.offsetWidth - 8, right = at.x + (cell.x + cell.width) * at.scale + 8
+  const within = (value, most) => `${Math.max(4, Math.min(value, most - 4))}px`
+  tip.style.left = within(right + tip.offsetWidth < stage.clientWidth || left < 0 ? right : left, stage.clientWidth - tip.offsetWidth)
+  tip.style.top = within(at.y + cell.y * at.scale, stage.clientHeight - tip.offsetHeight)
 }
 
 // ---- the person ----

@@ -1,8 +1,8 @@
 """The server of one page for the person at this machine.
 
 It listens on loopback alone, so no other machine reaches it. What is left are pages of strangers in the same browser:
-one that lets its own name point to 127.0.0.1 sends that name as Host, and one that posts here sends its own Origin; both
-are refused. Images are worked on one at a time, for each takes the memory and the cores that there are.
+one that lets its own name point to 127.0.0.1 sends that name as Host, and one that posts here sends its own Origin;
+both are refused. Images are worked on one at a time, for each takes the memory and the cores that there are.
 """
 
 import json
@@ -57,8 +57,8 @@ class _NobodyWaits(Exception):  # noqa: N818  (no error)
 
 
 class Server(ThreadingHTTPServer):
-    """GET gives `files`, by path; POST /segment what `answer` makes of a body of at most `most_bytes`, and GET /progress
-    how far that is, 0 to 1.
+    """GET gives `files`, by path; POST /segment what `answer` makes of a body of at most `most_bytes`, and GET
+    /progress how far that is, 0 to 1.
 
     Answers are JSON; a refusal is {"error": sentence}. Raises UserError where the port cannot be had; 0 takes one that
     is free.
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     timeout = _SILENCE_S
 
-    def do_GET(self) -> None:  # noqa: N802  (the library's name)
+    def do_GET(self) -> None:
         if not self._is_ours():
             return
         path = urlsplit(self.path).path
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
 
-    def do_POST(self) -> None:  # noqa: N802  (the library's name)
+    def do_POST(self) -> None:
         if not self._is_ours():
             return
         address = urlsplit(self.path)
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(file.content)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the library's name)
+    def log_message(self, format: str, *args: Any) -> None:
         """Requests are not worth a line each."""
 
 
