@@ -44,7 +44,8 @@ class Rescaled:
         method = cv2.INTER_AREA if self._shrinks else cv2.INTER_CUBIC
         wide = cv2.resize(native.astype(np.float32), (width, len(native)), interpolation=method)
         found = weights[:, first : last + 1] @ wide.reshape(len(native), width * 3)
-        return np.rint(found).clip(0, 255).astype(np.uint8).reshape(bottom - top, width, 3)
+        # Halves go up, as in OpenCV's mean of whole pixels.
+        return (found + np.float32(0.5)).clip(0, 255).astype(np.uint8).reshape(bottom - top, width, 3)
 
 
 def _area(native: int, height: int) -> sparse.csr_array:
