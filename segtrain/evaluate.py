@@ -1,22 +1,29 @@
 """A trained network measured: on a split of a dataset, or on a folder of real fields beside the Otsu baseline."""
 
 import math
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from segtrain.baseline import otsu_field
 from segtrain.compute import Compute, choose
+from segtrain.counting.measure import count_field
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.boxed import red_cells
+from segtrain.evaluation.counted import CountedCells
 from segtrain.evaluation.errors import save_errors
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
 from segtrain.evaluation.threshold import best_threshold, moved
+from segtrain.inference.field import most_likely
 from segtrain.trained import Trained, load_trained
 from smearsynth.errors import UserError
 from smearsynth.fields.folder import Field, is_folder, read_fields
@@ -32,6 +39,7 @@ def evaluate(
     split: str = "test",
     um_per_px: str | float | None = None,
     boundaries: bool = False,
+    objects: bool = False,
     threshold: str | float | None = None,
     pictures: str | Path | None = None,
     which: Literal["best", "last"] = "best",
@@ -41,12 +49,14 @@ def evaluate(
     """What the network of `run` is worth.
 
     target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
-    `evaluation.split.Measures.figures` says. threshold: of a dataset of two classes, the probability from which a pixel
-    is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the figures,
-    and all others are of logits that are moved so that it becomes 1/2.
+    `evaluation.split.Measures.figures` says. objects: count its cells, too; the figures then have `objects`, as
+    `metrics.ObjectScores.report` says, None for nan. threshold: of a dataset of two classes, the probability from which
+    a pixel is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the
+    figures, and all others are of logits that are moved so that it becomes 1/2.
     Or a folder of real fields with masks of `um_per_px` (a number, a table's path, or "auto"), which gives what
     `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in `images` also um_per_px and
-    baseline_dice; `pictures` is a folder for one of each field, which shows where the network is wrong.
+    baseline_dice, and of a field with boxes what `evaluation.boxed.red_cells` says; `pictures` is a folder for one of
+    each field, which shows where the network is wrong.
     Raises UserError.
     """
     target = Path(target)
@@ -56,9 +66,14 @@ def evaluate(
     if is_folder(target):
         if threshold is not None:
             raise UserError(f"--threshold is for datasets, and {target} is a folder of images: leave it out.")
+        if objects:
+            raise UserError(
+                f"--objects is for datasets, and {target} is a folder of images: leave it out; cells are counted where "
+                "the folder has boxes/."
+            )
         if um_per_px is None:
             raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
-        network = NetworkCells(predict, Scale(str(um_per_px)), trained.um_per_px)
+        network = NetworkCells(predict, Scale(str(um_per_px)), trained.um_per_px, trained.classes.keys)
         return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
     if um_per_px is not None:
         raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
@@ -68,14 +83,17 @@ def evaluate(
     check_classes(trained.classes, shards)
     check_held_out(trained, shards, Path(run))
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
+    cells = CountedCells(shards) if objects else None
     chosen: Figures = {}
     if threshold is not None:
         chosen["threshold"] = _threshold(str(threshold), predict, trained, target, compute, progress=progress)
         predict = moved(predict, chosen["threshold"])
     with closing(_loader(shards, trained, compute)) as loader:
-        for logits, label, _ in predictions(predict, loader, progress=progress):
+        for logits, label, number in predictions(predict, loader, progress=progress):
             measures.update(logits, label)
-    return measures.figures() | chosen
+            if cells is not None:
+                cells.update(logits, number)
+    return measures.figures() | chosen | ({"objects": cells.figures()} if cells is not None else {})
 
 
 def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
@@ -124,26 +142,33 @@ def check_classes(classes: Classes, shards: Shards) -> None:
         )
 
 
-def cell_probability(predict: Predict, image: Pixels) -> torch.Tensor:
-    """fp32 (h, w) on the CPU: probability that a pixel is of any cell. image: u1 (h, w, 3) RGB, predicted whole."""
+def probabilities(predict: Predict, image: Pixels) -> npt.NDArray[np.float32]:
+    """f4 (classes, h, w), of sum 1. image: u1 (h, w, 3) RGB, predicted whole."""
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.inference_mode():
-        return 1 - predict(pixels).softmax(dim=1)[0, 0].cpu()
+        return predict(pixels).softmax(dim=1)[0].cpu().numpy()
 
 
 class NetworkCells:
-    """A method for `measure_fields`: a field at the scale `wanted` (um/px), predicted whole, brought back."""
+    """A method for `measure_fields`: a field at the scale of the training, predicted whole, brought back. A pixel is of
+    a cell as soon as glass is less likely than all cells together."""
 
-    def __init__(self, predict: Predict, scale: Scale, wanted: float) -> None:
-        self._predict, self._scale, self._wanted = predict, scale, wanted
-        self.um_per_px: list[float] = []
-        """Of the fields so far, as they were given or found."""
+    def __init__(self, predict: Predict, scale: Scale, wanted: float, keys: Sequence[str]) -> None:
+        """wanted: um/px of the training. keys: of the classes."""
+        self._predict, self._scale, self._wanted, self._keys = predict, scale, wanted, keys
+        self.told: list[Figures] = []
+        """Of each field so far: um_per_px, as it was given or found; boxed and counted where it has boxes."""
 
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
-        self.um_per_px.append(um_per_px)
-        probability = cell_probability(self._predict, to_scale(field.image, um_per_px, self._wanted))
-        cells: Mask = to_native(probability.numpy(), field.cells.shape) >= 0.5
+        found = probabilities(self._predict, to_scale(field.image, um_per_px, self._wanted))
+        self.told.append({"um_per_px": um_per_px})
+        if field.boxes is not None:
+            counted = count_field(
+                *most_likely(found), keys=self._keys, um_per_px=self._wanted, native_shape=field.cells.shape
+            )
+            self.told[-1] |= red_cells(field, counted)
+        cells: Mask = to_native(1 - found[0], field.cells.shape) >= 0.5
         return cells
 
 
@@ -159,6 +184,6 @@ def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, pr
     methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
     measured = measure_fields(read_fields(folder), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
-    for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):
-        image |= {"um_per_px": um_per_px, "baseline_dice": other["foreground_dice"]}
+    for image, told, other in zip(figures["images"], network.told, baseline["images"], strict=True):
+        image |= told | {"baseline_dice": other["foreground_dice"]}
     return figures | {"baseline": baseline}

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from segtrain.inference.files import PredictionFiles, overlay_factor, targets
+from segtrain.inference.given import image_paths, survey
 from segtrain.inference.networks import Networks, load_networks
 from segtrain.inference.new_files import check_new, new_files
 from segtrain.inference.onnx_runtime import load_onnx
-from segtrain.inference.picture import Picture, open_picture, um_per_px_of
+from segtrain.inference.picture import Picture, open_picture
 from segtrain.inference.rescale import Rescaled
-from segtrain.inference.tiles import predict_bands, tile_count
+from segtrain.inference.tiles import predict_bands
 from smearsynth.errors import UserError
-from smearsynth.fields.images import image_files
 from smearsynth.fields.scale import AUTO, Scale
 from smearsynth.images import size_text
 
@@ -67,22 +67,19 @@ def predict(
     computes; "onnx" takes what `segtrain export` wrote. batch: tiles at a time, None is what suits the device.
     Raises UserError, and before anything is written for what is wrong with any image.
     """
-    scale, folder, paths = Scale(str(um_per_px)), Path(out), _files(images)
+    scale, folder, paths = Scale(str(um_per_px)), Path(out), image_paths(images)
     wanted = {path: targets(folder, path, probability=probability) for path in paths}
     check_new([file for files in wanted.values() for file in files], overwrite=overwrite)
     networks = _networks([run, *others], runtime, which, symmetries=symmetries, batch=batch, device=device)
     with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
         fields = []
         for path in paths:
-            fields.append(_survey(path, scale, networks))
+            fields.append(survey(path, scale, networks))
             bar.update()
         bar.desc, bar.unit = "predict: ", "tile"
-        bar.reset(sum(tiles for _, tiles in fields))
+        bar.reset(sum(field.tiles for field in fields))
         folder.mkdir(parents=True, exist_ok=True)
-        done = [
-            _predict(networks, open_picture(path), found, wanted[path], bar)
-            for path, (found, _) in zip(paths, fields, strict=True)
-        ]
+        done = [_predict(networks, open_picture(f.path), f.um_per_px, wanted[f.path], bar) for f in fields]
     return Predicted(images=tuple(done), device=networks.device, remarks=tuple(_remarks(done, scale)))
 
 
@@ -92,21 +89,6 @@ def _networks(runs: Sequence[str | Path], runtime: Runtime, which: Which, *, dev
     if which == "last":
         raise UserError("--last is for --runtime torch: export the last network, and predict with what that wrote.")
     return load_onnx(runs, **options)
-
-
-def _files(images: Sequence[str | Path]) -> list[Path]:
-    paths = [Path(image) for image in images]
-    found = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
-    if not found:
-        raise UserError(f"{paths[0] if paths else 'IMAGE'}: there is no image; name image files, or a folder of them.")
-    return found
-
-
-def _survey(path: Path, scale: Scale, networks: Networks) -> tuple[float, int]:
-    """um/px of an image, and the tiles that it takes."""
-    picture = open_picture(path)
-    um_per_px = um_per_px_of(scale, path, picture)
-    return um_per_px, tile_count(Rescaled(picture, um_per_px / networks.um_per_px).shape)
 
 
 def _predict(networks: Networks, picture: Picture, um_per_px: float, files: list[Path], bar: "tqdm[Any]") -> Figures:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segtrain import checkpoint
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluate import NetworkCells, cell_probability, evaluate
+from segtrain.evaluate import NetworkCells, evaluate
 from segtrain.evaluation.errors import CELL_AS_GLASS, GLASS_AS_CELL, error_picture
 from segtrain.evaluation.figures import table
 from segtrain.evaluation.real import measure_fields
@@ -27,11 +27,13 @@ from smearsynth.errors import UserError
 from smearsynth.fields.folder import Field, read_fields
 from smearsynth.fields.otsu import otsu_cells
 from smearsynth.fields.scale import Scale
+from smearsynth.taxonomy import CLASSES
 
 Labels = npt.NDArray[np.uint8]
 
 TUNING = ("002f20ad", "00d04a90", "03be08c8", "01b38a56")
 REAL = Path(__file__).parents[2] / "shared" / "realtest" / "bbbc041seg"
+KEYS = tuple(c.key for c in CLASSES)
 ABC = Classes((0, 1, 2), ("background", "a", "b"), ("#000000", "#ff0000", "#00ff00"))
 
 
@@ -185,18 +187,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_pixel_is_of_a_cell_as_soon_as_glass_is_less_likely_than_all_cells_together() -> None:
-    likely = torch.tensor([0.4, 0.3, 0.3]).log()
-    probability = cell_probability(lambda image: likely.reshape(1, 3, 1, 1).expand(1, 3, *image.shape[2:]), discs(30))
-    assert probability.shape == (420, 500)
-    assert probability.numpy() == pytest.approx(0.6)
+@pytest.mark.parametrize(("glass", "cells"), [(0.49, True), (0.51, False)])
+def test_a_pixel_is_of_a_cell_as_soon_as_glass_is_less_likely_than_all_cells_together(
+    folder: Path, glass: float, cells: bool
+) -> None:
+    likely = torch.tensor([glass, (1 - glass) / 2, (1 - glass) / 2]).log().reshape(1, 3, 1, 1)
+    method = NetworkCells(lambda image: likely.expand(1, 3, *image.shape[2:]), Scale("0.2"), 0.2, KEYS)
+    assert all((method(field) == cells).all() for field in read_fields(folder))
 
 
 @pytest.mark.parametrize("um_per_px", ["0.07", "0.16", "0.35"])
 def test_a_field_is_predicted_at_another_scale_and_measured_at_its_own(folder: Path, um_per_px: str) -> None:
-    method = NetworkCells(by_brightness, Scale(um_per_px), 0.2)
+    method = NetworkCells(by_brightness, Scale(um_per_px), 0.2, KEYS)
     figures = measure_fields(read_fields(folder), {"network": method})["network"]
-    assert method.um_per_px == [float(um_per_px)] * 2
+    assert method.told == [{"um_per_px": float(um_per_px)}] * 2
     whole, half = (image["foreground_dice"] for image in figures["images"])
     assert whole > 0.97
     assert half == pytest.approx(0.75, abs=0.01)
@@ -243,11 +247,11 @@ def test_real_fields_for_tuning(tmp_path: Path) -> None:
         for file in (REAL / kind).iterdir():
             if file.name.startswith(TUNING):
                 (tmp_path / kind / file.name).symlink_to(file)
-    found = NetworkCells(lambda image: torch.zeros(1, 2, *image.shape[2:]), Scale("auto"), 0.2)
+    found = NetworkCells(lambda image: torch.zeros(1, 2, *image.shape[2:]), Scale("auto"), 0.2, KEYS)
     figures = measure_fields(read_fields(tmp_path), {"otsu": lambda f: otsu_cells(f.image), "all": found})
     assert 0.88 < figures["otsu"]["foreground_dice"] < 0.95
     # By boxed single cells of the truth.
-    assert found.um_per_px == pytest.approx([0.0666, 0.0912, 0.0824, 0.0587], rel=0.05)
+    assert [told["um_per_px"] for told in found.told] == pytest.approx([0.0666, 0.0912, 0.0824, 0.0587], rel=0.05)
 
 
 def test_errors_are_red_and_blue_and_nothing_else_is() -> None:

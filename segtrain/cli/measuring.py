@@ -16,6 +16,7 @@ from smearsynth.commands import NewFile, as_json, show
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
 @click.option("--pictures", type=FOLDER, help="Folder for a picture of the errors on each of a FOLDER's images.")
 @click.option("--boundaries", is_flag=True, help="Measure outlines too, which is slow.")
+@click.option("--objects", is_flag=True, help="Count the cells of a DATASET too, one by one.")
 @click.option(
     "--threshold", metavar="P|val", help="Of two classes: the second from this probability on; val: chosen there."
 )
@@ -25,11 +26,12 @@ def evaluate(last: bool, as_json: bool, **options: Any) -> None:
     """Measure the network of RUN on a dataset, or on a folder of real images.
 
     A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
-    threshold with holes filled. In its --pictures glass taken for a cell is red, and a cell taken for glass blue.
+    threshold with holes filled, and where it has boxes/ too, red cells are counted beside those that are boxed. In its
+    --pictures glass taken for a cell is red, and a cell taken for glass blue.
 
     \b
     Example:
-      segtrain evaluate runs/first quickstart
+      segtrain evaluate runs/first quickstart --objects
       segtrain evaluate runs/first my_fields --um-per-px auto
     """
     from segtrain.evaluate import evaluate as run

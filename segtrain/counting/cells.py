@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from segtrain.counting.contacts import Labels
 from segtrain.counting.families import Family
+from segtrain.counting.fragments import owners
 from segtrain.counting.holes import fill_holes
 from segtrain.counting.parting import part
 from segtrain.counting.patches import join_patches
@@ -26,10 +27,13 @@ def find_cells(label: npt.NDArray[np.uint8], families: Sequence[Family]) -> tupl
         table[list(family.ids)] = 1 + place
     hole = _HOLE * min((family.least for family in families if family.parted), default=0.0)
     kind = join_patches(fill_holes(table[label], hole), families)
-    cells, of = np.zeros(label.shape, np.int32), []
+    cells = np.zeros(label.shape, np.int32)
+    of: list[int] = []
     for place, family in enumerate(families):
         mask = kind == 1 + place
         found = part(mask, area=family.area) if family.parted else ndimage.label(mask, np.ones((3, 3)))[0]
         cells[mask] = found[mask] + len(of)
         of += [place] * int(found.max())
-    return cells, np.array(of, np.intp)
+    owner = owners(cells, np.array([0.0, *(families[place].least for place in of)]))
+    kept, number = np.unique(owner, return_inverse=True)
+    return number.astype(np.int32)[cells], np.array(of, np.intp)[kept[1:] - 1]

@@ -11,8 +11,8 @@ _GROUPS = {"red cells": RED_CELLS, "white cells": WHITE_CELLS, "platelets": PLAT
 
 @dataclass(frozen=True)
 class Family:
-    """ids: labels of its classes. area: mean px of a whole cell. least, most: mean px of its smallest and largest class.
-    parted: whether cells that touch are told apart; platelets that touch are a clump, which counts as one."""
+    """ids: labels of its classes. area: mean px of a whole cell. least, most: mean px of its smallest and its largest
+    class. parted: whether cells that touch are told apart; platelets that touch are a clump, which counts as one."""
 
     name: str
     ids: tuple[int, ...]

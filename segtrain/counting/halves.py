@@ -5,7 +5,6 @@ Together they are what one cell is: of its size, and nearly convex. Two cells th
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from segtrain.counting.contacts import Labels, contacts

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 _ROUND = 0.45
-"""Share of the smallest disc around it that a hole in a cell fills, at least. The gap that three discs leave between them
-fills 0.15, the slit between two cells less than that."""
+"""Share of the smallest disc around it that a hole in a cell fills, at least. The gap that three discs leave between
+them fills 0.15, the slit between two cells less than that."""
 
 
 def fill_holes(kind: npt.NDArray[np.uint8], largest: float) -> npt.NDArray[np.uint8]:

@@ -11,9 +11,9 @@ from segtrain.counting.contacts import Labels
 from segtrain.counting.halves import join_halves
 
 _NECK, _NECK_PER_CELL = 0.81, 0.17
-"""A join needs a neck of at least the first, plus the second for each typical cell's area. Fitted by logistic regression
-to 1,063 pairs of touching basins in 150 smears of `smear10-open` with exact instances: 16 pairs go wrong, and 41 do
-without regard to area."""
+"""A join needs a neck of at least the first, plus the second for each typical cell's area. Fitted by logistic
+regression to 1,063 pairs of touching basins in 150 smears of `smear10-open` with exact instances: 16 pairs go wrong,
+and 41 do without regard to area."""
 
 
 def part(mask: Mask, *, area: float) -> Labels:

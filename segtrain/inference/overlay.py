@@ -1,5 +1,7 @@
 """A field with what the network sees drawn on it, for a person."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -31,15 +33,15 @@ def draw_overlay(image: Pixels, label: Pixels, classes: Classes) -> Pixels:
     outline = (cv2.erode(label, disc) != label) | (cv2.dilate(label, disc) != label)
     drawn = np.where(outline[..., None], colour, tinted)
     drawn = np.where((label == 0)[..., None], image, drawn)
-    found = [number for number in np.unique(label) if number]
-    return np.concatenate([drawn, _legend(found, label.shape, classes)]) if found else drawn
+    entries = [(classes.keys[n].replace("_", " "), classes.colours[n]) for n in np.unique(label) if n]
+    return np.concatenate([drawn, draw_legend(entries, label.shape)]) if entries else drawn
 
 
-def _legend(found: list[int], shape: tuple[int, int], classes: Classes) -> Pixels:
-    """u1 (rows, w, 3): a square and a name for each class."""
+def draw_legend(entries: Sequence[tuple[str, str]], shape: tuple[int, int]) -> Pixels:
+    """u1 (rows, w, 3): a square and a name for each class, to stand below an image of `shape` (h, w). entries: names,
+    and colours "#rrggbb"."""
     size = max(11, round(max(shape) * _TEXT))
     font = ImageFont.load_default(size)
-    entries = [(classes.keys[n].replace("_", " "), classes.colours[n]) for n in found]
     places, x, row = [], size, 0
     for name, _ in entries:
         width = 3 * size + int(font.getlength(name))
