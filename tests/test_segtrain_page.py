@@ -106,7 +106,7 @@ def test_the_table_has_the_numbers_of_evaluate(built: Path) -> None:
     table = rows(section(built / "page.html", "classes"))
     assert [row[0] for row in table] == list(NAMES)
     shown = 0
-    for (_, _, *estimates), cls in zip(table, CLASSES, strict=True):
+    for (_, _, _, *estimates), cls in zip(table, CLASSES, strict=True):
         for estimate, key in zip(estimates, ("iou", "dice", "precision", "recall"), strict=True):
             value = figures["per_class"][cls.key][key]
             if value is None:
@@ -118,6 +118,9 @@ def test_the_table_has_the_numbers_of_evaluate(built: Path) -> None:
             assert low <= float(number) <= high
             shown += 1
     assert shown > 20
+    label = Shards(built / "set", "test")
+    for number, row in enumerate(table):
+        assert int(row[1]) == sum(bool((label.read(i)[1] == number).any()) for i in range(len(label)))
     tiles = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", (built / "page.html").read_text(encoding="utf-8"))
     for name, key in (("mIoU", "miou"), ("pixel accuracy", "pixel_accuracy"), ("foreground Dice", "foreground_dice")):
         assert float(dict(tiles)[name]) == pytest.approx(figures[key], abs=6e-4)
@@ -253,7 +256,7 @@ def test_the_card_tells_what_it_must(built: Path) -> None:
     assert table.keys() >= set(NAMES)
     [background] = [row for row in rows(section(built / "page.html", "classes")) if row[0] == "Background"]
     assert [text.split()[0] for text in table["Background"].split(" | ")] == [
-        text.split()[0] for text in background[2:]
+        text.split()[0] for text in background[3:]
     ]
 
 
@@ -280,7 +283,7 @@ class TestImported:
         summary = json.loads((folds / "fold-1" / "summary.json").read_text(encoding="utf-8"))
         held_out = json.loads((folds / "summary.json").read_text(encoding="utf-8"))["folds"][0]["held_out"]
         assert f"Of {held_out} images" in card.read_text(encoding="utf-8")
-        iou = float(rows(section(page, "classes"))[1][2].split()[0])
+        iou = float(rows(section(page, "classes"))[1][3].split()[0])
         assert iou == pytest.approx(summary["at_best"]["val_iou_cell"], abs=6e-4)
         assert "composites" not in card.read_text(encoding="utf-8")
 

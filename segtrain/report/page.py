@@ -63,7 +63,7 @@ def write_run_page(path: Path, told: Told) -> None:
         reached=told.reached,
         measures=_MEASURES,
         classes=list(zip(about.class_names, classes.colours, strict=True)),
-        pixels=_pixels(told.measured.measures.matrix),
+        held=_held(told.measured.matrices),
         per_class=[[of[key] for key in _MEASURES] for of in told.reached.per_class],
         confusion=_confusion(told.measured.measures.matrix),
         curves=svg(curves(told.columns), "Loss, accuracy, mIoU and learning rate over the epochs"),
@@ -135,8 +135,10 @@ def _known(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _pixels(matrix: npt.NDArray[np.int64]) -> list[str]:
-    return [short(int(n)) for n in matrix.sum(axis=1)]
+def _held(matrices: npt.NDArray[np.int64]) -> list[tuple[int, str]]:
+    """Of each class: images that hold it, and its pixels."""
+    pixels = matrices.sum(axis=2)
+    return [(int((of > 0).sum()), short(int(of.sum()))) for of in pixels.T]
 
 
 def _confusion(matrix: npt.NDArray[np.int64]) -> list[list[tuple[str, float, int]] | None]:
