@@ -1,15 +1,10 @@
 """A trained network measured: on a split of a dataset, or on a folder of real fields beside the Otsu baseline."""
 
 import math
-from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
-import torch
 
 from segtrain.baseline import otsu_field
 from segtrain.compute import Compute, choose
@@ -23,13 +18,14 @@ from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
 from segtrain.evaluation.threshold import best_threshold, moved
-from segtrain.inference.field import most_likely
+from segtrain.inference.field import predict_field
+from segtrain.inference.networks import Networks, load_networks
+from segtrain.inference.picture import WholePicture
 from segtrain.trained import Trained, load_trained
 from smearsynth.errors import UserError
 from smearsynth.fields.folder import Field, is_folder, read_fields
 from smearsynth.fields.images import Mask
-from smearsynth.fields.scale import Scale, to_native, to_scale
-from smearsynth.images import Pixels
+from smearsynth.fields.scale import Scale, to_native
 
 
 def evaluate(
@@ -60,9 +56,6 @@ def evaluate(
     Raises UserError.
     """
     target = Path(target)
-    trained = load_trained(Path(run), which)
-    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
-    predict = predictor(trained, compute)
     if is_folder(target):
         if threshold is not None:
             raise UserError(f"--threshold is for datasets, and {target} is a folder of images: leave it out.")
@@ -73,15 +66,18 @@ def evaluate(
             )
         if um_per_px is None:
             raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
-        network = NetworkCells(predict, Scale(str(um_per_px)), trained.um_per_px, trained.classes.keys)
+        network = NetworkCells(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
         return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
     if um_per_px is not None:
         raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
     if pictures is not None:
         raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+    trained = load_trained(Path(run), which)
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
     check_held_out(trained, shards, Path(run))
+    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
+    predict = predictor(trained, compute)
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
     cells = CountedCells(shards) if objects else None
     chosen: Figures = {}
@@ -142,33 +138,31 @@ def check_classes(classes: Classes, shards: Shards) -> None:
         )
 
 
-def probabilities(predict: Predict, image: Pixels) -> npt.NDArray[np.float32]:
-    """f4 (classes, h, w), of sum 1. image: u1 (h, w, 3) RGB, predicted whole."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
-    with torch.inference_mode():
-        return predict(pixels).softmax(dim=1)[0].cpu().numpy()
-
-
 class NetworkCells:
-    """A method for `measure_fields`: a field at the scale of the training, predicted whole, brought back. A pixel is of
-    a cell as soon as glass is less likely than all cells together."""
+    """A method for `measure_fields`: a field predicted at the scale of the training, brought back. A pixel is of a cell
+    as soon as glass is less likely than all cells together."""
 
-    def __init__(self, predict: Predict, scale: Scale, wanted: float, keys: Sequence[str]) -> None:
-        """wanted: um/px of the training. keys: of the classes."""
-        self._predict, self._scale, self._wanted, self._keys = predict, scale, wanted, keys
+    def __init__(self, networks: Networks, scale: Scale) -> None:
+        self._networks, self._scale = networks, scale
         self.told: list[Figures] = []
         """Of each field so far: um_per_px, as it was given or found; boxed and counted where it has boxes."""
 
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
-        found = probabilities(self._predict, to_scale(field.image, um_per_px, self._wanted))
+        picture = WholePicture(field.image, str(field.path))
+        found = predict_field(self._networks, picture, um_per_px, probability=True)
         self.told.append({"um_per_px": um_per_px})
         if field.boxes is not None:
             counted = count_field(
-                *most_likely(found), keys=self._keys, um_per_px=self._wanted, native_shape=field.cells.shape
+                found.label,
+                found.confidence,
+                keys=found.classes.keys,
+                um_per_px=found.um_per_px,
+                native_shape=found.native_shape,
             )
             self.told[-1] |= red_cells(field, counted)
-        cells: Mask = to_native(1 - found[0], field.cells.shape) >= 0.5
+        assert found.probability is not None
+        cells: Mask = to_native(1 - found.probability[0], field.cells.shape) >= 0.5
         return cells
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from segtrain.evaluation.figures import table
 from segtrain.evaluation.real import measure_fields
 from segtrain.evaluation.split import Measures
 from segtrain.fit import fit
+from segtrain.inference.networks import Networks
 from segtrain.metrics.confusion import per_image, whole_scores
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError
@@ -166,6 +168,13 @@ def by_brightness(image: Tensor) -> Tensor:
     return logits
 
 
+def network(logits: Callable[[Tensor], Tensor]) -> Networks:
+    """With as many of the ten classes as there are logits."""
+    count = logits(torch.zeros(1, 3, 8, 8)).shape[1]
+    classes = Classes(tuple(range(count)), KEYS[:count], ("#000000",) * count)
+    return Networks((lambda image: logits(image).softmax(dim=1),), classes, 0.2)
+
+
 def discs(radius: int, size: tuple[int, int] = (420, 500)) -> npt.NDArray[np.uint8]:
     """u1 (h, w, 3): twenty discs of 120 on glass of 240."""
     image = np.full((*size, 3), 240, np.uint8)
@@ -192,13 +201,13 @@ def test_a_pixel_is_of_a_cell_as_soon_as_glass_is_less_likely_than_all_cells_tog
     folder: Path, glass: float, cells: bool
 ) -> None:
     likely = torch.tensor([glass, (1 - glass) / 2, (1 - glass) / 2]).log().reshape(1, 3, 1, 1)
-    method = NetworkCells(lambda image: likely.expand(1, 3, *image.shape[2:]), Scale("0.2"), 0.2, KEYS)
+    method = NetworkCells(network(lambda image: likely.expand(1, 3, *image.shape[2:])), Scale("0.2"))
     assert all((method(field) == cells).all() for field in read_fields(folder))
 
 
 @pytest.mark.parametrize("um_per_px", ["0.07", "0.16", "0.35"])
 def test_a_field_is_predicted_at_another_scale_and_measured_at_its_own(folder: Path, um_per_px: str) -> None:
-    method = NetworkCells(by_brightness, Scale(um_per_px), 0.2, KEYS)
+    method = NetworkCells(network(by_brightness), Scale(um_per_px))
     figures = measure_fields(read_fields(folder), {"network": method})["network"]
     assert method.told == [{"um_per_px": float(um_per_px)}] * 2
     whole, half = (image["foreground_dice"] for image in figures["images"])
@@ -247,7 +256,7 @@ def test_real_fields_for_tuning(tmp_path: Path) -> None:
         for file in (REAL / kind).iterdir():
             if file.name.startswith(TUNING):
                 (tmp_path / kind / file.name).symlink_to(file)
-    found = NetworkCells(lambda image: torch.zeros(1, 2, *image.shape[2:]), Scale("auto"), 0.2, KEYS)
+    found = NetworkCells(network(lambda image: torch.zeros(1, 2, *image.shape[2:])), Scale("auto"))
     figures = measure_fields(read_fields(tmp_path), {"otsu": lambda f: otsu_cells(f.image), "all": found})
     assert 0.88 < figures["otsu"]["foreground_dice"] < 0.95
     # By boxed single cells of the truth.
