@@ -75,6 +75,9 @@ def count_field(
     found = []
     for row, box in enumerate(ndimage.find_objects(cells)):
         ids = list(kinds[family[row]].ids)
+        if not evidence[row, ids].any():
+            # Parted from its family's cell, and all of it was a patch.
+            ids = list(range(1, len(keys)))
         votes = evidence[row, ids]
         rows, columns = box
         cut = (rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width)
@@ -106,9 +109,9 @@ def _evidence(
 ) -> npt.NDArray[np.float64]:
     """f8 (n, 256): sum of the confidence by cell and class."""
     inside = cells > 0
-    place = (cells[inside] - 1) * 256 + label[inside]
-    total: npt.NDArray[np.float64] = np.bincount(place, confidence[inside].astype(float), minlength=count * 256)
-    return total.reshape(count, 256)
+    total = np.zeros((count, 256))
+    np.add.at(total, (cells[inside] - 1, label[inside]), confidence[inside])
+    return total
 
 
 def _moments(cells: Labels, area: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
