@@ -1,5 +1,6 @@
 """view: a server that answers this machine and its own page alone, refuses in sentences, and outlives every upload."""
 
+import gzip
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from io import BytesIO
@@ -21,8 +23,11 @@ from PIL import Image
 from viewed import drawn_field
 
 from segtrain.cli import main
+from segtrain.counting.measure import count_field
+from segtrain.data.samples import Classes
 from segtrain.view import server_of
 from segtrain.viewing.answer import MOST_BYTES
+from segtrain.viewing.found import told_of
 from segtrain.viewing.server import Server
 from smearsynth.errors import UserError
 
@@ -102,6 +107,37 @@ class TestWhoIsAnswered:
         assert "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'" in head
         assert "http" not in page
         assert "Research only, not a diagnosis" in page
+
+
+class TestWhatIsTold:
+    def test_empty_glass_has_no_cell_and_no_share(self, server: Server) -> None:
+        glass = drawn_field()[45:75, 45:75]
+        glass[:] = glass[15, 15]
+        status, told = segment(server, png(np.tile(glass, (3, 3, 1))))
+        assert (status, told["objects"], told["warnings"]) == (200, [], ["No cell was counted."])
+        assert [(line["name"], line["value"]) for line in told["summary"]] == [("Red cells", "0"), ("White cells", "0")]
+        assert told["csv"].count("\n") == 1
+
+    def test_of_classes_that_the_network_does_not_know_there_is_no_figure(self) -> None:
+        label = np.zeros((60, 60), np.uint8)
+        label[10:40, 10:40] = 1
+        keys = ("background", "cell")
+        found = count_field(label, label * 255, keys=keys, um_per_px=0.2)
+        told = told_of(found, Classes((0, 1), keys, ("#000000", "#ffffff")), "a.png")
+        assert (told["counts"], told["summary"]) == ({1: 1}, [])
+
+    def test_a_cell_has_its_number_its_box_and_its_edges(self, server: Server) -> None:
+        _, told = segment(server, png(drawn_field()[:, 30:]), name="a.png")
+        cells = np.frombuffer(gzip.decompress(b64decode(told["cells"])), np.int32).reshape(
+            told["height"], told["width"]
+        )
+        assert [(line["name"], line["value"]) for line in told["summary"][:1]] == [("Red cells", "20")]
+        assert len(told["objects"]) == cells.max() == 20
+        for number, cell in enumerate(told["objects"], 1):
+            rows, columns = np.nonzero(cells == number)
+            box = (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
+            assert np.abs(np.subtract(box, [cell[side] for side in ("x", "y", "width", "height")])).max() <= 1
+            assert cell["note"] == ("Cut by the left edge" if columns.min() == 0 else "")
 
 
 class TestWhatIsRefused:

@@ -8,7 +8,7 @@ from segtrain.counting.summary import Share, Summary, summarise
 from segtrain.counting.table import write_cells
 from segtrain.data.samples import Classes
 from smearsynth.page.frame import share
-from smearsynth.taxonomy import BY_KEY
+from smearsynth.taxonomy import BY_KEY, CLASSES, RED_CELLS, WHITE_CELLS
 
 
 def shown_name(key: str) -> str:
@@ -50,19 +50,26 @@ def _object(cell: Cell, classes: Classes) -> dict[str, Any]:
 
 
 def _lines(summary: Summary) -> list[dict[str, Any]]:
-    lines = [_line("Red cells", f"{summary.red_cells:,}")]
+    """Of what the network does not tell apart, no line says that there is none."""
+    lines = [_line("Red cells", f"{summary.red_cells:,}")] if _knows(summary, RED_CELLS) else []
     if summary.parasitaemia:
         lines.append(_line("Parasitaemia", *_share(summary.parasitaemia)))
     if summary.platelets_per_red_cell is not None:
         lines.append(_line("Platelets per red cell", f"{summary.platelets_per_red_cell:.2g}"))
-    lines.append(_line("White cells", f"{summary.white_cells:,}"))
+    if _knows(summary, WHITE_CELLS):
+        lines.append(_line("White cells", f"{summary.white_cells:,}"))
     return [*lines, *(_line(shown_name(key), *_share(of), part=True) for key, of in summary.differential.items())]
 
 
-def _line(name: str, value: str, note: str = "", *, part: bool = False) -> dict[str, Any]:
-    """part: whether it is a share of the line before."""
-    return {"name": name, "value": value, "note": note, "part": part}
+def _knows(summary: Summary, ids: tuple[int, ...]) -> bool:
+    return any(CLASSES[number].key in summary.cells for number in ids)
+
+
+def _line(name: str, value: str, interval: str = "", *, part: bool = False) -> dict[str, Any]:
+    """interval: of 95 %. part: whether it is a share of the line before."""
+    return {"name": name, "value": value, "interval": interval, "part": part}
 
 
 def _share(of: Share) -> tuple[str, str]:
-    return share(of.value), f"95 % interval {share(of.low).removesuffix(' %')} to {share(of.high)}"
+    """The share and its interval, in per cent."""
+    return share(of.value), f"{share(of.low).removesuffix(' %')} to {share(of.high)}"

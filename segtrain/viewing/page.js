@@ -57,7 +57,8 @@ function wait(doing) {
   $("doing").textContent = `${doing} …`
   clock = setInterval(async () => {
     const answer = await fetch("progress").catch(() => undefined)
-    if (answer?.ok) $("doing").textContent = `${doing} … ${Math.round(100 * (await answer.json()).share)} %`
+    const share = answer?.ok ? (await answer.json()).share : 0
+    $("doing").textContent = share < 1 ? `${doing} … ${Math.round(100 * share)} %` : "Counting cells …"
   }, 1000)
 }
 
@@ -66,7 +67,7 @@ function clear(next) {
   found = undefined
   $("name").textContent = next.name
   for (const id of ["tools", "found", "downloads", "tip"]) $(id).hidden = true
-  $("scale").textContent = ""
+  showScale()
   list()
   draw()
 }
@@ -181,17 +182,23 @@ function show(again) {
   again ? draw() : fit()
   list()
   $("warnings").replaceChildren(...found.warnings.map(text => made("li", text)))
+  $("summary").hidden = !found.summary.length
   $("warnings").hidden = !found.warnings.length
-  $("summary").replaceChildren(...found.summary.flatMap(({ name, value, note, part }) => {
-    const told = made("dd", value)
-    if (note) told.append(made("small", note))
-    return [made("dt", name, { className: part ? "part" : "" }), told]
+  $("summary").tBodies[0].replaceChildren(...found.summary.map(({ name, value, interval, part }) => {
+    const row = made("tr")
+    row.append(made("td", name, { className: part ? "text part" : "text" }), made("td", value), made("td", interval))
+    return row
   }))
-  $("scale").textContent = found.scale
-  $("um").value = found.um_per_px.toPrecision(3)
+  showScale()
   const stem = found.name.replace(/\.[^.]*$/, "")
   offer($("csv"), [found.csv], "text/csv", `${stem}_objects.csv`)
   offer($("png"), [decoded(found.label.split(",")[1])], "image/png", `${stem}_label.png`)
+}
+
+// That of what is shown; before, the one that the next image will be given.
+function showScale() {
+  $("scale").textContent = found?.scale ?? ""
+  $("um").value = found ? String(Number(found.um_per_px.toPrecision(3))) : about.um_per_px === "auto" ? "" : about.um_per_px
 }
 
 function offer(link, parts, type, name) {
@@ -318,7 +325,6 @@ $("auto").addEventListener("click", () => { $("um").value = ""; $("rescale").req
 about = await (await fetch("about")).json()
 $("run").textContent = about.run
 $("limits").textContent = `${about.formats}; up to ${about.most_bytes >> 20} MiB and ${about.most_pixels / 1e6} megapixels.`
-$("scale").textContent = about.scale
-$("um").value = about.um_per_px === "auto" ? "" : about.um_per_px
+showScale()
 list()
 strength()
