@@ -128,9 +128,7 @@ class TestWhatIsTold:
 
     def test_a_cell_has_its_number_its_box_and_its_edges(self, server: Server) -> None:
         _, told = segment(server, png(drawn_field()[:, 30:]), name="a.png")
-        cells = np.frombuffer(gzip.decompress(b64decode(told["cells"])), np.int32).reshape(
-            told["height"], told["width"]
-        )
+        cells = np.frombuffer(gzip.decompress(b64decode(told["cells"])), "<i4").reshape(told["height"], told["width"])
         assert [(line["name"], line["value"]) for line in told["summary"][:1]] == [("Red cells", "20")]
         assert len(told["objects"]) == cells.max() == 20
         for number, cell in enumerate(told["objects"], 1):

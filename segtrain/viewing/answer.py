@@ -88,7 +88,7 @@ class Viewer:
             "image": inline(pixels, name).data,
             "label": inline(label, name, exact=True).data,
             "classes": _packed(label),
-            "cells": _packed(at_native(prediction, found.map, label)),
+            "cells": _packed(at_native(prediction, found.map, label).astype("<i4")),
             "um_per_px": um_per_px,
             "scale": _told(um_per_px, spec),
             **told_of(found, classes, name),
