@@ -98,7 +98,7 @@ class TestWhoIsAnswered:
         assert segment(server, png(drawn_field()), Host=host, Origin=f"http://{host}")[0] == 200
 
     def test_nothing_but_the_page_is_there(self, server: Server) -> None:
-        for path in ("/etc/passwd", "/../view.py", "/%2e%2e/answer.py", "/answer.py", "//evil.example/"):
+        for path in ("/etc/passwd", "/../view.py", "/%2e%2e/answer.py", "/answer.py", "//evil.example/", "http://["):
             assert ask(server, "GET", path)[0] == 404
 
     def test_the_page_may_load_only_what_is_served_here(self, server: Server) -> None:

@@ -19,7 +19,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from smearsynth.errors import UserError, WorkError, first_line
 
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._is_ours():
             return
-        path = urlsplit(self.path).path
+        path, _, _ = self.path.partition("?")
         if path == "/progress":
             self._tell(HTTPStatus.OK, {"share": self.server.share})
         elif path in self.server.files:
@@ -113,9 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._is_ours():
             return
-        address = urlsplit(self.path)
+        path, _, query = self.path.partition("?")
         length = self.headers.get("Content-Length", "")
-        if address.path != "/segment":
+        if path != "/segment":
             self._refuse(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
         elif not (length.isascii() and length.isdigit()):
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "The upload does not say how large it is.")
@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         else:
             body = self.rfile.read(int(length))
-            fields = {key: values[-1] for key, values in parse_qs(address.query).items()}
+            fields = {key: values[-1] for key, values in parse_qs(query).items()}
             if len(body) == int(length):
                 self._work(body, fields)
 
