@@ -57,15 +57,30 @@ def count(
     device: str = "auto",
     progress: bool = True,
 ) -> Counted:
+    """`count_with` the networks of a run and `others`; the rest is as of `segtrain.predict.predict`. Raises UserError,
+    before anything is written."""
+    networks = load_networks([run, *others], which=which, symmetries=symmetries, batch=batch, device=device)
+    return count_with(networks, images, out=out, pictures=pictures, um_per_px=um_per_px, progress=progress)
+
+
+def count_with(
+    networks: Networks,
+    images: Sequence[str | Path],
+    *,
+    out: str | Path,
+    pictures: str | Path | None = None,
+    um_per_px: str | float = AUTO,
+    progress: bool = True,
+) -> Counted:
     """Writes the cells of all images to the CSV file `out`, as `counting.table` says, and replaces one that is there.
 
-    pictures: folder for one of each image, NAME_cells.png, with the cells outlined and numbered. The rest is as of
-    `segtrain.predict.predict`. Raises UserError, before anything is written.
+    images: files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined
+    and numbered. um_per_px: of the images, a number, a table's path, or "auto". Raises UserError, before anything is
+    written.
     """
     scale, out, paths = Scale(str(um_per_px)), Path(out), image_paths(images)
     names = _names(paths)
     drawn = _targets(Path(pictures), paths) if pictures else {}
-    networks = load_networks([run, *others], which=which, symmetries=symmetries, batch=batch, device=device)
     with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
         given = list(_surveyed(paths, scale, networks, bar))
         bar.desc, bar.unit = "count: ", "tile"
@@ -76,9 +91,8 @@ def count(
         write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field.cells))
     publish(temporary, out)
     single = tuple((names[one.path], one.um_per_px, _summary([found[one.path]], networks.classes)) for one in given)
-    return Counted(
-        images=single, together=_summary(list(found.values()), networks.classes), remarks=_remarks(scale, given)
-    )
+    together = _summary(list(found.values()), networks.classes)
+    return Counted(images=single, together=together, remarks=_remarks(scale, given))
 
 
 def _surveyed(paths: Sequence[Path], scale: Scale, networks: Networks, bar: "tqdm[Any]") -> Iterator[Given]:

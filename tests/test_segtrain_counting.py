@@ -1,5 +1,7 @@
 """Cells parted, joined and measured, on drawn label maps whose truth is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from drawn_labels import KEYS, RADIUS, counted, disc, enlarged, glass, kinds
@@ -12,6 +14,8 @@ from segtrain.counting.contacts import contacts
 from segtrain.counting.families import families
 from segtrain.counting.measure import EDGES, count_field
 from segtrain.counting.patches import join_patches
+from segtrain.evaluation.boxed import red_cells
+from smearsynth.fields.folder import Field
 from smearsynth.taxonomy import BY_KEY
 
 RED, SICK, WHITE, PLATELET, CLUMP = "healthy_rbc", "infected_rbc", "neutrophil", "thrombocyte", "platelet_clump"
@@ -201,3 +205,23 @@ def test_patches_change_no_exact_label() -> None:
     for x, y, radius, k in ((50, 50, 18, 1), (50 + 57, 50, 39, 2), (60, 86, 8, 3), (160, 160, 18, 1)):
         kind[(np.mgrid[:200, :200][1] - x) ** 2 + (np.mgrid[:200, :200][0] - y) ** 2 < radius**2] = k
     assert (join_patches(kind, found) == kind).all()
+
+
+def test_boxed_and_counted_red_cells_of_a_field() -> None:
+    """Four red cells, a white one, and one that the border cuts: in a box it counts, without one it does not."""
+    label = glass(240, 240)
+    for x, y in ((50, 50), (120, 50), (190, 50), (50, 120), (236, 120)):
+        disc(label, RED, x, y)
+    disc(label, WHITE, 130, 170, 39)
+    found = counted(label)
+    around = [(x - 20, y - 20, x + 20, y + 20) for x, y in ((50, 50), (120, 50), (190, 50))]
+    boxes = [(0, *around[0]), (3, *around[1]), (0, *around[2]), (5, 90, 130, 170, 210)]
+    judged = np.ones(label.shape, bool)
+    judged[90:150, :90] = False
+    image = np.zeros((*label.shape, 3), np.uint8)
+
+    def told(rows: list[tuple[int, ...]]) -> dict[str, int]:
+        return red_cells(Field(Path("x.png"), image, label > 0, judged, np.array(rows)), found)
+
+    assert told(boxes) == {"boxed": 3, "counted": 3}
+    assert told([*boxes, (0, 216, 100, 240, 140)]) == {"boxed": 4, "counted": 4}

@@ -14,8 +14,8 @@ from small_set import prepare, small_build
 from synthetic_bank import synthetic_bank
 
 from segtrain.data.samples import Shards
-from segtrain.evaluation.counted import CountedCells
 from segtrain.evaluate import evaluate
+from segtrain.evaluation.counted import CountedCells
 from segtrain.fit import fit
 from segtrain.import_pairs import import_pairs
 from segtrain.metrics.objects import ObjectScores, matches
@@ -123,9 +123,9 @@ def test_evaluate_counts_cells_by_choice(tmp_path: Path, built: Path) -> None:
     figures = evaluate(run, built, objects=True)
     assert figures["objects"].keys() >= {"f1", "pq", "count_error", "per_class"}
     assert "objects" not in evaluate(run, built)
+    (tmp_path / "img").mkdir()
+    (tmp_path / "mask").mkdir()
     with pytest.raises(UserError, match="--objects"):
-        (tmp_path / "img").mkdir()
-        (tmp_path / "mask").mkdir()
         evaluate(run, tmp_path, objects=True, um_per_px=0.2)
 
 
