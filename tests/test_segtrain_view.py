@@ -98,8 +98,10 @@ class TestWhoIsAnswered:
         assert segment(server, png(drawn_field()), Host=host, Origin=f"http://{host}")[0] == 200
 
     def test_nothing_but_the_page_is_there(self, server: Server) -> None:
-        for path in ("/etc/passwd", "/../view.py", "/%2e%2e/answer.py", "/answer.py", "//evil.example/", "http://["):
+        for path in ("/etc/passwd", "/../view.py", "/%2e%2e/answer.py", "/answer.py", "//evil.example/"):
             assert ask(server, "GET", path)[0] == 404
+        answer = raw(server, f"GET http://[ HTTP/1.0\nHost: 127.0.0.1:{server.server_port}\n\n")
+        assert answer.startswith(b"HTTP/1.0 404 ")
 
     def test_the_page_may_load_only_what_is_served_here(self, server: Server) -> None:
         answer = raw(server, f"GET / HTTP/1.0\nHost: 127.0.0.1:{server.server_port}\n\n").decode()
