@@ -55,8 +55,8 @@ def bench(
 
     Keys: device, model, parameters, batch, size, gflop_forward and gflop_step per image, peak_tflops, stages, and
     peak_mb, the most memory that the process took. stages: loader, forward, step, loop, onnx, each with
-    images_per_second, device_peak_mb (None on a CPU) and utilisation, the share of the peak (None without one); loop also has
-    waiting_share, the share of its time spent waiting for the loader. Raises UserError.
+    images_per_second, device_peak_mb (None on a CPU) and utilisation, the share of the peak (None without one); loop
+    also has waiting_share, the share of its time spent waiting for the loader. Raises UserError.
     """
     asked = load_config(config, overrides)
     root = dataset or asked.data
