@@ -19,11 +19,12 @@ def join_halves(cells: Labels, *, area: float) -> Labels:
     """i4 (h, w): numbers from 1 without gaps, as in `cells`. area: px of a typical cell."""
     sizes = np.bincount(cells.ravel())
     boxes = ndimage.find_objects(cells)
-    owner = np.arange(len(sizes))
+    owner, joined = np.arange(len(sizes)), np.zeros(len(sizes), bool)
     for i, j in np.unique(contacts(cells)[0], axis=0).tolist():
-        once = owner[i] == i and owner[j] == j and i not in owner[j + 1 :]
-        if i and once and sizes[i] + sizes[j] <= _LARGEST * area and _convexity(cells, i, j, boxes) >= _CONVEX:
+        free = i and not joined[i] and not joined[j]
+        if free and sizes[i] + sizes[j] <= _LARGEST * area and _convexity(cells, i, j, boxes) >= _CONVEX:
             owner[j] = i
+            joined[[i, j]] = True
     return np.unique(owner, return_inverse=True)[1].astype(np.int32)[cells]
 
 

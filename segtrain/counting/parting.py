@@ -4,6 +4,8 @@ Two basins are one cell where the neck between them is nearly as wide as the nar
 larger both are together: half a cell's area may have a slight waist, more than a whole one must have none.
 """
 
+import heapq
+
 import numpy as np
 
 from segtrain.counting.basins import Basins, Mask, basins
@@ -24,23 +26,32 @@ def part(mask: Mask, *, area: float) -> Labels:
 
 def _joined(found: Basins, area: float) -> Labels:
     """i4 (n + 1,): number of the cell that each basin belongs to. The widest necks are joined first."""
-    sizes = np.bincount(found.label.ravel(), minlength=len(found.summit)) / area
-    summit, size = found.summit.tolist(), sizes.tolist()
-    owner = list(range(len(summit)))
-    necks = dict(found.necks)
+    size = (np.bincount(found.label.ravel(), minlength=len(found.summit)) / area).tolist()
+    summit, owner = found.summit.tolist(), list(range(len(found.summit)))
+    necks: list[dict[int, float]] = [{} for _ in owner]
+    for (i, j), neck in found.necks.items():
+        necks[i][j] = necks[j][i] = neck
 
-    def surplus(pair: tuple[int, int]) -> float:
-        i, j = pair
-        return necks[pair] / min(summit[i], summit[j]) - _NECK - _NECK_PER_CELL * (size[i] + size[j])
+    def lack(i: int, j: int) -> float:
+        """What the neck of a pair lacks to that of one cell."""
+        return _NECK + _NECK_PER_CELL * (size[i] + size[j]) - necks[i][j] / min(summit[i], summit[j])
 
-    while necks and surplus(best := max(necks, key=surplus)) > 0:
-        kept, gone = best
-        del necks[best]
+    queue = [(lack(i, j), i, j) for i, j in found.necks]
+    heapq.heapify(queue)
+    while queue and queue[0][0] < 0:
+        lacking, kept, gone = heapq.heappop(queue)
+        if owner[kept] != kept or owner[gone] != gone or lacking != lack(kept, gone):
+            continue
+        owner[gone] = kept
         summit[kept], size[kept] = max(summit[kept], summit[gone]), size[kept] + size[gone]
-        owner = [kept if o == gone else o for o in owner]
-        for pair in [pair for pair in necks if gone in pair]:
-            height = necks.pop(pair)
-            other = pair[0] if pair[1] == gone else pair[1]
-            moved = (min(kept, other), max(kept, other))
-            necks[moved] = max(height, necks.get(moved, 0.0))
+        for other, neck in necks[gone].items():
+            del necks[other][gone]
+            if other != kept:
+                necks[kept][other] = necks[other][kept] = max(neck, necks[kept].get(other, 0.0))
+        for other in necks[kept]:
+            heapq.heappush(queue, (lack(kept, other), kept, other))
+    for i, above in enumerate(owner):
+        while above != owner[above]:
+            above = owner[above]
+        owner[i] = above
     return np.unique(owner, return_inverse=True)[1].astype(np.int32)
