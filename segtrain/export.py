@@ -7,6 +7,7 @@ from typing import BinaryIO, Literal
 
 import torch
 
+from segtrain.card.text import model_card
 from segtrain.inference.deployed import MULTIPLE, Description, describe, program
 from segtrain.inference.new_files import check_new, new_files
 from segtrain.inference.onnx_runtime import FILE, to_onnx
@@ -50,6 +51,10 @@ def export(
     UserError.
     """
     run = Path(run)
+    if format == "safetensors" and which == "last":
+        raise UserError(
+            "--last: safetensors come with the run's model card, which is of its best network; leave it out."
+        )
     folder = Path(out) if out else run / FOLDER if format == "safetensors" else run
     files = [folder / name for name in NAMES[format]]
     check_new(files, overwrite=overwrite)
@@ -58,11 +63,11 @@ def export(
     description = describe(trained, checkpoint.name, file_digest(checkpoint))
     folder.mkdir(parents=True, exist_ok=True)
     with new_files(files) as opened:
-        _write(format, trained, description, opened)
+        _write(format, run, trained, description, opened)
     return Exported(tuple(files), description)
 
 
-def _write(format: Format, trained: Trained, description: Description, files: list[BinaryIO]) -> None:
+def _write(format: Format, run: Path, trained: Trained, description: Description, files: list[BinaryIO]) -> None:
     if format == "onnx":
         files[0].write(to_onnx(program(trained.model), description))
     elif format == "torch-export":
@@ -72,7 +77,7 @@ def _write(format: Format, trained: Trained, description: Description, files: li
         weights, config, card = files
         weights.write(_safetensors(trained))
         config.write((json.dumps(description.plain(), indent=2) + "\n").encode())
-        card.write(_card(description).encode())
+        card.write(_card(run).encode())
 
 
 def _safetensors(trained: Trained) -> bytes:
@@ -86,24 +91,13 @@ def _safetensors(trained: Trained) -> bytes:
     return save(weights, metadata={"format": "pt"})
 
 
-def _card(description: Description) -> str:
-    """What a person must know who finds the weights."""
-    classes = description.classes
-    lines = [f"| {n} | {key} | {classes.colours[n]} |" for n, key in enumerate(classes.keys)]
-    model = description.model["name"]
-    return f"""# {model}, for segmentation of blood smears
+def _card(run: Path) -> str:
+    """The run's model card, and how its weights are read."""
+    return f"""{model_card(run)}
+## How to use the weights
 
-Trained by segtrain: epoch {description.epoch}, data digest `{description.data_digest}`.
-
-**Research only. Not a medical device, and nothing here is a diagnosis.**
-
-Images are RGB at {description.um_per_px:g} micrometres per pixel; bring yours to that scale first. Values enter the
-network as `image / 127.5 - 1`; softmax over its logits gives the probability of each class. Sides that are multiples of
-{MULTIPLE} are taken as they are, others are padded inside.
-
-| id | class | colour |
-|---|---|---|
-{chr(10).join(lines)}
+Values of an image enter the network as `image / 127.5 - 1`; softmax over its logits gives the probability of each
+class. Sides that are multiples of {MULTIPLE} are taken as they are, others are padded inside.
 
 ```python
 import json

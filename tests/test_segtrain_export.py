@@ -11,6 +11,7 @@ from PIL import Image
 from shard_set import write_set
 from torch import Tensor
 
+from segtrain.card.text import model_card
 from segtrain.cli import main
 from segtrain.config import ModelSpec
 from segtrain.export import DESCRIPTION, export
@@ -62,7 +63,9 @@ def test_safetensors_are_the_weights_to_the_bit_and_the_config_builds_their_netw
         assert torch.equal(network(pixels.float() / 127.5 - 1).softmax(dim=1), probability(run, pixels))
     assert known["um_per_px"] == 0.2
     assert known["classes"]["keys"] == list(load_trained(run).classes.keys)
-    assert "Research only" in card.read_text()
+    assert card.read_text().startswith(model_card(run))
+    with pytest.raises(UserError, match="leave it out"):
+        export(run, format="safetensors", which="last", overwrite=True)
 
 
 def test_a_torch_export_takes_every_batch_and_size(run: Path) -> None:
