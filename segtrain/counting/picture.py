@@ -24,7 +24,9 @@ _SMOOTH = 1.5
 """Deviation of the Gaussian along an outline, in pixels of the label map, whose steps are not the cell's."""
 _SHIFT = 4
 """Binary places of an outline's fractions of a pixel."""
-_HALO, _LEFT_OUT = (20, 20, 20), (150, 150, 150)
+_HALO, _BRIGHT, _LEFT_OUT = (20, 20, 20), (240, 240, 240), (150, 150, 150)
+_DIM = 200
+"""Sum of red, green and blue under which a colour, such as that of monocytes, is seen on a bright halo only."""
 
 
 def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Classes) -> Pixels:
@@ -40,7 +42,8 @@ def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Clas
     for width, halo in ((line + 2, True), (line, False)):
         for cell, outline in zip(found.cells, outlines, strict=True):
             colour = tuple(bytes.fromhex(colours[cell.kind][1:])) if cell.counted else _LEFT_OUT
-            cv2.polylines(drawn, outline, True, _HALO if halo else colour, width, cv2.LINE_AA, _SHIFT)
+            around = _BRIGHT if sum(colour) < _DIM else _HALO
+            cv2.polylines(drawn, outline, True, around if halo else colour, width, cv2.LINE_AA, _SHIFT)
     drawn = _numbered(drawn, found.cells, factor, _LETTER / um_per_px * factor)
     counts = Counter(cell.kind for cell in found.cells if cell.counted)
     left_out = sum(not cell.counted for cell in found.cells)
