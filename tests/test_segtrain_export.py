@@ -68,6 +68,7 @@ def test_safetensors_are_the_weights_to_the_bit_and_the_config_builds_their_netw
         export(run, format="safetensors", which="last", overwrite=True)
 
 
+@pytest.mark.slow
 def test_a_torch_export_takes_every_batch_and_size(run: Path) -> None:
     [file] = export(run, format="torch-export").files
     extra = {DESCRIPTION: ""}
