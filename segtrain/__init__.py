@@ -17,10 +17,24 @@ if TYPE_CHECKING:
     from segtrain.compare import compare as compare
     from segtrain.cross_validate import cross_validate as cross_validate
     from segtrain.evaluate import evaluate as evaluate
+    from segtrain.export import export as export
     from segtrain.fit import fit as fit
     from segtrain.import_pairs import import_pairs as import_pairs
+    from segtrain.predict import predict as predict
+    from segtrain.view import view as view
 
-__all__ = ["baseline", "bench", "compare", "cross_validate", "evaluate", "fit", "import_pairs"]
+__all__ = [
+    "baseline",
+    "bench",
+    "compare",
+    "cross_validate",
+    "evaluate",
+    "export",
+    "fit",
+    "import_pairs",
+    "predict",
+    "view",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,8 @@ from segtrain.config import Config, load_config
 from segtrain.data.fetch import Batch
 from segtrain.data.loader import Loader
 from segtrain.guard import Guard
+from segtrain.inference.deployed import program
+from segtrain.inference.onnx_runtime import open_onnx, run_onnx, to_onnx
 from segtrain.losses import make_loss
 from segtrain.parts import Parts, read_parts
 from segtrain.prepare import as_called, make_loaders, make_optimiser, start_generators
@@ -42,17 +44,19 @@ def bench(
     overrides: Sequence[str] = (),
     repeats: int = 5,
     peak_tflops: float | None = None,
+    onnx: bool = False,
 ) -> Figures:
     """Times the loader, the forward pass, the training step and the whole loop of a config.
 
     dataset: None is the config's `data`; without either, forward pass and step are timed on random images of
     224 x 224 px and ten classes. repeats: of which the median counts, each of at least 0.5 s, after a warm-up.
-    peak_tflops: bf16 matrix peak of the device; None is its data sheet's, where it is a known one.
+    peak_tflops: bf16 matrix peak of the device; None is its data sheet's, where it is a known one. onnx: time the
+    forward pass by ONNX Runtime, too: on the CPU, in fp32, from bytes to probabilities.
 
     Keys: device, model, parameters, batch, size, gflop_forward and gflop_step per image, peak_tflops, stages, and
-    peak_mb, the most memory that the process took. stages: loader, forward, step, loop, each with images_per_second,
-    device_peak_mb (None on a CPU) and utilisation, the share of the peak (None without one); loop also has
-    waiting_share, the share of its time spent waiting for the loader. Raises UserError.
+    peak_mb, the most memory that the process took. stages: loader, forward, step, loop, onnx, each with
+    images_per_second, device_peak_mb (None on a CPU) and utilisation, the share of the peak (None without one); loop
+    also has waiting_share, the share of its time spent waiting for the loader. Raises UserError.
     """
     asked = load_config(config, overrides)
     root = dataset or asked.data
@@ -63,7 +67,9 @@ def bench(
     peak = peak_tflops or flops.known_peak(compute.device)
     parts = _Parts(asked, compute, classes)
     stages = _time_stages(parts, asked, data, size, repeats)
-    for name, work in (("loader", 0), ("forward", forward), ("step", step), ("loop", step)):
+    if onnx:
+        stages["onnx"] = _time_onnx(asked, classes, size, repeats)
+    for name, work in (("loader", 0), ("forward", forward), ("step", step), ("loop", step), ("onnx", 0)):
         if name in stages:
             rate = stages[name]["images_per_second"]
             stages[name]["utilisation"] = rate * work / (peak * 1e12) if peak and work else None
@@ -170,6 +176,13 @@ def _time_stages(
     batches.close()
     loader.close()
     return stages
+
+
+def _time_onnx(config: Config, classes: int, size: tuple[int, int], repeats: int) -> Figures:
+    session = open_onnx(to_onnx(program(config.model.build(classes=classes).eval())))
+    cpu = torch.device("cpu")
+    image = _random_batch(config.batch, size, classes, cpu).image.contiguous()
+    return _time(lambda: len(run_onnx(session, image)), repeats, cpu)
 
 
 def _time(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from segtrain.config import Config, FoldSpec
-from segtrain.data.folds import pooled, read_folds, table_of
+from segtrain.data.folds import FOLDS, pooled, read_folds, table_of
 from segtrain.data.samples import Shards
 from segtrain.data.shuffle import Index
 from segtrain.fit import fit_unfinished, resolve
@@ -30,7 +30,7 @@ from segtrain.run import CONFIG, Run
 from smearsynth.errors import UserError
 from smearsynth.strict_yaml import dump
 
-FOLDS, TEXT = "folds.csv", "summary.txt"
+TEXT = "summary.txt"
 _NAMES = {
     "val_miou": "mIoU",
     "val_pixel_accuracy": "pixel accuracy",

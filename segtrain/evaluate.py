@@ -6,23 +6,26 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from segtrain.baseline import otsu_field
 from segtrain.compute import Compute, choose
+from segtrain.counting.measure import count_field
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.boxed import red_cells
+from segtrain.evaluation.counted import CountedCells
 from segtrain.evaluation.errors import save_errors
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.real import Method, measure_fields
 from segtrain.evaluation.split import Measures, Predict, predictions
 from segtrain.evaluation.threshold import best_threshold, moved
+from segtrain.inference.field import predict_field
+from segtrain.inference.networks import Networks, load_networks
+from segtrain.inference.picture import WholePicture
 from segtrain.trained import Trained, load_trained
 from smearsynth.errors import UserError
 from smearsynth.fields.folder import Field, is_folder, read_fields
 from smearsynth.fields.images import Mask
-from smearsynth.fields.scale import Scale, to_native, to_scale
-from smearsynth.images import Pixels
+from smearsynth.fields.scale import Scale, to_native
 
 
 def evaluate(
@@ -32,6 +35,7 @@ def evaluate(
     split: str = "test",
     um_per_px: str | float | None = None,
     boundaries: bool = False,
+    objects: bool = False,
     threshold: str | float | None = None,
     pictures: str | Path | None = None,
     which: Literal["best", "last"] = "best",
@@ -41,44 +45,55 @@ def evaluate(
     """What the network of `run` is worth.
 
     target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
-    `evaluation.split.Measures.figures` says. threshold: of a dataset of two classes, the probability from which a pixel
-    is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the figures,
-    and all others are of logits that are moved so that it becomes 1/2.
+    `evaluation.split.Measures.figures` says. objects: count its cells, too; the figures then have `objects`, as
+    `metrics.ObjectScores.report` says, None for nan. threshold: of a dataset of two classes, the probability from which
+    a pixel is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the
+    figures, and all others are of logits that are moved so that it becomes 1/2.
     Or a folder of real fields with masks of `um_per_px` (a number, a table's path, or "auto"), which gives what
     `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in `images` also um_per_px and
-    baseline_dice; `pictures` is a folder for one of each field, which shows where the network is wrong.
+    baseline_dice, and of a field with boxes what `evaluation.boxed.red_cells` says; `pictures` is a folder for one of
+    each field, which shows where the network is wrong.
     Raises UserError.
     """
     target = Path(target)
-    trained = load_trained(Path(run), which)
-    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
-    predict = predictor(trained, compute)
     if is_folder(target):
         if threshold is not None:
             raise UserError(f"--threshold is for datasets, and {target} is a folder of images: leave it out.")
+        if objects:
+            raise UserError(
+                f"--objects is for datasets, and {target} is a folder of images: leave it out; cells are counted where "
+                "the folder has boxes/."
+            )
         if um_per_px is None:
             raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
-        network = NetworkCells(predict, Scale(str(um_per_px)), trained.um_per_px)
+        network = NetworkCells(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
         return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
     if um_per_px is not None:
         raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
     if pictures is not None:
         raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+    trained = load_trained(Path(run), which)
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
-    _check_held_out(trained, shards, Path(run))
+    check_held_out(trained, shards, Path(run))
+    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
+    predict = predictor(trained, compute)
     measures = Measures(shards.classes, compute.device, boundaries=boundaries)
+    cells = CountedCells(shards) if objects else None
     chosen: Figures = {}
     if threshold is not None:
         chosen["threshold"] = _threshold(str(threshold), predict, trained, target, compute, progress=progress)
         predict = moved(predict, chosen["threshold"])
     with closing(_loader(shards, trained, compute)) as loader:
-        for logits, label, _ in predictions(predict, loader, progress=progress):
+        for logits, label, number in predictions(predict, loader, progress=progress):
             measures.update(logits, label)
-    return measures.figures() | chosen
+            if cells is not None:
+                cells.update(logits, number)
+    return measures.figures() | chosen | ({"objects": cells.figures()} if cells is not None else {})
 
 
-def _check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
+def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
+    """UserError where the network of a fold would be measured on a split that it learnt from."""
     if trained.fold and shards.split != "test" and shards.digest == trained.data_digest:
         raise UserError(
             f"{run} is of one fold, which learnt from samples of this set's split {shards.split!r}: its figures on "
@@ -97,7 +112,7 @@ def _threshold(
         raise UserError(f"--threshold is for two classes, and {dataset} has {len(trained.classes)}: leave it out.")
     if asked == "val":
         held_out = Shards(dataset, "val")
-        _check_held_out(trained, held_out, dataset)
+        check_held_out(trained, held_out, dataset)
         with closing(_loader(held_out, trained, compute)) as loader:
             return best_threshold(predictions(predict, loader, progress=progress))
     try:
@@ -123,26 +138,31 @@ def check_classes(classes: Classes, shards: Shards) -> None:
         )
 
 
-def cell_probability(predict: Predict, image: Pixels) -> torch.Tensor:
-    """fp32 (h, w) on the CPU: probability that a pixel is of any cell. image: u1 (h, w, 3) RGB, predicted whole."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
-    with torch.inference_mode():
-        return 1 - predict(pixels).softmax(dim=1)[0, 0].cpu()
-
-
 class NetworkCells:
-    """A method for `measure_fields`: a field at the scale `wanted` (um/px), predicted whole, brought back."""
+    """A method for `measure_fields`: a field predicted at the scale of the training, brought back. A pixel is of a cell
+    as soon as glass is less likely than all cells together."""
 
-    def __init__(self, predict: Predict, scale: Scale, wanted: float) -> None:
-        self._predict, self._scale, self._wanted = predict, scale, wanted
-        self.um_per_px: list[float] = []
-        """Of the fields so far, as they were given or found."""
+    def __init__(self, networks: Networks, scale: Scale) -> None:
+        self._networks, self._scale = networks, scale
+        self.told: list[Figures] = []
+        """Of each field so far: um_per_px, as it was given or found; boxed and counted where it has boxes."""
 
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
-        self.um_per_px.append(um_per_px)
-        probability = cell_probability(self._predict, to_scale(field.image, um_per_px, self._wanted))
-        cells: Mask = to_native(probability.numpy(), field.cells.shape) >= 0.5
+        picture = WholePicture(field.image, str(field.path))
+        found = predict_field(self._networks, picture, um_per_px, probability=True)
+        self.told.append({"um_per_px": um_per_px})
+        if field.boxes is not None:
+            counted = count_field(
+                found.label,
+                found.confidence,
+                keys=found.classes.keys,
+                um_per_px=found.um_per_px,
+                native_shape=found.native_shape,
+            )
+            self.told[-1] |= red_cells(field, counted)
+        assert found.probability is not None
+        cells: Mask = to_native(1 - found.probability[0], field.cells.shape) >= 0.5
         return cells
 
 
@@ -158,6 +178,6 @@ def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, pr
     methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
     measured = measure_fields(read_fields(folder), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
-    for image, um_per_px, other in zip(figures["images"], network.um_per_px, baseline["images"], strict=True):
-        image |= {"um_per_px": um_per_px, "baseline_dice": other["foreground_dice"]}
+    for image, told, other in zip(figures["images"], network.told, baseline["images"], strict=True):
+        image |= told | {"baseline_dice": other["foreground_dice"]}
     return figures | {"baseline": baseline}

@@ -10,6 +10,7 @@ test.json       of a run of `segtrain compare`: what `evaluate` says of it on th
 last.pt         the training's whole state, to go on from; best.pt: the same at the best epoch
 log.txt         what was said while it ran
 *.png           curves, confusion matrix, gallery of best and worst samples
+report.html     of `segtrain report`, with MODEL_CARD.md, which goes with the weights
 tensorboard/    the rows of metrics.csv, where TensorBoard is installed
 """
 

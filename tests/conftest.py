@@ -48,6 +48,14 @@ def built(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run, trained once for all tests of the page that shows what it sees."""
+    from viewed import small_run
+
+    return small_run(tmp_path_factory.mktemp("viewed"))
+
+
 @pytest.fixture
 def out(built: Path, tmp_path: Path) -> Path:
     """A copy of that set."""

@@ -1,6 +1,7 @@
 """A dataset of random pictures, written straight to shards, for tests that need files but no smears."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,23 @@ from smearsynth.shards.writer import ShardWriter, pack
 from smearsynth.taxonomy import CLASSES
 
 PER_SHARD = 7
+ALL = tuple(range(1, len(CLASSES)))
 
 
-def write_set(root: Path, *, size: tuple[int, int] = (24, 24), digest: str = "ab" * 32, **counts: int) -> Path:
-    """`counts` samples per split, in shards of 7: blobs of random classes with colours of their own, and an index."""
+def write_set(
+    root: Path,
+    *,
+    size: tuple[int, int] = (24, 24),
+    digest: str = "ab" * 32,
+    shown: Sequence[int] = ALL,
+    **counts: int,
+) -> Path:
+    """`counts` samples per split, in shards of 7: blobs of random classes, of those `shown`, with colours of their own,
+    and an index."""
     root.mkdir(parents=True, exist_ok=True)
     files, splits = [], {}
     for split, count in counts.items():
-        samples = [picture(split, i, size) for i in range(count)]
+        samples = [picture(split, i, size, shown) for i in range(count)]
         for number, first in enumerate(range(0, count, PER_SHARD)):
             rows = samples[first : first + PER_SHARD]
             name = f"{split}-{number:05d}.h5"
@@ -40,14 +50,14 @@ def write_shard(path: Path, split: str, samples: list[fmt.Sample]) -> None:
             writer.append(pack(sample, max_objects=1, codec="gzip"))
 
 
-def picture(split: str, i: int, size: tuple[int, int]) -> fmt.Sample:
+def picture(split: str, i: int, size: tuple[int, int], shown: Sequence[int] = ALL) -> fmt.Sample:
     """Sample i of a split: four to eight discs, each in the colour of its class on glass of 235, and grain on all."""
     rng = np.random.default_rng([len(split), i])
     y, x = np.mgrid[: size[0], : size[1]]
     label = np.zeros(size, np.uint8)
     for _ in range(rng.integers(4, 9)):
         cy, cx, radius = rng.uniform(0, size[0]), rng.uniform(0, size[1]), rng.uniform(2, min(size) / 4)
-        label[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.integers(1, len(CLASSES))
+        label[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = shown[rng.integers(0, len(shown))]
     colours = np.array([(235, 235, 235), *(c.rgb for c in CLASSES[1:])])
     image = (colours[label] * 0.8 + rng.integers(0, 20, (*size, 3))).astype(np.uint8)
     return fmt.Sample(

@@ -149,7 +149,7 @@ def test_no_box_leaves_only_glass_to_count() -> None:
 def test_boxes_are_shares_of_the_image(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("0 0.5 0.5 0.5 0.2\n3 0.0 0.0 0.2 0.2\n", encoding="utf-8")
-    assert read_boxes(file, (100, 200)).tolist() == [[50, 40, 150, 60], [0, 0, 20, 10]]
+    assert read_boxes(file, (100, 200)).tolist() == [[0, 50, 40, 150, 60], [3, 0, 0, 20, 10]]
     for fault in ("0 0.5 0.5\n", "0 0.5 nan 0.5 0.2\n", "0 0.5 0.5 inf 0.2\n"):
         file.write_text(fault, encoding="utf-8")
         with pytest.raises(UserError, match=r"a\.txt"):

@@ -136,9 +136,9 @@ class TestMeasure:
         said = json.loads(call("bench", data, *TINY, "--repeats", 1, "--peak-tflops", 2, "--json").stdout)
         assert (said["peak_tflops"], list(said["stages"])) == (2, ["loader", "forward", "step", "loop"])
 
-    def test_report_names_what_it_drew(self, run: Path, data: Path) -> None:
-        said = call("report", run, "--data", data).stdout.split()
-        assert said == [str(run / name) for name in ("curves.png", "confusion.png", "gallery.png")]
+    def test_report_names_what_it_wrote(self, run: Path, data: Path) -> None:
+        said = call("report", run, "--data", data, "--split", "val").stdout.split()
+        assert said == [str(run / name) for name in ("report.html", "MODEL_CARD.md")]
 
 
 @pytest.mark.parametrize(("rank", "told"), [("0", 1), ("1", 0)])

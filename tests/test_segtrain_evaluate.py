@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,22 +16,26 @@ from torch import Tensor
 
 from segtrain import checkpoint
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluate import NetworkCells, cell_probability, evaluate
+from segtrain.evaluate import NetworkCells, evaluate
 from segtrain.evaluation.errors import CELL_AS_GLASS, GLASS_AS_CELL, error_picture
 from segtrain.evaluation.figures import table
 from segtrain.evaluation.real import measure_fields
-from segtrain.evaluation.split import Measures, sample_scores
+from segtrain.evaluation.split import Measures
 from segtrain.fit import fit
+from segtrain.inference.networks import Networks
+from segtrain.metrics.confusion import per_image, whole_scores
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError
 from smearsynth.fields.folder import Field, read_fields
 from smearsynth.fields.otsu import otsu_cells
 from smearsynth.fields.scale import Scale
+from smearsynth.taxonomy import CLASSES
 
 Labels = npt.NDArray[np.uint8]
 
 TUNING = ("002f20ad", "00d04a90", "03be08c8", "01b38a56")
 REAL = Path(__file__).parents[2] / "shared" / "realtest" / "bbbc041seg"
+KEYS = tuple(c.key for c in CLASSES)
 ABC = Classes((0, 1, 2), ("background", "a", "b"), ("#000000", "#ff0000", "#00ff00"))
 
 
@@ -92,7 +97,8 @@ def test_figures_of_a_prediction_made_by_hand() -> None:
 def test_a_sample_is_scored_over_its_own_classes() -> None:
     truth = np.array([[[0, 0, 1, 1]], [[0, 0, 0, 0]]], np.uint8)
     prediction = np.array([[[0, 0, 1, 0]], [[0, 0, 0, 2]]], np.uint8)
-    assert sample_scores(sure(prediction), torch.from_numpy(truth)) == pytest.approx([(2 / 3 + 1 / 2) / 2, 3 / 8])
+    matrices = per_image(torch.from_numpy(prediction), torch.from_numpy(truth), classes=3)
+    assert whole_scores(matrices)["miou"].tolist() == pytest.approx([(2 / 3 + 1 / 2) / 2, 3 / 8])
 
 
 def test_a_split_is_measured_pixel_by_pixel(run: Path, data: Path) -> None:
@@ -162,6 +168,13 @@ def by_brightness(image: Tensor) -> Tensor:
     return logits
 
 
+def network(logits: Callable[[Tensor], Tensor]) -> Networks:
+    """With as many of the ten classes as there are logits."""
+    count = logits(torch.zeros(1, 3, 8, 8)).shape[1]
+    classes = Classes(tuple(range(count)), KEYS[:count], ("#000000",) * count)
+    return Networks((lambda image: logits(image).softmax(dim=1),), classes, 0.2)
+
+
 def discs(radius: int, size: tuple[int, int] = (420, 500)) -> npt.NDArray[np.uint8]:
     """u1 (h, w, 3): twenty discs of 120 on glass of 240."""
     image = np.full((*size, 3), 240, np.uint8)
@@ -183,18 +196,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_pixel_is_of_a_cell_as_soon_as_glass_is_less_likely_than_all_cells_together() -> None:
-    likely = torch.tensor([0.4, 0.3, 0.3]).log()
-    probability = cell_probability(lambda image: likely.reshape(1, 3, 1, 1).expand(1, 3, *image.shape[2:]), discs(30))
-    assert probability.shape == (420, 500)
-    assert probability.numpy() == pytest.approx(0.6)
+@pytest.mark.parametrize(("glass", "cells"), [(0.49, True), (0.51, False)])
+def test_a_pixel_is_of_a_cell_as_soon_as_glass_is_less_likely_than_all_cells_together(
+    folder: Path, glass: float, cells: bool
+) -> None:
+    likely = torch.tensor([glass, (1 - glass) / 2, (1 - glass) / 2]).log().reshape(1, 3, 1, 1)
+    method = NetworkCells(network(lambda image: likely.expand(1, 3, *image.shape[2:])), Scale("0.2"))
+    assert all((method(field) == cells).all() for field in read_fields(folder))
 
 
 @pytest.mark.parametrize("um_per_px", ["0.07", "0.16", "0.35"])
 def test_a_field_is_predicted_at_another_scale_and_measured_at_its_own(folder: Path, um_per_px: str) -> None:
-    method = NetworkCells(by_brightness, Scale(um_per_px), 0.2)
+    method = NetworkCells(network(by_brightness), Scale(um_per_px))
     figures = measure_fields(read_fields(folder), {"network": method})["network"]
-    assert method.um_per_px == [float(um_per_px)] * 2
+    assert method.told == [{"um_per_px": float(um_per_px)}] * 2
     whole, half = (image["foreground_dice"] for image in figures["images"])
     assert whole > 0.97
     assert half == pytest.approx(0.75, abs=0.01)
@@ -241,11 +256,11 @@ def test_real_fields_for_tuning(tmp_path: Path) -> None:
         for file in (REAL / kind).iterdir():
             if file.name.startswith(TUNING):
                 (tmp_path / kind / file.name).symlink_to(file)
-    found = NetworkCells(lambda image: torch.zeros(1, 2, *image.shape[2:]), Scale("auto"), 0.2)
+    found = NetworkCells(network(lambda image: torch.zeros(1, 2, *image.shape[2:])), Scale("auto"))
     figures = measure_fields(read_fields(tmp_path), {"otsu": lambda f: otsu_cells(f.image), "all": found})
     assert 0.88 < figures["otsu"]["foreground_dice"] < 0.95
     # By boxed single cells of the truth.
-    assert found.um_per_px == pytest.approx([0.0666, 0.0912, 0.0824, 0.0587], rel=0.05)
+    assert [told["um_per_px"] for told in found.told] == pytest.approx([0.0666, 0.0912, 0.0824, 0.0587], rel=0.05)
 
 
 def test_errors_are_red_and_blue_and_nothing_else_is() -> None:

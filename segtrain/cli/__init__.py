@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from segtrain.cli import data, measuring, training
+from segtrain.cli import counting, data, inference, measuring, training, viewing
 from smearsynth.commands import CONTEXT, Commands
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     """
 
 
-for room in (data, training, measuring):
+for room in (data, training, measuring, inference, counting, viewing):
     for command in vars(room).values():
         if isinstance(command, click.Command):
             main.add_command(command)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from segtrain.cli.options import FOLDER, split, target
-from smearsynth.commands import as_json, show
+from smearsynth.commands import NewFile, as_json, show
 
 
 @click.command()
@@ -16,6 +16,7 @@ from smearsynth.commands import as_json, show
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
 @click.option("--pictures", type=FOLDER, help="Folder for a picture of the errors on each of a FOLDER's images.")
 @click.option("--boundaries", is_flag=True, help="Measure outlines too, which is slow.")
+@click.option("--objects", is_flag=True, help="Count the cells of a DATASET too, one by one.")
 @click.option(
     "--threshold", metavar="P|val", help="Of two classes: the second from this probability on; val: chosen there."
 )
@@ -25,11 +26,12 @@ def evaluate(last: bool, as_json: bool, **options: Any) -> None:
     """Measure the network of RUN on a dataset, or on a folder of real images.
 
     A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
-    threshold with holes filled. In its --pictures glass taken for a cell is red, and a cell taken for glass blue.
+    threshold with holes filled, and where it has boxes/ too, red cells are counted beside those that are boxed. In its
+    --pictures glass taken for a cell is red, and a cell taken for glass blue.
 
     \b
     Example:
-      segtrain evaluate runs/first quickstart
+      segtrain evaluate runs/first quickstart --objects
       segtrain evaluate runs/first my_fields --um-per-px auto
     """
     from segtrain.evaluate import evaluate as run
@@ -60,14 +62,21 @@ def baseline(target: Path, split: str, as_json: bool) -> None:
 @click.command()
 @click.argument("run", type=FOLDER)
 @click.option("--data", "dataset", type=FOLDER, help="The dataset, where it is not where RUN was trained on it.")
-def report(run: Path, dataset: Path | None) -> None:
-    """Draw the pictures of RUN anew: curves, confusion matrix, best and worst samples.
+@split
+@click.option("--out", metavar="FILE.html", type=NewFile(), help="The page.  [default: RUN/report.html]")
+def report(run: Path, **options: Any) -> None:
+    """Write one HTML page of RUN, and its model card.
+
+    The page needs no other file and no network: figures with intervals, confusion, calibration, best and worst samples,
+    figures by background, look, density, source and visible share, curves, speed. The card, MODEL_CARD.md in RUN, is
+    what goes with the weights to whoever is handed them.
 
     \b
     Example:
       segtrain report runs/first
+      segtrain report runs/first --split val --out first.html
     """
-    from segtrain.report import write_pictures
+    from segtrain.report import write_report
 
-    for path in write_pictures(run, dataset=dataset):
+    for path in write_report(run, **options):
         click.echo(path)

@@ -74,6 +74,7 @@ def fit(
     type=click.FloatRange(min=0, min_open=True),
     help="bf16 matrix peak of the device.  [default: its data sheet's]",
 )
+@click.option("--onnx", is_flag=True, help="Time the forward pass by ONNX Runtime on the CPU, too.")
 @as_json
 def bench(as_json: bool, **options: Any) -> None:
     """Measure images per second of loader, forward pass, step and whole loop, and peak memory.

@@ -14,6 +14,8 @@ from segtrain.data.samples import Shards
 from segtrain.data.shuffle import Index
 from smearsynth.errors import UserError
 
+FOLDS = "folds.csv"
+"""The table's name in the run of a cross-validation."""
 HEAD = ("sample_id", "group", "fold")
 POOLED = ("train", "val")
 """Splits whose samples are divided anew. The test split stays what nothing was trained on or chosen by."""

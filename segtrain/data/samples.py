@@ -47,7 +47,7 @@ class Shards:
     def __init__(self, root: Path, *splits: str) -> None:
         """root: folder of a finished dataset. UserError where it has no index or no samples in `splits`."""
         self.root, self.split, self._splits = Path(root), " and ".join(splits), splits
-        self._index = _read_index(self.root)
+        self._index = read_index(self.root)
         files = [f for f in self._index["files"] if f.get("split") in splits and f.get("samples")]
         files.sort(key=lambda f: splits.index(f["split"]))
         if not files:
@@ -75,15 +75,45 @@ class Shards:
         shard, row = self._find(i)
         return str(shard.column("sample_id")[row])
 
+    def objects(self, i: int) -> npt.NDArray[np.int32]:
+        """i4 (n, F): the cells of sample i; columns as `header.fields` says, of a set that was built."""
+        shard, row = self._find(i)
+        return shard.objects(row)
+
+    def instance(self, i: int) -> npt.NDArray[np.uint16]:
+        """u2 (H, W) of sample i: 0 or 1 + row of `objects`. UserError where there is no such row."""
+        shard, row = self._find(i)
+        instance = shard.read("instance", row).view(np.uint16)
+        rows = int(shard.column("object_count")[row])
+        if instance.max() > rows:
+            raise UserError(f"{shard.path}: `instance` of row {row} names object {instance.max()} of {rows}{_ANEW}")
+        return instance
+
+    def column(self, name: str) -> npt.NDArray[np.generic] | None:
+        """A dataset of a few bytes per sample, (N, ...); None in a set that does not record it."""
+        if any(name not in shard.names for shard in self._shards):
+            return None
+        return np.concatenate([shard.column(name) for shard in self._shards])
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """What index.json holds; files and digest are held against their form, all else is as it was found."""
+        return self._index
+
     @property
     def digest(self) -> str:
         """Digest of the whole dataset, hex."""
         return str(self._index["digest"])
 
     @cached_property
+    def header(self) -> Header:
+        """The attributes of the first shard."""
+        return self._shards[0].header
+
+    @cached_property
     def classes(self) -> Classes:
         """The taxonomy in the shards. UserError where the ids are not 0 to n - 1, or keys and colours not as many."""
-        header, path = self._header, self._shards[0].path
+        header, path = self.header, self._shards[0].path
         if header.class_ids != tuple(range(len(header.class_ids))):
             raise UserError(f"{path} has class ids {header.class_ids}; number them from 0 without gaps.")
         if not len(header.class_ids) == len(header.class_keys) == len(header.class_colours):
@@ -97,7 +127,7 @@ class Shards:
     @property
     def um_per_px(self) -> float:
         """Scale of the images, micrometres per pixel. UserError where it is none."""
-        value = self._header.um_per_px
+        value = self.header.um_per_px
         if not 0 < value < math.inf:
             raise UserError(f"{self._shards[0].path}: um_per_px is {value!r}; state micrometres per pixel.")
         return float(value)
@@ -105,9 +135,8 @@ class Shards:
     @cached_property
     def groups(self) -> npt.NDArray[np.int64] | None:
         """i8 (N,): number of each sample's patient or source image; None in a set that records none."""
-        if any("group" not in shard.names for shard in self._shards):
-            return None
-        return np.concatenate([shard.column("group").astype(np.int64) for shard in self._shards])
+        group = self.column("group")
+        return None if group is None else group.astype(np.int64)
 
     def pixels_per_class(self, samples: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
         """i8 (classes,): pixels of each class over the split, as the index has them, else counted; no ignored ones.
@@ -135,10 +164,6 @@ class Shards:
             )
         height, width = next(iter(shapes))
         return height, width
-
-    @cached_property
-    def _header(self) -> Header:
-        return self._shards[0].header
 
     def _pixels_of_index(self) -> npt.NDArray[np.int64] | None:
         try:
@@ -191,7 +216,8 @@ def _is_shard(file: dict[str, Any]) -> bool:
     return isinstance(name, str) and bool(re.fullmatch(FILE_NAME, name)) and type(samples) is int and samples > 0
 
 
-def _read_index(root: Path) -> dict[str, Any]:
+def read_index(root: Path) -> dict[str, Any]:
+    """What index.json of a dataset holds. UserError where it is missing, or lacks what shards are read by."""
     path = root / INDEX
     try:
         index, _ = strict_json.read(path, _MOST_BYTES)

@@ -18,7 +18,21 @@ NAMES = {
 }
 """What the figures are called in a table."""
 _CLASS_COLUMNS = {"pixels": "pixels", "iou": "IoU", "dice": "Dice", "boundary_f1": "boundary F1", "hd95": "HD95"}
-_IMAGE_COLUMNS = {"um_per_px": "um/px", "foreground_dice": "Dice", "baseline_dice": "Otsu Dice"}
+_IMAGE_COLUMNS = {
+    "um_per_px": "um/px",
+    "foreground_dice": "Dice",
+    "baseline_dice": "Otsu Dice",
+    "boxed": "boxed",
+    "counted": "counted",
+}
+_OBJECT_COLUMNS = {
+    "true": "cells",
+    "found": "found",
+    "f1": "F1",
+    "pq": "PQ",
+    "count_error": "count error",
+    "count_bias": "bias",
+}
 _WIDTH = 13
 
 
@@ -42,6 +56,9 @@ def table(figures: Figures) -> str:
         whole.append(("foreground Dice, Otsu", figures["baseline"]["foreground_dice"]))
     width = max(len(name) for name, _ in whole) + 2
     parts = [_rows("class", per_class, columns), [name.ljust(width) + _cell(value) for name, value in whole]]
+    if "objects" in figures:
+        objects = figures["objects"]
+        parts.append(_rows("cells", objects["per_class"] | {"any class": objects}, _OBJECT_COLUMNS))
     if "images" in figures:
         images = {image["name"]: image for image in figures["images"]}
         columns = {key: name for key, name in _IMAGE_COLUMNS.items() if key in figures["images"][0]}

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Classes
 from segtrain.evaluation.figures import Figures, by_key, known
-from segtrain.metrics import BoundaryScores, CalibrationError, Confusion, ReferenceAccuracy, scores
+from segtrain.metrics import BoundaryScores, CalibrationError, Confusion, ReferenceAccuracy
 
 Predict = Callable[[Tensor], Tensor]
 """u1 (B, 3, H, W) RGB to logits, fp32 (B, classes, H, W), on the same device or another."""
@@ -39,6 +39,12 @@ class Measures:
         """i8 (C, C): pixels, rows truth."""
         return self._confusion.matrix.numpy()
 
+    @property
+    def calibration(self) -> list[dict[str, float]]:
+        """Bins of confidence, as `CalibrationError` reports them."""
+        bins: list[dict[str, float]] = self._calibration.report()["calibration"]
+        return bins
+
     def figures(self) -> Figures:
         """miou, pixel_accuracy, reference_accuracy, foreground_dice, calibration_error; boundary_f1 and hd95 where
         outlines were compared; per_class: the same of each class, by key. None where there is nothing to measure, as
@@ -62,13 +68,3 @@ def predictions(predict: Predict, loader: Loader, *, progress: bool) -> Iterator
         for batch in bar:
             logits = predict(batch.image)
             yield logits, batch.label.to(logits.device, non_blocking=True), batch.number
-
-
-def sample_scores(logits: Tensor, label: Tensor) -> list[float]:
-    """mIoU of each sample of a batch over the classes in its truth or prediction; nan where all is ignored."""
-    found = []
-    for prediction, true in zip(logits.argmax(dim=1), label, strict=True):
-        confusion = Confusion(logits.shape[1], logits.device)
-        confusion.update_classes(prediction, true)
-        found.append(float(scores(confusion.matrix)["miou"]))
-    return found

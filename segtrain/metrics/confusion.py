@@ -4,7 +4,6 @@ One matrix over all pixels, in whole numbers: means of per-image values weigh a 
 image, and float sums stop counting at 2 ** 24.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -30,11 +29,7 @@ class Confusion:
 
     def update_classes(self, prediction: Tensor, label: Tensor) -> None:
         """As `update`, from predicted class ids, integers of the label's shape."""
-        prediction, label = prediction.to(torch.int32), label.to(torch.int32)
-        pairs = self.classes * self.classes
-        outside = torch.where(label == IGNORE, pairs, pairs + 1)
-        number = torch.where(label < self.classes, label * self.classes + prediction, outside)
-        self._counts += count(number, pairs + 2)
+        self._counts += count(_pair_numbers(prediction, label, self.classes), self.classes * self.classes + 2)
 
     def all_reduce(self) -> None:
         """Adds up the counts of all processes, in all of them."""
@@ -56,35 +51,65 @@ class Confusion:
         return scores(self.matrix)
 
 
+def per_image(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
+    """i8 (B, C, C) on their device: the confusion matrix of each image, rows truth; what is no class is left out.
+
+    prediction: integers (B, H, W), class ids. label: u1 or i8 (B, H, W), 255 = ignored.
+    """
+    images, numbers = len(label), classes * classes + 2
+    first = torch.arange(images, dtype=torch.int32, device=label.device) * numbers
+    number = _pair_numbers(prediction, label, classes) + first[:, None, None]
+    return count(number, images * numbers).reshape(images, numbers)[:, :-2].reshape(images, classes, classes)
+
+
 def scores(matrix: Tensor) -> dict[str, Any]:
     """Plain numbers from a confusion matrix, i8 (C, C), rows truth.
 
-    pixel_accuracy; miou, the mean of IoU over the classes that have one; foreground_dice, all classes but 0 against
-    class 0; per_class, a list by id of pixels (true), iou, dice, precision, recall. Where a fraction is 0 / 0 it is
-    nan: IoU and Dice of a class that is in neither truth nor prediction.
+    What `whole_scores` gives; per_class, a list by id of pixels (true) and what `class_scores` gives.
     """
-    matrix = matrix.to(torch.int64)
-    hit, true, predicted = matrix.diagonal(), matrix.sum(dim=1), matrix.sum(dim=0)
-    per_class = [_class_scores(*counts) for counts in zip(hit.tolist(), true.tolist(), predicted.tolist(), strict=True)]
-    ious = [scores["iou"] for scores in per_class if not math.isnan(scores["iou"])]
-    cells = int(matrix[1:, 1:].sum())
+    columns = {"pixels": matrix.sum(dim=1), **class_scores(matrix)}
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return {
-        "pixel_accuracy": _fraction(int(hit.sum()), int(matrix.sum())),
-        "miou": _fraction(math.fsum(ious), len(ious)),
-        "foreground_dice": _fraction(2 * cells, int(matrix[1:].sum()) + int(matrix[:, 1:].sum())),
-        "per_class": per_class,
+        **{name: float(value) for name, value in whole_scores(matrix).items()},
+        "per_class": [dict(zip(columns, row, strict=True)) for row in rows],
     }
 
 
-def _class_scores(hit: int, true: int, predicted: int) -> dict[str, float]:
+def class_scores(matrix: Tensor) -> dict[str, Tensor]:
+    """iou, dice, precision, recall of each class, f8 (..., C), of confusion matrices (..., C, C), rows truth.
+
+    Where a fraction is 0 / 0 it is nan: IoU and Dice of a class that is in neither truth nor prediction.
+    """
+    # Exact: fp64 holds every number of pixels below 2 ** 53.
+    hit = matrix.diagonal(dim1=-2, dim2=-1).double()
+    true, predicted = (matrix.sum(dim=dim).double() for dim in (-1, -2))
     return {
-        "pixels": true,
-        "iou": _fraction(hit, true + predicted - hit),
-        "dice": _fraction(2 * hit, true + predicted),
-        "precision": _fraction(hit, predicted),
-        "recall": _fraction(hit, true),
+        "iou": hit / (true + predicted - hit),
+        "dice": 2 * hit / (true + predicted),
+        "precision": hit / predicted,
+        "recall": hit / true,
     }
 
 
-def _fraction(part: float, whole: int) -> float:
-    return part / whole if whole else math.nan
+def whole_scores(matrix: Tensor) -> dict[str, Tensor]:
+    """f8 (...,) of confusion matrices (..., C, C): pixel_accuracy; miou, the mean of IoU over the classes that have
+    one; foreground_dice, all classes but 0 against class 0. nan where there is nothing to measure."""
+    pixels = matrix.double()
+    hit, true, predicted = (pixels[..., rows, columns].sum(dim=(-2, -1)) for rows, columns in _FOREGROUND)
+    return {
+        "pixel_accuracy": pixels.diagonal(dim1=-2, dim2=-1).sum(dim=-1) / pixels.sum(dim=(-2, -1)),
+        "miou": class_scores(matrix)["iou"].nanmean(dim=-1),
+        "foreground_dice": 2 * hit / (true + predicted),
+    }
+
+
+_FOREGROUND = ((slice(1, None), slice(1, None)), (slice(1, None), slice(None)), (slice(None), slice(1, None)))
+"""Parts of a matrix: cells that are found, all in the truth, all in the prediction."""
+
+
+def _pair_numbers(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
+    """i4 of the label's shape: row * C + column of each pixel's place in the matrix; C * C where it is ignored, one
+    more where its label is no class."""
+    prediction, label = prediction.to(torch.int32), label.to(torch.int32)
+    outside = torch.where(label == IGNORE, classes * classes, classes * classes + 1)
+    return torch.where(label < classes, label * classes + prediction, outside)

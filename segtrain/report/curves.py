@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
+from segtrain.evaluation.figures import NAMES
 from smearsynth.errors import UserError
 
 Columns = dict[str, list[float]]
@@ -43,18 +44,24 @@ def read_columns(metrics: Path) -> Columns:
 
 
 def draw_curves(columns: Columns, out: Path) -> None:
-    """Writes a PNG of loss, accuracy, mIoU and learning rate over epochs; dashed is training, solid validation."""
+    """Writes a PNG of `curves`."""
+    curves(columns).savefig(out)
+
+
+def curves(columns: Columns) -> Figure:
+    """Loss, accuracy, mIoU and learning rate over epochs; dashed is training, solid validation."""
     figure = Figure(figsize=(10, 7), dpi=110, layout="constrained")
     for axes, (title, measures, scale) in zip(figure.subplots(2, 2, sharex=True).flat, PANELS, strict=True):
         for number, measure in enumerate(measures):
             for prefix, line in _LINES.items():
                 if f"{prefix}{measure}" in columns:
-                    _draw(axes, columns["epoch"], columns[f"{prefix}{measure}"], f"C{number}", line, prefix + measure)
+                    label = prefix.replace("_", " ") + NAMES.get(measure, measure)
+                    _draw(axes, columns["epoch"], columns[f"{prefix}{measure}"], f"C{number}", line, label)
         axes.set(title=title, xlabel="epoch", yscale=scale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _grid(axes, scale)
         axes.legend(fontsize=8)
-    figure.savefig(out)
+    return figure
 
 
 @dataclass(frozen=True)
@@ -101,13 +108,20 @@ def draw_courses(courses: Sequence[Course], out: Path) -> None:
     figure.savefig(out)
 
 
+class _Plain(LogFormatter):
+    """0.3 and not 3e-01, at the ticks that a LogFormatter names."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def _grid(axes: Axes, scale: str) -> None:
     if scale == "log":
-        axes.yaxis.set_major_formatter(LogFormatter())
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))
+        axes.yaxis.set_major_formatter(_Plain())
+        axes.yaxis.set_minor_formatter(_Plain(minor_thresholds=(1.0, 0.4)))
     axes.grid(color="0.9")
 
 
 def _draw(axes: Axes, epochs: list[float], values: list[float], colour: str, line: str, label: str) -> None:
     # A single epoch has no line: the dot shows it.
-    axes.plot(epochs, values, color=colour, linestyle=line, marker=".", label=label.replace("_", " "))
+    axes.plot(epochs, values, color=colour, linestyle=line, marker=".", label=label)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from segtrain.data.samples import Classes
+from segtrain.evaluation.errors import CELL_AS_GLASS, GLASS_AS_CELL
 from smearsynth.taxonomy import IGNORE
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,14 +38,14 @@ def draw_gallery(best: Sequence[Shown], worst: Sequence[Shown], classes: Classes
     rows = [("best", shown) for shown in best] + [("worst", shown) for shown in worst]
     figure = Figure(figsize=(4 * _INCHES + 1, (len(rows) + 0.6) * _INCHES), dpi=110, layout="constrained")
     grid = figure.subplots(len(rows), 4, squeeze=False)
-    palette = colour_table(classes)
+    palette, errors = colour_table(classes), error_colours(classes)
     for axes, (kind, shown) in zip(grid, rows, strict=True):
-        maps = (shown.image, palette[shown.truth], palette[shown.prediction], error_map(shown, palette))
+        maps = (shown.image, palette[shown.truth], palette[shown.prediction], error_map(shown, errors))
         for column, picture in zip(axes, maps, strict=True):
             _show(column, picture)
         axes[0].set_ylabel(f"{kind}: {shown.name}\nmIoU {shown.score:.3f}", fontsize=7)
     for column, title in zip(
-        grid[0], ("image", "truth", "prediction", "errors, as what they were taken for"), strict=True
+        grid[0], ("image", "truth", "prediction", "errors, by what they were taken for"), strict=True
     ):
         column.set_title(title, fontsize=9)
     patches = [
@@ -55,13 +56,22 @@ def draw_gallery(best: Sequence[Shown], worst: Sequence[Shown], classes: Classes
     figure.savefig(out)
 
 
-def error_map(shown: Shown, palette: Pixels) -> Pixels:
+def error_map(shown: Shown, colours: Pixels) -> Pixels:
     """u1 (H, W, 3): pixels that are wrong and not ignored in the colour of the class they were taken for, all others a
-    faded grey of the image."""
+    faded grey of the image. colours: u1 (256, 3)."""
     grey = shown.image.mean(axis=2, keepdims=True)
     faded = np.repeat(255 - _FADED * (255 - grey), 3, axis=2).astype(np.uint8)
     wrong = (shown.prediction != shown.truth) & (shown.truth != IGNORE)
-    return np.where(wrong[..., None], palette[shown.prediction], faded)
+    return np.where(wrong[..., None], colours[shown.prediction], faded)
+
+
+def error_colours(classes: Classes) -> Pixels:
+    """u1 (256, 3): colour of a wrong pixel, by what it was taken for. Of two classes, which are often black and white,
+    red where glass was taken for a cell, blue where a cell for glass, as in pictures of real fields."""
+    table = colour_table(classes)
+    if len(classes) == 2:
+        table[:2] = CELL_AS_GLASS, GLASS_AS_CELL
+    return table
 
 
 def colour_table(classes: Classes) -> Pixels:

@@ -2,7 +2,8 @@
 
     img/    images
     mask/   a mask of the same stem for each, white (or 1) where a cell is
-    boxes/  optional: per image STEM.txt with a line `class cx cy width height` per cell, as shares of the image
+    boxes/  optional: per image STEM.txt with a line `class cx cy width height` per cell: a number, then shares of the
+            image
 
 A cell that was drawn but not boxed (at the border, mostly) was not judged by an expert, so it is ignored together with
 its rim: two honest outlines of one cell differ by a pixel or two at 40x, and a prediction that is right but wider than
@@ -33,12 +34,14 @@ _RIM = 0.1
 
 @dataclass(frozen=True)
 class Field:
-    """One real field. image: u1 (h, w, 3) RGB. cells: bool (h, w), truth. counted: bool (h, w), false = ignored."""
+    """One real field. image: u1 (h, w, 3) RGB. cells: bool (h, w), truth. counted: bool (h, w), false = ignored. boxes:
+    i8 (n, 5), as `read_boxes` gives them; None where there are none to read."""
 
     path: Path
     image: Pixels
     cells: Mask
     counted: Mask
+    boxes: npt.NDArray[np.int64] | None = None
 
 
 def is_folder(path: Path) -> bool:
@@ -82,10 +85,10 @@ def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
 def _read_field(folder: Path, file: Path, mask: Path) -> Field:
     image = read_image(file)
     cells = read_mask(mask, image.shape)
-    counted = np.ones_like(cells)
-    if (folder / BOXES).is_dir():
-        counted = boxed(cells, read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape))
-    return Field(file, image, cells, counted)
+    if not (folder / BOXES).is_dir():
+        return Field(file, image, cells, np.ones_like(cells))
+    boxes = read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape)
+    return Field(file, image, cells, boxed(cells, boxes[:, 1:]), boxes)
 
 
 def boxed(cells: Mask, boxes: npt.NDArray[np.int64]) -> Mask:
@@ -115,15 +118,16 @@ def _distance(mask: Mask) -> npt.NDArray[np.float32]:
 
 
 def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """i8 (n, 4): left, top, right, bottom in px, cut to the image. shape: (h, w). Raises UserError."""
+    """i8 (n, 5): class, and left, top, right, bottom in px, cut to the image. shape: (h, w). Raises UserError."""
     try:
         if not path.is_file() or path.stat().st_size > _MOST_BYTES:
             raise ValueError("no table")
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        classes = np.array([int(row[0]) for row in rows], np.int64).reshape(len(rows), 1)
         shares = np.array([[float(value) for value in row[1:]] for row in rows]).reshape(len(rows), 4)
         if not ((shares > -_BEYOND) & (shares < 1 + _BEYOND)).all():
             raise ValueError("no shares")
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         raise UserError(
             f"{path}: give a line `class cx cy width height` per cell, as shares of the image, or remove the "
             f"folder {BOXES}/."
@@ -131,4 +135,4 @@ def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     height, width = shape[:2]
     centre, half = shares[:, :2], shares[:, 2:] / 2
     corners = np.hstack([centre - half, centre + half]) * (width, height, width, height)
-    return np.clip(np.rint(corners).astype(np.int64), 0, (width, height, width, height))
+    return np.hstack([classes, np.clip(np.rint(corners).astype(np.int64), 0, (width, height, width, height))])

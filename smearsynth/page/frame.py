@@ -15,16 +15,16 @@ from markupsafe import Markup, escape
 _PACKAGE = Path(__file__).parents[1]
 
 
-def write_page(path: Path, template: str, **values: Any) -> None:
-    """Writes the page. template: relative to the package, such as "fidelity/page.html", which extends
-    "page/frame.html"."""
-    path.write_text(_environment().get_template(template).render(values), encoding="utf-8", errors="replace")
+def write_page(path: Path, template: str, *, package: Path = _PACKAGE, **values: Any) -> None:
+    """Writes the page. template: relative to the folder `package`, such as "fidelity/page.html", which extends
+    "page/frame.html" of this one."""
+    path.write_text(_environment(package).get_template(template).render(values), encoding="utf-8", errors="replace")
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: Path) -> Environment:
     made = Environment(
-        loader=FileSystemLoader(_PACKAGE),
+        loader=FileSystemLoader([package, _PACKAGE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

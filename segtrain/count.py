@@ -1,0 +1,157 @@
+"""Cells counted in images of any size: a line for each in a table, and what a laboratory reports of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+from tqdm import tqdm
+
+from segtrain.counting.measure import FieldCells, count_field
+from segtrain.counting.picture import draw_cells
+from segtrain.counting.summary import Summary, summarise
+from segtrain.counting.table import write_cells
+from segtrain.counting.text import table
+from segtrain.data.samples import Classes
+from segtrain.inference.field import predict_field
+from segtrain.inference.given import Given, image_paths, survey
+from segtrain.inference.networks import Networks, load_networks
+from segtrain.inference.picture import open_picture
+from smearsynth.errors import UserError
+from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale
+from smearsynth.files import publish
+from smearsynth.images import MAX_PIXELS, size_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """images: name, um_per_px, and summary of each. together: of all of them, as if they were one. remarks:
+    sentences that the user should hear."""
+
+    images: tuple[tuple[str, float, Summary], ...]
+    together: Summary
+    remarks: tuple[str, ...]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """As plain data: images (name, um_per_px, and what `Summary` has) and all (the same of all together)."""
+        images = [{"name": name, "um_per_px": um_per_px, **asdict(s)} for name, um_per_px, s in self.images]
+        return {"images": images, "all": asdict(self.together)}
+
+    def __str__(self) -> str:
+        return table({name: summary for name, _, summary in self.images}, self.together)
+
+
+def count(
+    run: str | Path,
+    images: Sequence[str | Path],
+    *,
+    out: str | Path,
+    pictures: str | Path | None = None,
+    um_per_px: str | float = AUTO,
+    others: Sequence[str | Path] = (),
+    symmetries: bool = False,
+    which: Literal["best", "last"] = "best",
+    batch: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> Counted:
+    """`count_with` the networks of a run and `others`; the rest is as of `segtrain.predict.predict`. Raises UserError,
+    before anything is written."""
+    networks = load_networks([run, *others], which=which, symmetries=symmetries, batch=batch, device=device)
+    return count_with(networks, images, out=out, pictures=pictures, um_per_px=um_per_px, progress=progress)
+
+
+def count_with(
+    networks: Networks,
+    images: Sequence[str | Path],
+    *,
+    out: str | Path,
+    pictures: str | Path | None = None,
+    um_per_px: str | float = AUTO,
+    progress: bool = True,
+) -> Counted:
+    """Writes the cells of all images to the CSV file `out`, as `counting.table` says, and replaces one that is there.
+
+    images: files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined
+    and numbered. um_per_px: of the images, a number, a table's path, or "auto". Raises UserError, before anything is
+    written.
+    """
+    scale, out, paths = Scale(str(um_per_px)), Path(out), image_paths(images)
+    names = _names(paths)
+    drawn = _targets(Path(pictures), paths) if pictures else {}
+    with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
+        given = list(_surveyed(paths, scale, networks, bar))
+        bar.desc, bar.unit = "count: ", "tile"
+        bar.reset(sum(one.tiles for one in given))
+        found = {one.path: _count(one, networks, drawn.get(one.path), bar) for one in given}
+    temporary = out.with_name(f".{out.name}.part")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field.cells))
+    publish(temporary, out)
+    single = tuple((names[one.path], one.um_per_px, _summary([found[one.path]], networks.classes)) for one in given)
+    together = _summary(list(found.values()), networks.classes)
+    return Counted(images=single, together=together, remarks=_remarks(scale, given))
+
+
+def _surveyed(paths: Sequence[Path], scale: Scale, networks: Networks, bar: "tqdm[Any]") -> Iterator[Given]:
+    for path in paths:
+        given = survey(path, scale, networks)
+        if given.shape[0] * given.shape[1] > MAX_PIXELS:
+            raise UserError(
+                f"{path}: at {networks.um_per_px:g} um/px it is {size_text(given.shape)} px, and cells are counted in "
+                f"up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or cut it into fields."
+            )
+        yield given
+        bar.update()
+
+
+def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> FieldCells:
+    picture = open_picture(given.path)
+    seen = predict_field(networks, picture, given.um_per_px, on_tile=bar.update)
+    found = count_field(
+        seen.label,
+        seen.confidence,
+        keys=seen.classes.keys,
+        um_per_px=seen.um_per_px,
+        native_shape=seen.native_shape,
+    )
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pixels = draw_cells(picture.rows(0, picture.shape[0]), given.um_per_px, found, seen.classes)
+        Image.fromarray(pixels).save(target)
+    return found
+
+
+def _summary(fields: Sequence[FieldCells], classes: Classes) -> Summary:
+    cells = [cell for field in fields for cell in field.cells]
+    counted = [cell.kind for cell in cells if cell.counted]
+    return summarise(counted, keys=classes.keys, not_counted=len(cells) - len(counted))
+
+
+def _remarks(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:
+    if scale.spec != AUTO:
+        return ()
+    found = [one.um_per_px for one in given]
+    return (
+        f"the scale was found by the median single red cell, taken for {RED_CELL_UM} um: {min(found):.4f} to "
+        f"{max(found):.4f} um/px",
+    )
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """What the table calls each image: its file's name, or where two have the same, its path. UserError where an image
+    is named twice."""
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise UserError(f"{twice} is named twice, and its cells would count twice: name it once.")
+    short = len({path.name for path in paths}) == len(paths)
+    return {path: path.name if short else str(path) for path in paths}
+
+
+def _targets(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
+    targets = {path: folder / f"{path.stem}_cells.png" for path in paths}
+    if len(set(targets.values())) < len(paths):
+        raise UserError("--pictures: two images have the same name, and so would their pictures; count them apart.")
+    return targets

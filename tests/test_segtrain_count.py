@@ -1,0 +1,182 @@
+"""`segtrain count` from images to a table, and what is said of its counts."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from click.testing import CliRunner
+from drawn_labels import KEYS
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.stats import binomtest
+from shard_set import write_set
+from torch import Tensor
+
+from segtrain.cli import main
+from segtrain.count import count_with
+from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, wilson
+from segtrain.data.samples import Classes
+from segtrain.fit import fit
+from segtrain.inference.networks import Networks
+from smearsynth.errors import UserError
+from smearsynth.taxonomy import CLASSES
+
+Pixels = npt.NDArray[np.uint8]
+COLOURS = {9: (205, 130, 140), 8: (120, 60, 150)}
+CLASSES_OF = Classes(tuple(c.id for c in CLASSES), KEYS, tuple(c.colour for c in CLASSES))
+
+
+def by_colour(image: Tensor) -> Tensor:
+    """What a perfect network says: the class of the nearest colour, nearly for sure."""
+    nearest = {0: (231, 231, 231), **COLOURS}
+    found = torch.full((len(image), 10, *image.shape[2:]), 0.005)
+    pixels = image.float()
+    away = torch.stack([(pixels - torch.tensor(c).reshape(1, 3, 1, 1)).square().sum(1) for c in nearest.values()])
+    for place, number in enumerate(nearest):
+        found[:, number][away.argmin(0) == place] = 0.955
+    return found
+
+
+NETWORKS = Networks(members=(by_colour,), classes=CLASSES_OF, um_per_px=0.2)
+
+
+def smear(places: list[tuple[int, int, int]], size: tuple[int, int]) -> Pixels:
+    """Discs (x, y, class) of 7.2 um at 0.1 um/px, in class colours on bright glass, with grain."""
+    image = np.full((*size, 3), 235, np.uint8)
+    for x, y, kind in places:
+        cv2.circle(image, (x, y), 36, COLOURS[kind], -1)
+    return image - np.random.default_rng(0).integers(0, 9, image.shape).astype(np.uint8)
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    """Two fields at 0.1 um/px: 5 cells and one out at the right edge; 4 cells, two of which touch."""
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    one = [(60, 60, 9), (160, 60, 9), (260, 60, 8), (60, 160, 9), (160, 4, 9), (299, 160, 9)]
+    two = [(60, 60, 9), (131, 60, 8), (60, 165, 9), (200, 165, 9)]
+    for name, places in (("one", one), ("two", two)):
+        Image.fromarray(smear(places, (220, 300))).save(folder / f"{name}.png")
+    return folder
+
+
+def test_cells_are_counted_from_the_image_to_the_table(fields: Path, tmp_path: Path) -> None:
+    out, pictures = tmp_path / "cells.csv", tmp_path / "pictures"
+    done = count_with(NETWORKS, [fields], out=out, pictures=pictures, um_per_px=0.1, progress=False)
+    told = json.loads(json.dumps(done.figures))
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for image in told["images"]:
+        seen = [row["class"] for row in rows if row["image"] == image["name"] and row["counted"] == "1"]
+        assert image["cells"] == {key: seen.count(key) for key in KEYS[1:]}
+    one, two = told["images"]
+    assert (one["cells"]["healthy_rbc"], one["cells"]["infected_rbc"], one["not_counted"]) == (4, 1, 1)
+    assert (two["cells"]["healthy_rbc"], two["cells"]["infected_rbc"], two["not_counted"]) == (3, 1, 0)
+    assert told["all"]["red_cells"] == 9
+    assert told["all"]["parasitaemia"]["value"] == pytest.approx(2 / 9)
+
+    [sick] = [row for row in rows if row["image"] == "one.png" and row["class"] == "infected_rbc"]
+    assert (float(sick["x"]), float(sick["y"])) == pytest.approx((260, 60), abs=3)
+    assert float(sick["area_um2"]) == pytest.approx(math.pi * 3.6**2, rel=0.1)
+    assert int(sick["left"]) == pytest.approx(260 - 36, abs=5)
+    assert int(sick["bottom"]) == pytest.approx(60 + 37, abs=5)
+    assert [row["border"] for row in rows if row["counted"] == "0"] == ["right"]
+    assert "top" in [row["border"] for row in rows if row["counted"] == "1"]
+    assert sorted(file.name for file in pictures.iterdir()) == ["one_cells.png", "two_cells.png"]
+
+
+def test_a_person_is_told_the_counts_and_that_they_are_few(fields: Path, tmp_path: Path) -> None:
+    text = str(count_with(NETWORKS, [fields / "one.png"], out=tmp_path / "c.csv", um_per_px=0.1, progress=False))
+    assert "parasitaemia  20.00%" in text
+    assert f"Warning: 5 red cells were counted, and a parasitaemia takes {ENOUGH_RED}" in text
+    assert "differential" not in text.partition("Warning")[0]
+
+
+def test_the_picture_shows_each_cell_in_its_colour_and_the_image_in_between(fields: Path, tmp_path: Path) -> None:
+    count_with(NETWORKS, [fields / "two.png"], out=tmp_path / "c.csv", pictures=tmp_path, um_per_px=0.1, progress=False)
+    drawn = np.asarray(Image.open(tmp_path / "two_cells.png")).astype(int)
+    image = np.asarray(Image.open(fields / "two.png")).astype(int)
+    assert drawn.shape[1] == 300
+    assert (drawn[105:118, 105:180] == image[105:118, 105:180]).all()
+    green = (drawn[:, :, 1] > 200) & (drawn[:, :, 0] < 60)
+    red = (drawn[:, :, 0] > 200) & (drawn[:, :, 1] < 60)
+    assert green[170:190, 15:105].any()
+    assert not red[170:190, 15:105].any()
+    assert red[20:100, 100:170].any()
+
+
+def test_what_cannot_be_counted_is_refused_before_anything_is_written(fields: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.csv"
+    image = fields / "one.png"
+    with pytest.raises(UserError, match="named twice"):
+        count_with(NETWORKS, [image, image], out=out, um_per_px=0.1, progress=False)
+    with pytest.raises(UserError, match="`auto` needs"):
+        count_with(NETWORKS, [image], out=out, progress=False)
+    Image.new("L", (2000, 2000), 235).save(tmp_path / "big.png")
+    with pytest.raises(UserError, match="megapixels at once"):
+        count_with(NETWORKS, [tmp_path / "big.png"], out=out, um_per_px=2, progress=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="there is no image"):
+        count_with(NETWORKS, [tmp_path / "empty"], out=out, progress=False)
+    assert not out.exists()
+
+
+def test_an_image_without_cells_gives_a_table_without_lines(tmp_path: Path) -> None:
+    Image.new("RGB", (200, 150), (232, 230, 231)).save(tmp_path / "glass.png")
+    done = count_with(NETWORKS, [tmp_path / "glass.png"], out=tmp_path / "c.csv", um_per_px=0.1, progress=False)
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == 1
+    assert done.together.warnings == ("no cell was counted",)
+    assert done.together.parasitaemia is None
+    assert "Warning: no cell was counted." in str(done)
+
+
+def test_the_command_counts_with_a_run_and_tells_a_program(fields: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    short = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
+    run = fit(write_set(tmp_path / "tiny", train=4, val=2), overrides=short, run=tmp_path / "run").run
+    out = tmp_path / "cells.csv"
+    asked = ["count", str(run), str(fields), "--out", str(out), "--um-per-px", "0.1", "--json"]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    with out.open(newline="") as file:
+        kept = [row["class"] for row in csv.DictReader(file) if row["counted"] == "1"]
+    assert told["all"]["cells"] == {key: kept.count(key) for key in KEYS[1:]}
+    assert [image["name"] for image in told["images"]] == ["one.png", "two.png"]
+    assert CliRunner().invoke(main, [*asked[:3], "--out", str(out), "--um-per-px", "0"]).exit_code == 2
+
+
+@given(st.integers(1, 5000), st.floats(0, 1))
+def test_intervals_are_those_of_another_library(total: int, share: float) -> None:
+    hits = round(share * total)
+    ours, theirs = wilson(hits, total), binomtest(hits, total).proportion_ci(method="wilson")
+    assert (ours.value, ours.low, ours.high) == pytest.approx((hits / total, theirs.low, theirs.high), abs=1e-9)
+
+
+def test_a_summary_of_enough_cells_warns_of_nothing() -> None:
+    red = ["healthy_rbc"] * (ENOUGH_RED - 40) + ["infected_rbc"] * 40
+    white = ["neutrophil"] * (ENOUGH_WHITE // 2) + ["lymphocyte"] * (ENOUGH_WHITE // 2)
+    found = summarise([*red, *white, *["thrombocyte"] * 100], keys=KEYS, not_counted=7)
+    assert found.warnings == ()
+    assert found.parasitaemia is not None
+    assert found.parasitaemia.value == 40 / ENOUGH_RED
+    assert {key: share.value for key, share in found.differential.items() if share.value} == {
+        "neutrophil": 0.5,
+        "lymphocyte": 0.5,
+    }
+    assert found.platelets_per_red_cell == 100 / ENOUGH_RED
+    assert (found.red_cells, found.white_cells, found.not_counted) == (ENOUGH_RED, ENOUGH_WHITE, 7)
+
+
+def test_what_a_network_does_not_tell_apart_is_not_reported() -> None:
+    found = summarise(["cell"] * 12, keys=("background", "cell"))
+    assert (found.cells, found.parasitaemia, found.differential, found.warnings) == ({"cell": 12}, None, {}, ())
+    clumps = summarise(["platelet_clump"] * 2 + ["healthy_rbc"], keys=KEYS)
+    assert any(sentence.startswith("2 clumps of platelets are not in") for sentence in clumps.warnings)

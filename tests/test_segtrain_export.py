@@ -1,0 +1,158 @@
+"""Networks as files for others: read back by their own libraries, they give the probabilities of the run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from shard_set import write_set
+from torch import Tensor
+
+from segtrain.card.text import model_card
+from segtrain.cli import main
+from segtrain.config import ModelSpec
+from segtrain.export import DESCRIPTION, export
+from segtrain.fit import fit
+from segtrain.inference.onnx_runtime import load_onnx
+from segtrain.predict import predict
+from segtrain.trained import load_trained
+from smearsynth.errors import UserError
+
+SHORT = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("runs")
+    return fit(write_set(root / "tiny", train=4, val=2), overrides=SHORT, run=root / "run").run
+
+
+@pytest.fixture(scope="module")
+def onnx(run: Path) -> Path:
+    pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
+    pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
+    return export(run, format="onnx").files[0]
+
+
+def image(*shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+
+def probability(run: Path, pixels: Tensor) -> Tensor:
+    with torch.no_grad():
+        return load_trained(run).model(pixels.float() / 127.5 - 1).softmax(dim=1)
+
+
+def test_safetensors_are_the_weights_to_the_bit_and_the_config_builds_their_network(run: Path) -> None:
+    reader = pytest.importorskip("safetensors.torch", reason="needs the extra `safetensors`")
+    weights, config, card = export(run, format="safetensors").files
+    known = json.loads(config.read_text())
+    network = ModelSpec.model_validate(known["model"]).build(classes=len(known["classes"]["keys"])).eval()
+    network.load_state_dict(reader.load_file(weights))
+    pixels = image(2, 3, 40, 56)
+    with torch.no_grad():
+        assert torch.equal(network(pixels.float() / 127.5 - 1).softmax(dim=1), probability(run, pixels))
+    assert known["um_per_px"] == 0.2
+    assert known["classes"]["keys"] == list(load_trained(run).classes.keys)
+    assert card.read_text().startswith(model_card(run))
+    with pytest.raises(UserError, match="leave it out"):
+        export(run, format="safetensors", which="last", overwrite=True)
+
+
+@pytest.mark.slow
+def test_a_torch_export_takes_every_batch_and_size(run: Path) -> None:
+    [file] = export(run, format="torch-export").files
+    extra = {DESCRIPTION: ""}
+    network = torch.export.load(file, extra_files=extra).module()
+    for shape in ((1, 3, 64, 64), (3, 3, 96, 224)):
+        torch.testing.assert_close(network(image(*shape)), probability(run, image(*shape)))
+    assert json.loads(extra[DESCRIPTION])["um_per_px"] == 0.2
+
+
+def test_onnx_takes_every_batch_and_size_and_tells_of_itself(run: Path, onnx: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    for shape in ((1, 3, 64, 64), (3, 3, 96, 224)):
+        (found,) = session.run(["probability"], {"image": image(*shape).numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), probability(run, image(*shape)))
+    told = json.loads(session.get_modelmeta().custom_metadata_map["segtrain"])
+    assert told["classes"]["keys"] == list(load_trained(run).classes.keys)
+    assert "multiples of 32" in told["input"]
+
+
+def test_a_size_that_onnx_does_not_take_is_padded_and_cut(run: Path, onnx: Path) -> None:
+    pixels = image(2, 3, 70, 33)
+    padded = torch.from_numpy(np.pad(pixels.numpy(), ((0, 0), (0, 0), (0, 26), (0, 31)), mode="edge"))
+    torch.testing.assert_close(load_onnx([onnx])(pixels), probability(run, padded)[..., :70, :33])
+
+
+def test_predicted_by_onnx_runtime_an_image_has_the_same_labels(run: Path, onnx: Path, tmp_path: Path) -> None:
+    pixels = image(96, 128, 3).numpy()
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    labels = []
+    for out, source, runtime in (("torch", run, "torch"), ("run", run, "onnx"), ("file", onnx, "onnx")):
+        predict(source, [tmp_path / "a.png"], out=tmp_path / out, um_per_px=0.2, runtime=runtime)  # type: ignore[arg-type]
+        labels.append(np.asarray(Image.open(tmp_path / out / "a_label.png")))
+    assert (labels[0] == labels[1]).mean() > 0.999
+    np.testing.assert_array_equal(labels[1], labels[2])
+
+
+def test_onnx_of_another_checkpoint_of_the_run_is_refused(run: Path, onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "network.onnx").write_bytes(onnx.read_bytes())
+    (tmp_path / "best.pt").write_bytes((run / "best.pt").read_bytes())
+    load_onnx([tmp_path])
+    (tmp_path / "best.pt").write_bytes((run / "last.pt").read_bytes() + b" ")
+    with pytest.raises(UserError, match="is of another training than"):
+        load_onnx([tmp_path])
+
+
+@pytest.mark.parametrize("content", [b"", b"no network" * 50])
+def test_what_is_no_onnx_gets_a_sentence(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
+    (tmp_path / "network.onnx").write_bytes(content)
+    with pytest.raises(UserError, match=r"network\.onnx cannot be read") as caught:
+        load_onnx([tmp_path])
+    assert "\n" not in str(caught.value)
+
+
+def test_onnx_of_others_or_of_a_later_version_is_refused(onnx: Path, tmp_path: Path) -> None:
+    from onnx import load, save
+
+    model = load(onnx)
+    [entry] = [entry for entry in model.metadata_props if entry.key == "segtrain"]
+    told = json.loads(entry.value)
+    entry.value = json.dumps({**told, "format_version": 2})
+    save(model, tmp_path / "later.onnx")
+    with pytest.raises(UserError, match="is of format version 2, and this segtrain reads 1"):
+        load_onnx([tmp_path / "later.onnx"])
+    del model.metadata_props[:]
+    save(model, tmp_path / "others.onnx")
+    with pytest.raises(UserError, match="was not written by `segtrain export`"):
+        load_onnx([tmp_path / "others.onnx"])
+
+
+def test_files_are_not_written_over_by_accident(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="needs the extra `safetensors`")
+    arguments = ["export", str(run), "--format", "safetensors", "--out", str(tmp_path / "out")]
+    first = CliRunner().invoke(main, arguments)
+    assert first.exit_code == 0, first.output
+    assert [Path(line).name for line in first.stdout.splitlines()] == ["model.safetensors", "config.json", "README.md"]
+    again = CliRunner().invoke(main, arguments)
+    assert again.exit_code == 2
+    assert "--overwrite replaces them" in again.stderr
+    assert CliRunner().invoke(main, [*arguments, "--overwrite"]).exit_code == 0
+
+
+def test_a_run_without_a_checkpoint_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"best\.pt is missing"):
+        export(tmp_path, format="onnx")
