@@ -116,6 +116,16 @@ def test_rims_are_not_taken_for_cells_that_otsu_missed() -> None:
     assert np.array_equal(cells_and_nuclei(blurred), otsu_cells(blurred))
 
 
+@pytest.mark.parametrize("grain", [2, 5, 10])
+@pytest.mark.parametrize("slope", [0, 30])
+def test_neither_grain_nor_a_slope_of_the_light_is_taken_for_cells(grain: int, slope: int) -> None:
+    rng = np.random.default_rng(grain)
+    light = np.linspace(-slope / 2, slope / 2, 600)[:, None, None] + rng.normal(0, grain, (600, 600, 3))
+    image = np.clip(smear(15, cells=8) - 20 + light, 0, 255).astype(np.uint8)
+    assert cells_and_nuclei(image).mean() == pytest.approx(8 * np.pi * 15**2 / 600**2, rel=0.1)
+    assert estimate(image, "x") == pytest.approx(RED_CELL_UM / 30, rel=0.03)
+
+
 def test_otsu_fills_the_pale_middle_of_a_cell() -> None:
     image = smear(40)
     cv2.circle(image, (75, 75), 15, (GLASS,) * 3, -1)
