@@ -29,7 +29,7 @@ from segtrain.data.samples import Shards
 from segtrain.evaluate import evaluate
 from segtrain.evaluation.figures import Figures
 from segtrain.fit import fit_unfinished
-from segtrain.machine import machine
+from segtrain.machine import machine, threads
 from segtrain.parts import read_parts
 from segtrain.ranks import joined
 from segtrain.report.curves import Course, draw_courses, read_columns
@@ -252,9 +252,8 @@ def _baselines(rows: Sequence[Row], split: str, *, progress: bool) -> list[Row]:
 
 
 def _machine() -> str:
-    here, count = machine(), torch.get_num_threads()
-    threads = f"{count} thread{'s' * (count > 1)}"
-    return " + ".join(here["gpus"]) or f"{here['processor'] or here['system']}, {threads}"
+    here = machine()
+    return " + ".join(here["gpus"]) or f"{here['processor'] or here['system']}, {threads()}"
 
 
 def _say(line: str) -> None:

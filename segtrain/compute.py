@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from segtrain.machine import threads
 from smearsynth.errors import UserError
 
 Amp = Literal["auto", "off", "bf16"]
@@ -69,4 +70,4 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def _cpu() -> str:
-    return f"CPU with {torch.get_num_threads()} threads"
+    return f"CPU with {threads()}"

@@ -33,3 +33,9 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def threads() -> str:
+    """How many threads torch computes with, in words."""
+    count = torch.get_num_threads()
+    return f"{count} thread{'s' * (count > 1)}"

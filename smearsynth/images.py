@@ -86,7 +86,9 @@ def read_bytes(path: Path) -> bytes:
             raise ImageFault("too_large", f"{path}: over {MAX_BYTES >> 20} MiB; cut it into smaller images")
         return path.read_bytes()
     except FileNotFoundError:
-        raise ImageFault("missing", f"{path}: the file is not there; unpack the source again") from None
+        raise ImageFault(
+            "missing", f"{path}: the file is not there; check its path, or unpack its source again"
+        ) from None
     except OSError as error:
         raise ImageFault("unreadable", f"{path}: cannot be read ({error.strerror}); check the file") from None
 
@@ -154,7 +156,7 @@ def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
     (`mask_frames`), compressed so that its edge blurs (`mask_lossy`), or that is not there (`mask_missing`).
     """
     if not path.is_file():
-        raise ImageFault("mask_missing", f"{path}: the mask is not there; unpack the source again")
+        raise ImageFault("mask_missing", f"{path}: the mask is not there; check its path, or unpack its source again")
     data = read_bytes(path)
     with _opened(BytesIO(data), str(path)) as image:
         if _is_lossy(image, data):

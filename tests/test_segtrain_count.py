@@ -95,7 +95,7 @@ def test_cells_are_counted_from_the_image_to_the_table(fields: Path, tmp_path: P
 def test_a_person_is_told_the_counts_and_that_they_are_few(fields: Path, tmp_path: Path) -> None:
     text = str(count_with(NETWORKS, [fields / "one.png"], out=tmp_path / "c.csv", um_per_px=0.1, progress=False))
     assert "parasitaemia  20.00%" in text
-    assert f"Warning: 5 red cells were counted, and a parasitaemia takes {ENOUGH_RED}" in text
+    assert f"Warning: red cells counted: 5; a parasitaemia takes {ENOUGH_RED}" in text
     assert "differential" not in text.partition("Warning")[0]
 
 

@@ -80,9 +80,9 @@ def _warnings(cells: dict[str, int], red: int, whites: int, *, malaria: bool, di
     if not any(cells.values()):
         return ["no cell was counted"]
     if malaria and red < ENOUGH_RED:
-        said.append(f"{red} red cells were counted, and a parasitaemia takes {ENOUGH_RED}: mind its interval")
+        said.append(f"red cells counted: {red}; a parasitaemia takes {ENOUGH_RED}: mind its interval")
     if differential and whites < ENOUGH_WHITE:
-        said.append(f"{whites} white cells were counted, and a differential takes {ENOUGH_WHITE}: mind its intervals")
+        said.append(f"white cells counted: {whites}; a differential takes {ENOUGH_WHITE}: mind its intervals")
     clumps = cells.get(CLASSES[PLATELET_CLUMP].key, 0)
     if clumps:
         are = "clump of platelets is" if clumps == 1 else "clumps of platelets are"

@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 
 from segtrain.inference.deployed import LEAST, MULTIPLE, Description, read_description
 from segtrain.inference.networks import Networks, Probabilities, check_alike
+from segtrain.machine import threads
 from smearsynth.errors import UserError, first_line
 from smearsynth.files import file_digest
 
@@ -83,7 +84,7 @@ def load_onnx(runs: Sequence[str | Path], *, symmetries: bool = False, batch: in
         um_per_px=first.um_per_px,
         symmetries=symmetries,
         batch=batch or 1,
-        device=f"CPU with {torch.get_num_threads()} threads, ONNX Runtime, fp32",
+        device=f"CPU with {threads()}, ONNX Runtime, fp32",
     )
 
 
