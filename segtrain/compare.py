@@ -86,7 +86,7 @@ def compare(
     with joined() as ranks:
         if ranks.world > 1:
             raise UserError("compare trains in one process, one config after another: leave torchrun out.")
-    spending, out = read_budget(budget) if budget else None, Path(out)
+    spending, out = read_budget(budget) if budget is not None else None, Path(out)
     contenders = read_contenders([Path(file) for file in configs], varied=vary, overrides=overrides, data=data)
     ready, faults = _ready(contenders, spending, split)
     if not ready:

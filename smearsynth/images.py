@@ -79,6 +79,13 @@ def read_header(path: Path) -> Header:
         return Header(height, width, image.mode in ("1", "L", "P") or image.mode.startswith("I;16"))
 
 
+def read_orientation(path: Path) -> int:
+    """How EXIF turns an image: 1 (not at all) to 8. Raises ImageFault."""
+    with _opened(path, path.name) as image:
+        turn = image.getexif().get(0x0112, 1)
+        return turn if turn in range(1, 9) else 1
+
+
 def read_bytes(path: Path) -> bytes:
     """The file as it is. Raises ImageFault (`missing`, `unreadable`, `too_large`)."""
     try:

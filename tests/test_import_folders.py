@@ -1,5 +1,6 @@
 """Names of images and masks, splits that divide no group, patches that make up the image again."""
 
+import os
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -65,6 +66,23 @@ class TestPairs:
         outer = touch(tmp_path / "outer", "a.jpg", "masks/a.png")
         pairs, faults = find_pairs(outer, outer / "masks")
         assert ([(p.name, p.mask_name) for p in pairs], faults) == ([("a.jpg", "a.png")], [])
+
+    def test_an_accent_of_either_spelling_is_the_same(self, tmp_path: Path) -> None:
+        images, masks = touch(tmp_path / "i", "p\u00e4.png"), touch(tmp_path / "m", "pa\u0308_mask.png")
+        pairs, faults = find_pairs(images, masks)
+        assert not faults
+        assert len(pairs) == 1
+
+    def test_a_name_that_is_no_text_is_told(self, tmp_path: Path) -> None:
+        name = os.fsdecode(b"p\xff.png")
+        try:
+            images, masks = touch(tmp_path / "i", name, "a.png"), touch(tmp_path / "m", name, "a.png")
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+        pairs, faults = find_pairs(images, masks)
+        assert not pairs
+        assert len(faults) == 2
+        assert all("no UTF-8; rename the file" in fault for fault in faults)
 
     def test_each_split_in_folders_of_its_own(self, tmp_path: Path) -> None:
         touch(tmp_path, "train/x/a.png", "train/y/a_mask.png", "valid/x/a.png", "valid/y/a.png")
@@ -246,6 +264,7 @@ class TestPatches:
     def test_no_two_patches_are_the_same_where_there_is_no_room(self) -> None:
         assert not fits(Patches(size=(40, 40), count=2), (40, 40))
         assert fits(Patches(size=(40, 40), count=2), (40, 41))
+        assert not fits(Patches(size=(40, 40), count=10**15), (96, 96))
 
     @pytest.mark.parametrize("asked", ["", "7", "x", "64,1.0", "64,-0.5", "64,0", "64,a", "64x", "64,0.5,2"])
     def test_requests_that_are_none(self, asked: str) -> None:

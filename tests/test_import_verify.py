@@ -43,7 +43,7 @@ def test_it_is_refused_where_only_a_built_set_has_what_is_needed(ten_and_two: tu
         lambda: diff(ten, two),
         lambda: report(ten),
     ):
-        with pytest.raises(UserError, match="segtrain imported this set"):
+        with pytest.raises(UserError, match=r"set/index\.json: segtrain imported this set"):
             refused()
 
 

@@ -215,6 +215,7 @@ def call(*arguments: object) -> object:
         (["-c", "plain.yaml"], "names no `data:`, and there is no --data"),
         (["-c", "wide.yaml", "--split", "none"], "has no samples in its split 'none'"),
         (["-c", "wide.yaml", "--budget", "images=2"], "2 cannot be shared by 3 epochs"),
+        (["-c", "wide.yaml", "--budget", ""], "--budget : give images=N"),
         (["-c", "wide.yaml", "-s", "epoch=2"], 'did you mean "epochs"'),
         (["-c", "wide.yaml", "--resume"], "holds no comparison to resume"),
     ],

@@ -1,6 +1,7 @@
 """Which mask belongs to which image, by their names."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -31,9 +32,9 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
     """Every image with its mask, by name, and a sentence for each file without a partner or with several.
 
     A mask has the folder and the stem of its image, beside `_mask`, `-label`, `.gt` and the like, before or after it;
-    capitals don't count. Both may lie in one folder, if the masks have such an addition. "{split}" in both paths stands
-    for train, val and test, and comes first in the names. Raises UserError for a folder that is not there or holds no
-    image.
+    capitals don't count, nor how a file system spells an accent. Both may lie in one folder, if the masks have such an
+    addition. "{split}" in both paths stands for train, val and test, and comes first in the names. Raises UserError for
+    a folder that is not there or holds no image.
     """
     if SPLIT not in f"{images}{masks}":
         return _find(images, masks, "")
@@ -58,6 +59,9 @@ def _find(images: Path, masks: Path, prefix: str) -> tuple[list[Pair], list[str]
     for folder, files in ((images, pictures), (masks, labels)):
         if not files:
             raise UserError(f"{folder}: holds no image; put {', '.join(FORMATS)} files there.")
+    faults = [f"{file}: its name is no UTF-8; rename the file." for file in (*pictures, *labels) if not _is_text(file)]
+    if faults:
+        return [], faults
     partners = _partners([f.relative_to(images) for f in pictures], [f.relative_to(masks) for f in labels])
     pairs, faults = _judged(images, masks, partners, pictures, labels)
     return [replace(pair, name=prefix + pair.name, mask_name=prefix + pair.mask_name) for pair in pairs], faults
@@ -111,11 +115,16 @@ def _judged(
     return pairs, faults
 
 
+def _is_text(path: Path) -> bool:
+    """Whether the name can be written to a table."""
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
+
+
 def _stem(path: Path) -> str:
     """Folder and name without the extension, or two of an image, as in a.jpg.png."""
     while path.suffix.lower() in IMAGE_SUFFIXES:
         path = path.with_suffix("")
-    return path.as_posix().casefold()
+    return unicodedata.normalize("NFC", path.as_posix().casefold())
 
 
 def _mask_core(path: Path) -> str:

@@ -93,8 +93,8 @@ def _free(patches: Patches, size: Size) -> list[int]:
 
 def _grids(count: int, free: Sequence[int]) -> list[tuple[int, ...]]:
     """Rows and columns that make `count`."""
-    ways = [(rows, count // rows) for rows in range(1, count + 1) if count % rows == 0]
-    return [way for way in ways if way[0] <= free[0] and way[1] <= free[1]]
+    rows = range(1, min(count, free[0]) + 1)
+    return [(n, count // n) for n in rows if count % n == 0 and count // n <= free[1]]
 
 
 def _spread(places: int, number: int) -> list[int]:

@@ -17,6 +17,7 @@ from segtrain.importing.polarity import brightness_of_cells
 from segtrain.importing.reading import Reader, Reading
 from segtrain.importing.values import ValueReader
 from smearsynth.errors import UserError
+from smearsynth.fields.images import turned_apart
 from smearsynth.images import Pixels, decode_image, decode_mask, read_bytes, sha256_of
 
 
@@ -77,6 +78,8 @@ def _survey(pair: Pair, *, reader: Reader, ask_brightness: bool) -> Surveyed:
     if faults:
         return Surveyed(pair=pair, pixels=pixels, faults=tuple(faults))
     label = reading.label
+    if fault := turned_apart(pair.image, pair.mask):
+        return Surveyed(pair=pair, pixels=pixels, faults=(fault,))
     if label.shape != image.shape[:2]:
         fault = f"{pair.mask}: the mask is {_size(label)} px, its image {pair.name} {_size(image)}; give that image's."
         return Surveyed(pair=pair, pixels=pixels, faults=(fault,))

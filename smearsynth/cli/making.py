@@ -112,12 +112,15 @@ def cells(
     from smearsynth.cells.counts import as_text, count_cells
     from smearsynth.cells.gallery import draw_gallery
     from smearsynth.cells.make import make_bank
+    from smearsynth.dataset import layout
     from smearsynth.verbs.check import check as read
     from smearsynth.verbs.prepare import checked_workers
 
     checked = read(recipe, overrides=overrides)
-    made = make_bank(checked.recipe, workers=checked_workers(workers), progress=True)
     gallery = out or Path(f"{checked.recipe.name}-cells.png")
+    for file in filter(None, (gallery, save)):
+        layout.check_outside(file)
+    made = make_bank(checked.recipe, workers=checked_workers(workers), progress=True)
     draw_gallery(made.bank, made.refused).save(gallery, "PNG")
     if save:
         banks.save(made.bank, save)

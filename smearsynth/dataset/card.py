@@ -47,11 +47,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _line(text).replace("|", "\\|")
 
 
 def _list(sentences: Iterable[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    return "\n".join(f"- {_line(sentence)}" for sentence in sentences)
+
+
+def _line(text: str) -> str:
+    """What somebody wrote in a recipe, as text that ends where it should: no line of it begins a part of the card."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def _splits(index: Index) -> str:

@@ -165,7 +165,7 @@ def citation(index: Index) -> str:
 
 
 def _tex(text: str) -> str:
-    return text.translate(_TEX)
+    return " ".join(text.split()).translate(_TEX)
 
 
 def claimed_version(index: Index) -> str | None:

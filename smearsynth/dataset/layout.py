@@ -89,6 +89,12 @@ def check_place(out: Path) -> None:
         raise UserError(f"{nearest} may not be written to: change its permissions, or give another folder by --out.")
 
 
+def check_outside(file: Path) -> None:
+    """UserError where a page or picture about a dataset would become, or replace, one of its files."""
+    if shards(file.resolve().parent):
+        raise UserError(f"{file} lies in a dataset, whose files are sealed: name a file elsewhere by --out.")
+
+
 @contextmanager
 def locked(out: Path, *, shared: bool = False, patience: float | None = None, work: str = "build") -> Iterator[None]:
     """Makes the folder and holds its lock, alone, or `shared` with others who do; processes forked inside hold it on

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from smearsynth.dataset import layout
 from smearsynth.fidelity.crops import Reals, take_reals
 from smearsynth.fidelity.measures import QUANTITIES, Row, compare, measure
 from smearsynth.fidelity.page import Both, write_fidelity
@@ -58,6 +59,8 @@ def fidelity(
     many smears, and so many real images, are measured, evenly taken from all. out: an HTML page to write. Raises
     UserError.
     """
+    if out is not None:
+        layout.check_outside(Path(out))
     smears = take_smears(Path(dataset), look, samples)
     reals = take_reals(Path(against), str(um_per_px), samples, progress=progress)
     ours, our_pictures = _measure_smears(smears, by_label=reals.masked, progress=progress)

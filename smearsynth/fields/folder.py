@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from smearsynth.errors import UserError
-from smearsynth.fields.images import Mask, image_files, read_image, read_mask
+from smearsynth.fields.images import Mask, image_files, read_image, read_mask, turned_apart
 from smearsynth.images import FORMATS, Pixels
 
 IMAGES, MASKS, BOXES = "img", "mask", "boxes"
@@ -84,6 +84,8 @@ def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
 
 def _read_field(folder: Path, file: Path, mask: Path) -> Field:
     image = read_image(file)
+    if fault := turned_apart(file, mask):
+        raise UserError(fault)
     cells = read_mask(mask, image.shape)
     if not (folder / BOXES).is_dir():
         return Field(file, image, cells, np.ones_like(cells))

@@ -6,7 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.errors import UserError
-from smearsynth.images import IMAGE_SUFFIXES, Pixels, decode_image, mask_values, read_bytes, size_text
+from smearsynth.images import (
+    IMAGE_SUFFIXES,
+    SIDEWAYS,
+    Pixels,
+    decode_image,
+    mask_values,
+    read_bytes,
+    read_header,
+    read_orientation,
+    size_text,
+)
 
 Mask = npt.NDArray[np.bool_]
 _SOFT = 0.05
@@ -45,6 +55,24 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
     if not top >= 0 or between > _SOFT * np.count_nonzero(cells):
         raise UserError(f"{path}: the mask is not black and white; give one that is 255 where a cell is and else 0.")
     return cells
+
+
+def turned_apart(image: Path, mask: Path) -> str | None:
+    """Why it is not known which way round a mask lies on its image, where that is so. Raises UserError.
+
+    Some programs draw masks on the upright image and some on what the file holds. Where EXIF turns only one of the two,
+    their sizes tell which it was, unless the turn keeps the size.
+    """
+    turns = read_orientation(image), read_orientation(mask)
+    upright, of_mask = read_header(image), read_header(mask)
+    same = (upright.height, upright.width) == (of_mask.height, of_mask.width)
+    told = same and upright.height != upright.width and (turns[0] in SIDEWAYS) != (turns[1] in SIDEWAYS)
+    if turns[0] == turns[1] or told:
+        return None
+    return (
+        f"{mask}: EXIF turns its image {image.name} otherwise (orientations {turns[0]} and {turns[1]}), and which way "
+        "round the mask belongs is not known; save both upright, without EXIF."
+    )
 
 
 def _is_image(file: Path, folder: Path) -> bool:

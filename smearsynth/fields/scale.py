@@ -44,7 +44,7 @@ class Scale:
         self._table: dict[str, float] | None = None
         self._same: float | None = None
         try:
-            self._same = _checked(float(spec), f"--um-per-px {spec}")
+            self._same = _checked(float(spec), "--um-per-px:")
         except UserError:
             raise
         except ValueError:

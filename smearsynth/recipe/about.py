@@ -28,7 +28,7 @@ class AboutSpec(Spec):
         default=(), description="people or institutions that the set is to be cited by"
     )
     url: str | None = Field(
-        default=None, pattern=r"^https?://[^\s]+$", description="page on the web where the set is found"
+        default=None, pattern=r"^https?://[^\s<>\"{}|\\^`]+$", description="page on the web where the set is found"
     )
     published: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_a_day)] | None = Field(
         default=None, description="day on which the set was or will be published, as 2026-01-31"

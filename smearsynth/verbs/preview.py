@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from smearsynth.dataset import layout
 from smearsynth.dataset.sheet import Panel, chosen, read_panels, save_sheet
 from smearsynth.engines.plan import BuildPlan, make_plan
 from smearsynth.errors import UserError
@@ -32,14 +33,20 @@ def preview(
             raise UserError(
                 f"{path} is a dataset, which is shown as it is: leave out --bank and --set, or name a recipe."
             )
-        sheet = Path(out) if out is not None else Path(f"{path.resolve().name}.png")
+        sheet = _sheet(out, path.resolve().name)
         save_sheet(*read_panels(path), sheet)
         return sheet
-    cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     recipe = read_recipe(path, overrides, roots=False)
-    sheet = Path(out) if out is not None else Path(f"{recipe.name}.png")
+    sheet = _sheet(out, recipe.name)
+    cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     plan, _ = make_plan(recipe, cells.bank, sheet.parent)
     save_sheet(_panels(plan), CLASSES, sheet)
+    return sheet
+
+
+def _sheet(out: str | Path | None, name: str) -> Path:
+    sheet = Path(out) if out is not None else Path(f"{name}.png")
+    layout.check_outside(sheet)
     return sheet
 
 

@@ -65,6 +65,8 @@ def replay(path: str | Path, sample: str, *, bank: str | Path | None = None, out
     again, and the label. Raises UserError where there is no such set or sample, or another generator version made it.
     """
     folder = Path(path)
+    if out is not None:
+        layout.check_outside(Path(out))
     stated = stated_of(folder)
     place = _place(folder, stated, sample)
     if stated.generator_version != GENERATOR_VERSION:

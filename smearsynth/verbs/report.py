@@ -18,6 +18,8 @@ def report(path: str | Path, *, out: str | Path | None = None, progress: bool = 
     contradict.
     """
     folder = Path(path)
+    page = Path(out) if out is not None else Path(f"{folder.resolve().name}-report.html")
+    layout.check_outside(page)
     measured = measure(folder, progress=progress)
     told = Told(
         index=read_index(folder),
@@ -25,6 +27,5 @@ def report(path: str | Path, *, out: str | Path | None = None, progress: bool = 
         resolved=(folder / layout.RECIPE).read_text(encoding="utf-8"),
         bank=bank_of(folder, measured.stated),
     )
-    page = Path(out) if out is not None else Path(f"{folder.resolve().name}-report.html")
     write_report(page, measured, told)
     return page

@@ -109,7 +109,7 @@ def read_stated(out: Path) -> tuple[Stated | None, list[Fault]]:
         raise UserError(f"{path} is missing: no dataset, or one that `smearsynth build --resume` must finish.")
     try:
         index, text = strict_json.read(path, MOST_BYTES)
-        told = _written_faults(index, text)
+        told = _written_faults(path, index, text)
         stated = Stated.model_validate_json(text)
     except UserError:
         raise
@@ -128,18 +128,18 @@ def stated_of(out: Path) -> Stated:
     return stated
 
 
-def _written_faults(index: Any, text: str) -> list[str]:
+def _written_faults(path: Path, index: Any, text: str) -> list[str]:
     """Where the text is not what a build writes; UserError where a later version, or an import, has written it."""
     version = index["format_version"]
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
-            f"{layout.INDEX}: format version {version} is newer than this smearsynth reads ({FORMAT_VERSION}): "
+            f"{path}: format version {version} is newer than this smearsynth reads ({FORMAT_VERSION}): "
             "upgrade smearsynth."
         )
     if "imported" in index:
         raise UserError(
-            f"{layout.INDEX}: segtrain imported this set from images and masks, so it has no recipe and no cells to "
-            "hold it against; its splits.csv and samples.csv say where each sample comes from."
+            f"{path}: segtrain imported this set from images and masks, so it has no recipe and no cells to hold it "
+            "against; its splits.csv and samples.csv say where each sample comes from."
         )
     if seal(index) != index.get("seal"):
         return ["its `seal` is not that of its content: a byte of it was changed"]
