@@ -44,5 +44,5 @@ def check_unchanged(before: Identity, now: Identity, run: str) -> None:
     if lines:
         changed = "; ".join(lines)
         raise UserError(
-            f"{run} cannot be resumed, it was begun with another {changed}: put it back, or use a new --run."
+            f"{run} cannot be resumed, for this has changed since it began: {changed}; put it back, or use a new --run."
         )

@@ -173,7 +173,7 @@ class TestResume:
                 for i, line in enumerate(text.splitlines())
             )
         )
-        with pytest.raises(UserError, match=r"begun with another division into folds"):
+        with pytest.raises(UserError, match=r"has changed since it began: division into folds"):
             segtrain.fit(
                 data,
                 config=done / "fold-1" / "config.yaml",
