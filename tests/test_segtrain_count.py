@@ -198,3 +198,10 @@ def test_classes_bear_the_names_of_the_taxonomy_in_text_and_legend() -> None:
     own = Classes((0, 1), ("glass", "red_cell"), ("#000000", "#ff0000"))
     legend = draw_legend([("red_cell", "#ff0000")], label.shape)
     assert np.array_equal(draw_overlay(image, label // 8, own)[200:], legend)
+
+
+def test_what_an_interval_does_not_tell_is_said_beside_it() -> None:
+    red = summarise(["healthy_rbc", "infected_rbc"], keys=KEYS)
+    assert "not what the network takes a cell for" in table({"one.png": red}, red)
+    cells = summarise(["cell"] * 12, keys=("background", "cell"))
+    assert "ntervals" not in table({"one.png": cells}, cells)

@@ -32,6 +32,8 @@ def _facts(summary: Summary) -> list[str]:
         facts += [f"  {display_name(key).ljust(12)}{_percent(share)}" for key, share in summary.differential.items()]
     if summary.platelets_per_red_cell is not None:
         facts.append(f"platelets per red cell  {summary.platelets_per_red_cell:.4f}")
+    if summary.parasitaemia is not None or summary.differential:
+        facts.append("Intervals tell the chance of having met these cells, not what the network takes a cell for.")
     return facts
 
 
