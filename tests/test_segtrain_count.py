@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import cv2
@@ -205,3 +206,16 @@ def test_what_an_interval_does_not_tell_is_said_beside_it() -> None:
     assert "not what the network takes a cell for" in table({"one.png": red}, red)
     cells = summarise(["cell"] * 12, keys=("background", "cell"))
     assert "ntervals" not in table({"one.png": cells}, cells)
+
+
+def test_a_scale_that_was_found_is_told_once_for_one_image_and_as_a_range_for_several(tmp_path: Path) -> None:
+    sparse = smear([(60 + 110 * (i % 4), 60 + 110 * (i // 4), 9) for i in range(16)], (450, 450))
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    Image.fromarray(sparse).save(paths[0])
+    Image.fromarray(cv2.resize(sparse, (900, 900))).save(paths[1])
+
+    def told(images: list[Path]) -> str:
+        return count_with(NETWORKS, images, out=tmp_path / "cells.csv", progress=False).remarks[0]
+
+    assert re.search(r": 0\.\d{4} um/px$", told(paths[:1]))
+    assert re.search(r": 0\.05\d{2} to 0\.1\d{3} um/px$", told(paths))
