@@ -133,11 +133,9 @@ def _summary(fields: Sequence[FieldCells], classes: Classes) -> Summary:
 def _remarks(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:
     if scale.spec != AUTO:
         return ()
-    found = [one.um_per_px for one in given]
-    return (
-        f"the scale was found by the median single red cell, taken for {RED_CELL_UM} um: {min(found):.4f} to "
-        f"{max(found):.4f} um/px",
-    )
+    found = sorted({f"{one.um_per_px:.4f}" for one in given})
+    scales = f"{found[0]} to {found[-1]}" if len(found) > 1 else found[0]
+    return (f"the scale was found by the median single red cell, taken for {RED_CELL_UM} um: {scales} um/px",)
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

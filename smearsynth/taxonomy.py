@@ -51,3 +51,8 @@ RED_CELLS = (INFECTED_RBC, HEALTHY_RBC)
 
 SPLITS = ("train", "val", "test")
 """In the order of every file and digest; a split's number is its place here."""
+
+
+def display_name(key: str) -> str:
+    """What a person calls the class `key`; of one that the taxonomy does not have, the key."""
+    return BY_KEY[key].name if key in BY_KEY else key

@@ -126,7 +126,7 @@ class TestRows:
                 continue
             row = flat[line[0], line[1].strip("`")]
             assert line[head.index("mIoU")] == f"{float(row['miou']):.4f}"
-            assert line[head.index("healthy rbc")] == (
+            assert line[head.index("Healthy RBC")] == (
                 f"{float(row['iou_healthy_rbc']):.3f}" if row["iou_healthy_rbc"] else ""
             )
         assert (done.out / "results.md").read_text() == str(done)

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import cv2
@@ -22,9 +23,11 @@ from torch import Tensor
 from segtrain.cli import main
 from segtrain.count import count_with
 from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, wilson
+from segtrain.counting.text import table
 from segtrain.data.samples import Classes
 from segtrain.fit import fit
 from segtrain.inference.networks import Networks
+from segtrain.inference.overlay import draw_legend, draw_overlay
 from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
 
@@ -180,3 +183,39 @@ def test_what_a_network_does_not_tell_apart_is_not_reported() -> None:
     assert (found.cells, found.parasitaemia, found.differential, found.warnings) == ({"cell": 12}, None, {}, ())
     clumps = summarise(["platelet_clump"] * 2 + ["healthy_rbc"], keys=KEYS)
     assert any(sentence.startswith("2 clumps of platelets are not in") for sentence in clumps.warnings)
+
+
+def test_classes_bear_the_names_of_the_taxonomy_in_text_and_legend() -> None:
+    found = summarise(["healthy_rbc", "infected_rbc", "neutrophil"], keys=KEYS)
+    lines = table({"one.png": found}, found).splitlines()
+    named = [line for line in lines if line.split("  ")[0] == "Infected RBC"]
+    assert [line.split()[-1] for line in named] == ["1"]
+    assert "differential, of 1 white cell" in lines
+    assert any(line.startswith("  Neutrophil  ") for line in lines)
+    image, label = np.full((200, 400, 3), 230, np.uint8), np.zeros((200, 400), np.uint8)
+    label[50:90, 50:90] = 8
+    legend = draw_legend([("Infected RBC", "#ff0000")], label.shape)
+    assert np.array_equal(draw_overlay(image, label, CLASSES_OF)[200:], legend)
+    own = Classes((0, 1), ("glass", "red_cell"), ("#000000", "#ff0000"))
+    legend = draw_legend([("red_cell", "#ff0000")], label.shape)
+    assert np.array_equal(draw_overlay(image, label // 8, own)[200:], legend)
+
+
+def test_what_an_interval_does_not_tell_is_said_beside_it() -> None:
+    red = summarise(["healthy_rbc", "infected_rbc"], keys=KEYS)
+    assert "not what the network takes a cell for" in table({"one.png": red}, red)
+    cells = summarise(["cell"] * 12, keys=("background", "cell"))
+    assert "ntervals" not in table({"one.png": cells}, cells)
+
+
+def test_a_scale_that_was_found_is_told_once_for_one_image_and_as_a_range_for_several(tmp_path: Path) -> None:
+    sparse = smear([(60 + 110 * (i % 4), 60 + 110 * (i // 4), 9) for i in range(16)], (450, 450))
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    Image.fromarray(sparse).save(paths[0])
+    Image.fromarray(cv2.resize(sparse, (900, 900))).save(paths[1])
+
+    def told(images: list[Path]) -> str:
+        return count_with(NETWORKS, images, out=tmp_path / "cells.csv", progress=False).remarks[0]
+
+    assert re.search(r": 0\.\d{4} um/px$", told(paths[:1]))
+    assert re.search(r": 0\.05\d{2} to 0\.1\d{3} um/px$", told(paths))

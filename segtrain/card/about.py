@@ -9,7 +9,7 @@ from segtrain.config import Config, load_config
 from segtrain.data.samples import INDEX, read_index
 from segtrain.run import CONFIG, Run
 from segtrain.trained import Trained, load_trained
-from smearsynth.taxonomy import BY_KEY
+from smearsynth.taxonomy import display_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class About:
     @property
     def class_names(self) -> tuple[str, ...]:
         """As the taxonomy has them, else the keys."""
-        return tuple(BY_KEY[key].name if key in BY_KEY else key for key in self.trained.classes.keys)
+        return tuple(map(display_name, self.trained.classes.keys))
 
     @property
     def dataset(self) -> str:

@@ -27,7 +27,8 @@ def evaluate(last: bool, as_json: bool, **options: Any) -> None:
 
     A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
     threshold with holes filled, and where it has boxes/ too, red cells are counted beside those that are boxed. In its
-    --pictures glass taken for a cell is red, and a cell taken for glass blue.
+    --pictures glass taken for a cell is red, a cell taken for glass blue, and dark what is not measured:
+    cells of the mask that no box is around.
 
     \b
     Example:

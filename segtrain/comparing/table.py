@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.evaluation.figures import NAMES
+from smearsynth.taxonomy import display_name
 
 Row = dict[str, Any]
 
@@ -57,7 +58,7 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
     several = len({row.get("data") for row in rows}) > 1
     data = [("data", lambda row: f"`{Path(row['data']).name}`" if row.get("data") else "")] if several else []
     figures = [(NAMES[key], _number(key, ".4f")) for key in ("pixel_accuracy", "miou", "foreground_dice")]
-    classes = [(key.replace("_", " "), _of_class(key)) for key in _classes(rows)]
+    classes = [(display_name(key), _of_class(key)) for key in _classes(rows)]
     return [
         ("network", lambda row: row["name"] if not row.get("error") else f"{row['name']}: failed"),
         *data,

@@ -13,6 +13,7 @@ from segtrain.counting.measure import Cell, FieldCells
 from segtrain.data.samples import Classes
 from segtrain.inference.overlay import draw_legend
 from smearsynth.images import Pixels
+from smearsynth.taxonomy import display_name
 
 _FINE = 0.1
 """um/px of a picture, at most: a red cell is then 73 px wide, and its number can be read."""
@@ -47,7 +48,7 @@ def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Clas
     drawn = _numbered(drawn, found.cells, factor, _LETTER / um_per_px * factor)
     counts = Counter(cell.kind for cell in found.cells if cell.counted)
     left_out = sum(not cell.counted for cell in found.cells)
-    entries = [(f"{counts[key]} {key.replace('_', ' ')}", colours[key]) for key in classes.keys if counts[key]]
+    entries = [(f"{counts[key]} {display_name(key)}", colours[key]) for key in classes.keys if counts[key]]
     if left_out:
         entries.append((f"{left_out} cut by the bottom or right edge, not counted", "#969696"))
     return np.concatenate([drawn, draw_legend(entries, drawn.shape)]) if entries else drawn

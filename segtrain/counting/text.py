@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from segtrain.counting.summary import Share, Summary
+from smearsynth.taxonomy import display_name
 
 _COLUMNS = 5
 """Images that get a column of their own; of more, only the sum is told, and each is in the JSON."""
@@ -16,7 +17,7 @@ def table(images: Mapping[str, Summary], together: Summary) -> str:
         columns[f"all {len(images)}"] = together
     lines = ["cells".ljust(_NAME) + "".join(_short(name).rjust(_WIDTH) for name in columns)]
     for key in together.cells:
-        lines.append(_row(key.replace("_", " "), [summary.cells[key] for summary in columns.values()]))
+        lines.append(_row(display_name(key), [summary.cells[key] for summary in columns.values()]))
     lines.append(_row("not counted, at the border", [summary.not_counted for summary in columns.values()]))
     said = [f"Warning: {sentence}." for sentence in together.warnings]
     return "\n".join([*lines, *_block(_facts(together)), *_block(said)])
@@ -27,10 +28,12 @@ def _facts(summary: Summary) -> list[str]:
     if summary.parasitaemia is not None:
         facts.append(f"parasitaemia{_percent(summary.parasitaemia)}, of {summary.red_cells:,} red cells")
     if summary.differential:
-        facts.append(f"differential, of {summary.white_cells:,} white cells")
-        facts += [f"  {key.ljust(12)}{_percent(share)}" for key, share in summary.differential.items()]
+        facts.append(f"differential, of {summary.white_cells:,} white cell{'s' * (summary.white_cells != 1)}")
+        facts += [f"  {display_name(key).ljust(12)}{_percent(share)}" for key, share in summary.differential.items()]
     if summary.platelets_per_red_cell is not None:
         facts.append(f"platelets per red cell  {summary.platelets_per_red_cell:.4f}")
+    if summary.parasitaemia is not None or summary.differential:
+        facts.append("Intervals tell the chance of having met these cells, not what the network takes a cell for.")
     return facts
 
 

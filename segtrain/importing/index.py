@@ -27,7 +27,7 @@ from segtrain.importing.target import IMPORTED, INDEX
 from segtrain.importing.write import WrittenShard
 from smearsynth.shards.digest import dataset_digest
 from smearsynth.shards.format import FORMAT_VERSION, Header
-from smearsynth.taxonomy import BY_KEY, IGNORE, SPLITS
+from smearsynth.taxonomy import IGNORE, SPLITS, display_name
 
 SPLITS_TABLE, SAMPLES_TABLE = "splits.csv", "samples.csv"
 
@@ -62,7 +62,7 @@ def write_index(
         "um_per_px": header.um_per_px,
         "samples": sum(shard.plan.samples for shard in shards),
         "classes": [
-            {"id": number, "key": key, "name": BY_KEY[key].name if key in BY_KEY else key, "colour": colour}
+            {"id": number, "key": key, "name": display_name(key), "colour": colour}
             for number, key, colour in zip(classes.ids, classes.keys, classes.colours, strict=True)
         ],
         "splits": {split: _of_split(split, classes, sources, shards) for split in SPLITS},

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.data.samples import Classes
 from smearsynth.images import Pixels
+from smearsynth.taxonomy import display_name
 
 _TINT = 0.2
 """Share of the class's colour inside a cell, of which the image must stay to be seen."""
@@ -33,7 +34,7 @@ def draw_overlay(image: Pixels, label: Pixels, classes: Classes) -> Pixels:
     outline = (cv2.erode(label, disc) != label) | (cv2.dilate(label, disc) != label)
     drawn = np.where(outline[..., None], colour, tinted)
     drawn = np.where((label == 0)[..., None], image, drawn)
-    entries = [(classes.keys[n].replace("_", " "), classes.colours[n]) for n in np.unique(label) if n]
+    entries = [(display_name(classes.keys[n]), classes.colours[n]) for n in np.unique(label) if n]
     return np.concatenate([drawn, draw_legend(entries, label.shape)]) if entries else drawn
 
 

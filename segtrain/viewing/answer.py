@@ -17,12 +17,13 @@ from segtrain.inference.networks import Networks
 from segtrain.inference.picture import WholePicture
 from segtrain.inference.rescale import Rescaled
 from segtrain.inference.tiles import Band, tile_count
-from segtrain.viewing.found import shown_name, told_of
+from segtrain.viewing.found import told_of
 from segtrain.viewing.server import Step
 from smearsynth.errors import UserError
 from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale
 from smearsynth.images import FORMATS, Pixels, decode_image, size_text
 from smearsynth.page.pictures import inline
+from smearsynth.taxonomy import display_name
 
 MOST_BYTES = 100 << 20
 MOST_PIXELS = 40_000_000
@@ -59,7 +60,7 @@ class Viewer:
             "most_pixels": MOST_PIXELS,
             "um_per_px": self._um_per_px,
             "classes": [
-                {"id": number, "name": shown_name(key), "colour": colour}
+                {"id": number, "name": display_name(key), "colour": colour}
                 for number, key, colour in zip(classes.ids, classes.keys, classes.colours, strict=True)
             ],
         }

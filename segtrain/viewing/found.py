@@ -8,12 +8,7 @@ from segtrain.counting.summary import Share, Summary, summarise
 from segtrain.counting.table import write_cells
 from segtrain.data.samples import Classes
 from smearsynth.page.frame import share
-from smearsynth.taxonomy import BY_KEY, CLASSES, RED_CELLS, WHITE_CELLS
-
-
-def shown_name(key: str) -> str:
-    """What a person calls a class."""
-    return BY_KEY[key].name if key in BY_KEY else key
+from smearsynth.taxonomy import CLASSES, RED_CELLS, WHITE_CELLS, display_name
 
 
 def told_of(found: FieldCells, classes: Classes, name: str) -> dict[str, Any]:
@@ -58,7 +53,7 @@ def _lines(summary: Summary) -> list[dict[str, Any]]:
         lines.append(_line("Platelets per red cell", f"{summary.platelets_per_red_cell:.2g}"))
     if _knows(summary, WHITE_CELLS):
         lines.append(_line("White cells", f"{summary.white_cells:,}"))
-    return [*lines, *(_line(shown_name(key), *_share(of), part=True) for key, of in summary.differential.items())]
+    return [*lines, *(_line(display_name(key), *_share(of), part=True) for key, of in summary.differential.items())]
 
 
 def _knows(summary: Summary, ids: tuple[int, ...]) -> bool:

@@ -42,7 +42,8 @@ def labels(index: Index) -> str:
         "label map is made with the picture and not from it. A pixel belongs to the highest cell whose mask there is "
         "at least half opaque, and a cell's mask ends half-way between glass and rim, in every source alike. A cell of "
         "which too little shows is left out, picture and label alike. Label 0 is background; `instance` is 0 or 1 + "
-        "the row of `objects` that says which cell lies there, and how."
+        "the row of `objects` that says which cell lies there, and how. Stain precipitate, debris and scale bars, of "
+        "which the recipe says how many there are (`scene.distractors`), have no label: they are background."
     )
 
 
