@@ -110,7 +110,10 @@ def assign(groups: Index, folds: int, *, seed: int) -> Index:
         raise UserError(f"--folds {folds}: two at least are needed.")
     found = len(np.unique(groups))
     if found < folds:
-        raise UserError(f"--folds {folds}: the samples are of {found} groups, which are not divided: ask for fewer.")
+        raise UserError(
+            f"--folds {folds}: training and validation samples are of {found} groups (images, or patients), none of which "
+            f"is divided; ask for {found} folds at most."
+        )
     shares = {str(number): 1.0 for number in range(1, folds + 1)}
     return np.array(split_by_shares([str(group) for group in groups], shares, seed=seed), np.int64)
 

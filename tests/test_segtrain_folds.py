@@ -223,7 +223,7 @@ def test_a_table_that_is_none_of_this_set_is_named(
     ("arguments", "sentence"),
     [
         (["--folds", 1], "two at least"),
-        (["--folds", 8], "the samples are of 7 groups"),
+        (["--folds", 8], "samples are of 7 groups"),
         (["--folds", "gone.csv"], "gone.csv cannot be read as a table of folds"),
         (["--folds", 3, "--overfit", 4], "overfit: chooses the samples"),
         (["--folds", 3, "--resume"], "holds no cross-validation to resume"),

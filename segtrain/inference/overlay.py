@@ -10,8 +10,6 @@ from segtrain.data.samples import Classes
 from smearsynth.images import Pixels
 from smearsynth.taxonomy import display_name
 
-_TINT = 0.2
-"""Share of the class's colour inside a cell, of which the image must stay to be seen."""
 _LINE = 1 / 800
 """Width of an outline over the longer side."""
 _TEXT = 1 / 60
@@ -25,15 +23,12 @@ def colours_of(classes: Classes) -> Pixels:
 
 
 def draw_overlay(image: Pixels, label: Pixels, classes: Classes) -> Pixels:
-    """u1 (h', w, 3): `image`, u1 (h, w, 3), with cells outlined and tinted in their class's colour, and below it a
-    legend of the classes that are there. label: u1 (h, w); class 0 is left as it is."""
-    colour = colours_of(classes)[label]
-    tinted = cv2.addWeighted(image, 1 - _TINT, colour, _TINT, 0)
+    """u1 (h', w, 3): `image`, u1 (h, w, 3), with cells outlined in their class's colour, and below it a legend of the
+    classes that are there. label: u1 (h, w). Nothing is tinted: on a stain's own colour a tint is another class's."""
     line = max(1, round(max(label.shape) * _LINE))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * line + 1, 2 * line + 1))
     outline = (cv2.erode(label, disc) != label) | (cv2.dilate(label, disc) != label)
-    drawn = np.where(outline[..., None], colour, tinted)
-    drawn = np.where((label == 0)[..., None], image, drawn)
+    drawn = np.where((outline & (label > 0))[..., None], colours_of(classes)[label], image)
     entries = [(display_name(classes.keys[n]), classes.colours[n]) for n in np.unique(label) if n]
     return np.concatenate([drawn, draw_legend(entries, label.shape)]) if entries else drawn
 
