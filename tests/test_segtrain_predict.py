@@ -272,14 +272,28 @@ def test_a_tiff_in_parts_is_the_one_that_is_read_whole(
         np.testing.assert_array_equal(parts.rows(top, bottom), whole[top:bottom])
 
 
+@pytest.mark.parametrize("stored", [{}, {"tile": (64, 48)}], ids=["strips", "tiled"])
+def test_a_jpeg_in_a_tiff_in_parts_is_the_one_that_is_read_whole(tmp_path: Path, stored: dict[str, object]) -> None:
+    pytest.importorskip("imagecodecs", reason="needs the extra `tiff`")
+    kind = {"photometric": "rgb", "compression": "jpeg", "rowsperstrip": 64} | stored
+    tifffile.imwrite(tmp_path / "a.tif", field(), **kind)
+    Image.fromarray(field()).save(tmp_path / "b.tif", compression="jpeg")  # with tables apart, as slide scanners do
+    for path in (tmp_path / "a.tif", tmp_path / "b.tif"):
+        np.testing.assert_array_equal(LargeTiff(path).rows(60, 150), read_image(path)[60:150])
+
+
 def test_a_tiff_that_cannot_be_read_in_parts_is_refused(tmp_path: Path) -> None:
     pixels = np.zeros((3, 64, 64), np.uint8)
     tifffile.imwrite(tmp_path / "apart.tif", pixels, photometric="rgb", planarconfig="separate")
     with pytest.raises(UserError, match=r"apart\.tif: its colours lie apart"):
         LargeTiff(tmp_path / "apart.tif")
-    tifffile.imwrite(tmp_path / "float.tif", np.zeros((64, 64), np.float32))
-    with pytest.raises(UserError, match=r"float\.tif: .*must be grey or RGB"):
-        LargeTiff(tmp_path / "float.tif")
+    flat = np.zeros((64, 64), np.uint16)
+    tifffile.imwrite(tmp_path / "float.tif", flat.astype(np.float32))
+    tifffile.imwrite(tmp_path / "twelve.tif", flat, bitspersample=12)
+    tifffile.imwrite(tmp_path / "ycbcr.tif", np.zeros((64, 64, 3), np.uint8), photometric="ycbcr", compression="zlib")
+    for name in ("float", "twelve", "ycbcr"):
+        with pytest.raises(UserError, match=rf"{name}\.tif: .*must be grey or RGB"):
+            LargeTiff(tmp_path / f"{name}.tif")
 
 
 def test_a_large_tiff_that_is_cut_off_gets_a_sentence(tmp_path: Path) -> None:
