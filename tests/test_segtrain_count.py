@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+import os
+import shutil
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -125,7 +128,59 @@ def test_what_cannot_be_counted_is_refused_before_anything_is_written(fields: Pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="there is no image"):
         count_with(NETWORKS, [tmp_path / "empty"], out=out, progress=False)
+    with pytest.raises(UserError, match="named twice"):
+        count_with(NETWORKS, [image, fields / "../fields/one.png"], out=out, um_per_px=0.1, progress=False)
+    with pytest.raises(UserError, match=r"one\.png is a file, and a folder is needed there"):
+        count_with(NETWORKS, [image], out=out, pictures=image, um_per_px=0.1, progress=False)
     assert not out.exists()
+
+
+def test_a_table_never_takes_the_place_of_an_image(fields: Path) -> None:
+    before = (fields / "one.png").read_bytes()
+    with pytest.raises(UserError, match=r"one\.png: is the name of an image"):
+        count_with(NETWORKS, [fields / "two.png"], out=fields / "one.png", um_per_px=0.1, progress=False)
+    assert (fields / "one.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"=cmd().png", "./=cmd().png"),
+        (b"@a, b.png", "./@a, b.png"),
+        (b"a\nb\x1b[31m.png", r"a\nb\x1b[31m.png"),
+        (b"\xff.png", r"\udcff.png"),
+        (b"<b>.png", "<b>.png"),
+    ],
+)
+def test_the_name_of_an_image_is_a_name_in_the_table_and_no_more(
+    fields: Path, tmp_path: Path, name: bytes, shown: str
+) -> None:
+    """No formula for a spreadsheet, no second line, no order to a terminal, and always text."""
+    image = (fields / "one.png").rename(fields / os.fsdecode(name))
+    done = count_with(NETWORKS, [image], out=tmp_path / "c.csv", um_per_px=0.1, progress=False)
+    with (tmp_path / "c.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["image"] for row in csv.DictReader(file)} == {shown}
+    assert len((tmp_path / "c.csv").read_text(encoding="utf-8").splitlines()) == 7
+    assert str(done).isascii()
+    assert "\x1b" not in str(done)
+
+
+def test_what_is_kept_of_an_image_are_its_cells(fields: Path, tmp_path: Path) -> None:
+    """Of 1,000 fields, maps would take gigabytes."""
+    for name in ("three", "four", "five", "six"):
+        shutil.copy(fields / "one.png", fields / f"{name}.png")
+
+    def peak(images: list[Path]) -> int:
+        tracemalloc.reset_peak()
+        count_with(NETWORKS, images, out=tmp_path / "c.csv", um_per_px=0.2, progress=False)
+        return tracemalloc.get_traced_memory()[1]
+
+    tracemalloc.start()
+    try:
+        one, many = peak([fields / "one.png"]), peak([fields])
+    finally:
+        tracemalloc.stop()
+    assert many - one < 220 * 300 * 4, "not even one more map of 32 bits a pixel"
 
 
 def test_an_image_without_cells_gives_a_table_without_lines(tmp_path: Path) -> None:
