@@ -213,6 +213,7 @@ def test_other_wrong_input_gets_a_sentence(run: Path, tmp_path: Path) -> None:
     refused([str(run), str(tmp_path / "folder"), *out], "there is no image")
     save(tmp_path / "folder/a.jpg", field())
     refused([str(run), str(path), str(tmp_path / "folder"), *out], "two images would be written there")
+    refused([str(run), str(path), "--out", str(path / "deep"), *out[2:]], "a.png is a file, and a folder is needed")
 
 
 def test_predictions_are_not_written_over_by_accident(run: Path, tmp_path: Path) -> None:
@@ -225,6 +226,14 @@ def test_predictions_are_not_written_over_by_accident(run: Path, tmp_path: Path)
     assert (tmp_path / "out/a_label.png").read_bytes() == b"mine"
     assert CliRunner().invoke(main, ["predict", *arguments, "--overwrite"]).exit_code == 0
     assert (tmp_path / "out/a_label.png").read_bytes() == before
+
+
+def test_an_image_is_never_written_over(run: Path, tmp_path: Path) -> None:
+    paths = [save(tmp_path / name, field()) for name in ("a.png", "a_label.png")]
+    before = paths[1].read_bytes()
+    arguments = [str(run), *map(str, paths), "--out", str(tmp_path), "--um-per-px", "0.2", "--overwrite"]
+    refused(arguments, "a_label.png is one of the images")
+    assert paths[1].read_bytes() == before
 
 
 def test_what_breaks_while_it_is_predicted_leaves_nothing(
