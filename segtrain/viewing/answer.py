@@ -27,6 +27,8 @@ from smearsynth.page.pictures import inline
 MOST_BYTES = 100 << 20
 MOST_PIXELS = 40_000_000
 """Of an image, and of the image at the network's scale: what a browser draws and a laptop's memory holds."""
+MOST_SIDE = 32_767
+"""Pixels of the longer side of an image that the canvas of every browser has."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -70,6 +72,11 @@ class Viewer:
         if not data:
             raise UserError(f"{name}: the file is empty; choose another.")
         pixels = decode_image(data, name, most_pixels=MOST_PIXELS)
+        if max(pixels.shape) > MOST_SIDE:
+            raise UserError(
+                f"{name}: is {size_text(pixels.shape)} px, and a browser shows up to {MOST_SIDE:,} px a side; cut it "
+                "into fields, or use `segtrain predict` and `segtrain count`."
+            )
         spec = fields.get("um_per_px", self._um_per_px)
         um_per_px = _scale_of(pixels, name, spec)
         prediction, label = self._predict(WholePicture(pixels, name), um_per_px, step)
