@@ -77,7 +77,10 @@ def wait(page: Browser) -> None:
 
 
 def upload(page: Browser, file: Path) -> None:
-    page.find_element(By.ID, "file").send_keys(str(file))
+    entry = page.find_element(By.ID, "file")
+    entry.send_keys(str(file))
+    # The page takes a file and empties the field at once; before, it does not wait for anything yet.
+    WebDriverWait(page, 60).until(lambda _: not entry.get_property("value"))
     wait(page)
 
 
