@@ -19,14 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
-from shard_set import write_set
 from torch import Tensor
 
 from segtrain.cli import main
 from segtrain.count import count_with
 from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, wilson
 from segtrain.data.samples import Classes
-from segtrain.fit import fit
 from segtrain.inference.networks import Networks
 from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
@@ -192,12 +190,10 @@ def test_an_image_without_cells_gives_a_table_without_lines(tmp_path: Path) -> N
     assert "Warning: no cell was counted." in str(done)
 
 
-def test_the_command_counts_with_a_run_and_tells_a_program(fields: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    short = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
-    run = fit(write_set(tmp_path / "tiny", train=4, val=2), overrides=short, run=tmp_path / "run").run
+@pytest.mark.usefixtures("one_thread")
+def test_the_command_counts_with_a_run_and_tells_a_program(tiny_run: Path, fields: Path, tmp_path: Path) -> None:
     out = tmp_path / "cells.csv"
-    asked = ["count", str(run), str(fields), "--out", str(out), "--um-per-px", "0.1", "--json"]
+    asked = ["count", str(tiny_run), str(fields), "--out", str(out), "--um-per-px", "0.1", "--json"]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)

@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,10 +15,8 @@ import tifffile
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from shard_set import write_set
 
 from segtrain.cli import main
-from segtrain.fit import fit
 from segtrain.inference import picture as pictures
 from segtrain.inference.networks import load_networks
 from segtrain.inference.picture import open_picture
@@ -30,19 +29,15 @@ from smearsynth.fields.scale import Scale, to_native
 
 Pixels = npt.NDArray[np.uint8]
 
-SHORT = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
-
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("runs")
-    return fit(write_set(root / "tiny", train=4, val=2), overrides=SHORT, run=root / "run").run
+@pytest.fixture
+def run(tiny_run: Path) -> Path:
+    return tiny_run
 
 
 def field(height: int = 200, width: int = 300, radius: int = 18) -> Pixels:
@@ -129,7 +124,7 @@ def test_an_ensemble_of_one_network_with_itself_changes_nothing(run: Path, tmp_p
     assert (tmp_path / "one/a_label.png").read_bytes() == (tmp_path / "two/a_label.png").read_bytes()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def other_scale(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return changed(run, tmp_path_factory.mktemp("other"), um_per_px=0.1)
 
@@ -317,29 +312,30 @@ def test_a_large_tiff_that_is_cut_off_gets_a_sentence(tmp_path: Path) -> None:
         picture.rows(8990, 9000)
 
 
-def test_the_scale_of_a_large_tiff_is_found_in_its_middle(tmp_path: Path) -> None:
-    part = field(1200, 1200, radius=22)[:1140, :1140, 1]
-    tifffile.imwrite(tmp_path / "large.tif", np.tile(part, (8, 8)), tile=(256, 256), compression="zlib")
-    picture = open_picture(tmp_path / "large.tif")
-    assert isinstance(picture, LargeTiff)
-    found = pictures.um_per_px_of(Scale("auto"), tmp_path / "large.tif", picture)
+def test_the_scale_of_a_large_tiff_is_found_in_its_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_SEEN", 600)
+    image = field(1800, 1800, radius=14)
+    image[600:1200, 600:1200] = field(600, 600, radius=22)
+    tifffile.imwrite(tmp_path / "large.tif", image[..., 1], tile=(256, 256), compression="zlib")
+    found = pictures.um_per_px_of(Scale("auto"), tmp_path / "large.tif", LargeTiff(tmp_path / "large.tif"))
     assert found == pytest.approx(7.3 / 45, rel=0.03)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stored", [{"tile": (512, 512), "compression": "zlib"}, {}], ids=["tiled", "plain"])
-def test_twenty_thousand_pixels_a_side_take_less_than_two_gigabytes(
-    run: Path, tmp_path: Path, stored: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("height", [pytest.param(20_000, id="in tiles"), pytest.param(4_000, id="as it is")])
+def test_twenty_thousand_pixels_a_side_take_less_than_two_gigabytes(run: Path, tmp_path: Path, height: int) -> None:
     part = field(532, 532)[:512, :512]
-    kind = {"shape": (20_000, 20_000, 3), "dtype": np.uint8, "photometric": "rgb"}
-    if stored:
-        tifffile.imwrite(tmp_path / "huge.tif", (part for _ in range(40 * 40)), **kind, **stored)
+    kind = {"shape": (height, 20_000, 3), "dtype": np.uint8, "photometric": "rgb"}
+    if height == 20_000:
+        packed = zlib.compress(part.tobytes())
+        tifffile.imwrite(
+            tmp_path / "huge.tif", (packed for _ in range(40 * 40)), tile=part.shape[:2], compression="zlib", **kind
+        )
     else:
         huge = tifffile.memmap(tmp_path / "huge.tif", **kind)
         row = np.tile(part, (1, 40, 1))[:, :20_000]
-        for top in range(0, 20_000, 512):
-            huge[top : top + 512] = row[: 20_000 - top]
+        for top in range(0, height, 512):
+            huge[top : top + 512] = row[: height - top]
         del huge
     arguments = ["predict", str(run), str(tmp_path / "huge.tif"), "--um-per-px", "0.1", "--out", str(tmp_path / "out")]
     subprocess.run([sys.executable, "-m", "segtrain", *arguments], check=True, cwd=Path(__file__).parents[1])
@@ -348,7 +344,7 @@ def test_twenty_thousand_pixels_a_side_take_less_than_two_gigabytes(
     Image.MAX_IMAGE_PIXELS, before = None, Image.MAX_IMAGE_PIXELS
     try:
         with Image.open(tmp_path / "out/huge_label.png") as label:
-            assert label.size == (20_000, 20_000)
+            assert label.size == (20_000, height)
         with Image.open(tmp_path / "out/huge_overlay.png") as overlay:
             assert overlay.width == 4096
     finally:
