@@ -9,7 +9,7 @@ from typing import Any, Literal
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.counting.measure import Cell, count_field
+from segtrain.counting.measure import Cell, cells_of
 from segtrain.counting.picture import draw_cells
 from segtrain.counting.summary import Summary, summarise
 from segtrain.counting.table import write_cells
@@ -112,13 +112,7 @@ def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any
     """The cells alone: maps of all images at once would fill the memory."""
     picture = open_picture(given.path)
     seen = predict_field(networks, picture, given.um_per_px, on_tile=bar.update)
-    found = count_field(
-        seen.label,
-        seen.confidence,
-        keys=seen.classes.keys,
-        um_per_px=seen.um_per_px,
-        native_shape=seen.native_shape,
-    )
+    found = cells_of(seen)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         pixels = draw_cells(picture.rows(0, picture.shape[0]), given.um_per_px, found, seen.classes)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.measure import count_field
+from segtrain.counting.measure import cells_of
 from segtrain.inference.field import FieldPrediction, predict_field
 from segtrain.inference.native import NativeLabels
 from segtrain.inference.networks import Networks
@@ -81,13 +81,7 @@ class Viewer:
         um_per_px = _scale_of(pixels, name, spec)
         prediction, label = self._predict(WholePicture(pixels, name), um_per_px, step)
         classes = self._networks.classes
-        found = count_field(
-            prediction.label,
-            prediction.confidence,
-            keys=classes.keys,
-            um_per_px=prediction.um_per_px,
-            native_shape=prediction.native_shape,
-        )
+        found = cells_of(prediction)
         return {
             "name": name,
             "width": label.shape[1],
