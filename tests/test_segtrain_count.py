@@ -15,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from drawn_labels import KEYS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
@@ -205,6 +205,7 @@ def test_the_command_counts_with_a_run_and_tells_a_program(tiny_run: Path, field
 
 
 @given(st.integers(1, 5000), st.floats(0, 1))
+@settings(max_examples=40)
 def test_intervals_are_those_of_another_library(total: int, share: float) -> None:
     hits = round(share * total)
     ours, theirs = wilson(hits, total), binomtest(hits, total).proportion_ci(method="wilson")
