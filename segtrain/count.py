@@ -1,14 +1,15 @@
 """Cells counted in images of any size: a line for each in a table, and what a laboratory reports of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.counting.measure import FieldCells, count_field
+from segtrain.counting.measure import Cell, cells_of
 from segtrain.counting.picture import draw_cells
 from segtrain.counting.summary import Summary, summarise
 from segtrain.counting.table import write_cells
@@ -17,11 +18,11 @@ from segtrain.data.samples import Classes
 from segtrain.inference.field import predict_field
 from segtrain.inference.given import Given, image_paths, survey
 from segtrain.inference.networks import Networks, load_networks
+from segtrain.inference.new_files import check_folder, new_files
 from segtrain.inference.picture import open_picture
-from smearsynth.errors import UserError
+from smearsynth.errors import UserError, printable
 from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale
-from smearsynth.files import publish
-from smearsynth.images import MAX_PIXELS, size_text
+from smearsynth.images import IMAGE_SUFFIXES, MAX_PIXELS, size_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,8 @@ def count_with(
     written.
     """
     scale, out, paths = Scale(str(um_per_px)), Path(out), image_paths(images)
+    if out.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"--out {out}: is the name of an image, and what is written is a table: name it FILE.csv.")
     names = _names(paths)
     drawn = _targets(Path(pictures), paths) if pictures else {}
     with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
@@ -86,12 +89,10 @@ def count_with(
         bar.desc, bar.unit = "count: ", "tile"
         bar.reset(sum(one.tiles for one in given))
         found = {one.path: _count(one, networks, drawn.get(one.path), bar) for one in given}
-    temporary = out.with_name(f".{out.name}.part")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field.cells))
-    publish(temporary, out)
+    with new_files([out]) as [opened], TextIOWrapper(opened, encoding="utf-8", newline="") as file:
+        write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field))
     single = tuple((names[one.path], one.um_per_px, _summary([found[one.path]], networks.classes)) for one in given)
-    together = _summary(list(found.values()), networks.classes)
+    together = _summary(found.values(), networks.classes)
     return Counted(images=single, together=together, remarks=_remarks(scale, given))
 
 
@@ -107,25 +108,20 @@ def _surveyed(paths: Sequence[Path], scale: Scale, networks: Networks, bar: "tqd
         bar.update()
 
 
-def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> FieldCells:
+def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[Cell, ...]:
+    """The cells alone: maps of all images at once would fill the memory."""
     picture = open_picture(given.path)
     seen = predict_field(networks, picture, given.um_per_px, on_tile=bar.update)
-    found = count_field(
-        seen.label,
-        seen.confidence,
-        keys=seen.classes.keys,
-        um_per_px=seen.um_per_px,
-        native_shape=seen.native_shape,
-    )
+    found = cells_of(seen)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         pixels = draw_cells(picture.rows(0, picture.shape[0]), given.um_per_px, found, seen.classes)
         Image.fromarray(pixels).save(target)
-    return found
+    return found.cells
 
 
-def _summary(fields: Sequence[FieldCells], classes: Classes) -> Summary:
-    cells = [cell for field in fields for cell in field.cells]
+def _summary(fields: Iterable[Sequence[Cell]], classes: Classes) -> Summary:
+    cells = [cell for field in fields for cell in field]
     counted = [cell.kind for cell in cells if cell.counted]
     return summarise(counted, keys=classes.keys, not_counted=len(cells) - len(counted))
 
@@ -141,14 +137,16 @@ def _remarks(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """What the table calls each image: its file's name, or where two have the same, its path. UserError where an image
     is named twice."""
-    if len(set(paths)) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
+    files = [path.resolve() for path in paths]
+    if len(set(files)) < len(files):
+        twice = next(path for path, file in zip(paths, files, strict=True) if files.count(file) > 1)
         raise UserError(f"{twice} is named twice, and its cells would count twice: name it once.")
     short = len({path.name for path in paths}) == len(paths)
-    return {path: path.name if short else str(path) for path in paths}
+    return {path: printable(path.name if short else str(path)) for path in paths}
 
 
 def _targets(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
+    check_folder(folder)
     targets = {path: folder / f"{path.stem}_cells.png" for path in paths}
     if len(set(targets.values())) < len(paths):
         raise UserError("--pictures: two images have the same name, and so would their pictures; count them apart.")

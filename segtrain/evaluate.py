@@ -8,7 +8,7 @@ from typing import Literal
 
 from segtrain.baseline import otsu_field
 from segtrain.compute import Compute, choose
-from segtrain.counting.measure import count_field
+from segtrain.counting.measure import cells_of
 from segtrain.data.loader import Loader
 from segtrain.data.samples import Classes, Shards
 from segtrain.evaluation.boxed import red_cells
@@ -20,6 +20,7 @@ from segtrain.evaluation.split import Measures, Predict, predictions
 from segtrain.evaluation.threshold import best_threshold, moved
 from segtrain.inference.field import predict_field
 from segtrain.inference.networks import Networks, load_networks
+from segtrain.inference.new_files import check_folder
 from segtrain.inference.picture import WholePicture
 from segtrain.trained import Trained, load_trained
 from smearsynth.errors import UserError
@@ -153,14 +154,7 @@ class NetworkCells:
         found = predict_field(self._networks, picture, um_per_px, probability=True)
         self.told.append({"um_per_px": um_per_px})
         if field.boxes is not None:
-            counted = count_field(
-                found.label,
-                found.confidence,
-                keys=found.classes.keys,
-                um_per_px=found.um_per_px,
-                native_shape=found.native_shape,
-            )
-            self.told[-1] |= red_cells(field, counted)
+            self.told[-1] |= red_cells(field, cells_of(found))
         assert found.probability is not None
         cells: Mask = to_native(1 - found.probability[0], field.cells.shape) >= 0.5
         return cells
@@ -174,6 +168,7 @@ def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, pr
         return found
 
     if pictures:
+        check_folder(pictures)
         pictures.mkdir(parents=True, exist_ok=True)
     methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
     measured = measure_fields(read_fields(folder), methods, progress=progress)

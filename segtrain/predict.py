@@ -15,7 +15,7 @@ from segtrain.inference.onnx_runtime import load_onnx
 from segtrain.inference.picture import Picture, open_picture
 from segtrain.inference.rescale import Rescaled
 from segtrain.inference.tiles import predict_bands
-from smearsynth.errors import UserError
+from smearsynth.errors import UserError, printable
 from smearsynth.fields.scale import AUTO, Scale
 from smearsynth.images import size_text
 
@@ -69,7 +69,9 @@ def predict(
     """
     scale, folder, paths = Scale(str(um_per_px)), Path(out), image_paths(images)
     wanted = {path: targets(folder, path, probability=probability) for path in paths}
-    check_new([file for files in wanted.values() for file in files], overwrite=overwrite)
+    files = [file for files in wanted.values() for file in files]
+    check_new(files, overwrite=overwrite)
+    _check_apart(paths, files)
     networks = _networks([run, *others], runtime, which, symmetries=symmetries, batch=batch, device=device)
     with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
         fields = []
@@ -81,6 +83,13 @@ def predict(
         folder.mkdir(parents=True, exist_ok=True)
         done = [_predict(networks, open_picture(f.path), f.um_per_px, wanted[f.path], bar) for f in fields]
     return Predicted(images=tuple(done), device=networks.device, remarks=tuple(_remarks(done, scale)))
+
+
+def _check_apart(images: list[Path], files: list[Path]) -> None:
+    """UserError where an image would be written over, and perhaps before it is read."""
+    lost = {image.resolve() for image in images} & {file.resolve() for file in files}
+    if lost:
+        raise UserError(f"{min(lost)} is one of the images, and would be written over: name another --out.")
 
 
 def _networks(runs: Sequence[str | Path], runtime: Runtime, which: Which, *, device: str, **options: Any) -> Networks:
@@ -99,7 +108,7 @@ def _predict(networks: Networks, picture: Picture, um_per_px: float, files: list
             written.add(band)
         written.finish()
     return {
-        "name": Path(picture.name).name,
+        "name": printable(Path(picture.name).name),
         "size": size_text(picture.shape),
         "width": picture.shape[1],
         "height": picture.shape[0],

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION, TiffImageFile
 
 from smearsynth.errors import UserError, printable
 
@@ -32,6 +33,8 @@ MIN_SIDE = 8
 """An image narrower than this shows no cell."""
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations in which height and width change places."""
+_WHITE_IS_ZERO, _APART = 0, 2
+"""Of a TIFF's photometric interpretation, and of its planar configuration: channels one after another."""
 
 
 class ImageFault(UserError):  # noqa: N818  (a fault is counted, not a crash)
@@ -192,6 +195,8 @@ def _opened(file: Path | BytesIO, name: str, most_pixels: int = MAX_PIXELS) -> I
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
                 _judge(image.size[::-1], name, most_pixels)
+                if isinstance(image, TiffImageFile):
+                    _judge_tiff(image, name)
                 yield image
     except ImageFault:
         raise
@@ -211,6 +216,21 @@ def _judge(shape: tuple[int, ...], name: str, most_pixels: int) -> None:
     if min(shape) < MIN_SIDE:
         raise ImageFault(
             "too_small", f"{name}: {size_text(shape)} px show no cell; at least {MIN_SIDE} px a side are needed"
+        )
+
+
+def _judge_tiff(image: TiffImageFile, name: str) -> None:
+    """Refuses what Pillow reads without a word of complaint, and wrongly."""
+    tags = image.tag_v2
+    bits = max(tags.get(BITSPERSAMPLE, (1,)))
+    if 8 < bits < 16:
+        raise ImageFault("pixel_type", f"{name}: its {bits} bits a value are not read; save it with 8 or 16 bits")
+    if bits == 16 and tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
+        raise ImageFault("pixel_type", f"{name}: its 16-bit values grow from white to black; save it the other way")
+    if bits == 16 and tags.get(PLANAR_CONFIGURATION) == _APART and image.info.get("compression") == "raw":
+        raise ImageFault(
+            "pixel_type",
+            f"{name}: its 16-bit colours lie apart; save it with the channels of a pixel together, or compressed",
         )
 
 

@@ -49,6 +49,20 @@ def built(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the smallest network, which has learnt next to nothing; never written to."""
+    import torch
+    from shard_set import write_set
+
+    from segtrain.fit import fit
+
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("tiny")
+    short = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
+    return fit(write_set(root / "set", train=4, val=2), overrides=short, run=root / "run").run
+
+
+@pytest.fixture(scope="session")
 def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run, trained once for all tests of the page that shows what it sees."""
     from viewed import small_run

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -69,6 +70,35 @@ def test_sixteen_bits_of_three_colours_keep_their_range() -> None:
     written, png = cv2.imencode(".png", wide[..., ::-1])
     assert written
     np.testing.assert_array_equal(decode_image(png.tobytes(), "cell"), RGB)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ({"photometric": "miniswhite"}, "grow from white to black"),
+        ({"photometric": "miniswhite", "compression": "zlib"}, "grow from white to black"),
+        ({"photometric": "rgb", "planarconfig": "separate"}, "lie apart"),
+        ({"photometric": "minisblack", "bitspersample": 12}, "its 12 bits"),
+    ],
+)
+def test_sixteen_bits_that_would_be_read_wrongly_are_refused(kind: dict[str, object], expected: str) -> None:
+    """Pillow opens all of them, and gives an image upside down in brightness, shreds of one, or a black one."""
+    file = BytesIO()
+    shape = (3, 20, 30) if "planarconfig" in kind else (20, 30)
+    values = np.linspace(0, 4095, np.prod(shape)).astype(np.uint16).reshape(shape)
+    tifffile.imwrite(file, values, **kind)
+    with pytest.raises(ImageFault, match=f"a.tif: .*{expected}"):
+        decode_image(file.getvalue(), "a.tif")
+
+
+def test_colours_that_lie_apart_are_read_where_that_is_sure() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    apart = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    for factor, kind in ((1, {}), (1, {"compression": "zlib"}), (257, {"compression": "zlib"})):
+        file = BytesIO()
+        pixels = apart * np.uint16(factor) if factor > 1 else apart
+        tifffile.imwrite(file, pixels, photometric="rgb", planarconfig="separate", **kind)
+        np.testing.assert_array_equal(decode_image(file.getvalue(), "a.tif"), values)
 
 
 def test_transparent_is_white_like_glass() -> None:

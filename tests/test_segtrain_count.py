@@ -3,7 +3,10 @@
 import csv
 import json
 import math
+import os
 import re
+import shutil
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -13,11 +16,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 from drawn_labels import KEYS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binomtest
-from shard_set import write_set
 from torch import Tensor
 
 from segtrain.cli import main
@@ -25,7 +27,6 @@ from segtrain.count import count_with
 from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, wilson
 from segtrain.counting.text import table
 from segtrain.data.samples import Classes
-from segtrain.fit import fit
 from segtrain.inference.networks import Networks
 from segtrain.inference.overlay import draw_legend, draw_overlay
 from smearsynth.errors import UserError
@@ -128,7 +129,59 @@ def test_what_cannot_be_counted_is_refused_before_anything_is_written(fields: Pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="there is no image"):
         count_with(NETWORKS, [tmp_path / "empty"], out=out, progress=False)
+    with pytest.raises(UserError, match="named twice"):
+        count_with(NETWORKS, [image, fields / "../fields/one.png"], out=out, um_per_px=0.1, progress=False)
+    with pytest.raises(UserError, match=r"one\.png is a file, and a folder is needed there"):
+        count_with(NETWORKS, [image], out=out, pictures=image, um_per_px=0.1, progress=False)
     assert not out.exists()
+
+
+def test_a_table_never_takes_the_place_of_an_image(fields: Path) -> None:
+    before = (fields / "one.png").read_bytes()
+    with pytest.raises(UserError, match=r"one\.png: is the name of an image"):
+        count_with(NETWORKS, [fields / "two.png"], out=fields / "one.png", um_per_px=0.1, progress=False)
+    assert (fields / "one.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"=cmd().png", "./=cmd().png"),
+        (b"@a, b.png", "./@a, b.png"),
+        (b"a\nb\x1b[31m.png", r"a\nb\x1b[31m.png"),
+        (b"\xff.png", r"\udcff.png"),
+        (b"<b>.png", "<b>.png"),
+    ],
+)
+def test_the_name_of_an_image_is_a_name_in_the_table_and_no_more(
+    fields: Path, tmp_path: Path, name: bytes, shown: str
+) -> None:
+    """No formula for a spreadsheet, no second line, no order to a terminal, and always text."""
+    image = (fields / "one.png").rename(fields / os.fsdecode(name))
+    done = count_with(NETWORKS, [image], out=tmp_path / "c.csv", um_per_px=0.1, progress=False)
+    with (tmp_path / "c.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["image"] for row in csv.DictReader(file)} == {shown}
+    assert len((tmp_path / "c.csv").read_text(encoding="utf-8").splitlines()) == 7
+    assert str(done).isascii()
+    assert "\x1b" not in str(done)
+
+
+def test_what_is_kept_of_an_image_are_its_cells(fields: Path, tmp_path: Path) -> None:
+    """Of 1,000 fields, maps would take gigabytes."""
+    for name in ("three", "four", "five", "six"):
+        shutil.copy(fields / "one.png", fields / f"{name}.png")
+
+    def peak(images: list[Path]) -> int:
+        tracemalloc.reset_peak()
+        count_with(NETWORKS, images, out=tmp_path / "c.csv", um_per_px=0.2, progress=False)
+        return tracemalloc.get_traced_memory()[1]
+
+    tracemalloc.start()
+    try:
+        one, many = peak([fields / "one.png"]), peak([fields])
+    finally:
+        tracemalloc.stop()
+    assert many - one < 220 * 300 * 4, "not even one more map of 32 bits a pixel"
 
 
 def test_an_image_without_cells_gives_a_table_without_lines(tmp_path: Path) -> None:
@@ -140,12 +193,10 @@ def test_an_image_without_cells_gives_a_table_without_lines(tmp_path: Path) -> N
     assert "Warning: no cell was counted." in str(done)
 
 
-def test_the_command_counts_with_a_run_and_tells_a_program(fields: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    short = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
-    run = fit(write_set(tmp_path / "tiny", train=4, val=2), overrides=short, run=tmp_path / "run").run
+@pytest.mark.usefixtures("one_thread")
+def test_the_command_counts_with_a_run_and_tells_a_program(tiny_run: Path, fields: Path, tmp_path: Path) -> None:
     out = tmp_path / "cells.csv"
-    asked = ["count", str(run), str(fields), "--out", str(out), "--um-per-px", "0.1", "--json"]
+    asked = ["count", str(tiny_run), str(fields), "--out", str(out), "--um-per-px", "0.1", "--json"]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
@@ -157,6 +208,7 @@ def test_the_command_counts_with_a_run_and_tells_a_program(fields: Path, tmp_pat
 
 
 @given(st.integers(1, 5000), st.floats(0, 1))
+@settings(max_examples=40)
 def test_intervals_are_those_of_another_library(total: int, share: float) -> None:
     hits = round(share * total)
     ours, theirs = wilson(hits, total), binomtest(hits, total).proportion_ci(method="wilson")

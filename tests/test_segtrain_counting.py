@@ -12,9 +12,11 @@ from skimage.measure import regionprops
 
 from segtrain.counting.contacts import contacts
 from segtrain.counting.families import families
-from segtrain.counting.measure import EDGES, count_field
+from segtrain.counting.measure import EDGES, cells_of, count_field
 from segtrain.counting.patches import join_patches
+from segtrain.data.samples import Classes
 from segtrain.evaluation.boxed import red_cells
+from segtrain.inference.field import FieldPrediction
 from smearsynth.fields.folder import Field
 from smearsynth.taxonomy import BY_KEY
 
@@ -54,6 +56,23 @@ def test_a_pale_centre_or_a_slit_is_no_glass_between_two_cells() -> None:
     folded = disc(glass(), RED, 60, 60)
     folded[50:78, 60:62] = 0
     assert kinds(folded) == [RED]
+
+
+def test_areas_are_those_of_the_image_whatever_its_sides_are_rounded_to() -> None:
+    """101 px of 0.1 um are 50.5 px of 0.2 um: that 50 stand for them must not take 2 % of each cell."""
+    label = np.full((50, 50), KEYS.index(CLUMP), np.uint8)
+    field = FieldPrediction(
+        label=label,
+        confidence=np.full_like(label, 255),
+        probability=None,
+        um_per_px=0.2,
+        native_shape=(101, 101),
+        native_um_per_px=0.1,
+        classes=Classes(tuple(range(len(KEYS))), KEYS, ("#000000",) * len(KEYS)),
+    )
+    [cell] = cells_of(field).cells
+    assert cell.area_um2 == pytest.approx(10.1 * 10.1)
+    assert (cell.left, cell.top, cell.right, cell.bottom) == (0, 0, 101, 101)
 
 
 def test_the_gap_between_cells_stays_glass() -> None:

@@ -1,6 +1,7 @@
 """Networks as files for others: read back by their own libraries, they give the probabilities of the run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +9,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from shard_set import write_set
 from torch import Tensor
 
 from segtrain.card.text import model_card
 from segtrain.cli import main
 from segtrain.config import ModelSpec
 from segtrain.export import DESCRIPTION, export
-from segtrain.fit import fit
 from segtrain.inference.onnx_runtime import load_onnx
 from segtrain.predict import predict
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError
-
-SHORT = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +27,9 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("runs")
-    return fit(write_set(root / "tiny", train=4, val=2), overrides=SHORT, run=root / "run").run
+def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, for exports are written into it."""
+    return Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("runs") / "run"))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -15,10 +16,8 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from scipy import ndimage
-from shard_set import write_set
 
 from segtrain.cli import main
-from segtrain.fit import fit
 from segtrain.inference import picture as pictures
 from segtrain.inference.networks import load_networks
 from segtrain.inference.picture import open_picture
@@ -31,19 +30,15 @@ from smearsynth.fields.scale import Scale, to_native
 
 Pixels = npt.NDArray[np.uint8]
 
-SHORT = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
-
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("runs")
-    return fit(write_set(root / "tiny", train=4, val=2), overrides=SHORT, run=root / "run").run
+@pytest.fixture
+def run(tiny_run: Path) -> Path:
+    return tiny_run
 
 
 def field(height: int = 200, width: int = 300, radius: int = 18) -> Pixels:
@@ -133,7 +128,7 @@ def test_an_ensemble_of_one_network_with_itself_changes_nothing(run: Path, tmp_p
     assert (tmp_path / "one/a_label.png").read_bytes() == (tmp_path / "two/a_label.png").read_bytes()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def other_scale(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return changed(run, tmp_path_factory.mktemp("other"), um_per_px=0.1)
 
@@ -217,6 +212,7 @@ def test_other_wrong_input_gets_a_sentence(run: Path, tmp_path: Path) -> None:
     refused([str(run), str(tmp_path / "folder"), *out], "there is no image")
     save(tmp_path / "folder/a.jpg", field())
     refused([str(run), str(path), str(tmp_path / "folder"), *out], "two images would be written there")
+    refused([str(run), str(path), "--out", str(path / "deep"), *out[2:]], "a.png is a file, and a folder is needed")
 
 
 def test_predictions_are_not_written_over_by_accident(run: Path, tmp_path: Path) -> None:
@@ -229,6 +225,14 @@ def test_predictions_are_not_written_over_by_accident(run: Path, tmp_path: Path)
     assert (tmp_path / "out/a_label.png").read_bytes() == b"mine"
     assert CliRunner().invoke(main, ["predict", *arguments, "--overwrite"]).exit_code == 0
     assert (tmp_path / "out/a_label.png").read_bytes() == before
+
+
+def test_an_image_is_never_written_over(run: Path, tmp_path: Path) -> None:
+    paths = [save(tmp_path / name, field()) for name in ("a.png", "a_label.png")]
+    before = paths[1].read_bytes()
+    arguments = [str(run), *map(str, paths), "--out", str(tmp_path), "--um-per-px", "0.2", "--overwrite"]
+    refused(arguments, "a_label.png is one of the images")
+    assert paths[1].read_bytes() == before
 
 
 def test_what_breaks_while_it_is_predicted_leaves_nothing(
@@ -276,14 +280,28 @@ def test_a_tiff_in_parts_is_the_one_that_is_read_whole(
         np.testing.assert_array_equal(parts.rows(top, bottom), whole[top:bottom])
 
 
+@pytest.mark.parametrize("stored", [{}, {"tile": (64, 48)}], ids=["strips", "tiled"])
+def test_a_jpeg_in_a_tiff_in_parts_is_the_one_that_is_read_whole(tmp_path: Path, stored: dict[str, object]) -> None:
+    pytest.importorskip("imagecodecs", reason="needs the extra `tiff`")
+    kind = {"photometric": "rgb", "compression": "jpeg", "rowsperstrip": 64} | stored
+    tifffile.imwrite(tmp_path / "a.tif", field(), **kind)
+    Image.fromarray(field()).save(tmp_path / "b.tif", compression="jpeg")  # with tables apart, as slide scanners do
+    for path in (tmp_path / "a.tif", tmp_path / "b.tif"):
+        np.testing.assert_array_equal(LargeTiff(path).rows(60, 150), read_image(path)[60:150])
+
+
 def test_a_tiff_that_cannot_be_read_in_parts_is_refused(tmp_path: Path) -> None:
     pixels = np.zeros((3, 64, 64), np.uint8)
     tifffile.imwrite(tmp_path / "apart.tif", pixels, photometric="rgb", planarconfig="separate")
     with pytest.raises(UserError, match=r"apart\.tif: its colours lie apart"):
         LargeTiff(tmp_path / "apart.tif")
-    tifffile.imwrite(tmp_path / "float.tif", np.zeros((64, 64), np.float32))
-    with pytest.raises(UserError, match=r"float\.tif: .*must be grey or RGB"):
-        LargeTiff(tmp_path / "float.tif")
+    flat = np.zeros((64, 64), np.uint16)
+    tifffile.imwrite(tmp_path / "float.tif", flat.astype(np.float32))
+    tifffile.imwrite(tmp_path / "twelve.tif", flat, bitspersample=12)
+    tifffile.imwrite(tmp_path / "ycbcr.tif", np.zeros((64, 64, 3), np.uint8), photometric="ycbcr", compression="zlib")
+    for name in ("float", "twelve", "ycbcr"):
+        with pytest.raises(UserError, match=rf"{name}\.tif: .*must be grey or RGB"):
+            LargeTiff(tmp_path / f"{name}.tif")
 
 
 def test_a_large_tiff_that_is_cut_off_gets_a_sentence(tmp_path: Path) -> None:
@@ -298,29 +316,30 @@ def test_a_large_tiff_that_is_cut_off_gets_a_sentence(tmp_path: Path) -> None:
         picture.rows(8990, 9000)
 
 
-def test_the_scale_of_a_large_tiff_is_found_in_its_middle(tmp_path: Path) -> None:
-    part = field(1200, 1200, radius=22)[:1140, :1140, 1]
-    tifffile.imwrite(tmp_path / "large.tif", np.tile(part, (8, 8)), tile=(256, 256), compression="zlib")
-    picture = open_picture(tmp_path / "large.tif")
-    assert isinstance(picture, LargeTiff)
-    found = pictures.um_per_px_of(Scale("auto"), tmp_path / "large.tif", picture)
+def test_the_scale_of_a_large_tiff_is_found_in_its_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_SEEN", 600)
+    image = field(1800, 1800, radius=14)
+    image[600:1200, 600:1200] = field(600, 600, radius=22)
+    tifffile.imwrite(tmp_path / "large.tif", image[..., 1], tile=(256, 256), compression="zlib")
+    found = pictures.um_per_px_of(Scale("auto"), tmp_path / "large.tif", LargeTiff(tmp_path / "large.tif"))
     assert found == pytest.approx(7.3 / 45, rel=0.03)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stored", [{"tile": (512, 512), "compression": "zlib"}, {}], ids=["tiled", "plain"])
-def test_twenty_thousand_pixels_a_side_take_less_than_two_gigabytes(
-    run: Path, tmp_path: Path, stored: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("height", [pytest.param(20_000, id="in tiles"), pytest.param(4_000, id="as it is")])
+def test_twenty_thousand_pixels_a_side_take_less_than_two_gigabytes(run: Path, tmp_path: Path, height: int) -> None:
     part = field(532, 532)[:512, :512]
-    kind = {"shape": (20_000, 20_000, 3), "dtype": np.uint8, "photometric": "rgb"}
-    if stored:
-        tifffile.imwrite(tmp_path / "huge.tif", (part for _ in range(40 * 40)), **kind, **stored)
+    kind = {"shape": (height, 20_000, 3), "dtype": np.uint8, "photometric": "rgb"}
+    if height == 20_000:
+        packed = zlib.compress(part.tobytes())
+        tifffile.imwrite(
+            tmp_path / "huge.tif", (packed for _ in range(40 * 40)), tile=part.shape[:2], compression="zlib", **kind
+        )
     else:
         huge = tifffile.memmap(tmp_path / "huge.tif", **kind)
         row = np.tile(part, (1, 40, 1))[:, :20_000]
-        for top in range(0, 20_000, 512):
-            huge[top : top + 512] = row[: 20_000 - top]
+        for top in range(0, height, 512):
+            huge[top : top + 512] = row[: height - top]
         del huge
     arguments = ["predict", str(run), str(tmp_path / "huge.tif"), "--um-per-px", "0.1", "--out", str(tmp_path / "out")]
     subprocess.run([sys.executable, "-m", "segtrain", *arguments], check=True, cwd=Path(__file__).parents[1])
@@ -329,7 +348,7 @@ def test_twenty_thousand_pixels_a_side_take_less_than_two_gigabytes(
     Image.MAX_IMAGE_PIXELS, before = None, Image.MAX_IMAGE_PIXELS
     try:
         with Image.open(tmp_path / "out/huge_label.png") as label:
-            assert label.size == (20_000, 20_000)
+            assert label.size == (20_000, height)
         with Image.open(tmp_path / "out/huge_overlay.png") as overlay:
             assert overlay.width == 4096
     finally:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import quote
 
@@ -170,6 +172,7 @@ class TestWhatIsRefused:
             (png(drawn_field())[:999], "field.png: cannot be read as an image"),
             (png(np.zeros((4, 4, 3), np.uint8)), "field.png: 4x4 px show no cell"),
             (png(np.zeros((8, 5_000_001), np.uint8)), "field.png: images may have up to 40 megapixels"),
+            (png(np.zeros((8, 32_768), np.uint8)), "field.png: is 32768x8 px, and a browser shows up to 32,767 px a"),
         ],
     )
     def test_a_file_that_is_no_field(self, server: Server, data: bytes, said: str) -> None:
@@ -209,14 +212,21 @@ class TestWhatIsRefused:
         assert "Traceback" in capsys.readouterr().err
         assert segment(server, png(drawn_field()))[0] == 200
 
-    def test_a_client_that_leaves_is_not_worked_for(self, server: Server) -> None:
+    @pytest.mark.parametrize("linger", [(0, 0), (1, 0)], ids=["in order", "with a reset"])
+    def test_a_client_that_leaves_is_not_worked_for(
+        self, server: Server, capfd: pytest.CaptureFixture[str], linger: tuple[int, int]
+    ) -> None:
         data = png(np.tile(drawn_field(), (12, 9, 1)))
         host = f"127.0.0.1:{server.server_port}"
         with socket.create_connection(("127.0.0.1", server.server_port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *linger))
             head = f"POST /segment?um_per_px=0.2 HTTP/1.0\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
             client.sendall(head.encode() + data)
+            while linger[0] and not server.working.locked():
+                sleep(0.01)
         assert segment(server, png(drawn_field()))[0] == 200
         assert server.share == 1
+        assert capfd.readouterr().err == ""
 
 
 class TestTheCommand:

@@ -77,7 +77,10 @@ def wait(page: Browser) -> None:
 
 
 def upload(page: Browser, file: Path) -> None:
-    page.find_element(By.ID, "file").send_keys(str(file))
+    entry = page.find_element(By.ID, "file")
+    entry.send_keys(str(file))
+    # The page takes a file and empties the field at once; before, it does not wait for anything yet.
+    WebDriverWait(page, 60).until(lambda _: not entry.get_property("value"))
     wait(page)
 
 
@@ -264,10 +267,11 @@ def test_another_scale_can_be_entered(page: Browser, field: Path) -> None:
     assert text(page, "scale") == "0.4 µm per pixel, as it was given.", "that is what is shown still"
 
 
-def test_an_image_of_unknown_scale_is_shown_once_it_is_entered(page: Browser, field: Path) -> None:
+def test_an_image_of_unknown_scale_is_shown_once_it_is_entered(page: Browser, tmp_path: Path) -> None:
+    Image.fromarray(drawn_field(120, 120)).save(tmp_path / "few.png")
     page.find_element(By.ID, "auto").click()
-    upload(page, field)
-    assert "`auto` needs 5; give the scale in numbers" in text(page, "error")
+    upload(page, tmp_path / "few.png")
+    assert "shows 4 single red cells and `auto` needs 5; give the scale in numbers" in text(page, "error")
     assert not page.find_element(By.ID, "found").is_displayed()
     rescale(page, "0.2")
     assert (text(page, "error"), text(page, "scale")) == ("", "0.2 µm per pixel, as it was given.")

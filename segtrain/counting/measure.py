@@ -1,5 +1,6 @@
 """Each cell of a field measured: what it is, where, how large, how round, and whether a laboratory counts it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from scipy import ndimage
 from segtrain.counting.cells import find_cells
 from segtrain.counting.contacts import Labels
 from segtrain.counting.families import families
+from segtrain.inference.field import FieldPrediction
 
 EDGES = ("top", "left", "bottom", "right")
 NOT_COUNTED = ("bottom", "right")
@@ -50,6 +52,19 @@ class FieldCells:
     cells: tuple[Cell, ...]
 
 
+def cells_of(field: FieldPrediction) -> FieldCells:
+    """`count_field` of a field as it was predicted, in pixels of the native image."""
+    # At the networks' scale its sides are whole pixels, so one of them is not just what the scale says.
+    exact = math.sqrt(math.prod(field.native_shape) / field.label.size)
+    return count_field(
+        field.label,
+        field.confidence,
+        keys=field.classes.keys,
+        um_per_px=field.native_um_per_px * exact,
+        native_shape=field.native_shape,
+    )
+
+
 def count_field(
     label: npt.NDArray[np.uint8],
     confidence: npt.NDArray[np.uint8],
@@ -58,7 +73,7 @@ def count_field(
     um_per_px: float,
     native_shape: tuple[int, int] | None = None,
 ) -> FieldCells:
-    """The cells of one field, as `inference.field.FieldPrediction` has it.
+    """The cells of one field.
 
     label: u1 (h, w), class ids, of 0.20 um/px best. confidence: u1 (h, w), probability of that label in 1/255. keys: of
     the classes, background first. um_per_px: of the label map. native_shape: (h, w) of the image that centres and boxes

@@ -22,8 +22,12 @@ COLUMNS = (
     "border",
     "counted",
 )
-"""x, y, left, top, right, bottom: px of the image as it was given. border: edges that cut the cell, "top left" for two.
-counted: 1, or 0 for a cell that the bottom or the right edge cuts."""
+"""image: its name, after "./" where a spreadsheet would else take it for a formula. x, y, left, top, right, bottom: px
+of the image as it was given. border: edges that cut the cell, "top left" for two. counted: 1, or 0 for a cell that the
+bottom or the right edge cuts."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell of a spreadsheet begins that is computed instead of shown."""
 
 
 def write_cells(file: TextIO, cells: Iterable[tuple[str, Cell]]) -> None:
@@ -33,4 +37,5 @@ def write_cells(file: TextIO, cells: Iterable[tuple[str, Cell]]) -> None:
     for image, cell in cells:
         place = (f"{cell.x:.1f}", f"{cell.y:.1f}", cell.left, cell.top, cell.right, cell.bottom)
         measures = (f"{cell.area_um2:.2f}", f"{cell.confidence:.3f}", f"{cell.eccentricity:.3f}")
-        writer.writerow((image, cell.number, cell.kind, *place, *measures, " ".join(cell.edges), int(cell.counted)))
+        name = f"./{image}" if image.startswith(_FORMULA) else image
+        writer.writerow((name, cell.number, cell.kind, *place, *measures, " ".join(cell.edges), int(cell.counted)))

@@ -18,7 +18,6 @@ _MOST_BYTES = 1 << 28
 """Of one strip or tile, decoded."""
 _MOST_SIDE = 1_000_000
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
-_COLOUR = (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
 _PLAIN = (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS)
 """Compressions that tifffile reads by itself."""
 _STRAIGHT_ALPHA = 2
@@ -70,8 +69,13 @@ class LargeTiff:
 
         alpha = page.samplesperpixel in (2, 4)
         colours = page.samplesperpixel - alpha
-        known = (colours == 1 and page.photometric in _GREY) or (colours == 3 and page.photometric in _COLOUR)
-        if not known or page.dtype not in (np.uint8, np.uint16) or (alpha and page.extrasamples != (_STRAIGHT_ALPHA,)):
+        # What decodes JPEG makes RGB of it; of others, YCbCr would be taken for that.
+        coloured = page.photometric == PHOTOMETRIC.RGB or (
+            page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG
+        )
+        known = (colours == 1 and page.photometric in _GREY) or (colours == 3 and coloured)
+        whole = page.dtype in (np.uint8, np.uint16) and page.bitspersample == 8 * _dtype(page).itemsize
+        if not known or not whole or (alpha and page.extrasamples != (_STRAIGHT_ALPHA,)):
             refuse(
                 "pixel_type", f"a TIFF over {MAX_PIXELS // 1_000_000} megapixels must be grey or RGB of 8 or 16 bits"
             )
@@ -130,6 +134,8 @@ def _decoded(file: TiffFile, page: TiffPage, top: int, bottom: int) -> npt.NDArr
     (tall, wide), width = _part(page), int(page.imagewidth)
     across = -(-width // wide)
     found = np.zeros((bottom - top, width, page.samplesperpixel), _dtype(page))
+    # Both may read in the file, and must have done so before it stands where a part begins.
+    decode, jpegtables = page.decode, page.jpegtables
     for number in range(top // tall * across, -(-bottom // tall) * across):
         size = page.databytecounts[number]
         if not size:
@@ -137,7 +143,7 @@ def _decoded(file: TiffFile, page: TiffPage, top: int, bottom: int) -> npt.NDArr
         if size > _MOST_BYTES:
             raise ValueError(f"part {number} has {size} bytes")
         file.filehandle.seek(page.dataoffsets[number])
-        data, (_, _, y, x, _), _ = page.decode(file.filehandle.read(size), number, jpegtables=page.jpegtables)
+        data, (_, _, y, x, _), _ = decode(file.filehandle.read(size), number, jpegtables=jpegtables)
         if data is None:
             continue
         first, last = max(top, y), min(bottom, y + tall)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.measure import count_field
+from segtrain.counting.measure import cells_of
 from segtrain.inference.field import FieldPrediction, predict_field
 from segtrain.inference.native import NativeLabels
 from segtrain.inference.networks import Networks
@@ -28,6 +28,8 @@ from smearsynth.taxonomy import display_name
 MOST_BYTES = 100 << 20
 MOST_PIXELS = 40_000_000
 """Of an image, and of the image at the network's scale: what a browser draws and a laptop's memory holds."""
+MOST_SIDE = 32_767
+"""Pixels of the longer side of an image that the canvas of every browser has."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -71,17 +73,16 @@ class Viewer:
         if not data:
             raise UserError(f"{name}: the file is empty; choose another.")
         pixels = decode_image(data, name, most_pixels=MOST_PIXELS)
+        if max(pixels.shape) > MOST_SIDE:
+            raise UserError(
+                f"{name}: is {size_text(pixels.shape)} px, and a browser shows up to {MOST_SIDE:,} px a side; cut it "
+                "into fields, or use `segtrain predict` and `segtrain count`."
+            )
         spec = fields.get("um_per_px", self._um_per_px)
         um_per_px = _scale_of(pixels, name, spec)
         prediction, label = self._predict(WholePicture(pixels, name), um_per_px, step)
         classes = self._networks.classes
-        found = count_field(
-            prediction.label,
-            prediction.confidence,
-            keys=classes.keys,
-            um_per_px=prediction.um_per_px,
-            native_shape=prediction.native_shape,
-        )
+        found = cells_of(prediction)
         return {
             "name": name,
             "width": label.shape[1],

@@ -141,9 +141,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _step(self, share: float) -> None:
         """Notes how far the work is; raises _NobodyWaits as when another image was dropped since."""
         self.server.share = share
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        if self.server.closing or (readable and not self.connection.recv(1, socket.MSG_PEEK)):
+        if self.server.closing or self._has_left():
             raise _NobodyWaits
+
+    def _has_left(self) -> bool:
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        try:
+            return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def _is_ours(self) -> bool:
         """Whether the request was made by this page, or by hand; refuses it otherwise."""
