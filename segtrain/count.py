@@ -121,9 +121,7 @@ def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any
 
 
 def _summary(fields: Iterable[Sequence[Cell]], classes: Classes) -> Summary:
-    cells = [cell for field in fields for cell in field]
-    counted = [cell.kind for cell in cells if cell.counted]
-    return summarise(counted, keys=classes.keys, not_counted=len(cells) - len(counted))
+    return summarise([cell for field in fields for cell in field], keys=classes.keys)
 
 
 def _remarks(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:

@@ -111,8 +111,8 @@ def assign(groups: Index, folds: int, *, seed: int) -> Index:
     found = len(np.unique(groups))
     if found < folds:
         raise UserError(
-            f"--folds {folds}: training and validation samples are of {found} groups (images, or patients), none of which "
-            f"is divided; ask for {found} folds at most."
+            f"--folds {folds}: training and validation samples are of {found} groups (images, or patients), "
+            f"none of which is divided; ask for {found} folds at most."
         )
     shares = {str(number): 1.0 for number in range(1, folds + 1)}
     return np.array(split_by_shares([str(group) for group in groups], shares, seed=seed), np.int64)

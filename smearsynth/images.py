@@ -35,6 +35,8 @@ SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations in which height and width change places."""
 _WHITE_IS_ZERO, _APART = 0, 2
 """Of a TIFF's photometric interpretation, and of its planar configuration: channels one after another."""
+_LEAST_OF_16_BITS = 1 << 12
+"""Smears are bright: one whose brightest value is below that was recorded with fewer bits than its file has."""
 
 
 class ImageFault(UserError):  # noqa: N818  (a fault is counted, not a crash)
@@ -113,7 +115,7 @@ def decode_image(data: bytes, name: str, *, most_pixels: int = MAX_PIXELS) -> Pi
 
     16-bit values are divided by 257 (the high byte where a pixel has three of them), grey is repeated, and what is
     transparent is laid on white, as empty glass is. name: of the file, for messages. most_pixels: of an image that is
-    not refused. Raises ImageFault.
+    not refused. Raises ImageFault, also for 16-bit values of which none is above 4,095: they would be a black image.
     """
     with _opened(BytesIO(data), name, most_pixels) as image:
         image.load()
@@ -257,6 +259,12 @@ def _is_lossy(image: Image.Image, data: bytes) -> bool:
 def _to_rgb(image: Image.Image, name: str) -> Pixels:
     if image.mode in ("I", "F"):
         raise ImageFault("pixel_type", f"{name}: 32-bit pixels have no agreed range; save it with 8 or 16 bits")
+    if image.mode.startswith("I;16") and (top := int(np.asarray(image).max())) < _LEAST_OF_16_BITS:
+        raise ImageFault(
+            "pixel_type",
+            f"{name}: its 16-bit values end at {top:,} of 65,535, as of a camera of 12 bits or fewer; stretch them, or "
+            "save it with 8 bits",
+        )
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows, band in _bands(image):
         pixels[rows] = _band_to_rgb(band)

@@ -65,6 +65,13 @@ def test_sixteen_bits_keep_their_range(kind: str) -> None:
     np.testing.assert_array_equal(image[3, :, 1], [0, 0, 1, 1, 2, 128, 254, 255, 255])
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_twelve_bits_in_a_file_of_sixteen_are_no_black_image(kind: str) -> None:
+    wide = np.tile(np.linspace(0, 4095, 24).astype(np.uint16), (12, 1))
+    with pytest.raises(ImageFault, match=r"cell: its 16-bit values end at 4,095 of 65,535.*stretch them"):
+        decode_image(data(Image.fromarray(wide), kind), "cell")
+
+
 def test_sixteen_bits_of_three_colours_keep_their_range() -> None:
     wide = RGB.astype(np.uint16) * 257
     written, png = cv2.imencode(".png", wide[..., ::-1])

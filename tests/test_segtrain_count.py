@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import tracemalloc
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from segtrain.cli import main
 from segtrain.count import count_with
+from segtrain.counting.measure import Cell
 from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, wilson
 from segtrain.counting.text import table
 from segtrain.data.samples import Classes
@@ -215,10 +218,29 @@ def test_intervals_are_those_of_another_library(total: int, share: float) -> Non
     assert (ours.value, ours.low, ours.high) == pytest.approx((hits / total, theirs.low, theirs.high), abs=1e-9)
 
 
+CELL = Cell(
+    number=1, kind="", x=9, y=9, left=5, top=5, right=14, bottom=14, area_um2=40,
+    confidence=0.9, eccentricity=0.1, edges=(), counted=True,
+)  # fmt: skip
+
+
+def cells_of_kinds(kinds: Sequence[str]) -> list[Cell]:
+    return [replace(CELL, kind=kind) for kind in kinds]
+
+
+def test_classes_of_which_the_network_is_mostly_unsure_are_named() -> None:
+    unsure = [replace(cell, confidence=0.3) for cell in cells_of_kinds(["basophil"] * 2 + ["neutrophil"] * 2)]
+    found = summarise([*unsure, *cells_of_kinds(["basophil"] + ["neutrophil"] * 2)], keys=KEYS)
+    assert [text for text in found.warnings if "confidence" in text] == [
+        "Basophil: of 3 counted, 2 have a confidence under 0.5; look at them"
+    ]
+
+
 def test_a_summary_of_enough_cells_warns_of_nothing() -> None:
     red = ["healthy_rbc"] * (ENOUGH_RED - 40) + ["infected_rbc"] * 40
     white = ["neutrophil"] * (ENOUGH_WHITE // 2) + ["lymphocyte"] * (ENOUGH_WHITE // 2)
-    found = summarise([*red, *white, *["thrombocyte"] * 100], keys=KEYS, not_counted=7)
+    cut = [replace(cell, counted=False) for cell in cells_of_kinds(["neutrophil"] * 7)]
+    found = summarise([*cells_of_kinds([*red, *white, *["thrombocyte"] * 100]), *cut], keys=KEYS)
     assert found.warnings == ()
     assert found.parasitaemia is not None
     assert found.parasitaemia.value == 40 / ENOUGH_RED
@@ -231,14 +253,14 @@ def test_a_summary_of_enough_cells_warns_of_nothing() -> None:
 
 
 def test_what_a_network_does_not_tell_apart_is_not_reported() -> None:
-    found = summarise(["cell"] * 12, keys=("background", "cell"))
+    found = summarise(cells_of_kinds(["cell"] * 12), keys=("background", "cell"))
     assert (found.cells, found.parasitaemia, found.differential, found.warnings) == ({"cell": 12}, None, {}, ())
-    clumps = summarise(["platelet_clump"] * 2 + ["healthy_rbc"], keys=KEYS)
+    clumps = summarise(cells_of_kinds(["platelet_clump"] * 2 + ["healthy_rbc"]), keys=KEYS)
     assert any(sentence.startswith("2 clumps of platelets are not in") for sentence in clumps.warnings)
 
 
 def test_classes_bear_the_names_of_the_taxonomy_in_text_and_legend() -> None:
-    found = summarise(["healthy_rbc", "infected_rbc", "neutrophil"], keys=KEYS)
+    found = summarise(cells_of_kinds(["healthy_rbc", "infected_rbc", "neutrophil"]), keys=KEYS)
     lines = table({"one.png": found}, found).splitlines()
     named = [line for line in lines if line.split("  ")[0] == "Infected RBC"]
     assert [line.split()[-1] for line in named] == ["1"]
@@ -254,9 +276,9 @@ def test_classes_bear_the_names_of_the_taxonomy_in_text_and_legend() -> None:
 
 
 def test_what_an_interval_does_not_tell_is_said_beside_it() -> None:
-    red = summarise(["healthy_rbc", "infected_rbc"], keys=KEYS)
+    red = summarise(cells_of_kinds(["healthy_rbc", "infected_rbc"]), keys=KEYS)
     assert "not what the network takes a cell for" in table({"one.png": red}, red)
-    cells = summarise(["cell"] * 12, keys=("background", "cell"))
+    cells = summarise(cells_of_kinds(["cell"] * 12), keys=("background", "cell"))
     assert "ntervals" not in table({"one.png": cells}, cells)
 
 

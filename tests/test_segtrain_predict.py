@@ -190,7 +190,7 @@ def test_an_image_without_cells(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--um-per-px", "0"], "--um-per-px 0 um/px is outside"),
+        (["--um-per-px", "0"], "--um-per-px: 0 um/px is outside"),
         (["--um-per-px", "-1"], "-1 um/px is outside"),
         (["--um-per-px", "nan"], "nan um/px is outside"),
         (["--um-per-px", "much"], "give a number, `auto`, or a CSV file"),

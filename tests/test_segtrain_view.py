@@ -184,8 +184,8 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("scale", "said"),
         [
-            ("0", "The scale 0 um/px is outside 0.01 to 2.0; give micrometres per pixel."),
-            ("nan", "The scale nan um/px is outside 0.01 to 2.0; give micrometres per pixel."),
+            ("0", "The scale: 0 um/px is outside 0.01 to 2.0; give micrometres per pixel."),
+            ("nan", "The scale: nan um/px is outside 0.01 to 2.0; give micrometres per pixel."),
             ("scales.csv", "The scale: give a number, or `auto`."),
             ("2", "field.png: at 2 um/px it is brought to 20000x20000 px"),
             ("auto", "field.png: shows 0 single red cells and `auto` needs 5; give the scale in numbers."),

@@ -135,7 +135,7 @@ def test_an_upload_is_counted_as_the_count_functions_count(page: Browser, viewed
     found = predict_field(networks, open_picture(field), UM_PER_PX)
     keys = networks.classes.keys
     cells = count_field(found.label, found.confidence, keys=keys, um_per_px=UM_PER_PX).cells
-    told = summarise([c.kind for c in cells if c.counted], keys=keys)
+    told = summarise(cells, keys=keys)
     assert counts(page) == {BY_KEY[key].name: count for key, count in told.cells.items()}
     assert (told.cells["infected_rbc"], told.red_cells) == (7, 20)
     assert told.parasitaemia is not None
@@ -263,7 +263,7 @@ def test_another_scale_can_be_entered(page: Browser, field: Path) -> None:
     large = float(text(page, "tip").split("\n")[1].split()[0])
     assert large == pytest.approx(np.pi * 18**2 * 0.4**2, rel=0.1)
     rescale(page, "7")
-    assert text(page, "error") == "The scale 7 um/px is outside 0.01 to 2.0; give micrometres per pixel."
+    assert text(page, "error") == "The scale: 7 um/px is outside 0.01 to 2.0; give micrometres per pixel."
     assert text(page, "scale") == "0.4 µm per pixel, as it was given.", "that is what is shown still"
 
 

@@ -5,7 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, PLATELET_CLUMP, RED_CELLS, THROMBOCYTE, WHITE_CELLS
+from segtrain.counting.measure import Cell
+from smearsynth.taxonomy import (
+    CLASSES,
+    HEALTHY_RBC,
+    INFECTED_RBC,
+    PLATELET_CLUMP,
+    RED_CELLS,
+    THROMBOCYTE,
+    WHITE_CELLS,
+    display_name,
+)
 
 ENOUGH_RED = 2000
 """Red cells for a parasitaemia. Counts on thin films are against 1,000 or 2,000; of 2,000 they lie nearer to the truth
@@ -13,6 +23,8 @@ ENOUGH_RED = 2000
 ENOUGH_WHITE = 200
 """White cells for a differential: what each of two examiners counts for the 400 of the reference method (CLSI
 H20-A2)."""
+UNSURE = 0.5
+"""Confidence under which less than half of what the network saw of a cell speaks for its class."""
 _Z = 1.959963984540054
 """Of the normal distribution, for an interval of 95 %."""
 
@@ -43,10 +55,11 @@ class Summary:
     warnings: tuple[str, ...]
 
 
-def summarise(kinds: Sequence[str], *, keys: Sequence[str], not_counted: int = 0) -> Summary:
-    """kinds: key of the class of each cell that was counted. keys: of the network's classes, background first.
-    not_counted: cells that the border cuts so that they are left out."""
-    seen = Counter(kinds)
+def summarise(found: Sequence[Cell], *, keys: Sequence[str]) -> Summary:
+    """found: all cells, of which those are left out that the border cuts so that they do not count. keys: of the
+    network's classes, background first."""
+    counted = [cell for cell in found if cell.counted]
+    seen = Counter(cell.kind for cell in counted)
     cells = {key: seen[key] for key in keys[1:]}
     red = sum(cells.get(CLASSES[i].key, 0) for i in RED_CELLS)
     white = {CLASSES[i].key: cells[CLASSES[i].key] for i in WHITE_CELLS if CLASSES[i].key in cells}
@@ -57,11 +70,14 @@ def summarise(kinds: Sequence[str], *, keys: Sequence[str], not_counted: int = 0
         cells=cells,
         red_cells=red,
         white_cells=whites,
-        not_counted=not_counted,
+        not_counted=len(found) - len(counted),
         parasitaemia=wilson(cells[CLASSES[INFECTED_RBC].key], red) if malaria and red else None,
         differential={key: wilson(count, whites) for key, count in white.items()} if whites else {},
         platelets_per_red_cell=platelets / red if platelets is not None and red else None,
-        warnings=tuple(_warnings(cells, red, whites, malaria=malaria, differential=len(white) > 1)),
+        warnings=(
+            *_too_few(cells, red, whites, malaria=malaria, differential=len(white) > 1),
+            *_unsure(cells, Counter(cell.kind for cell in counted if cell.confidence < UNSURE)),
+        ),
     )
 
 
@@ -75,7 +91,7 @@ def wilson(hits: int, total: int) -> Share:
     return Share(value=share, low=low, high=high)
 
 
-def _warnings(cells: dict[str, int], red: int, whites: int, *, malaria: bool, differential: bool) -> list[str]:
+def _too_few(cells: dict[str, int], red: int, whites: int, *, malaria: bool, differential: bool) -> list[str]:
     said = []
     if not any(cells.values()):
         return ["no cell was counted"]
@@ -88,3 +104,11 @@ def _warnings(cells: dict[str, int], red: int, whites: int, *, malaria: bool, di
         are = "clump of platelets is" if clumps == 1 else "clumps of platelets are"
         said.append(f"{clumps} {are} not in the platelets per red cell, which is too low by theirs")
     return said
+
+
+def _unsure(cells: dict[str, int], unsure: Counter[str]) -> list[str]:
+    return [
+        f"{display_name(key)}: of {count} counted, {unsure[key]} have a confidence under {UNSURE}; look at them"
+        for key, count in cells.items()
+        if 2 * unsure[key] > count
+    ]

@@ -135,7 +135,13 @@ def _scale_of(pixels: npt.NDArray[np.uint8], name: str, spec: str) -> float:
     try:
         return Scale(checked(spec)).of(Path(name), pixels)
     except UserError as error:
-        told = str(error).replace(f"--um-per-px {spec}", "The scale").replace("--um-per-px", "the scale")
+        told = str(error)
+        for option, words in (
+            (f"--um-per-px {spec}:", "The scale:"),
+            ("--um-per-px:", "The scale:"),
+            ("--um-per-px", "the scale"),
+        ):
+            told = told.replace(option, words)
         raise UserError(told) from None
 
 

@@ -15,8 +15,7 @@ def told_of(found: FieldCells, classes: Classes, name: str) -> dict[str, Any]:
     """objects: of the cells, by their number less 1. counts: by class id. summary: lines of the laboratory's figures.
     warnings: sentences. note: on what was left out. csv: the cells as `segtrain count` writes them. name: of the
     image."""
-    counted = [cell.kind for cell in found.cells if cell.counted]
-    summary = summarise(counted, keys=classes.keys, not_counted=len(found.cells) - len(counted))
+    summary = summarise(found.cells, keys=classes.keys)
     table = StringIO()
     write_cells(table, ((name, cell) for cell in found.cells))
     more = summary.not_counted
