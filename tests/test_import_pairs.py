@@ -326,16 +326,25 @@ class TestFaults:
             (["--to-um-per-px", "0.2", "--resize", "64"], "exclude each other"),
             (["--palette", "ids", "--cells", "white"], "--cells white is for masks of two levels"),
             (["--um-per-px", "0.01", "--to-um-per-px", "2"], "at least 8 px a side"),
-            (["--um-per-px", "auto"], "single red cells"),
             (["--split", "train=1,val=1,test=1", "--group", "(0)"], "1 groups cannot fill 3 splits"),
         ],
     )
     def test_requests_that_cannot_be_met(self, tmp_path: Path, arguments: list[str], words: str) -> None:
         write_pairs(tmp_path, 4, classes=2, size=(72, 96))
-        scale = [] if "--um-per-px" in arguments else ["--um-per-px", "0.2"]
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", *scale, *arguments)
+        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", "0.2", *arguments)
         assert told.exit_code == 2
         assert words in told.stderr
+        assert not (tmp_path / "set").exists()
+
+    def test_auto_needs_images_that_show_single_cells(self, tmp_path: Path) -> None:
+        write_pairs(tmp_path, 4, classes=2)
+        for i, path in enumerate((tmp_path / "img").iterdir()):
+            save(path, np.full((72, 96, 3), 225 + i, np.uint8))
+        told = run(
+            tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", "auto", "--cells", "white"
+        )
+        assert told.exit_code == 2
+        assert "single red cells" in told.stderr
         assert not (tmp_path / "set").exists()
 
     def test_only_what_an_import_wrote_is_replaced(self, tmp_path: Path) -> None:

@@ -153,12 +153,14 @@ class TestTwoProcesses:
 class TestRefused:
     def test_another_config_is_named(self, data: Path, straight: Path) -> None:
         overrides = ("batch=8", "model.width=8", "optimiser.lr=0.02")
-        with pytest.raises(UserError, match=r"another batch: 4, now 8; model\.width: 4, now 8; optimiser\.lr: 0\.01"):
+        with pytest.raises(
+            UserError, match=r"since it began: batch: 4, now 8; model\.width: 4, now 8; optimiser\.lr: 0\.01"
+        ):
             segtrain.fit(data, run=straight, overrides=overrides, resume=True, pictures=False)
 
     def test_another_dataset_is_named(self, straight: Path, tmp_path: Path) -> None:
         other = write_set(tmp_path / "other", size=(32, 32), digest="ef" * 32, train=40, val=6, test=1)
-        with pytest.raises(UserError, match="another the dataset: digest abababababab, now efefefefefef"):
+        with pytest.raises(UserError, match="since it began: the dataset: digest abababababab, now efefefefefef"):
             segtrain.fit(other, run=straight, resume=True, pictures=False)
 
     def test_what_decides_nothing_may_change(self, data: Path, straight: Path) -> None:

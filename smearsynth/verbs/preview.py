@@ -36,7 +36,7 @@ def preview(
         sheet = _sheet(out, path.resolve().name)
         save_sheet(*read_panels(path), sheet)
         return sheet
-    recipe = read_recipe(path, overrides, roots=False)
+    recipe = read_recipe(path, overrides, roots=bank is None)
     sheet = _sheet(out, recipe.name)
     cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     plan, _ = make_plan(recipe, cells.bank, sheet.parent)
