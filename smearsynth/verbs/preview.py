@@ -27,27 +27,27 @@ def preview(
     path: a dataset's folder or a recipe. bank, overrides: as for `build`, of a recipe only; workers: cut its cells.
     Raises UserError.
     """
-    path = Path(path)
+    path, sheet = Path(path), _outside(out) if out is not None else None
     if path.is_dir():
         if bank is not None or overrides:
             raise UserError(
                 f"{path} is a dataset, which is shown as it is: leave out --bank and --set, or name a recipe."
             )
-        sheet = _sheet(out, path.resolve().name)
+        sheet = sheet or _outside(f"{path.resolve().name}.png")
         save_sheet(*read_panels(path), sheet)
         return sheet
     recipe = read_recipe(path, overrides, roots=bank is None)
-    sheet = _sheet(out, recipe.name)
+    sheet = sheet or _outside(f"{recipe.name}.png")
     cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     plan, _ = make_plan(recipe, cells.bank, sheet.parent)
     save_sheet(_panels(plan), CLASSES, sheet)
     return sheet
 
 
-def _sheet(out: str | Path | None, name: str) -> Path:
-    sheet = Path(out) if out is not None else Path(f"{name}.png")
-    layout.check_outside(sheet)
-    return sheet
+def _outside(sheet: str | Path) -> Path:
+    """UserError where it would lie in a dataset."""
+    layout.check_outside(Path(sheet))
+    return Path(sheet)
 
 
 def _panels(plan: BuildPlan) -> list[Panel]:
