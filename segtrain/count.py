@@ -16,12 +16,12 @@ from segtrain.counting.table import write_cells
 from segtrain.counting.text import table
 from segtrain.data.samples import Classes
 from segtrain.inference.field import predict_field
-from segtrain.inference.given import Given, image_paths, survey
+from segtrain.inference.given import FOUND_BY_AUTO, Given, image_paths, survey
 from segtrain.inference.networks import Networks, load_networks
 from segtrain.inference.new_files import check_folder, new_files
 from segtrain.inference.picture import open_picture
 from smearsynth.errors import UserError, printable
-from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale
+from smearsynth.fields.scale import AUTO, Scale
 from smearsynth.images import IMAGE_SUFFIXES, MAX_PIXELS, size_text
 
 
@@ -85,7 +85,7 @@ def count_with(
     names = _names(paths)
     drawn = _targets(Path(pictures), paths) if pictures else {}
     with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
-        given = list(_surveyed(paths, scale, networks, bar))
+        given = list(_countable(survey(paths, scale, networks, bar), networks))
         bar.desc, bar.unit = "count: ", "tile"
         bar.reset(sum(one.tiles for one in given))
         found = {one.path: _count(one, networks, drawn.get(one.path), bar) for one in given}
@@ -96,16 +96,16 @@ def count_with(
     return Counted(images=single, together=together, remarks=_remarks(scale, given))
 
 
-def _surveyed(paths: Sequence[Path], scale: Scale, networks: Networks, bar: "tqdm[Any]") -> Iterator[Given]:
-    for path in paths:
-        given = survey(path, scale, networks)
+def _countable(images: Iterable[Given], networks: Networks) -> Iterator[Given]:
+    """The images as they come. UserError for one that is too large to be counted."""
+    for given in images:
         if given.shape[0] * given.shape[1] > MAX_PIXELS:
             raise UserError(
-                f"{path}: at {networks.um_per_px:g} um/px it is {size_text(given.shape)} px, and cells are counted in "
-                f"up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or cut it into fields."
+                f"{given.path}: at {networks.um_per_px:g} um/px it is {size_text(given.shape)} px, and cells are "
+                f"counted in up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or cut it into "
+                "fields."
             )
         yield given
-        bar.update()
 
 
 def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[Cell, ...]:
@@ -129,7 +129,7 @@ def _remarks(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:
         return ()
     found = sorted({f"{one.um_per_px:.4f}" for one in given})
     scales = f"{found[0]} to {found[-1]}" if len(found) > 1 else found[0]
-    return (f"the scale was found by the median single red cell, taken for {RED_CELL_UM} um: {scales} um/px",)
+    return (f"{FOUND_BY_AUTO}: {scales} um/px",)
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from segtrain.inference.files import PredictionFiles, overlay_factor, targets
-from segtrain.inference.given import image_paths, survey
+from segtrain.inference.given import FOUND_BY_AUTO, image_paths, survey
 from segtrain.inference.networks import Networks, load_networks
 from segtrain.inference.new_files import check_new, new_files
 from segtrain.inference.onnx_runtime import load_onnx
@@ -74,10 +74,7 @@ def predict(
     _check_apart(paths, files)
     networks = _networks([run, *others], runtime, which, symmetries=symmetries, batch=batch, device=device)
     with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
-        fields = []
-        for path in paths:
-            fields.append(survey(path, scale, networks))
-            bar.update()
+        fields = list(survey(paths, scale, networks, bar))
         bar.desc, bar.unit = "predict: ", "tile"
         bar.reset(sum(field.tiles for field in fields))
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +119,7 @@ def _predict(networks: Networks, picture: Picture, um_per_px: float, files: list
 def _remarks(done: list[Figures], scale: Scale) -> list[str]:
     said = []
     if scale.spec == AUTO:
-        said.append("the scale was found by the median single red cell, taken for 7.3 um; the table has it")
+        said.append(f"{FOUND_BY_AUTO}; the table has it")
     for image in done:
         if image["overlay_factor"] < 1:
             said.append(f"the overlay of {image['name']} is {1 / image['overlay_factor']:.1f} times smaller than it")

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+import segtrain
 from smearsynth.images import MaskPixels, decode_mask
 from smearsynth.taxonomy import CLASSES
 
@@ -43,6 +44,13 @@ def write_pairs(root: Path, count: int, *, size: tuple[int, int] = (72, 96), cla
         save(root / "img" / f"{i:02d}.png", image)
         save(root / "mask" / f"{i:02d}_mask.png", COLOURS[label] if classes > 2 else label * np.uint8(255))
     return root / "img", root / "mask"
+
+
+def imported_patches(folder: Path) -> Path:
+    """A set of nine images of two classes, three patches each: six to train, one to validate, two to test."""
+    images, masks = write_pairs(folder, 9, classes=2)
+    wanted = {"patches": "16,3", "split": "train=6,val=1,test=2", "um_per_px": 0.2, "progress": False}
+    return segtrain.import_pairs(images, masks, out=folder / "set", **wanted).out
 
 
 def as_file(pixels: npt.NDArray[np.generic] | Image.Image, kind: str = "PNG", **options: object) -> MaskPixels:

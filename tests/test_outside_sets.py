@@ -5,19 +5,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from small_set import prepare, small_build
 
 from smearsynth.cli import main
 
 NAME = "train-00000.h5"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("outside")
-    prepare(path)
-    small_build(path, path / "set")
-    return path
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -29,18 +20,18 @@ def digests(folder: Path) -> dict[str, str]:
     "command",
     ["preview set", "preview small.yaml", "report set", "replay set train-00000000", "fidelity set --against set"],
 )
-def test_nothing_is_written_into_a_set(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str) -> None:
-    before = digests(folder / "set")
-    monkeypatch.chdir(folder)
+def test_nothing_is_written_into_a_set(built: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str) -> None:
+    before = digests(built / "set")
+    monkeypatch.chdir(built)
     told = CliRunner().invoke(main, [*command.split(), "--out", f"set/{name}"])
     assert told.exit_code == 2
     assert told.stderr == f"set/{name} lies in a dataset, whose files are sealed: name a file elsewhere by --out.\n"
-    assert digests(folder / "set") == before
+    assert digests(built / "set") == before
 
 
-def test_not_by_default_either(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = digests(folder / "set")
-    monkeypatch.chdir(folder / "set")
+def test_not_by_default_either(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digests(built / "set")
+    monkeypatch.chdir(built / "set")
     for command in ("preview", "report"):
         assert CliRunner().invoke(main, [command, "."]).exit_code == 2
-    assert digests(folder / "set") == before
+    assert digests(built / "set") == before

@@ -16,9 +16,7 @@ from segtrain.cli import main
 TINY = ("-s", "model.width=2", "-s", "epochs=1", "-s", "batch=4")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,7 @@ KEYS = tuple(c.key for c in CLASSES)
 ABC = Classes((0, 1, 2), ("background", "a", "b"), ("#000000", "#ff0000", "#00ff00"))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,7 @@ from segtrain.predict import predict
 from segtrain.trained import load_trained
 from smearsynth.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from image_folders import write_pairs
+from image_folders import imported_patches
 from shard_set import write_set
 
 import segtrain
@@ -32,11 +32,7 @@ TINY = ("model.width=2", "epochs=2", "batch=8", "augment.flips=true")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine images, three patches each: six to train, one to validate, two to test."""
-    folder = tmp_path_factory.mktemp("pairs")
-    images, masks = write_pairs(folder, 9, classes=2)
-    wanted = {"patches": "16,3", "split": "train=6,val=1,test=2", "um_per_px": 0.2, "progress": False}
-    return segtrain.import_pairs(images, masks, out=folder / "set", **wanted).out
+    return imported_patches(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(scope="module")

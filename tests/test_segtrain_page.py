@@ -12,7 +12,7 @@ import pytest
 import torch
 from browser import ABSENT, CHROMIUM, open_page, probe
 from click.testing import CliRunner
-from image_folders import write_pairs
+from image_folders import imported_patches
 from shard_set import write_set
 from small_set import prepare, small_build
 
@@ -38,9 +38,7 @@ NAMES = tuple(c.name for c in CLASSES)
 MOST_BYTES = 3_000_000
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +62,7 @@ def measured(built: Path) -> Measured:
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine images, three patches each, of two classes: six to train, one to validate, two to test."""
-    folder = tmp_path_factory.mktemp("pairs")
-    images, masks = write_pairs(folder, 9, classes=2)
-    wanted = {"patches": "16,3", "split": "train=6,val=1,test=2", "um_per_px": 0.2, "progress": False}
-    return segtrain.import_pairs(images, masks, out=folder / "set", **wanted).out
+    return imported_patches(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(scope="module")

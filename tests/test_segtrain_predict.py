@@ -31,9 +31,7 @@ from smearsynth.fields.scale import Scale, to_native
 Pixels = npt.NDArray[np.uint8]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

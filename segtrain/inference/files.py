@@ -2,7 +2,7 @@
 
 NAME_label.png        class ids, one byte a pixel
 NAME_colour.png       the same in the classes' colours
-NAME_overlay.png      the image with cells outlined and tinted, and a legend; of a large image a smaller copy
+NAME_overlay.png      the image with cells outlined, and a legend; of a large image a smaller copy
 NAME_probability.npy  by choice: f2 (h, w, classes) at the networks' scale, not the image's
 """
 

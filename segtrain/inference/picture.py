@@ -7,7 +7,7 @@ import numpy as np
 
 from segtrain.inference.tiff import LargeTiff, is_large_tiff
 from smearsynth.fields.images import read_image
-from smearsynth.fields.scale import Scale
+from smearsynth.fields.scale import AUTO, Scale
 from smearsynth.images import Pixels
 
 _SEEN = 4096
@@ -56,9 +56,9 @@ def um_per_px_of(scale: Scale, path: str | Path, picture: Picture) -> float:
     """um/px of a picture; by `auto` that of its red cells, of a large one those in its middle. UserError as `Scale.of`
     says."""
     (height, width), side = picture.shape, _SEEN
-    if scale.spec == "auto" and height * width > side * side:
+    if scale.spec == AUTO and height * width > side * side:
         top, left = max(0, height - side) // 2, max(0, width - side) // 2
         seen = picture.rows(top, min(height, top + side))[:, left : left + side]
     else:
-        seen = picture.rows(0, height) if scale.spec == "auto" else np.empty((0, 0, 3), np.uint8)
+        seen = picture.rows(0, height) if scale.spec == AUTO else np.empty((0, 0, 3), np.uint8)
     return scale.of(Path(path), seen)
