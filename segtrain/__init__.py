@@ -3,26 +3,36 @@
     import segtrain
     segtrain.fit("quickstart", config="recipes/fit/quick.yaml", run="runs/first")
 
-The verbs load what they need when they are first used, so that the command line's help stays light.
+A verb is imported when it is first used (PEP 562), so that the command line's help stays light.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segtrain.baseline import baseline as baseline
-    from segtrain.bench import bench as bench
-    from segtrain.compare import compare as compare
-    from segtrain.cross_validate import cross_validate as cross_validate
-    from segtrain.evaluate import evaluate as evaluate
-    from segtrain.export import export as export
-    from segtrain.fit import fit as fit
-    from segtrain.import_pairs import import_pairs as import_pairs
-    from segtrain.predict import predict as predict
-    from segtrain.view import view as view
+    from segtrain.evaluation.baseline import baseline as baseline
+    from segtrain.evaluation.evaluate import evaluate as evaluate
+    from segtrain.experiments.benchmark import bench as bench
+    from segtrain.experiments.compare import compare as compare
+    from segtrain.experiments.cross_validation import cross_validate as cross_validate
+    from segtrain.experiments.fit import fit as fit
+    from segtrain.importing.import_annotations import import_pairs as import_pairs
+    from segtrain.inference.predict import predict as predict
+    from segtrain.reporting.export_network import export as export
+    from segtrain.viewing.viewer import view as view
 
+_MODULES = {
+    "baseline": "evaluation.baseline",
+    "bench": "experiments.benchmark",
+    "compare": "experiments.compare",
+    "cross_validate": "experiments.cross_validation",
+    "evaluate": "evaluation.evaluate",
+    "export": "reporting.export_network",
+    "fit": "experiments.fit",
+    "import_pairs": "importing.import_annotations",
+    "predict": "inference.predict",
+    "view": "viewing.viewer",
+}
 __all__ = [
     "baseline",
     "bench",
@@ -38,16 +48,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module(f"{__name__}.{name}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Importing the module `segtrain.fit` must not put it in the place of the verb of that name."""
-        if name not in __all__:
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -11,6 +11,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from smearsynth.verbs.build import BuildResult
 
+
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
@@ -54,7 +55,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from shard_set import write_set
 
-    from segtrain.fit import fit
+    from segtrain.experiments.fit import fit
 
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("tiny")

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.measure import FieldCells, count_field
+from segtrain.counting.cell_measures import FieldCells, count_field
 from smearsynth.taxonomy import BY_KEY, CLASSES
 
 KEYS = tuple(c.key for c in CLASSES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smearsynth.shards import format as fmt
+from smearsynth.shards import format
 from smearsynth.shards.writer import ShardWriter, pack
 from smearsynth.taxonomy import CLASSES
 
@@ -40,9 +40,9 @@ def write_set(
     return root
 
 
-def write_shard(path: Path, split: str, samples: list[fmt.Sample]) -> None:
+def write_shard(path: Path, split: str, samples: list[format.Sample]) -> None:
     """One shard of `samples`."""
-    header = fmt.Header(split=split, looks=("natural",), recipe_hash="cd" * 32, bank_digest="", fields=("class",))
+    header = format.Header(split=split, looks=("natural",), recipe_hash="cd" * 32, bank_digest="", fields=("class",))
     size = samples[0].label.shape
     options = {"rows": len(samples), "size": size, "max_objects": 1, "codec": "gzip"}
     with ShardWriter(path, header=header, temporary=path.with_suffix(".part"), **options) as writer:
@@ -50,7 +50,7 @@ def write_shard(path: Path, split: str, samples: list[fmt.Sample]) -> None:
             writer.append(pack(sample, max_objects=1, codec="gzip"))
 
 
-def picture(split: str, i: int, size: tuple[int, int], shown: Sequence[int] = ALL) -> fmt.Sample:
+def picture(split: str, i: int, size: tuple[int, int], shown: Sequence[int] = ALL) -> format.Sample:
     """Sample i of a split: four to eight discs, each in the colour of its class on glass of 235, and grain on all."""
     rng = np.random.default_rng([len(split), i])
     y, x = np.mgrid[: size[0], : size[1]]
@@ -60,7 +60,7 @@ def picture(split: str, i: int, size: tuple[int, int], shown: Sequence[int] = AL
         label[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = shown[rng.integers(0, len(shown))]
     colours = np.array([(235, 235, 235), *(c.rgb for c in CLASSES[1:])])
     image = (colours[label] * 0.8 + rng.integers(0, 20, (*size, 3))).astype(np.uint8)
-    return fmt.Sample(
+    return format.Sample(
         image=image,
         label=label,
         instance=np.zeros(size, np.uint16),
@@ -68,6 +68,6 @@ def picture(split: str, i: int, size: tuple[int, int], shown: Sequence[int] = AL
         background=0,
         scene=i,
         look=0,
-        sample_id=fmt.sample_id(split, i, 0, ("natural",)),
+        sample_id=format.sample_id(split, i, 0, ("natural",)),
         digest="0" * 64,
     )

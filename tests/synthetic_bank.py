@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smearsynth.cells.bank import Bank
+from smearsynth.bank.bank import Bank
 from smearsynth.taxonomy import CLASSES, RED_CELLS, SPLITS
 
 SOURCES = ("alpha", "beta")

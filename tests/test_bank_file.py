@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from synthetic_bank import synthetic_bank
 
-from smearsynth.cells.bank import Bank, load, save
-from smearsynth.cells.clumps import with_clumps
-from smearsynth.errors import UserError
+from smearsynth.bank.bank import Bank, load_bank, save_bank
+from smearsynth.bank.clumps import with_clumps
+from smearsynth.base.errors import UserError
 
 GOLDEN = "30c2ff88d5877a47c58bb941bc092f056b0aa214fcc6325bfda22e54782a4b05"
 
@@ -27,12 +27,12 @@ def bank() -> Bank:
 @pytest.fixture(scope="module")
 def file(bank, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("bank") / "cells.h5"
-    save(bank, path)
+    save_bank(bank, path)
     return path
 
 
 def test_a_bank_comes_back_as_it_was(bank, file):
-    loaded = load(file)
+    loaded = load_bank(file)
     for field in fields(Bank):
         before, after = getattr(bank, field.name), getattr(loaded, field.name)
         if isinstance(before, tuple):
@@ -43,7 +43,7 @@ def test_a_bank_comes_back_as_it_was(bank, file):
 
 
 def test_equal_banks_give_equal_bytes_and_leave_nothing_else(bank, file, tmp_path):
-    save(bank, tmp_path / "other name.h5")
+    save_bank(bank, tmp_path / "other name.h5")
     assert (tmp_path / "other name.h5").read_bytes() == file.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["other name.h5"]
 
@@ -52,7 +52,7 @@ def test_a_save_that_fails_leaves_the_bank_before_it(bank, file, tmp_path):
     path = tmp_path / "cells.h5"
     path.write_bytes(file.read_bytes())
     with pytest.raises(ValueError, match=r"invalid literal|could not convert"):
-        save(replace(bank, area=np.array(["x"])), path)
+        save_bank(replace(bank, area=np.array(["x"])), path)
     assert path.read_bytes() == file.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["cells.h5"]
 
@@ -134,9 +134,9 @@ WRONG = {
 def test_a_bank_that_would_mislead_compiled_loops_is_refused(bank, tmp_path, what):
     change, says = WRONG[what]
     path = tmp_path / "cells.h5"
-    save(change(bank), path)
+    save_bank(change(bank), path)
     with pytest.raises(UserError, match=says or "cell") as error:
-        load(path)
+        load_bank(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "smearsynth cells RECIPE" in str(error.value)
     assert "\n" not in str(error.value)
@@ -152,7 +152,7 @@ def test_random_damage_is_never_taken_for_a_bank(bank, file, tmp_path):
             damaged[place] ^= random.integers(1, 256)
         path.write_bytes(damaged[: random.integers(0, len(whole))] if trial % 20 == 0 else damaged)
         try:
-            loaded = load(path)
+            loaded = load_bank(path)
         except UserError:
             continue
         assert loaded.digest == bank.digest
@@ -172,7 +172,7 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(file, tmp_path, nam
             del h5[name]
             change(h5)
         with pytest.raises(UserError, match="not a whole bank"):
-            load(path)
+            load_bank(path)
 
 
 def test_other_versions_missing_files_and_folders_end_in_a_sentence(file, tmp_path):
@@ -188,7 +188,7 @@ def test_other_versions_missing_files_and_folders_end_in_a_sentence(file, tmp_pa
         with h5py.File(path, "a") as h5:
             h5.attrs[key] = value
         with pytest.raises(UserError, match=says):
-            load(path)
+            load_bank(path)
     for missing in (tmp_path / "none.h5", tmp_path):
         with pytest.raises(UserError, match="no such bank"):
-            load(missing)
+            load_bank(missing)

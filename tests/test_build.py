@@ -16,16 +16,15 @@ import pytest
 from small_set import COUNT, contents, naive_digest, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.cells import bank as banks
-from smearsynth.dataset import layout, state
-from smearsynth.dataset.record import ShardRecord
-from smearsynth.engines import local
-from smearsynth.engines.plan import BuildPlan, make_plan
-from smearsynth.errors import UserError
-from smearsynth.verbs.bench import as_text, bench
+from smearsynth.bank import bank
+from smearsynth.base.errors import UserError
+from smearsynth.dataset import build_state, layout
+from smearsynth.dataset.index import ShardRecord
+from smearsynth.engines import local_engine
+from smearsynth.engines.build_plan import BuildPlan, make_plan
 from smearsynth.verbs.build import BuildResult
-from smearsynth.verbs.dry_run import dry_run
-from smearsynth.verbs.prepare import read_recipe
+from smearsynth.verbs.preparation import read_recipe
+from smearsynth.verbs.preview import as_text, bench, dry_run
 from smearsynth.verbs.verify import verify
 
 SPLIT_ROWS = [(f"{split}-{i:08d}", i) for split, n in COUNT.items() for i in range(n)]
@@ -174,7 +173,7 @@ def test_another_recipe_is_not_resumed_and_the_difference_named(
 
 def test_another_generator_version_is_not_resumed(folder: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(copy)
-    monkeypatch.setattr(state, "GENERATOR_VERSION", state.GENERATOR_VERSION + 1)
+    monkeypatch.setattr(build_state, "GENERATOR_VERSION", build_state.GENERATOR_VERSION + 1)
     with pytest.raises(UserError, match=r"otherwise, .*: generator_version is \d+ there and \d+ now\."):
         small_build(folder, copy, resume=True)
     assert contents(copy) == before
@@ -186,7 +185,7 @@ def test_resuming_nothing_starts(folder: Path, straight: BuildResult, tmp_path: 
 
 
 def test_another_bank_is_not_resumed(folder: Path, copy: Path, tmp_path: Path) -> None:
-    banks.save(synthetic_bank(per_class=3, shrink=0.35), tmp_path / "other.h5")
+    bank.save_bank(synthetic_bank(per_class=3, shrink=0.35), tmp_path / "other.h5")
     with pytest.raises(UserError, match="bank_digest is"):
         small_build(folder, copy, resume=True, bank=tmp_path / "other.h5")
 
@@ -216,7 +215,7 @@ def test_a_marker_of_another_identity_counts_for_nothing(folder: Path, straight:
     path = copy / ".smearsynth/val-00000.h5.json"
     marker = json.loads(path.read_text())
     record = ShardRecord.from_json(marker["record"])
-    state.mark(copy, record, "0" * 64)
+    build_state.mark(copy, record, "0" * 64)
     assert path.read_text() != json.dumps(marker)
     assert small_build(folder, copy, resume=True).built == 5
     assert contents(copy) == contents(straight.out)
@@ -281,7 +280,9 @@ def test_two_builds_never_write_to_one_folder(folder: Path, copy: Path, monkeypa
 
 def plan_of(folder: Path, out: Path, *overrides: str) -> BuildPlan:
     (out / layout.STATE).mkdir(parents=True)
-    return make_plan(read_recipe(folder / "small.yaml", overrides, roots=False), banks.load(folder / "bank.h5"), out)[0]
+    return make_plan(
+        read_recipe(folder / "small.yaml", overrides, roots=False), bank.load_bank(folder / "bank.h5"), out
+    )[0]
 
 
 def test_a_killed_worker_is_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
@@ -290,14 +291,14 @@ def test_a_killed_worker_is_told_in_one_sentence(folder: Path, tmp_path: Path) -
             child.kill()
 
     long = plan_of(folder, tmp_path / "set", "count={train: 4000}")
-    with pytest.raises(local.WorkerError, match=r"worker process was killed.*--resume"):
-        local.run(long, workers=2, progress=kill)
+    with pytest.raises(local_engine.WorkerError, match=r"worker process was killed.*--resume"):
+        local_engine.run(long, workers=2, progress=kill)
 
 
 def test_a_worker_may_be_killed_at_any_moment_and_none_waits_for_it(folder: Path, tmp_path: Path) -> None:
     """Where shards are there already workers do little but tell of them, and are often killed while they do."""
     plan, rng, killed = plan_of(folder, tmp_path / "set", "count={train: 90}", "shards.samples=1"), random.Random(1), 0
-    due = local.run(plan, workers=2, progress=lambda _: None)
+    due = local_engine.run(plan, workers=2, progress=lambda _: None)
 
     def strike() -> None:
         while not (workers := multiprocessing.active_children()):
@@ -309,8 +310,8 @@ def test_a_worker_may_be_killed_at_any_moment_and_none_waits_for_it(folder: Path
         striker = threading.Thread(target=strike)
         striker.start()
         try:
-            found = local.run(plan, workers=2, progress=lambda _: None)
-        except local.WorkerError:
+            found = local_engine.run(plan, workers=2, progress=lambda _: None)
+        except local_engine.WorkerError:
             killed += 1
         else:
             assert [shard.record for shard in found] == [shard.record for shard in due]
@@ -323,7 +324,7 @@ def test_a_failure_leaves_finished_shards_only(folder: Path, tmp_path: Path) -> 
 
     out = tmp_path / "set"
     with pytest.raises(KeyboardInterrupt):
-        local.run(plan_of(folder, out), workers=1, progress=interrupt)
+        local_engine.run(plan_of(folder, out), workers=1, progress=interrupt)
     assert not list(out.rglob("*.part"))
     assert not (out / "index.json").exists()
     assert len(list(out.glob("*.h5"))) == len(list(out.glob(".smearsynth/*.h5.json")))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_set import prepare, small_build
 
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
 
 
 def test_no_text_of_a_recipe_becomes_a_part_of_the_card(tmp_path: Path) -> None:

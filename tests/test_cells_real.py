@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smearsynth import recipe as recipes
-from smearsynth.cells.cut import Candidate, Work, cut_image
+from smearsynth.bank.cutting import Candidate, Work, cut_image
+from smearsynth.recipe.reading import load_recipe
 from smearsynth.sources.listing import list_sources
 from smearsynth.taxonomy import HEALTHY_RBC
 
@@ -23,7 +23,7 @@ def cut_real():
     """Cuts every n-th image of a source, and those named: path -> candidates; a warning is a failure."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMEARSYNTH_SOURCES", str(REAL))
-        recipe = recipes.load(ROOT / "recipes" / "smear10-research.yaml")
+        recipe = load_recipe(ROOT / "recipes" / "smear10-research.yaml")
     listings = list_sources(recipe)
     roots = {spec.name: spec.root for spec in recipe.sources}
 

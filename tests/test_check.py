@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import smearsynth
-from smearsynth.recipe import load
-from smearsynth.strict_yaml import DocumentError
+from smearsynth.base.documents import DocumentError
+from smearsynth.recipe.reading import load_recipe
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.check import check, check_sources
 
@@ -152,7 +152,7 @@ class TestLock:
         text = self.locked(folder, [line for line in self.lock(folder) if not line.endswith("1.png")])
         (folder / "cells" / "monocyte" / "new.png").write_bytes((folder / "cells/monocyte/0.png").read_bytes())
         (folder / "r.yaml").write_text(text)
-        listing = check_sources(load(folder / "r.yaml"))["cells"]
+        listing = check_sources(load_recipe(folder / "r.yaml"))["cells"]
         assert {e.path.rpartition("/")[2] for e in listing.entries} == {"0.png"}
         assert listing.left_out == {"not in the lock": 9}
 

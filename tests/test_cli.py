@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from small_set import prepare
 
-from smearsynth.cells.bank import load
+from smearsynth.bank.bank import load_bank
 from smearsynth.cli import main
-from smearsynth.recipe import schema
+from smearsynth.recipe.reading import recipe_schema
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(main.commands)
@@ -111,7 +111,7 @@ class TestMistakes:
 
 class TestResults:
     def test_the_schema_is_printed(self) -> None:
-        assert json.loads(run("schema").stdout) == schema()
+        assert json.loads(run("schema").stdout) == recipe_schema()
 
     def test_build_and_dry_run(self, folder: Path) -> None:
         words = ["build", "small.yaml", "--bank", "bank.h5", "--workers", "1", "--limit", "3", "--json"]
@@ -165,7 +165,7 @@ class TestResults:
         made = json.loads(result.stdout)
         assert made["gallery"] == "quickstart-cells.png"
         assert (folder / made["gallery"]).read_bytes().startswith(b"\x89PNG")
-        saved = load(folder / "own.h5")
+        saved = load_bank(folder / "own.h5")
         of_sources = [n for n, parts in enumerate(saved.parts) if not parts]
         assert sum(n for source in made["cells"].values() for s in source.values() for n in s.values()) == len(
             of_sources

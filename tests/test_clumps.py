@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_bank import synthetic_bank
 
-from smearsynth import streams
-from smearsynth.cells.bank import Bank
-from smearsynth.cells.clumps import assemble, with_clumps
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.clumps import assemble, with_clumps
+from smearsynth.base import streams
 from smearsynth.taxonomy import PLATELET_CLUMP, THROMBOCYTE
 
 GLASS = np.array([240, 230, 220], np.int64)

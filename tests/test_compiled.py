@@ -9,7 +9,7 @@ from pathlib import Path
 import smearsynth
 
 OUTER = """
-from smearsynth.compiled import compiled
+from smearsynth.base.compiled import compiled
 from smearsynth.inner import of_inner
 
 @compiled()
@@ -17,7 +17,7 @@ def twice():
     return 2 * of_inner()
 """
 INNER = """
-from smearsynth.compiled import compiled
+from smearsynth.base.compiled import compiled
 
 @compiled()
 def of_inner():
@@ -31,7 +31,9 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_a_place_to_keep_it_a_loop_is_compiled_all_the_same() -> None:
-    code = "from smearsynth.fixed_point import ONE; from smearsynth.scene.turns import sine; print(sine(16384) == ONE)"
+    code = (
+        "from smearsynth.base.fixed_point import ONE; from smearsynth.scene.warp import sine; print(sine(16384) == ONE)"
+    )
     done = run(code, NUMBA_CACHE_DIR="/dev/null/nowhere")
     assert (done.stdout, done.stderr) == ("True\n", "")
 
@@ -45,9 +47,9 @@ def test_with_compilation_switched_off_nothing_runs() -> None:
 
 def test_a_loop_whose_inner_loop_was_edited_is_compiled_anew(tmp_path: Path) -> None:
     package = tmp_path / "smearsynth"
-    package.mkdir()
-    for name in ("__init__.py", "compiled.py", "errors.py"):
-        shutil.copy(Path(smearsynth.__file__).with_name(name), package)
+    (package / "base").mkdir(parents=True)
+    for name in ("__init__.py", "base/__init__.py", "base/compiled.py", "base/errors.py"):
+        shutil.copy(Path(smearsynth.__file__).parent / name, package / name)
     (package / "outer.py").write_text(OUTER)
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from smearsynth.outer import twice; print(twice())"
     for value in (1, 21):

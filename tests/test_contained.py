@@ -6,8 +6,8 @@ import signal
 import numpy as np
 import pytest
 
-from smearsynth.dataset.verify.contained import Died, Tick, in_order
-from smearsynth.dataset.verify.survey import survey
+from smearsynth.base.contained import Died, Tick, in_order
+from smearsynth.dataset.verify.sample_check import survey
 
 
 def work(task: int, tick: Tick) -> int:

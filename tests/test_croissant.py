@@ -14,7 +14,7 @@ from mlcroissant import Dataset
 from small_set import COUNT, SOURCE, prepare, small_build
 
 from smearsynth import taxonomy
-from smearsynth.cells import bank as banks
+from smearsynth.bank.bank import load_bank
 from smearsynth.dataset import layout
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.croissant import make_croissant
@@ -113,7 +113,7 @@ def test_every_record_set_can_be_loaded_and_is_what_the_shards_hold(folder: Path
     classes = {row["id"]: (row["key"], row["name"], row["colour"]) for row in loaded["classes"]}
     assert classes == {c.id: (c.key, c.name, c.colour) for c in taxonomy.CLASSES}
     assert [row["name"] for row in loaded["sources"]] == ["alpha", "beta"]
-    bank = banks.load(folder / "bank.h5")
+    bank = load_bank(folder / "bank.h5")
     objects: Counter[tuple[str, ...]] = Counter()
     for row in loaded["shard_files"]:
         with h5py.File(folder / "set" / row["file"]) as shard:

@@ -15,16 +15,15 @@ from dask_cluster import Cluster, wait_for
 from small_set import contents, small_build
 
 import smearsynth
-from smearsynth.cells import bank as banks
-from smearsynth.dataset import layout, state
-from smearsynth.engines import dask
-from smearsynth.engines.dask_task import finish as finish_shard
-from smearsynth.engines.dask_task import version
-from smearsynth.engines.plan import Job, make_plan
-from smearsynth.errors import UserError, WorkError
-from smearsynth.verbs.build import BuildResult
-from smearsynth.verbs.finish import finish
-from smearsynth.verbs.prepare import read_recipe
+from smearsynth.bank import bank
+from smearsynth.base.errors import UserError, WorkError
+from smearsynth.dataset import build_state, layout
+from smearsynth.engines import dask_engine
+from smearsynth.engines.build_plan import Job, make_plan
+from smearsynth.engines.dask_engine import finish as finish_shard
+from smearsynth.engines.dask_engine import version
+from smearsynth.verbs.build import BuildResult, finish
+from smearsynth.verbs.preparation import read_recipe
 from smearsynth.verbs.verify import verify
 
 LONG = "count={train: 1000, val: 60, test: 60}"
@@ -99,15 +98,15 @@ def test_without_dask_a_sentence_says_how_to_install_it(
 def test_what_a_worker_writes_elsewhere_is_not_taken_for_built(
     folder: Path, straight: BuildResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask, "_SEEN", 0.2)
+    monkeypatch.setattr(dask_engine, "_SEEN", 0.2)
     plan, _ = make_plan(
-        read_recipe(folder / "small.yaml", (), roots=False), banks.load(folder / "bank.h5"), straight.out
+        read_recipe(folder / "small.yaml", (), roots=False), bank.load_bank(folder / "bank.h5"), straight.out
     )
-    record = state.marked(straight.out, plan.jobs[0].name, plan.identity)
+    record = build_state.marked(straight.out, plan.jobs[0].name, plan.identity)
     assert record is not None
-    dask._check_seen(straight.out, plan.identity, record)
+    dask_engine._check_seen(straight.out, plan.identity, record)
     with pytest.raises(WorkError, match="this machine does not see it: give --out on a shared disk"):
-        dask._check_seen(tmp_path, plan.identity, record)
+        dask_engine._check_seen(tmp_path, plan.identity, record)
 
 
 def test_a_worker_refuses_another_set_under_the_same_path(straight: BuildResult) -> None:

@@ -15,14 +15,13 @@ from PIL import Image
 from small_set import COUNT, contents, prepare, small_build
 
 from smearsynth import taxonomy
-from smearsynth.cells import bank as banks
-from smearsynth.cells.bank import Bank
+from smearsynth.bank.bank import Bank, load_bank
+from smearsynth.base.errors import UserError
 from smearsynth.dataset.card import make_card
-from smearsynth.dataset.sheet import chosen
-from smearsynth.engines.plan import make_plan
-from smearsynth.errors import UserError
+from smearsynth.dataset.contact_sheet import chosen
+from smearsynth.engines.build_plan import make_plan
 from smearsynth.verbs.build import build
-from smearsynth.verbs.prepare import read_recipe
+from smearsynth.verbs.preparation import read_recipe
 from smearsynth.verbs.preview import preview
 
 KEYS = [c.key for c in taxonomy.CLASSES]
@@ -44,7 +43,7 @@ def index(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def bank(folder: Path) -> Bank:
-    return banks.load(folder / "bank.h5")
+    return load_bank(folder / "bank.h5")
 
 
 def rows(folder: Path, split: str) -> list[dict[str, np.ndarray]]:
@@ -161,7 +160,7 @@ def test_the_card_names_the_limits_that_the_counts_show(index: dict[str, Any]) -
 
 
 def test_the_card_names_areas_that_are_far_from_the_taxonomy(folder: Path, index: dict[str, Any]) -> None:
-    bank = banks.load(folder / "bank.h5")
+    bank = load_bank(folder / "bank.h5")
     for number, split in enumerate(COUNT):
         for c in taxonomy.CLASSES[1:]:
             for source, name in enumerate(bank.sources):
@@ -196,7 +195,7 @@ def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) 
         for path, sha in locked.items():
             content = (recipe.parent.parent / "sample_sources" / path).read_bytes()
             assert hashlib.sha256(content).hexdigest() == sha
-        bank = banks.load(tmp_path / "set/cells.h5")
+        bank = load_bank(tmp_path / "set/cells.h5")
         for source in told.values():
             lines = [f"{sha}  {path}\n" for path, sha in locked.items() if path.startswith(f"{source['name']}/")]
             sha = hashlib.sha256("".join(lines).encode()).hexdigest()

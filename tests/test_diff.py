@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from small_set import RECIPE, prepare, small_build
 
 import smearsynth
+from smearsynth.base.errors import UserError
+from smearsynth.base.json_values import Difference, differences, shown
 from smearsynth.cli import main
-from smearsynth.differences import Difference, differences, shown
-from smearsynth.errors import UserError
 from smearsynth.verbs.diff import Samples, as_text
 
 

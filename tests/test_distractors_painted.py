@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_render import BANK, STILL, planned
 
-from smearsynth.render import render
-from smearsynth.render.density import DARKEST
-from smearsynth.render.distractors import DEBRIS, PRECIPITATE, SCALE_BAR, burn_in, lay_distractors
-from smearsynth.render.sensor import UNIT, noise_tile
+from smearsynth.rendering.camera import UNIT, noise_tile
+from smearsynth.rendering.layers import DEBRIS, PRECIPITATE, SCALE_BAR, burn_in, lay_distractors
+from smearsynth.rendering.looks import render
+from smearsynth.rendering.optical_density import DARKEST
 
 HALVING = 1024
 

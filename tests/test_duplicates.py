@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smearsynth.cells.cell import Cell
-from smearsynth.cells.duplicates import LEAST_TEXTURE, LEAST_THUMBNAIL, Pair, find_pairs, fingerprint, merge_groups
+from smearsynth.bank.cell import Cell
+from smearsynth.bank.duplicates import LEAST_TEXTURE, LEAST_THUMBNAIL, Pair, find_pairs, fingerprint, merge_groups
 
 SOURCES = Path(__file__).parents[2] / "shared" / "sources"
 

@@ -20,9 +20,9 @@ from small_set import contents, prepare, small_build
 
 import smearsynth
 from smearsynth.cli import main
-from smearsynth.dataset.export import pictures
-from smearsynth.dataset.export.formats import FORMATS
+from smearsynth.dataset.export import png_folder
 from smearsynth.taxonomy import CLASSES
+from smearsynth.verbs.export import FORMATS
 
 KINDS = ("png", "coco", "webdataset")
 COUNTS = {"train": 12, "val": 10, "test": 6}
@@ -212,12 +212,12 @@ def test_a_part_of_a_set(folder: Path, tmp_path: Path) -> None:
 class TestPictures:
     def test_every_value_of_an_instance_comes_back(self) -> None:
         values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-        decoded = cv2.imdecode(np.frombuffer(pictures.ids(values), np.uint8), cv2.IMREAD_UNCHANGED)
+        decoded = cv2.imdecode(np.frombuffer(png_folder.ids(values), np.uint8), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(decoded, values)
 
     def test_a_label_that_is_no_class_is_white(self, tmp_path: Path) -> None:
         label = np.array([[0, 1], [2, 255]], np.uint8)
-        (tmp_path / "x.png").write_bytes(pictures.coloured(label, ["#102030", "#405060", "#708090"]))
+        (tmp_path / "x.png").write_bytes(png_folder.coloured(label, ["#102030", "#405060", "#708090"]))
         with Image.open(tmp_path / "x.png") as image:
             np.testing.assert_array_equal(image, label)
             colours = np.asarray(image.convert("RGB")).reshape(4, 3).tolist()

@@ -18,9 +18,9 @@ from PIL import Image
 from small_set import contents, prepare, small_build
 
 import smearsynth
+from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 from smearsynth.dataset import layout
-from smearsynth.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,14 @@ from PIL import Image
 from scipy.stats import wasserstein_distance
 from shard_set import write_shard
 
+from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.errors import UserError
-from smearsynth.fidelity.compare import Fidelity, as_text, fidelity
-from smearsynth.fidelity.crops import starts
-from smearsynth.fidelity.measures import LINES, QUANTITIES, measure
-from smearsynth.fidelity.population import DENSITY, DIAMETER
-from smearsynth.fidelity.shown import EvenlyKept
-from smearsynth.fidelity.spectrum import SPECTRUM
-from smearsynth.fidelity.tally import Quantity, Tally, Weighted, earth_movers, halvings, mean, plain, spread
-from smearsynth.fidelity.texture import CONTRAST_GLASS
-from smearsynth.fidelity.view import View
-from smearsynth.shards import format as fmt
+from smearsynth.realism.comparison import Fidelity, as_text, fidelity
+from smearsynth.realism.distances import Quantity, Tally, Weighted, earth_movers, halvings, mean, plain, spread
+from smearsynth.realism.image_pieces import EvenlyKept, starts
+from smearsynth.realism.measures import CONTRAST_GLASS, DENSITY, DIAMETER, LINES, QUANTITIES, SPECTRUM, measure
+from smearsynth.realism.view import View
+from smearsynth.shards import format
 
 SIDE = 160
 GLASS, STAIN = (225, 222, 230), (190, 150, 170)
@@ -64,7 +60,7 @@ def write_fields(root: Path, fields: list[Discs], *, masks: bool = True, zoom: i
 def write_smears(root: Path, fields: list[Discs]) -> Path:
     root.mkdir(parents=True)
     samples = [
-        fmt.Sample(
+        format.Sample(
             image=image,
             label=mask.astype(np.uint8) * 9,
             instance=np.zeros(mask.shape, np.uint16),
@@ -72,7 +68,7 @@ def write_smears(root: Path, fields: list[Discs]) -> Path:
             background=1,
             scene=i,
             look=0,
-            sample_id=fmt.sample_id("train", i, 0, ("natural",)),
+            sample_id=format.sample_id("train", i, 0, ("natural",)),
             digest="0" * 64,
         )
         for i, (image, mask) in enumerate(fields)

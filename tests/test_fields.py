@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smearsynth.errors import UserError
-from smearsynth.fields.folder import boxed, read_boxes, read_fields
-from smearsynth.fields.images import read_image, read_mask
+from smearsynth.base.errors import UserError
+from smearsynth.fields.field_folder import boxed, read_boxes, read_fields, read_image, read_mask
 from smearsynth.fields.otsu import cells_and_nuclei, otsu_cells
 from smearsynth.fields.scale import RED_CELL_UM, Scale, estimate, to_native, to_scale
 

@@ -10,9 +10,8 @@ from PIL import Image
 
 from segtrain.cli import main
 from segtrain.data.samples import Shards
-from smearsynth.errors import UserError
-from smearsynth.fields.folder import read_fields
-from smearsynth.fields.images import turned_apart
+from smearsynth.base.errors import UserError
+from smearsynth.fields.field_folder import read_fields, turned_apart
 
 
 def write(root: Path, image: Pixels, mask: Pixels, *, turn: int, of_mask: int = 1) -> tuple[Path, Path]:

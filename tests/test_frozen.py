@@ -11,12 +11,12 @@ from forged_set import forged_index
 from small_set import RECIPE, prepare, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.cells import bank as banks
+from smearsynth.bank import bank
+from smearsynth.base.documents import DocumentError
+from smearsynth.base.errors import WorkError
 from smearsynth.cli import main
-from smearsynth.errors import WorkError
-from smearsynth.recipe import load
+from smearsynth.recipe.reading import load_recipe
 from smearsynth.shards.format import GENERATOR_VERSION
-from smearsynth.strict_yaml import DocumentError
 from smearsynth.verbs.build import BuildResult
 from smearsynth.verbs.verify import verify
 
@@ -90,7 +90,7 @@ def test_another_set_does_not_claim_it_and_says_why(
 
 
 def test_another_bank_does_not_claim_it(folder: Path, tmp_path: Path, frozen: dict[str, Any]) -> None:
-    banks.save(synthetic_bank(per_class=1, shrink=0.35), tmp_path / "other.h5")
+    bank.save_bank(synthetic_bank(per_class=1, shrink=0.35), tmp_path / "other.h5")
     result = built(folder, tmp_path / "set", frozen, bank=tmp_path / "other.h5")
     assert result.claim.startswith(OTHERS + "bank_digest is ")
 
@@ -146,4 +146,4 @@ def test_what_is_no_claim_is_a_fault_of_the_recipe(
 ) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE + yaml.dump({"frozen": {**frozen, **changed}}))
     with pytest.raises(DocumentError, match=sentence):
-        load(tmp_path / "r.yaml", roots=False)
+        load_recipe(tmp_path / "r.yaml", roots=False)

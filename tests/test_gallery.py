@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from synthetic_bank import synthetic_bank
 
-from smearsynth.cells.cell import Cell
-from smearsynth.cells.counts import as_text, count_cells
-from smearsynth.cells.duplicates import Pair
-from smearsynth.cells.gallery import draw_gallery
+from smearsynth.bank.cell import Cell
+from smearsynth.bank.cell_gallery import draw_gallery
+from smearsynth.bank.duplicates import Pair
+from smearsynth.bank.make_bank import as_text, count_cells
 from smearsynth.sources.entry import Facts, Listing, Redistribution
 from smearsynth.taxonomy import CLASSES, SPLITS
 

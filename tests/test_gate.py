@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.cells.cut import Work, cut_image
-from smearsynth.cells.gate import REASONS, refuse, refuse_size
-from smearsynth.cells.measure import Measures, cores, painted, solidity
-from smearsynth.recipe.cells import GateSpec
+from smearsynth.bank.cutting import Work, cut_image
+from smearsynth.bank.quality_gate import REASONS, Measures, cores, painted, refuse, refuse_size, solidity
+from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, UM_PER_PX
 

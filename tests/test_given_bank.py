@@ -11,8 +11,8 @@ from forged_set import write_index
 from small_set import SOURCE, contents, prepare, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.cells import bank as banks
-from smearsynth.errors import UserError
+from smearsynth.bank.bank import load_bank, save_bank
+from smearsynth.base.errors import UserError
 from smearsynth.verbs.build import build
 
 SOURCES = (
@@ -25,7 +25,7 @@ SOURCES = (
 def folder(tmp_path: Path) -> Path:
     """small.yaml, bank.h5, and r.lock of its files."""
     prepare(tmp_path)
-    bank = banks.load(tmp_path / "bank.h5")
+    bank = load_bank(tmp_path / "bank.h5")
     rows = zip(bank.source, bank.paths, bank.sha256, strict=True)
     (tmp_path / "r.lock").write_text("".join(f"{sha}  {bank.sources[s]}/{path}\n" for s, path, sha in rows))
     return tmp_path
@@ -56,8 +56,8 @@ def test_a_bank_of_other_files_than_the_locks_is_refused(folder: Path, old: str,
 
 
 def test_a_bank_of_quite_other_files_is_told_of_in_short(folder: Path) -> None:
-    bank = banks.load(folder / "bank.h5")
-    banks.save(replace(bank, sha256=("1" * 64,) * len(bank)), folder / "bank.h5")
+    bank = load_bank(folder / "bank.h5")
+    save_bank(replace(bank, sha256=("1" * 64,) * len(bank)), folder / "bank.h5")
     with pytest.raises(UserError, match=rf"and {len(bank) - 10} more; take a bank of this lock, or remove `lock`"):
         small(folder, "set", "lock=r.lock")
 
@@ -107,7 +107,7 @@ class TestBesideADataset:
         out = small(folder, "second", bank=told / "cells.h5")
         assert "king's" not in (out / "README.md").read_text()
         write_index(told, json.loads((told / "index.json").read_text()))
-        banks.save(synthetic_bank(per_class=1, shrink=0.35), told / "cells.h5")
+        save_bank(synthetic_bank(per_class=1, shrink=0.35), told / "cells.h5")
         out = small(folder, "third", bank=told / "cells.h5")
         assert "king's" not in (out / "README.md").read_text()
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.images import ImageFault, decode_image, read_bytes, read_header, read_mask
+from smearsynth.base.images import ImageFault, decode_image, read_bytes, read_header, read_mask
 
 RGB = np.random.default_rng(7).integers(0, 256, (12, 9, 3), dtype=np.uint8)
 

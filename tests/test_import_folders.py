@@ -11,13 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segtrain.importing.groups import read_groups, with_copies
-from segtrain.importing.pairs import find_pairs
-from segtrain.importing.patches import Patches, cover, fits, read_patches, read_size, windows
-from segtrain.importing.resample import Target, resample
-from segtrain.importing.split import SplitRule, divided_groups, read_rule, split_as_told, split_by_shares
-from segtrain.importing.tables import read_table
-from smearsynth.errors import UserError
+from segtrain.importing.image_mask_pairs import find_pairs
+from segtrain.importing.import_splits import (
+    SplitRule,
+    divided_groups,
+    read_groups,
+    read_rule,
+    read_table,
+    split_as_told,
+    split_by_shares,
+    with_copies,
+)
+from segtrain.importing.patches import Patches, Target, cover, fits, read_patches, read_size, resample, windows
+from smearsynth.base.errors import UserError
 
 SIDES = st.integers(8, 60)
 

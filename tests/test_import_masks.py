@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from image_folders import COLOURS, Pixels, as_file, save
 from PIL import Image
 
-from segtrain.importing.blends import thin_between
-from segtrain.importing.colours import ColourReader
-from segtrain.importing.levels import LevelReader
-from segtrain.importing.palette import Palette, read_palette
-from segtrain.importing.polarity import brightness_of_cells, judge
-from segtrain.importing.values import ValueReader
-from smearsynth.errors import UserError
-from smearsynth.images import MaskPixels, decode_mask
+from segtrain.importing.colour_masks import ColourReader
+from segtrain.importing.mask_reading import thin_between
+from segtrain.importing.palettes import Palette, read_palette
+from segtrain.importing.value_masks import LevelReader, ValueReader, brightness_of_cells, judge
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import MaskPixels, decode_mask
 from smearsynth.taxonomy import CLASSES
 
 REFERENCE, IDS = ColourReader(read_palette("reference")), ValueReader(read_palette("ids"))

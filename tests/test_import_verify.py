@@ -12,16 +12,15 @@ from click.testing import CliRunner
 from image_folders import write_pairs
 from PIL import Image
 
-from segtrain.import_pairs import import_pairs
+from segtrain.importing.import_annotations import import_pairs
+from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.errors import UserError
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.diff import diff
 from smearsynth.verbs.export import export
 from smearsynth.verbs.preview import preview
 from smearsynth.verbs.replay import replay
-from smearsynth.verbs.report import report
-from smearsynth.verbs.stats import stats
+from smearsynth.verbs.stats import report, stats
 from smearsynth.verbs.verify import verify
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from two_laboratories import two_laboratories
 
-from smearsynth import recipe as recipes
-from smearsynth.cells.make import make_bank
-from smearsynth.fidelity.leakage import FEATURES, as_text, balanced_accuracy, leakage
+from smearsynth.bank.make_bank import make_bank
+from smearsynth.realism.leakage import FEATURES, as_text, balanced_accuracy, leakage
+from smearsynth.recipe.reading import load_recipe
 
 NEUTROPHIL, HEALTHY = 3, 9
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ def test_texture_knows_sharpness_and_not_the_strength_of_the_stain():
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real source databases in {REAL}")
 def test_real_cells_of_a_class_betray_their_source_by_less_than_ten_points(monkeypatch):
     monkeypatch.setenv("SMEARSYNTH_SOURCES", str(REAL))
-    leaks = leakage(make_bank(recipes.load(ROOT / "recipes" / "smear10-research.yaml")).bank)
+    leaks = leakage(make_bank(load_recipe(ROOT / "recipes" / "smear10-research.yaml")).bank)
     assert {leak.class_key for leak in leaks} == {"eosinophil", "neutrophil", "lymphocyte", "monocyte", "healthy_rbc"}
     for leak in leaks:
         assert leak.own["colour"] > 0.85

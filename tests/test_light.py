@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from smearsynth.recipe.looks import LookSpec
+from smearsynth.base.streams import stream
+from smearsynth.recipe.look_options import LookSpec
 from smearsynth.scene.light import light
-from smearsynth.streams import stream
 
 ONE = 65536
 DRAWS = 300

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smearsynth import recipe as recipes
-from smearsynth.cells.calibrate import scale_of
-from smearsynth.cells.cut import Work, cut_image
-from smearsynth.cells.gate import REASONS
-from smearsynth.cells.make import Made, make_bank
-from smearsynth.cells.pool import worker_pool
-from smearsynth.errors import UserError
-from smearsynth.recipe.cells import GateSpec
+from smearsynth.bank.cutting import Work, cut_image
+from smearsynth.bank.make_bank import Made, make_bank
+from smearsynth.bank.quality_gate import REASONS
+from smearsynth.bank.rescaling import scale_of
+from smearsynth.base.errors import UserError
+from smearsynth.base.workers import worker_pool
+from smearsynth.recipe.cell_options import GateSpec
+from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.reading import load_recipe
 from smearsynth.sources.entry import Listing
 from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, UM_PER_PX
 
@@ -24,9 +25,9 @@ ROOT = Path(__file__).parents[1]
 HEAD = "version: 1\nname: test\nseed: 0\nsize: 64\ncount: {train: 4, val: 2, test: 2}\n"
 
 
-def recipe_for(folder: Path, sources: str) -> recipes.Recipe:
+def recipe_for(folder: Path, sources: str) -> Recipe:
     (folder / "test.yaml").write_text(f"{HEAD}sources:\n{sources}")
-    return recipes.load(folder / "test.yaml")
+    return load_recipe(folder / "test.yaml")
 
 
 DRAWN = "".join(f"  - {{kind: {kind}, root: {kind}}}\n" for kind in ("lisc", "iumc", "mamic", "kaggle"))

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from smearsynth.cells.edges import box_window, fill_holes, reached
-from smearsynth.cells.masking import find_cells, repair_outline
-from smearsynth.cells.region import Found, Region
+from smearsynth.bank.cutting import find_cells, repair_outline
+from smearsynth.bank.outlines import Found, Region, box_window, fill_holes, reached
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import HEALTHY_RBC
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smearsynth.page import Curve, Inline, Mark, distribution, inline, inline_indexed, limits, plot, write_page
-from smearsynth.page.frame import coded, share
+from smearsynth.base.html_page import Inline, coded, inline, inline_indexed, share, write_page
+from smearsynth.base.svg_plots import Curve, Mark, distribution, limits, plot
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
 

@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from smearsynth.errors import UserError
-from smearsynth.phantoms import write_sources
-from smearsynth.phantoms.write import SOURCES
-from smearsynth.sources.drawn import is_drawn
+from smearsynth.base.errors import UserError
+from smearsynth.drawing.databases import SOURCES, write_sources
+from smearsynth.sources.listing import is_drawn
 from smearsynth.taxonomy import BY_KEY
 
 REPOSITORY = Path(__file__).parent.parent / "sample_sources"

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smearsynth.recipe import Recipe, SourceSpec, load, resolved_yaml
-from smearsynth.recipe.load import RECIPE
-from smearsynth.strict_yaml import DocumentError, dump, parse
+from smearsynth.base.documents import DocumentError, dump_yaml, parse_document
+from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.reading import RECIPE, load_recipe, resolved_yaml
+from smearsynth.recipe.source_options import SourceSpec
 
 SOURCE = "sources: [{kind: lisc, root: cells}]\n"
 
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path, text: str | bytes, *overrides: str) -> Recipe:
     file = folder / "r.yaml"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return load(file, overrides)
+    return load_recipe(file, overrides)
 
 
 def faults(folder: Path, text: str | bytes, *overrides: str) -> list[str]:
@@ -78,7 +79,7 @@ class TestGood:
         file.write_text(
             "sources: [{kind: crops, root: '${NOT_SET_AT_ALL}/x', labels: l.csv}, {kind: lisc, root: gone}]"
         )
-        assert [s.name for s in load(file, roots=False).sources] == ["x", "gone"]
+        assert [s.name for s in load_recipe(file, roots=False).sources] == ["x", "gone"]
 
     def test_a_source_made_in_python_finds_its_root_from_here(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,11 +293,11 @@ class TestBad:
 
     def test_a_folder_or_nothing_there(self, folder: Path) -> None:
         with pytest.raises(DocumentError, match=r"cells: is a folder: name the recipe file in it$"):
-            load(folder / "cells")
+            load_recipe(folder / "cells")
         with pytest.raises(DocumentError, match=r"gone\.yaml: is not there: check the path of the recipe$"):
-            load(folder / "gone.yaml")
+            load_recipe(folder / "gone.yaml")
         with pytest.raises(DocumentError, match=r": cannot be read \(File name too long\): check the path"):
-            load(folder / ("x" * 5000))
+            load_recipe(folder / ("x" * 5000))
 
     def test_all_faults_are_told_at_once(self, folder: Path) -> None:
         text = "\n".join(
@@ -341,7 +342,7 @@ class TestBad:
         source = {
             key: data.draw(VALUES, key) for key in data.draw(st.sets(st.sampled_from(sorted(SourceSpec.model_fields))))
         }
-        assert_read_or_refused(folder, dump({"sources": [{"kind": "crops", "root": "cells", **source}], **tree}))
+        assert_read_or_refused(folder, dump_yaml({"sources": [{"kind": "crops", "root": "cells", **source}], **tree}))
 
 
 SCALARS = st.one_of(
@@ -429,7 +430,7 @@ class TestOverrides:
 class TestDump:
     @given(data=st.dictionaries(st.text(max_size=6), VALUES, max_size=4))
     def test_it_is_read_back_as_it_was(self, data: dict) -> None:
-        document = parse(dump(data), "text", RECIPE)
+        document = parse_document(dump_yaml(data), "text", RECIPE)
         if not document.faults:
             assert yaml.safe_dump(document.data) == yaml.safe_dump(data)
 

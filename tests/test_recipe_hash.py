@@ -9,12 +9,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from smearsynth.recipe import Recipe, SourceSpec, load, schema
-from smearsynth.recipe.source import Kind
-from smearsynth.sources import SOURCES, stated_facts
+from smearsynth.base.validation import keys_at
+from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.reading import load_recipe, recipe_schema
+from smearsynth.recipe.source_options import Kind, SourceSpec
 from smearsynth.sources.entry import Redistribution
-from smearsynth.sources.lock import read_lock
-from smearsynth.strict_yaml import keys_at
+from smearsynth.sources.listing import SOURCES, read_lock, stated_facts
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TEXT = """
@@ -60,7 +60,7 @@ class TestHash:
         ],
     )
     def test_the_same_samples_have_the_same_hash(self, file: Path, override: str) -> None:
-        assert load(file, [override]).sample_hash() == load(file).sample_hash()
+        assert load_recipe(file, [override]).sample_hash() == load_recipe(file).sample_hash()
 
     def test_every_other_value_changes_it(self, file: Path) -> None:
         overrides = [
@@ -84,27 +84,27 @@ class TestHash:
             "looks=[{base: natural, name: other}]",
             "looks=[{base: natural, name: natural, glass_range: [200, 201]}]",
         ]
-        hashes = [load(file, [override]).sample_hash() for override in ["seed=0", *overrides]]
+        hashes = [load_recipe(file, [override]).sample_hash() for override in ["seed=0", *overrides]]
         assert len(set(hashes)) == len(hashes)
 
     def test_the_order_of_sources_decides(self, file: Path) -> None:
         swapped = yaml.safe_load(TEXT)
         swapped["sources"].reverse()
         (file.parent / "s.yaml").write_text(yaml.safe_dump(swapped))
-        assert load(file.parent / "s.yaml").sample_hash() != load(file).sample_hash()
+        assert load_recipe(file.parent / "s.yaml").sample_hash() != load_recipe(file).sample_hash()
 
     def test_it_is_the_same_where_roots_are_elsewhere(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (file.parent / "v.yaml").write_text("sources: [{kind: lisc, root: '${CELLS_HERE}'}]")
         hashes = set()
         for folder in ("cells", "more"):
             monkeypatch.setenv("CELLS_HERE", str(file.parent / folder))
-            hashes.add(load(file.parent / "v.yaml").sample_hash())
+            hashes.add(load_recipe(file.parent / "v.yaml").sample_hash())
         assert len(hashes) == 1
 
 
 class TestSchema:
     def test_it_is_plain_json_and_closed(self) -> None:
-        text = json.loads(json.dumps(schema()))
+        text = json.loads(json.dumps(recipe_schema()))
         assert text["additionalProperties"] is False
         assert text["properties"]["seed"]["maximum"] == 2**63 - 1
         assert text["required"] == ["sources"]
@@ -112,7 +112,7 @@ class TestSchema:
     def test_its_keys_are_those_of_the_models_and_each_is_described(self) -> None:
         assert keys_at(Recipe, ()) == sorted(Recipe.model_fields)
         assert keys_at(Recipe, ("sources", 0)) == sorted(SourceSpec.model_fields)
-        whole = schema()
+        whole = recipe_schema()
         named = {whole["title"]: whole, **whole["$defs"]}
         for model in models(Recipe):
             properties = named[model.__name__]["properties"]
@@ -142,7 +142,7 @@ def parts(annotation: Any) -> Iterator[type[BaseModel]]:
 @pytest.mark.parametrize("file", sorted(RECIPES.glob("*.yaml")), ids=lambda file: file.stem)
 class TestShipped:
     def test_it_loads_and_is_named_like_its_file(self, file: Path) -> None:
-        assert load(file, roots=False).name == file.stem
+        assert load_recipe(file, roots=False).name == file.stem
 
     def test_no_key_of_it_is_unknown_to_the_schema(self, file: Path) -> None:
         data = yaml.safe_load(file.read_text())
@@ -152,7 +152,7 @@ class TestShipped:
 
 
 def test_what_is_to_be_published_may_be_and_its_lock_names_files_of_its_sources() -> None:
-    open_recipe = load(RECIPES / "smear10-open.yaml", roots=False)
+    open_recipe = load_recipe(RECIPES / "smear10-open.yaml", roots=False)
     assert open_recipe.publish
     assert {stated_facts(spec).redistribution for spec in open_recipe.sources} == {Redistribution.ALLOWED}
     assert open_recipe.lock_file is not None
@@ -162,4 +162,4 @@ def test_what_is_to_be_published_may_be_and_its_lock_names_files_of_its_sources(
 
 
 def test_the_reference_sizes() -> None:
-    assert load(RECIPES / "smear10.yaml", roots=False).count == {"train": 65350, "val": 6560, "test": 6560}
+    assert load_recipe(RECIPES / "smear10.yaml", roots=False).count == {"train": 65350, "val": 6560, "test": 6560}

@@ -6,15 +6,14 @@ import pytest
 from naive_scene import MARGIN, naive_rgba
 from synthetic_bank import synthetic_bank
 
-from smearsynth.fixed_point import HALVING
-from smearsynth.recipe.looks import LookSpec
-from smearsynth.recipe.scene import SceneSpec
-from smearsynth.render import render
-from smearsynth.render.density import DARKEST, DENSITY, TRANSMITTANCE, density
-from smearsynth.render.layers import OPAQUE
-from smearsynth.render.stain.matched import matched
-from smearsynth.render.stain.smear import smear_curves
-from smearsynth.scene.plan import Planner
+from smearsynth.base.fixed_point import HALVING
+from smearsynth.recipe.look_options import LookSpec
+from smearsynth.recipe.scene_options import SceneSpec
+from smearsynth.rendering.layers import OPAQUE
+from smearsynth.rendering.looks import render
+from smearsynth.rendering.optical_density import DARKEST, DENSITY, TRANSMITTANCE, density
+from smearsynth.rendering.stain_matching import matched, smear_curves
+from smearsynth.scene.planner import Planner
 
 BANK = synthetic_bank()
 ONE = 65536

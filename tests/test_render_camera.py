@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_camera import naive_blur, naive_develop, naive_expose
 
-from smearsynth.render.density import DARKEST, TRANSMITTANCE, add, lane, weigh
-from smearsynth.render.ground import STEPS, develop, profile
-from smearsynth.render.optics import REACH, TAPS, blur, focus, kernel
-from smearsynth.render.sensor import SIDE, UNIT, deviations, expose, noise_tile, tone_curve
+from smearsynth.rendering.camera import SIDE, UNIT, deviations, expose, noise_tile, tone_curve
+from smearsynth.rendering.optical_density import DARKEST, TRANSMITTANCE, add, lane, weigh
+from smearsynth.rendering.optics import REACH, STEPS, TAPS, blur, develop, focus, kernel, profile
 
 ONE = 65536
 RNG = np.random.default_rng(4)

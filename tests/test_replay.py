@@ -12,9 +12,9 @@ from PIL import Image
 from small_set import prepare, small_build
 
 import smearsynth
-from smearsynth.cells import bank as banks
+from smearsynth.bank.bank import load_bank
+from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.errors import UserError
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.taxonomy import BY_KEY
 
@@ -38,7 +38,7 @@ def test_a_sample_is_made_again_with_its_plan(folder: Path, sample: str) -> None
     made = smearsynth.replay(folder / "set", sample)
     assert (made.sample, made.differs) == (sample, ())
     assert made.look == ("reference" if "@" in sample else "natural")
-    bank = banks.load(folder / "bank.h5")
+    bank = load_bank(folder / "bank.h5")
     for path in (folder / "set").glob(f"{sample.split('-')[0]}-*.h5"):
         with h5py.File(path) as shard:
             if sample.encode() in shard["sample_id"][:]:

@@ -13,14 +13,13 @@ from click.testing import CliRunner
 from forged_set import forged_index
 from small_set import prepare, small_build
 
-from smearsynth.cells import bank as banks
+from smearsynth.bank.bank import Bank, load_bank, save_bank
+from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.dataset.report.matrix import matrix
-from smearsynth.errors import UserError
-from smearsynth.recipe.combinations import COMBINATIONS
+from smearsynth.dataset.report_page import matrix
+from smearsynth.recipe.scene_options import COMBINATIONS
 from smearsynth.taxonomy import CLASSES, SPLITS
-from smearsynth.verbs.report import report
-from smearsynth.verbs.stats import stats
+from smearsynth.verbs.stats import report, stats
 
 EVIL = (
     "<script>window.injected = true</script><img src='http://evil.example/x' onerror='window.injected = true'>\"&amp;"
@@ -48,16 +47,16 @@ def hostile(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a set whose every name was chosen by an enemy."""
     path = tmp_path_factory.mktemp("hostile")
     out = Path(shutil.copytree(folder / "set", path / "set"))
-    bank = banks.load(out / "cells.h5")
+    bank = load_bank(out / "cells.h5")
     renamed = dict(zip(bank.sources, (EVIL, "x" * 300), strict=True))
     evil = {name: getattr(bank, name) for name in bank.__dataclass_fields__}
     evil |= {"sources": tuple(renamed.values()), "paths": (EVIL,) * len(bank)}
-    banks.save(banks.Bank(**evil), out / "cells.h5")
+    save_bank(Bank(**evil), out / "cells.h5")
     told = dict.fromkeys(("title", "version", "licence", "redistribution", "cite", "grouping"), EVIL)
     with forged_index(out) as index:
         index["name"] = EVIL
         index["looks"] = [EVIL, "reference"]
-        index["bank_digest"] = banks.load(out / "cells.h5").digest
+        index["bank_digest"] = load_bank(out / "cells.h5").digest
         index["sources"] = [
             {
                 **told,
@@ -180,7 +179,7 @@ def test_large_fields_hold_a_foreground_several_times() -> None:
 
 def test_cells_of_every_class_and_source_are_shown_and_their_absence_is_told(folder: Path, out: Path) -> None:
     shown = [picture["alt"] for picture in Parsed(folder / "page.html").pictures]
-    bank = banks.load(folder / "bank.h5")
+    bank = load_bank(folder / "bank.h5")
     for c in CLASSES[1:]:
         for source in bank.sources:
             tiles = [alt for alt in shown if alt.startswith(f"{c.name} of {source}: ")]
@@ -199,9 +198,9 @@ def test_examples_come_in_every_look_with_their_labels(folder: Path) -> None:
 
 
 def test_another_bank_is_refused(folder: Path, out: Path) -> None:
-    bank = banks.load(folder / "bank.h5")
+    bank = load_bank(folder / "bank.h5")
     fields = {name: getattr(bank, name) for name in bank.__dataclass_fields__}
-    banks.save(banks.Bank(**{**fields, "paths": ("other.png",) * len(bank)}), out / "cells.h5")
+    save_bank(Bank(**{**fields, "paths": ("other.png",) * len(bank)}), out / "cells.h5")
     with pytest.raises(UserError, match=r"cells\.h5 is not the bank that"):
         report(out, out=out.parent / "page.html", progress=False)
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from synthetic_bank import synthetic_bank
 
-from smearsynth.recipe.distractors import DistractorsSpec
-from smearsynth.recipe.scene import SceneSpec
+from smearsynth.base.streams import stream
+from smearsynth.recipe.scene_options import DistractorsSpec, SceneSpec
 from smearsynth.scene.distractors import DEBRIS, PRECIPITATE, SCALE_BAR, dirt, draw_distractors
-from smearsynth.scene.plan import Planner
-from smearsynth.streams import stream
+from smearsynth.scene.planner import Planner
 
 BANK = synthetic_bank(per_class=2)
 NONE = {"precipitate": 0, "debris_range": (0, 0), "scale_bar": 0}

@@ -7,12 +7,10 @@ from hypothesis import strategies as st
 from naive_scene import MARGIN, naive_footprints
 from synthetic_bank import synthetic_bank
 
-from smearsynth.fixed_point import ONE
-from smearsynth.scene import footprints, ground
-from smearsynth.scene.nestle import nestle
-from smearsynth.scene.table import clear, fits, lay, table
-from smearsynth.scene.turns import TURN
-from smearsynth.scene.warp import INSIDE, pool_of
+from smearsynth.base.fixed_point import ONE
+from smearsynth.scene import masks
+from smearsynth.scene.placed_cells import clear, fits, lay, nestle, table
+from smearsynth.scene.warp import INSIDE, TURN, pool_of
 
 BANK = synthetic_bank()
 POOL = pool_of(BANK)
@@ -30,13 +28,13 @@ POSE = st.tuples(
 def laid(poses):
     """A table on which the cells lie, and where they are inside: bool (n, H + 2 MARGIN, W + 2 MARGIN)."""
     poses = np.array([(BANK.class_id[p[0]], *p) for p in poses], np.int64)
-    words = footprints.room(POOL, poses[:, 1], poses[:, 6])
+    words = masks.room(POOL, poses[:, 1], poses[:, 6])
     made = table(SIZE, len(poses), int(words.sum()))
     clear(made)
     made.poses[:] = poses
     for i in range(len(poses)):
-        start = footprints.end(made.prints, i - 1) if i else 0
-        footprints.draw(made.prints, i, start, POOL, poses[i])
+        start = masks.end(made.prints, i - 1) if i else 0
+        masks.draw(made.prints, i, start, POOL, poses[i])
         lay(made, i)
     return made, naive_footprints(poses, BANK, SIZE)
 
@@ -50,7 +48,7 @@ def moved(plane, dx, dy):
 def test_a_footprint_is_where_the_warp_is_inside(pose):
     made, naive = laid([pose])
     x, y, w, h, start = made.prints.box[0]
-    words = made.prints.rows[start : footprints.end(made.prints, 0)].astype("<u8").reshape(h, -1)
+    words = made.prints.rows[start : masks.end(made.prints, 0)].astype("<u8").reshape(h, -1)
     got = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, :w].astype(bool)
     plane = np.zeros_like(naive[0])
     plane[y + MARGIN : y + MARGIN + h, x + MARGIN : x + MARGIN + w] = got
@@ -76,9 +74,9 @@ def test_shared_pixels_at_any_offset(poses, dx, dy):
     made, naive = laid(poses)
     pixels = int((moved(naive[0], dx, dy) & naive[1]).sum())
     for most in {0, max(pixels - 1, 0), pixels}:
-        assert footprints.share_more(made.prints, 0, 1, most, dx, dy) == (pixels > most)
+        assert masks.share_more(made.prints, 0, 1, most, dx, dy) == (pixels > most)
     near = any((moved(naive[0], x, y) & naive[1]).any() for x in (-2, -1, 0, 1, 2) for y in (-2, -1, 0, 1, 2))
-    assert footprints.apart(made.prints, 0, 1, 2) == (not near)
+    assert masks.apart(made.prints, 0, 1, 2) == (not near)
 
 
 @settings(max_examples=40, deadline=None)
@@ -86,12 +84,12 @@ def test_shared_pixels_at_any_offset(poses, dx, dy):
 def test_the_ground_knows_what_is_free(poses, x, y):
     made, naive = laid(poses)
     free = ~naive[:, MARGIN:-MARGIN, MARGIN:-MARGIN].any(axis=0)
-    assert ground.free(made.ground) == free.sum()
+    assert masks.free(made.ground) == free.sum()
     within = 0 <= x < SIZE[1] and 0 <= y < SIZE[0]
-    assert ground.bare(made.ground, x, y) == (not within or free[y, x])
+    assert masks.bare(made.ground, x, y) == (not within or free[y, x])
     others, last = laid(poses[:-1])[0], naive[-1, MARGIN:-MARGIN, MARGIN:-MARGIN]
     before = ~naive[:-1, MARGIN:-MARGIN, MARGIN:-MARGIN].any(axis=0)
-    assert ground.uncovered(others.ground, made.prints, len(poses) - 1) == (last & before).sum()
+    assert masks.uncovered(others.ground, made.prints, len(poses) - 1) == (last & before).sum()
 
 
 @settings(max_examples=60, deadline=None)

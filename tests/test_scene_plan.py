@@ -9,12 +9,10 @@ from naive_scene import naive_footprints
 from scipy.ndimage import distance_transform_cdt
 from synthetic_bank import SOURCES, synthetic_bank
 
-from smearsynth.errors import UserError
-from smearsynth.recipe.combinations import COMBINATIONS
-from smearsynth.recipe.looks import LookSpec
-from smearsynth.recipe.scene import SceneSpec
-from smearsynth.scene import schedule
-from smearsynth.scene.plan import Planner
+from smearsynth.base.errors import UserError
+from smearsynth.recipe.look_options import LookSpec
+from smearsynth.recipe.scene_options import COMBINATIONS, SceneSpec
+from smearsynth.scene.planner import Planner, combination_of
 
 BANK = synthetic_bank()
 LOOKS = tuple(LookSpec.model_validate(name) for name in ("natural", "reference"))
@@ -43,7 +41,7 @@ def test_all_combinations_come_equally_often_and_hold_what_they_name():
     plan = planner().plan
     seen = Counter()
     for i in range(108):
-        combination = schedule.combination(tuple(COMBINATIONS.values()), i)
+        combination = combination_of(tuple(COMBINATIONS.values()), i)
         seen[combination.name] += 1
         scene = plan("train", i)
         foreground, kinds = held(scene)
@@ -59,7 +57,7 @@ def test_all_combinations_come_equally_often_and_hold_what_they_name():
 @given(n=st.integers(1, 108), rounds=st.integers(1, 3))
 def test_every_subset_is_cycled_evenly(n, rounds):
     chosen = tuple(COMBINATIONS.values())[:n]
-    seen = Counter(schedule.combination(chosen, i).name for i in range(n * rounds))
+    seen = Counter(combination_of(chosen, i).name for i in range(n * rounds))
     assert set(seen.values()) == {rounds}
     assert len(seen) == n
 
@@ -167,7 +165,7 @@ def test_foreground_is_half_visible_and_never_dropped():
     for i in range(108):
         scene = plan("train", i)
         top = scene.objects[~np.isin(scene.objects[:, 0], RED)]
-        assert len(top) == len(schedule.combination(tuple(COMBINATIONS.values()), i).foreground)
+        assert len(top) == len(combination_of(tuple(COMBINATIONS.values()), i).foreground)
         assert (2 * top[:, 12] >= top[:, 13]).all()
 
 

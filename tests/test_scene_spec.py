@@ -1,10 +1,9 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from smearsynth.errors import UserError
-from smearsynth.recipe.combinations import COMBINATIONS
-from smearsynth.recipe.looks import LookSpec
-from smearsynth.recipe.scene import SceneSpec
+from smearsynth.base.errors import UserError
+from smearsynth.recipe.look_options import LookSpec
+from smearsynth.recipe.scene_options import COMBINATIONS, SceneSpec
 
 LOOKS = TypeAdapter(tuple[LookSpec, ...])
 

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from naive_scene import naive_warp
 from synthetic_bank import synthetic_bank
 
-from smearsynth.fixed_point import ONE, rounded
-from smearsynth.scene.turns import QUARTER, QUARTER_SINES, TURN, cosine, sine
-from smearsynth.scene.warp import pool_of, tile_sizes, warp
+from smearsynth.base.fixed_point import ONE, rounded
+from smearsynth.scene.warp import QUARTER, QUARTER_SINES, TURN, cosine, pool_of, sine, tile_sizes, warp
 
 BANK = synthetic_bank(per_class=1)
 POOL = pool_of(BANK)

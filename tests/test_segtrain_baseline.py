@@ -9,10 +9,10 @@ from scipy import ndimage
 from shard_set import write_set
 from skimage.filters import threshold_otsu
 
-from segtrain.baseline import baseline
 from segtrain.data.samples import Shards
+from segtrain.evaluation.baseline import baseline
 from segtrain.evaluation.figures import table
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
 
 
 @pytest.fixture(scope="module")

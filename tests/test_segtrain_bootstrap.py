@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from segtrain.metrics import Confusion, scores
 from segtrain.metrics.bootstrap import RESAMPLES, bootstrap, by_unit
-from segtrain.metrics.confusion import class_scores, per_image, whole_scores
+from segtrain.metrics.confusion import Confusion, class_scores, per_image, scores, whole_scores
 
 RNG = np.random.default_rng(3)
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_set import write_set
 
-from segtrain.data.augment import AugmentSpec
-from segtrain.data.loader import Loader
+from segtrain.data.augmentation import AugmentSpec
+from segtrain.data.dataloader import Loader
+from segtrain.data.sampler import Budget, budget_batches, order
 from segtrain.data.samples import Shards
-from segtrain.data.shuffle import Budget, budget_batches, order
 
 
 @given(samples=st.integers(1, 40), images=st.integers(2, 300), epochs=st.integers(1, 9), batch=st.integers(2, 16))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from segtrain import checkpoint
-from smearsynth.errors import UserError
+from segtrain.networks import checkpoint
+from smearsynth.base.errors import UserError
 
 
 class Malicious:

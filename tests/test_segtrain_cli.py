@@ -161,7 +161,7 @@ def test_a_full_memory_is_one_sentence(data: Path, monkeypatch: pytest.MonkeyPat
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(import_module("segtrain.baseline"), "baseline", fails)
+    monkeypatch.setattr(import_module("segtrain.evaluation.baseline"), "baseline", fails)
     result = call("baseline", data)
     assert result.exit_code == 1
     assert result.stderr.startswith("The work failed: the memory is full; set a smaller `batch`")
@@ -172,7 +172,7 @@ def test_a_defect_of_the_program_keeps_its_traceback(data: Path, monkeypatch: py
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(import_module("segtrain.baseline"), "baseline", fails)
+    monkeypatch.setattr(import_module("segtrain.evaluation.baseline"), "baseline", fails)
     assert isinstance(call("baseline", data).exception, RuntimeError)
 
 

@@ -12,14 +12,14 @@ from shard_set import write_set
 
 import segtrain
 from segtrain.cli import main
-from segtrain.compare import Compared
-from segtrain.comparing.budget import read_budget
-from segtrain.comparing.contenders import read_contenders
-from segtrain.config import load_config
-from segtrain.report.curves import read_columns
-from segtrain.run import METRICS
-from segtrain.signals import StoppedError
-from smearsynth.errors import UserError
+from segtrain.experiments.compare import Compared, read_budget
+from segtrain.experiments.comparison_table import read_contenders
+from segtrain.reporting.curves import read_columns
+from segtrain.training import loop
+from segtrain.training.config import load_config
+from segtrain.training.run_folder import METRICS
+from segtrain.training.stop_signal import StoppedError
+from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,7 +53,7 @@ def options(folder: Path, *names: str) -> dict[str, object]:
 def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("out") / "out"
-    return segtrain.compare(**options(folder, "plain", "turns", "wide"), budget=f"images={IMAGES}", out=out)
+    return segtrain.experiments.compare(**options(folder, "plain", "turns", "wide"), budget=f"images={IMAGES}", out=out)
 
 
 def row_of(done: Compared, name: str) -> dict[str, object]:
@@ -76,7 +76,7 @@ class TestBudget:
         assert wide["lr"][-1] == pytest.approx(1e-3 * (1 + np.cos(np.pi * 9 / 10)) / 2)
 
     def test_minutes_become_images_by_the_speed_that_was_measured(self, folder: Path, tmp_path: Path) -> None:
-        done = segtrain.compare(**options(folder, "plain"), budget="minutes=0.004", out=tmp_path / "out")
+        done = segtrain.experiments.compare(**options(folder, "plain"), budget="minutes=0.004", out=tmp_path / "out")
         kept = json.loads((tmp_path / "out" / "budget.json").read_text())
         images = int(60 * 0.004 * kept["images_per_second"]["plain"])
         assert row_of(done, "plain")["images"] == max(images - images % 2, 2)
@@ -93,7 +93,10 @@ class TestBudget:
 class TestRows:
     def test_figures_are_those_of_evaluate_on_the_data_of_each(self, folder: Path, done: Compared) -> None:
         for name, data in (("plain", "one"), ("wide", "two")):
-            figures, row = segtrain.evaluate(done.out / name, folder / data, progress=False), row_of(done, name)
+            figures, row = (
+                segtrain.evaluation.evaluate(done.out / name, folder / data, progress=False),
+                row_of(done, name),
+            )
             assert {key: row[key] for key in figures} == figures
             assert (row["data"], row["error"]) == (str(folder / data), None)
             summary = json.loads((done.out / name / "summary.json").read_text())
@@ -111,7 +114,7 @@ class TestRows:
         assert [(row["name"], Path(row["data"]).name) for row in found] == [
             (name, data) for data in ("one", "two") for name in ("Otsu's threshold", "majority class")
         ]
-        by_itself = segtrain.baseline(folder / "two", progress=False)
+        by_itself = segtrain.evaluation.baseline(folder / "two", progress=False)
         assert found[2]["foreground_dice"] == by_itself["otsu"]["foreground_dice"]
         assert found[3]["miou"] == by_itself["majority"]["miou"]
 
@@ -142,7 +145,7 @@ class TestResume:
     ) -> None:
         given = options(folder, "plain", "wide")
         given |= {"budget": "images=20", "out": tmp_path / "out"}
-        train, begun = segtrain.engine.train, []
+        train, begun = loop.train, []
 
         def stopped(t: object, wish: object) -> str:
             begun.append(t.run.folder.name)
@@ -150,35 +153,37 @@ class TestResume:
                 raise StoppedError("Stopped.")
             return train(t, wish)
 
-        monkeypatch.setattr(segtrain.engine, "train", stopped)
+        monkeypatch.setattr(loop, "train", stopped)
         with pytest.raises(StoppedError):
-            segtrain.compare(**given)
+            segtrain.experiments.compare(**given)
         assert not (tmp_path / "out" / "results.md").exists()
-        monkeypatch.setattr(segtrain.engine, "train", lambda t, wish: begun.append(t.run.folder.name) or train(t, wish))
-        done = segtrain.compare(**given, resume=True)
+        monkeypatch.setattr(loop, "train", lambda t, wish: begun.append(t.run.folder.name) or train(t, wish))
+        done = segtrain.experiments.compare(**given, resume=True)
         assert begun == ["plain", "wide", "wide"]
         assert not done.failed
-        assert segtrain.compare(**given, resume=True).rows == done.rows
+        assert segtrain.experiments.compare(**given, resume=True).rows == done.rows
 
     def test_a_defect_in_one_is_in_its_log(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        train = segtrain.engine.train
+        train = loop.train
 
         def breaks(t: object, wish: object) -> str:
             if t.run.folder.name == "plain":
                 raise RuntimeError("sizes of tensors differ")
             return train(t, wish)
 
-        monkeypatch.setattr(segtrain.engine, "train", breaks)
-        done = segtrain.compare(**options(folder, "plain", "wide"), budget="images=12", out=tmp_path / "out")
+        monkeypatch.setattr(loop, "train", breaks)
+        done = segtrain.experiments.compare(
+            **options(folder, "plain", "wide"), budget="images=12", out=tmp_path / "out"
+        )
         assert row_of(done, "plain")["error"] == "RuntimeError: sizes of tensors differ"
         assert "Traceback" in (done.out / "plain" / "log.txt").read_text()
         assert row_of(done, "wide")["error"] is None
 
     def test_another_budget_or_a_full_folder_is_refused(self, folder: Path, done: Compared) -> None:
         with pytest.raises(UserError, match=r"was begun with the budget images=50"):
-            segtrain.compare(**options(folder, "plain"), budget="images=60", out=done.out, resume=True)
+            segtrain.experiments.compare(**options(folder, "plain"), budget="images=60", out=done.out, resume=True)
         with pytest.raises(UserError, match=r"is not empty: go on with its comparison by --resume"):
-            segtrain.compare(**options(folder, "plain"), out=done.out)
+            segtrain.experiments.compare(**options(folder, "plain"), out=done.out)
 
 
 class TestContenders:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from shard_set import write_set
 
-from segtrain.config import Config, Monitor, load_config
-from segtrain.ranks import Ranks
-from segtrain.schedules import lr
-from segtrain.totals import ValidationTotals
-from smearsynth.strict_yaml import DocumentError, dump
+from segtrain.training.config import Config, Monitor, load_config
+from segtrain.training.epoch import ValidationTotals
+from segtrain.training.learning_rate import lr
+from segtrain.training.ranks import Ranks
+from smearsynth.base.documents import DocumentError, dump_yaml
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "fit"
 
@@ -26,7 +26,7 @@ class TestGood:
     def test_it_is_resolved_to_what_loads_as_the_same_config(self, tmp_path: Path) -> None:
         config = load_config(None, ["model.norm=batch", "schedule.piecewise={after: [2, 4], factors: [0.5, 0.1]}"])
         file = tmp_path / "config.yaml"
-        file.write_text(dump(config.model_dump(mode="json")))
+        file.write_text(dump_yaml(config.model_dump(mode="json")))
         again = load_config(file)
         assert again == config
         assert again.digest() == config.digest()
@@ -87,7 +87,9 @@ class TestGood:
 
         data = write_set(tmp_path / "set", size=(16, 16), train=4, val=2)
         overrides = [f"seed={2**63 - 1}", "epochs=1", "batch=4", "model.width=1"]
-        assert segtrain.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures["finished"]
+        assert segtrain.experiments.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures[
+            "finished"
+        ]
 
 
 class TestBad:

@@ -25,14 +25,12 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from segtrain.cli import main
-from segtrain.count import count_with
-from segtrain.counting.measure import Cell
-from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, wilson
-from segtrain.counting.text import table
+from segtrain.counting.cell_measures import ENOUGH_RED, ENOUGH_WHITE, Cell, summarise, wilson
+from segtrain.counting.count import count_with, table
 from segtrain.data.samples import Classes
-from segtrain.inference.networks import Networks
-from segtrain.inference.overlay import draw_legend, draw_overlay
-from smearsynth.errors import UserError
+from segtrain.inference.prediction_files import draw_legend, draw_overlay
+from segtrain.inference.ready_networks import Networks
+from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import CLASSES
 
 Pixels = npt.NDArray[np.uint8]

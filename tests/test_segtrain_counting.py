@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from segtrain.counting.contacts import contacts
-from segtrain.counting.families import families
-from segtrain.counting.measure import EDGES, cells_of, count_field
-from segtrain.counting.patches import join_patches
+from segtrain.counting.cell_measures import EDGES, cells_of, count_field
+from segtrain.counting.instances import families, join_patches
+from segtrain.counting.watershed_split import contacts
 from segtrain.data.samples import Classes
-from segtrain.evaluation.boxed import red_cells
-from segtrain.inference.field import FieldPrediction
-from smearsynth.fields.folder import Field
+from segtrain.evaluation.field_evaluation import red_cells
+from segtrain.inference.field_prediction import FieldPrediction
+from smearsynth.fields.field_folder import Field
 from smearsynth.taxonomy import BY_KEY
 
 RED, SICK, WHITE, PLATELET, CLUMP = "healthy_rbc", "infected_rbc", "neutrophil", "thrombocyte", "platelet_clump"

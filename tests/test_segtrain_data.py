@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_set import PER_SHARD, picture, write_set, write_shard
 
-from segtrain.data.augment import AugmentSpec
-from segtrain.data.keys import keys, uniforms
-from segtrain.data.loader import Loader, default_workers
-from segtrain.data.resident import Resident, memory_for
+from segtrain.data.augmentation import AugmentSpec
+from segtrain.data.dataloader import Loader, default_workers
+from segtrain.data.in_memory import Resident, memory_for
+from segtrain.data.keyed_noise import keys, uniforms
+from segtrain.data.sampler import evaluation_batches, order, training_batches
 from segtrain.data.samples import Shards
-from segtrain.data.shuffle import evaluation_batches, order, training_batches
-from smearsynth.cores import usable_cores
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
+from smearsynth.base.workers import usable_cores
 from smearsynth.taxonomy import CLASSES
 
 SIZE = (24, 24)
@@ -299,7 +299,7 @@ class TestLoader:
 
     def test_its_length_is_known_without_a_shuffle(self, shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
         loader = Loader(shards, batch=5, shuffle=True)
-        monkeypatch.setattr("segtrain.data.shuffle.order", None)
+        monkeypatch.setattr("segtrain.data.sampler.order", None)
         assert len(loader) == 5
 
     def test_workers_change_nothing(self, shards: Shards) -> None:
@@ -356,7 +356,7 @@ class TestLoader:
             )
 
     def test_a_set_too_large_for_the_memory_is_refused(self, shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("segtrain.data.resident._SHARE", 1e-9)
+        monkeypatch.setattr("segtrain.data.in_memory._SHARE", 1e-9)
         with pytest.raises(UserError, match=r"split 'train' takes 0\.0 GB as uint8.*leave --resident out"):
             memory_for(shards, torch.device("cpu"))
 
@@ -397,7 +397,7 @@ class TestLoader:
 
     def test_without_augmentation_albumentations_is_not_loaded(self, root: Path) -> None:
         code = (
-            "import sys; from pathlib import Path; from segtrain.data.loader import Loader, Shards\n"
+            "import sys; from pathlib import Path; from segtrain.data.dataloader import Loader, Shards\n"
             f"list(Loader(Shards(Path({str(root)!r}), 'train'), batch=8, shuffle=True).epoch(0))\n"
             "print(not {'albumentations', 'cv2', 'scipy'} & set(sys.modules))"
         )

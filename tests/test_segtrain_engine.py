@@ -17,20 +17,20 @@ from shard_set import write_set
 from torch import Tensor, nn
 
 import segtrain
-from segtrain import checkpoint, engine
-from segtrain.compute import choose
-from segtrain.config import load_config
-from segtrain.data.resident import Resident
+from segtrain.data.in_memory import Resident
+from segtrain.data.sampler import training_batches
 from segtrain.data.samples import Shards
-from segtrain.data.shuffle import training_batches
-from segtrain.guard import Guard
-from segtrain.metrics import Confusion, scores
-from segtrain.prepare import prepare
-from segtrain.ranks import Ranks
-from segtrain.run import Run
-from segtrain.signals import StopWish
-from segtrain.trained import load_trained
-from smearsynth.errors import UserError, WorkError
+from segtrain.metrics.confusion import Confusion, scores
+from segtrain.networks import checkpoint
+from segtrain.training import loop
+from segtrain.training.config import load_config
+from segtrain.training.device import choose
+from segtrain.training.epoch import Guard
+from segtrain.training.ranks import Ranks
+from segtrain.training.run_folder import Run, load_trained
+from segtrain.training.setup import prepare
+from segtrain.training.stop_signal import StopWish
+from smearsynth.base.errors import UserError, WorkError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,7 +47,7 @@ def rows(run: Path, name: str = "metrics.csv") -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def begin(data: Path, run: Path, *overrides: str) -> engine.Training:
+def begin(data: Path, run: Path, *overrides: str) -> loop.Training:
     config = load_config(None, [*TINY, *overrides, f"data={data}"])
     return prepare(config, Run(run), Ranks(), resume=False)
 
@@ -57,7 +57,9 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six epochs at a rate that falls after the second, averaged weights, best by mIoU."""
     torch.set_num_threads(1)
     overrides = [*TINY, "epochs=6", "ema=0.8", "monitor=miou", "schedule.step={every: 2, gamma: 0.1}"]
-    return segtrain.fit(data, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False).run
+    return segtrain.experiments.fit(
+        data, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False
+    ).run
 
 
 class TestRun:
@@ -129,7 +131,7 @@ def test_a_set_that_is_held_in_memory_is_read_once(data: Path, tmp_path: Path, m
             read.append(shards.split)
             super().__init__(shards, *args, **options)
 
-    monkeypatch.setattr("segtrain.prepare.Resident", Counting)
+    monkeypatch.setattr("segtrain.training.setup.Resident", Counting)
     begin(data, tmp_path / "whole", "resident=true", "workers=null")
     assert read == ["train", "val"]
     begin(data, tmp_path / "few", "resident=true", "workers=null", "overfit=4")
@@ -138,7 +140,7 @@ def test_a_set_that_is_held_in_memory_is_read_once(data: Path, tmp_path: Path, m
 
 def test_early_stop_gives_its_reason(data: Path, tmp_path: Path) -> None:
     overrides = [*TINY, "epochs=9", "optimiser.lr=1e-9", "early_stop={patience: 2, min_delta: 0.5}"]
-    figures = segtrain.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures
+    figures = segtrain.experiments.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures
     assert figures["epochs"] == 3
     assert figures["finished"]
     assert "pixel_accuracy has not risen more than 0.5 above" in figures["reason"]
@@ -148,7 +150,7 @@ def test_the_same_weights_for_any_number_of_workers_and_layout_of_memory(data: P
     states = []
     for name, overrides in {"a": ["workers=0"], "b": ["workers=2"], "c": ["resident=true", "workers=null"]}.items():
         keys = [*TINY, "epochs=1", "augment={flips: true, quarter_turns: true}", *overrides]
-        run = segtrain.fit(data, overrides=keys, run=tmp_path / name, pictures=False).run
+        run = segtrain.experiments.fit(data, overrides=keys, run=tmp_path / name, pictures=False).run
         states.append(checkpoint.load(run / "last.pt")["model"])
     for state in states[1:]:
         assert all(torch.equal(state[key], states[0][key]) for key in state)
@@ -189,7 +191,7 @@ class TestFinite:
     def test_a_training_stops_before_the_step_and_says_where(
         self, data: Path, tmp_path: Path, steps_between_readings: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(engine.STEPS_BETWEEN_READINGS, "cpu", steps_between_readings)
+        monkeypatch.setitem(loop.STEPS_BETWEEN_READINGS, "cpu", steps_between_readings)
         t = begin(data, tmp_path / "run", "epochs=2")
         healthy, before, calls = t.loss, {}, 0
 
@@ -202,7 +204,7 @@ class TestFinite:
 
         t.loss = poisoned
         with pytest.raises(WorkError) as caught:
-            engine.train(t, StopWish())
+            loop.train(t, StopWish())
         numbers = training_batches(np.arange(20), 4, seed=0, epoch=0)[2]
         assert "not finite in epoch 1, step 3 of 5" in str(caught.value)
         assert ", ".join(f"train-{number:08d}" for number in numbers) in str(caught.value)
@@ -217,7 +219,7 @@ def test_a_full_gpu_is_one_sentence(data: Path, tmp_path: Path) -> None:
     t = begin(data, tmp_path / "run")
     t.loss = full
     with pytest.raises(WorkError, match="too little memory for a batch of 4 images in epoch 1: set a smaller `batch`"):
-        engine.train(t, StopWish())
+        loop.train(t, StopWish())
 
 
 class TestStop:
@@ -225,12 +227,12 @@ class TestStop:
     def test_a_wish_is_granted_at_the_next_step(
         self, data: Path, tmp_path: Path, steps_between_readings: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(engine.STEPS_BETWEEN_READINGS, "cpu", steps_between_readings)
+        monkeypatch.setitem(loop.STEPS_BETWEEN_READINGS, "cpu", steps_between_readings)
         t = begin(data, tmp_path / "run", "epochs=2")
         wish = StopWish()
         wish.by = "SIGTERM"
         with pytest.raises(WorkError, match=r"Stopped by SIGTERM in epoch 1 after step 1 of 5; saved in .*last\.pt"):
-            engine.train(t, wish)
+            loop.train(t, wish)
         state = checkpoint.load(tmp_path / "run" / "last.pt")
         assert (state["epoch"], state["step"]) == (0, 1)
 
@@ -271,15 +273,15 @@ class TestRanks:
         script.write_text(
             "import sys, torch\n"
             "from pathlib import Path\n"
-            "from segtrain import engine\n"
-            "from segtrain.config import load_config\n"
-            "from segtrain.prepare import prepare\n"
-            "from segtrain.ranks import joined\n"
-            "from segtrain.run import Run\n"
-            "from segtrain.signals import StopWish\n"
+            "from segtrain.training import loop\n"
+            "from segtrain.training.config import load_config\n"
+            "from segtrain.training.setup import prepare\n"
+            "from segtrain.training.ranks import joined\n"
+            "from segtrain.training.run_folder import Run\n"
+            "from segtrain.training.stop_signal import StopWish\n"
             "with joined() as ranks:\n"
             "    t = prepare(load_config(None, sys.argv[2:]), Run(Path(sys.argv[1])), ranks, resume=False)\n"
-            "    engine.train(t, StopWish())\n"
+            "    loop.train(t, StopWish())\n"
             "    torch.save(t.model.state_dict(), f'{sys.argv[1]}/rank{ranks.rank}.pt')\n"
         )
         # Without batch normalisation, whose statistics are of each process's share of the batch.
@@ -291,7 +293,7 @@ class TestRanks:
         )
         assert done.returncode == 0, done.stderr
         one = prepare(load_config(None, keys), Run(tmp_path / "one"), Ranks(), resume=False)
-        engine.train(one, StopWish())
+        loop.train(one, StopWish())
         first, second = (torch.load(tmp_path / "two" / f"rank{i}.pt", weights_only=True) for i in (0, 1))
         for key, value in one.model.state_dict().items():
             assert torch.equal(first[key], second[key])
@@ -310,5 +312,5 @@ def test_it_learns_eight_smears_by_heart(tmp_path: Path) -> None:
         recipes / "quickstart.yaml", out=tmp_path / "set", limit=8, overrides=["size=112"], workers=1
     )
     config = recipes / "fit" / "by_heart.yaml"
-    figures = segtrain.fit(smears.out, config=config, run=tmp_path / "run", pictures=False).figures
+    figures = segtrain.experiments.fit(smears.out, config=config, run=tmp_path / "run", pictures=False).figures
     assert figures["best"] > 0.99

@@ -14,19 +14,18 @@ from PIL import Image
 from shard_set import write_set
 from torch import Tensor
 
-from segtrain import checkpoint
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluate import NetworkCells, evaluate
-from segtrain.evaluation.errors import CELL_AS_GLASS, GLASS_AS_CELL, error_picture
+from segtrain.evaluation.evaluate import NetworkCells, evaluate
+from segtrain.evaluation.field_evaluation import CELL_AS_GLASS, GLASS_AS_CELL, error_picture, measure_fields
 from segtrain.evaluation.figures import table
-from segtrain.evaluation.real import measure_fields
-from segtrain.evaluation.split import Measures
-from segtrain.fit import fit
-from segtrain.inference.networks import Networks
+from segtrain.evaluation.set_evaluation import Measures
+from segtrain.experiments.fit import fit
+from segtrain.inference.ready_networks import Networks
 from segtrain.metrics.confusion import per_image, whole_scores
-from segtrain.trained import load_trained
-from smearsynth.errors import UserError
-from smearsynth.fields.folder import Field, read_fields
+from segtrain.networks import checkpoint
+from segtrain.training.run_folder import load_trained
+from smearsynth.base.errors import UserError
+from smearsynth.fields.field_folder import Field, read_fields
 from smearsynth.fields.otsu import otsu_cells
 from smearsynth.fields.scale import Scale
 from smearsynth.taxonomy import CLASSES

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor
 
-from segtrain.card.text import model_card
 from segtrain.cli import main
-from segtrain.config import ModelSpec
-from segtrain.export import DESCRIPTION, export
 from segtrain.inference.onnx_runtime import load_onnx
-from segtrain.predict import predict
-from segtrain.trained import load_trained
-from smearsynth.errors import UserError
+from segtrain.inference.predict import predict
+from segtrain.reporting.export_network import DESCRIPTION, export
+from segtrain.reporting.model_card import model_card
+from segtrain.training.config import ModelSpec
+from segtrain.training.run_folder import load_trained
+from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,13 +17,14 @@ from image_folders import imported_patches
 from shard_set import write_set
 
 import segtrain
-from segtrain import checkpoint
 from segtrain.cli import main
-from segtrain.config import load_config
-from segtrain.cross_validate import assign
 from segtrain.data.folds import pooled
-from segtrain.parts import read_parts
-from smearsynth.errors import UserError
+from segtrain.experiments.cross_validation import assign
+from segtrain.networks import checkpoint
+from segtrain.training import loop
+from segtrain.training.config import load_config
+from segtrain.training.training_data import read_parts
+from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("runs") / "folds"
-    return segtrain.cross_validate(data, folds=3, overrides=TINY, run=run, pictures=False).run
+    return segtrain.experiments.cross_validation(data, folds=3, overrides=TINY, run=run, pictures=False).run
 
 
 def image_of(data: Path) -> dict[str, str]:
@@ -128,7 +129,7 @@ class TestResume:
     def test_one_that_was_stopped_ends_with_the_same_weights_and_what_is_done_is_left(
         self, data: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run, finish = tmp_path / "run", segtrain.engine._finish_epoch
+        run, finish = tmp_path / "run", loop._finish_epoch
         left = iter([True, True, True, False])
 
         def killed(*arguments: object) -> None:
@@ -136,13 +137,13 @@ class TestResume:
                 raise KeyboardInterrupt
             finish(*arguments)
 
-        monkeypatch.setattr(segtrain.engine, "_finish_epoch", killed)
+        monkeypatch.setattr(loop, "_finish_epoch", killed)
         with pytest.raises(KeyboardInterrupt):
-            segtrain.cross_validate(data, folds=3, overrides=TINY, run=run, pictures=False)
-        monkeypatch.setattr(segtrain.engine, "_finish_epoch", finish)
+            segtrain.experiments.cross_validation(data, folds=3, overrides=TINY, run=run, pictures=False)
+        monkeypatch.setattr(loop, "_finish_epoch", finish)
         first = (run / "fold-1" / "last.pt").stat().st_mtime_ns
         assert not (run / "fold-3").exists()
-        segtrain.cross_validate(data, folds=3, run=run, resume=True, pictures=False)
+        segtrain.experiments.cross_validation(data, folds=3, run=run, resume=True, pictures=False)
         assert (run / "fold-1" / "last.pt").stat().st_mtime_ns == first
         assert (run / "folds.csv").read_bytes() == (done / "folds.csv").read_bytes()
         for number in (1, 2, 3):
@@ -153,14 +154,14 @@ class TestResume:
 
     def test_a_table_is_used_again_for_another_network(self, data: Path, done: Path, tmp_path: Path) -> None:
         keys = (*TINY, "seed=7", "model.width=1", "epochs=1")
-        run = segtrain.cross_validate(
+        run = segtrain.experiments.cross_validation(
             data, folds=done / "folds.csv", overrides=keys, run=tmp_path / "run", pictures=False
         ).run
         assert (run / "folds.csv").read_bytes() == (done / "folds.csv").read_bytes()
 
     def test_another_division_is_refused(self, data: Path, done: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"other folds than --folds 2"):
-            segtrain.cross_validate(data, folds=2, run=done, resume=True, pictures=False)
+            segtrain.experiments.cross_validation(data, folds=2, run=done, resume=True, pictures=False)
         moved = tmp_path / "folds.csv"
         text = (done / "folds.csv").read_text()
         moved.write_text(
@@ -170,7 +171,7 @@ class TestResume:
             )
         )
         with pytest.raises(UserError, match=r"has changed since it began: division into folds"):
-            segtrain.fit(
+            segtrain.experiments.fit(
                 data,
                 config=done / "fold-1" / "config.yaml",
                 overrides=(f"fold.table={moved}",),
@@ -183,14 +184,14 @@ class TestResume:
 def test_a_set_without_groups_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
     data = write_set(tmp_path / "built", size=(16, 16), train=6, val=3)
     with pytest.raises(UserError, match=r"record no group per sample.*--set seed=N"):
-        segtrain.cross_validate(data, folds=3, run=tmp_path / "run")
+        segtrain.experiments.cross_validation(data, folds=3, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_fold_is_not_measured_on_what_it_learnt_from(data: Path, done: Path) -> None:
     with pytest.raises(UserError, match=r"is of one fold, which learnt from samples of this set's split 'val'"):
-        segtrain.evaluate(done / "fold-1", data, split="val", progress=False)
-    assert segtrain.evaluate(done / "fold-1", data, progress=False)["miou"] >= 0
+        segtrain.evaluation.evaluate(done / "fold-1", data, split="val", progress=False)
+    assert segtrain.evaluation.evaluate(done / "fold-1", data, progress=False)["miou"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_table_that_is_none_of_this_set_is_named(
     table = tmp_path / "mine.csv"
     table.write_text(change((done / "folds.csv").read_text()))
     with pytest.raises(UserError, match=sentence) as caught:
-        segtrain.cross_validate(data, folds=table, run=tmp_path / "run")
+        segtrain.experiments.cross_validation(data, folds=table, run=tmp_path / "run")
     assert str(table) in str(caught.value)
     assert not (tmp_path / "run").exists()
 

@@ -14,13 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from segtrain.data.samples import Classes
-from segtrain.inference.field import predict_field
-from segtrain.inference.native import NativeLabels
-from segtrain.inference.networks import Networks
-from segtrain.inference.picture import WholePicture
-from segtrain.inference.png import PngRows
-from segtrain.inference.rescale import Rescaled
-from segtrain.inference.tiles import OVERLAP, TILE, Band, predict_bands, starts, tile_count
+from segtrain.inference.field_prediction import NativeLabels, predict_field
+from segtrain.inference.image_reader import WholePicture
+from segtrain.inference.prediction_files import PngRows
+from segtrain.inference.ready_networks import Networks
+from segtrain.inference.tiles import OVERLAP, TILE, Band, Rescaled, predict_bands, starts, tile_count
 from smearsynth.fields.scale import to_native, to_scale
 
 Pixels = npt.NDArray[np.uint8]

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segtrain.metrics import BoundaryScores, CalibrationError, Confusion, ReferenceAccuracy, scores
-from segtrain.metrics.boundary import nearness, outline
-from segtrain.metrics.count import count, count_by_sorting
-from smearsynth.errors import UserError
+from segtrain.metrics.boundary import BoundaryScores, nearness, outline
+from segtrain.metrics.calibration import CalibrationError
+from segtrain.metrics.confusion import Confusion, ReferenceAccuracy, count, count_by_sorting, scores
+from smearsynth.base.errors import UserError
 
 CLASSES = 4
 Ints = npt.NDArray[np.int64]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segtrain import checkpoint
-from segtrain.inference.deployed import program
 from segtrain.inference.onnx_runtime import open_onnx, run_onnx, to_onnx
-from segtrain.models import MODELS, build_model
+from segtrain.inference.ready_networks import program
+from segtrain.networks import checkpoint
+from segtrain.networks.registry import MODELS, build_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

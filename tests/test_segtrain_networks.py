@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812  (its usual name)
+import torch.nn.functional as F  # noqa: N812
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from segtrain.config import load_config
-from segtrain.models import Adapted, build_model, default_options
-from segtrain.models.deconvnet import switches, unpool
-from smearsynth.errors import UserError
+from segtrain.networks.deconvnet import switches, unpool
+from segtrain.networks.registry import Adapted, build_model, default_options
+from segtrain.training.config import load_config
+from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,13 +14,13 @@ from small_set import prepare, small_build
 from synthetic_bank import synthetic_bank
 
 from segtrain.data.samples import Shards
-from segtrain.evaluate import evaluate
-from segtrain.evaluation.counted import CountedCells
-from segtrain.fit import fit
-from segtrain.import_pairs import import_pairs
-from segtrain.metrics.objects import ObjectScores, matches
-from smearsynth.cells import bank as banks
-from smearsynth.errors import UserError
+from segtrain.evaluation.evaluate import evaluate
+from segtrain.evaluation.set_evaluation import CountedCells
+from segtrain.experiments.fit import fit
+from segtrain.importing.import_annotations import import_pairs
+from segtrain.metrics.object_scores import ObjectScores, matches
+from smearsynth.bank import bank
+from smearsynth.base.errors import UserError
 
 Map = npt.NDArray[np.int64]
 KEYS = ("background", "a", "b")
@@ -99,7 +99,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Smears of cells that have the size of the taxonomy's."""
     folder = tmp_path_factory.mktemp("sets")
     prepare(folder)
-    banks.save(synthetic_bank(per_class=2), folder / "bank.h5")
+    bank.save_bank(synthetic_bank(per_class=2), folder / "bank.h5")
     return small_build(folder, folder / "set", "size=224", "count.train=4", "count.val=2", "count.test=12").out
 
 

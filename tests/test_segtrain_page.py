@@ -17,20 +17,18 @@ from shard_set import write_set
 from small_set import prepare, small_build
 
 import segtrain
-from segtrain.card import model_card
 from segtrain.cli import main
-from segtrain.compute import choose
-from segtrain.data.cell_sources import read_cell_sources
-from segtrain.data.samples import Shards
-from segtrain.evaluate import predictor
-from segtrain.evaluation.images import Measured, measure_images
-from segtrain.fit import fit
-from segtrain.report import write_report
-from segtrain.report.slices import Slices, slices
-from segtrain.report.write import reach
-from segtrain.trained import load_trained
-from smearsynth.cells import bank as banks
-from smearsynth.errors import UserError
+from segtrain.data.samples import Shards, read_cell_sources
+from segtrain.evaluation.evaluate import predictor
+from segtrain.evaluation.set_evaluation import Measured, measure_images
+from segtrain.experiments.fit import fit
+from segtrain.reporting.model_card import model_card
+from segtrain.reporting.run_page import reach, write_report
+from segtrain.reporting.slices import Slices, slices
+from segtrain.training.device import choose
+from segtrain.training.run_folder import load_trained
+from smearsynth.bank.bank import load_bank
+from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import CLASSES
 
 EVIL = "<script>window.injected = true</script><img src='http://evil.example/x'>|\n# no"
@@ -70,7 +68,7 @@ def folds(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("runs") / "folds"
     short = ("model.width=2", "epochs=1", "batch=8")
-    return segtrain.cross_validate(imported, folds=3, overrides=short, run=run, pictures=False).run
+    return segtrain.experiments.cross_validation(imported, folds=3, overrides=short, run=run, pictures=False).run
 
 
 def measure(run: Path, shards: Shards) -> Measured:
@@ -175,7 +173,7 @@ def test_slices_divide_the_images_and_the_cells(built: Path, measured: Measured)
     for row, mine in zip(tables["By look"].rows, (slice(0, None, 2), slice(1, None, 2)), strict=True):
         matrix = measured.matrices[mine].sum(axis=0)
         assert row.estimates[0].value == pytest.approx(np.trace(matrix) / matrix.sum())
-    bank = banks.load(built / "set" / "cells.h5")
+    bank = load_bank(built / "set" / "cells.h5")
     o = measured.objects
     for row in tables["By source of the cell"].rows:
         name, source = row.name.split(", ")

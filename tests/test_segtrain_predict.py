@@ -18,14 +18,13 @@ from PIL import Image
 from scipy import ndimage
 
 from segtrain.cli import main
-from segtrain.inference import picture as pictures
-from segtrain.inference.networks import load_networks
-from segtrain.inference.picture import open_picture
-from segtrain.inference.tiff import LargeTiff
-from segtrain.predict import predict
-from segtrain.trained import load_trained
-from smearsynth.errors import UserError
-from smearsynth.fields.images import read_image
+from segtrain.inference import image_reader
+from segtrain.inference.image_reader import LargeTiff, open_picture
+from segtrain.inference.predict import predict
+from segtrain.inference.ready_networks import load_networks
+from segtrain.training.run_folder import load_trained
+from smearsynth.base.errors import UserError
+from smearsynth.fields.field_folder import read_image
 from smearsynth.fields.scale import Scale, to_native
 
 Pixels = npt.NDArray[np.uint8]
@@ -132,7 +131,7 @@ def other_scale(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(run: Path, folder: Path, **identity: object) -> Path:
-    from segtrain import checkpoint
+    from segtrain.networks import checkpoint
 
     state = checkpoint.load(run / "best.pt")
     checkpoint.save(folder / "best.pt", {**state, "identity": {**state["identity"], **identity}})
@@ -237,9 +236,9 @@ def test_what_breaks_while_it_is_predicted_leaves_nothing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "a.png", field(1200, 100))
-    read = pictures.WholePicture.rows
+    read = image_reader.WholePicture.rows
     monkeypatch.setattr(
-        pictures.WholePicture, "rows", lambda self, top, bottom: read(self, top, bottom) if top == 0 else 1 / 0
+        image_reader.WholePicture, "rows", lambda self, top, bottom: read(self, top, bottom) if top == 0 else 1 / 0
     )
     with pytest.raises(ZeroDivisionError):
         predict(run, [path], out=tmp_path / "out", um_per_px=0.2)
@@ -315,11 +314,11 @@ def test_a_large_tiff_that_is_cut_off_gets_a_sentence(tmp_path: Path) -> None:
 
 
 def test_the_scale_of_a_large_tiff_is_found_in_its_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_SEEN", 600)
+    monkeypatch.setattr(image_reader, "_SEEN", 600)
     image = field(1800, 1800, radius=14)
     image[600:1200, 600:1200] = field(600, 600, radius=22)
     tifffile.imwrite(tmp_path / "large.tif", image[..., 1], tile=(256, 256), compression="zlib")
-    found = pictures.um_per_px_of(Scale("auto"), tmp_path / "large.tif", LargeTiff(tmp_path / "large.tif"))
+    found = image_reader.um_per_px_of(Scale("auto"), tmp_path / "large.tif", LargeTiff(tmp_path / "large.tif"))
     assert found == pytest.approx(7.3 / 45, rel=0.03)
 
 

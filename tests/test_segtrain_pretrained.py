@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812  (its usual name)
+import torch.nn.functional as F  # noqa: N812
 from shard_set import write_set
 from torch import Tensor
 
-from segtrain.fit import fit
-from segtrain.models import build_model, load_pretrained
-from segtrain.trained import load_trained
-from smearsynth.errors import UserError
+from segtrain.experiments.fit import fit
+from segtrain.networks.registry import build_model
+from segtrain.networks.starting_weights import load_pretrained
+from segtrain.training.run_folder import load_trained
+from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from segtrain.progress import Progress
-from segtrain.run import Run
+from segtrain.training.epoch import Progress
+from segtrain.training.run_folder import Run
 
 
 class Terminal(io.StringIO):
@@ -20,7 +20,7 @@ def said(folder: Path, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, 
     """After eight of 40 steps of a second epoch, of 4 images each."""
     monkeypatch.setattr(sys, "stderr", stream)
     clock = SimpleNamespace(perf_counter=iter([10.0, 14.0, 18.0]).__next__)
-    monkeypatch.setattr("segtrain.progress.time", clock)
+    monkeypatch.setattr("segtrain.training.epoch.time", clock)
     progress = Progress(Run(folder), speaks=speaks)
     progress.begin_epoch("epoch 2/4", step=10, steps=40)
     progress.trained(4, 16, 0.5)

@@ -13,14 +13,22 @@ from PIL import Image
 from shard_set import write_set
 
 from segtrain.data.samples import Classes
-from segtrain.fit import fit
-from segtrain.report import tensorboard, write_pictures
-from segtrain.report.confusion import draw_confusion, short
-from segtrain.report.curves import draw_curves, read_columns
-from segtrain.report.extremes import both_ends
-from segtrain.report.gallery import IGNORED_GREY, Shown, colour_table, draw_gallery, error_map
-from segtrain.run import METRICS
-from smearsynth.errors import UserError
+from segtrain.experiments.fit import fit
+from segtrain.reporting.curves import draw_curves, read_columns
+from segtrain.reporting.run_pictures import (
+    IGNORED_GREY,
+    Shown,
+    both_ends,
+    colour_table,
+    draw_confusion,
+    draw_gallery,
+    error_map,
+    short,
+    write_pictures,
+)
+from segtrain.training import tensorboard
+from segtrain.training.run_folder import METRICS
+from smearsynth.base.errors import UserError
 
 CLASSES = Classes((0, 1, 2), ("background", "a", "b"), ("#000000", "#ff0000", "#12ab34"))
 

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from torch import nn
 from torch.optim import lr_scheduler
 
-from segtrain import checkpoint
-from segtrain.schedules import EarlyStop, EarlyStopSpec, Ema, ScheduleSpec, lr
+from segtrain.networks import checkpoint
+from segtrain.training.early_stopping import EarlyStop, EarlyStopSpec
+from segtrain.training.learning_rate import ScheduleSpec, lr
+from segtrain.training.weight_average import Ema
 
 STEPS, EPOCHS = 7, 12
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from shard_set import write_set
 from torch import Tensor
 
-from segtrain.evaluate import evaluate
+from segtrain.evaluation.baseline import STEPS, best_threshold, moved
+from segtrain.evaluation.evaluate import evaluate
 from segtrain.evaluation.figures import table
-from segtrain.evaluation.threshold import STEPS, best_threshold, moved
-from segtrain.fit import fit
-from segtrain.import_pairs import import_pairs
-from smearsynth.errors import UserError
+from segtrain.experiments.fit import fit
+from segtrain.importing.import_annotations import import_pairs
+from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -25,13 +25,11 @@ from PIL import Image
 from viewed import drawn_field
 
 from segtrain.cli import main
-from segtrain.counting.measure import count_field
+from segtrain.counting.cell_measures import count_field
 from segtrain.data.samples import Classes
-from segtrain.view import server_of
-from segtrain.viewing.answer import MOST_BYTES
-from segtrain.viewing.found import told_of
-from segtrain.viewing.server import Server
-from smearsynth.errors import UserError
+from segtrain.viewing.page_server import Server
+from segtrain.viewing.viewer import MOST_BYTES, server_of, told_of
+from smearsynth.base.errors import UserError
 
 
 @pytest.fixture(scope="module")

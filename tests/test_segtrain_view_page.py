@@ -14,12 +14,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from viewed import drawn_field
 
-from segtrain.counting.measure import count_field
-from segtrain.counting.summary import summarise
-from segtrain.inference.field import predict_field
-from segtrain.inference.networks import load_networks
-from segtrain.inference.picture import open_picture
-from segtrain.view import server_of
+from segtrain.counting.cell_measures import count_field, summarise
+from segtrain.inference.field_prediction import predict_field
+from segtrain.inference.image_reader import open_picture
+from segtrain.inference.ready_networks import load_networks
+from segtrain.viewing.viewer import server_of
 from smearsynth.fields.scale import RED_CELL_UM
 from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, UM_PER_PX
 

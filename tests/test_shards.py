@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from isal import isal_zlib
 
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
 from smearsynth.scene.scene import OBJECT_FIELDS
-from smearsynth.shards import format as fmt
-from smearsynth.shards.digest import dataset_digest, sample_digest
+from smearsynth.shards import format
+from smearsynth.shards.format import dataset_digest, sample_digest
 from smearsynth.shards.reader import ShardReader
 from smearsynth.shards.writer import ShardWriter, pack
 
 H, W, K, ROWS = 20, 33, 6, 5
-HEADER = fmt.Header(
+HEADER = format.Header(
     split="val",
     looks=("natural", "reference"),
     recipe_hash="ab" * 32,
@@ -32,14 +32,14 @@ HEADER = fmt.Header(
 )
 
 
-def make_sample(row: int) -> fmt.Sample:
+def make_sample(row: int) -> format.Sample:
     rng = np.random.default_rng(row)
     image = rng.integers(0, 256, (H, W, 3), dtype=np.uint8)
     label = rng.integers(0, 10, (H, W), dtype=np.uint8)
     instance = rng.integers(0, 65535, (H, W)).astype(np.uint16)
     objects = rng.integers(-(2**31), 2**31, (row, len(OBJECT_FIELDS))).astype(np.int32)
     objects[:, 0] = rng.integers(1, 10, row)
-    return fmt.Sample(
+    return format.Sample(
         image=image,
         label=label,
         instance=instance,
@@ -47,12 +47,12 @@ def make_sample(row: int) -> fmt.Sample:
         background=row % 4,
         scene=100 + row // 2,
         look=row % 2,
-        sample_id=fmt.sample_id("val", 100 + row // 2, row % 2, HEADER.looks),
+        sample_id=format.sample_id("val", 100 + row // 2, row % 2, HEADER.looks),
         digest=sample_digest(image, label, instance),
     )
 
 
-def write(path: Path, codec: str = "gzip", rows: int = ROWS, stop_at: int | None = None) -> list[fmt.Sample]:
+def write(path: Path, codec: str = "gzip", rows: int = ROWS, stop_at: int | None = None) -> list[format.Sample]:
     samples = [make_sample(row) for row in range(rows)]
     with ShardWriter(
         path,
@@ -70,14 +70,14 @@ def write(path: Path, codec: str = "gzip", rows: int = ROWS, stop_at: int | None
     return samples
 
 
-@pytest.mark.parametrize("codec", fmt.CODECS)
+@pytest.mark.parametrize("codec", format.CODECS)
 def test_reader_and_plain_h5py_both_give_what_was_written(tmp_path: Path, codec: str) -> None:
     samples = write(tmp_path / "s.h5", codec)
     reader = ShardReader(tmp_path / "s.h5")
     assert len(reader) == ROWS
     assert reader.header == HEADER
     with h5py.File(tmp_path / "s.h5") as file:
-        assert set(file) == {*fmt.BIG, *fmt.SMALL, "sample_id"} == set(reader.names)
+        assert set(file) == {*format.BIG, *format.SMALL, "sample_id"} == set(reader.names)
         for row, sample in enumerate(samples):
             padded = np.zeros((K, len(OBJECT_FIELDS)), np.int32)
             padded[:row] = sample.objects
@@ -99,7 +99,7 @@ def test_reader_and_plain_h5py_both_give_what_was_written(tmp_path: Path, codec:
             assert file["digest"][row].decode() == sample.digest
             assert (file["scene"][row], file["look"][row]) == (sample.scene, sample.look)
             assert file["background"][row] == sample.background
-        for name, dtype in {**fmt.BIG, **fmt.SMALL}.items():
+        for name, dtype in {**format.BIG, **format.SMALL}.items():
             assert file[name].dtype == np.dtype(dtype)
             assert file[name].shape[0] == ROWS
     assert reader.column("sample_id").tolist() == [s.sample_id for s in samples]
@@ -121,7 +121,7 @@ def test_gzip_is_one_standard_chunk_per_sample_and_none_can_be_mapped(tmp_path: 
     samples = write(tmp_path / "gzip.h5")
     write(tmp_path / "none.h5", "none")
     with h5py.File(tmp_path / "gzip.h5") as file:
-        for name in fmt.BIG:
+        for name in format.BIG:
             assert file[name].chunks == (1, *file[name].shape[1:])
             assert file[name].compression == "gzip"
     with h5py.File(tmp_path / "none.h5") as file:
@@ -131,7 +131,7 @@ def test_gzip_is_one_standard_chunk_per_sample_and_none_can_be_mapped(tmp_path: 
 
 
 def test_equal_content_gives_equal_bytes_in_another_process_at_another_time(tmp_path: Path) -> None:
-    for codec in fmt.CODECS:
+    for codec in format.CODECS:
         write(tmp_path / f"here-{codec}.h5", codec)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -140,7 +140,7 @@ def test_equal_content_gives_equal_bytes_in_another_process_at_another_time(tmp_
     )
     time.sleep(1.1)  # timestamps in HDF5 are whole seconds
     subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=True)
-    for codec in fmt.CODECS:
+    for codec in format.CODECS:
         assert (tmp_path / f"here-{codec}.h5").read_bytes() == (tmp_path / f"there-{codec}.h5").read_bytes()
 
 
@@ -176,7 +176,7 @@ os._exit(1)
 """In a process of its own, which ends without a word more of HDF5: after such a failure it can crash."""
 
 
-@pytest.mark.parametrize("codec", fmt.CODECS)
+@pytest.mark.parametrize("codec", format.CODECS)
 def test_a_disk_that_takes_no_more_leaves_nothing_and_is_an_oserror(tmp_path: Path, codec: str) -> None:
     subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path, codec], cwd=Path(__file__).parent, check=True)
     assert list(tmp_path.iterdir()) == []
@@ -288,4 +288,4 @@ def test_the_room_is_light() -> None:
     heavy = {"cv2", "numba", "scipy", "skimage", "PIL", "pydantic", "yaml", "torch", "matplotlib"}
     assert not heavy & set(modules)
     ours = {m for m in modules if m.startswith("smearsynth.") and not m.startswith("smearsynth.shards")}
-    assert ours == {"smearsynth.taxonomy", "smearsynth.errors", "smearsynth.files", "smearsynth.hdf5"}
+    assert ours == {"smearsynth.taxonomy", "smearsynth.base.errors", "smearsynth.base.files", "smearsynth.base.hdf5"}

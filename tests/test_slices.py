@@ -14,18 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_set import contents, small_build
 
-from smearsynth.cells import bank as banks
+from smearsynth.bank import bank
+from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.dataset import layout, state
-from smearsynth.engines.plan import make_plan
-from smearsynth.engines.slices import name_slices, propose_slices, read_slice
-from smearsynth.engines.work import build_shard, finished_shard
-from smearsynth.errors import UserError
-from smearsynth.shards import format as shard_format
-from smearsynth.verbs.build import BuildResult
-from smearsynth.verbs.dry_run import as_text, dry_run
-from smearsynth.verbs.finish import finish
-from smearsynth.verbs.prepare import read_recipe
+from smearsynth.dataset import build_state, layout
+from smearsynth.engines.build_plan import make_plan, name_slices, propose_slices, read_slice
+from smearsynth.engines.shard_job import build_shard, finished_shard
+from smearsynth.shards import format
+from smearsynth.verbs.build import BuildResult, finish
+from smearsynth.verbs.preparation import read_recipe
+from smearsynth.verbs.preview import dry_run, forecast_text
 
 SHARDS = ["train-00000.h5", "train-00001.h5", "train-00002.h5", "val-00000.h5", "test-00000.h5"]
 
@@ -80,7 +78,7 @@ def test_finish_needs_a_set_of_this_version(copy: Path, tmp_path: Path, monkeypa
         with pytest.raises(UserError, match="no set that was begun: build its slices first"):
             finish(path)
     before = contents(copy)
-    monkeypatch.setattr("smearsynth.dataset.state.GENERATOR_VERSION", shard_format.GENERATOR_VERSION + 1)
+    monkeypatch.setattr("smearsynth.dataset.build_state.GENERATOR_VERSION", format.GENERATOR_VERSION + 1)
     with pytest.raises(UserError, match=r"generator_version is (\d+) there and \d+ now"):
         finish(copy)
     assert contents(copy) == before
@@ -179,8 +177,8 @@ def test_of_a_shard_that_two_build_at_once_the_last_is_marked_whatever_its_bytes
 ) -> None:
     (tmp_path / layout.STATE).mkdir()
     recipe = read_recipe(folder / "small.yaml", (), roots=False)
-    plan, _ = make_plan(recipe, banks.load(folder / "bank.h5"), tmp_path)
-    other, mark, pending = replace(plan, codec="none"), state.mark, ["other"]
+    plan, _ = make_plan(recipe, bank.load_bank(folder / "bank.h5"), tmp_path)
+    other, mark, pending = replace(plan, codec="none"), build_state.mark, ["other"]
 
     def mark_late(*args: object) -> None:
         """The other builder names and marks its shard between the first one's naming and marking."""
@@ -188,7 +186,7 @@ def test_of_a_shard_that_two_build_at_once_the_last_is_marked_whatever_its_bytes
             build_shard(other, 0, lambda _: None)
         mark(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(state, "mark", mark_late)
+    monkeypatch.setattr(build_state, "mark", mark_late)
     build_shard(plan, 0, lambda _: None)
     record = finished_shard(plan, 0)
     assert record is not None
@@ -199,7 +197,7 @@ def test_of_a_shard_that_two_build_at_once_the_last_is_marked_whatever_its_bytes
 def test_a_dry_run_proposes_slices_that_are_the_set(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     forecast = dry_run(folder / "small.yaml", bank=folder / "bank.h5", workers=2)
     assert forecast.slices == ("0:2", "2:4", "4:5")
-    assert "shards   5; on several machines, as --shards 0:2, 2:4, 4:5" in as_text(forecast)
+    assert "shards   5; on several machines, as --shards 0:2, 2:4, 4:5" in forecast_text(forecast)
     for numbers in reversed(forecast.slices):
         small_build(folder, tmp_path / "set", shards=numbers)
     finish(tmp_path / "set", progress=False)

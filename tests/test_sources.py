@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.errors import UserError
-from smearsynth.images import decode_image, read_bytes, read_mask
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.sources import list_entries
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import decode_image, read_bytes, read_mask
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.class_names import canonical
 from smearsynth.sources.entry import Method, Redistribution
-from smearsynth.sources.files import natural
 from smearsynth.sources.kaggle import patient_of
-from smearsynth.sources.names import canonical
+from smearsynth.sources.listing import list_entries
+from smearsynth.sources.source_files import natural
 
 CELL = "C130P91ThinF_IMG_20151004_142709_cell_{}.png"
 

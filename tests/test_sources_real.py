@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smearsynth.images import decode_image, read_bytes, read_mask
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.sources import list_entries
+from smearsynth.base.documents import DocumentError
+from smearsynth.base.images import decode_image, read_bytes, read_mask
+from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing, Method
-from smearsynth.sources.lock import LEFT_OUT
-from smearsynth.strict_yaml import DocumentError
+from smearsynth.sources.listing import LEFT_OUT, list_entries
 from smearsynth.verbs.check import check
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from smearsynth.errors import UserError
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.sources import list_entries
-from smearsynth.sources.files import locate
+from smearsynth.base.errors import UserError
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.listing import list_entries
+from smearsynth.sources.source_files import locate
 
 HEADER = "file,class,x,y,width,height\n"
 

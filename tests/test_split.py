@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from smearsynth.cells.duplicates import Pair
-from smearsynth.cells.split import TOLERANCE, assert_no_leak, split_cells
-from smearsynth.errors import UserError
+from smearsynth.bank.duplicates import Pair
+from smearsynth.bank.split import TOLERANCE, assert_no_leak, split_cells
+from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import BY_KEY
 
 SHARES = (0.8, 0.1, 0.1)

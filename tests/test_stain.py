@@ -7,13 +7,11 @@ from hypothesis import strategies as st
 from synthetic_bank import synthetic_bank
 from two_laboratories import BODY, PARASITE, SOURCES, two_laboratories
 
-from smearsynth.fixed_point import HALVING
-from smearsynth.render.density import DENSITY
-from smearsynth.render.stain import curves, kinds, measure
-from smearsynth.render.stain.matched import fit, matched
-from smearsynth.render.stain.placing import HIGH, LOW
-from smearsynth.render.stain.recolouring import recolouring
-from smearsynth.render.stain.smear import smear_curves
+from smearsynth.base.fixed_point import HALVING
+from smearsynth.rendering import stain_matching, stain_statistics
+from smearsynth.rendering.optical_density import DENSITY
+from smearsynth.rendering.stain_matching import HIGH, LOW, fit, matched, smear_curves
+from smearsynth.rendering.stain_statistics import recolouring
 from smearsynth.scene.warp import pool_of
 
 ONE = 65536
@@ -64,7 +62,7 @@ def test_curves_bring_mean_quantiles_to_the_references():
     source = np.sort(rng.integers(100, 2000, (20, 12, 3)), axis=1)
     reference = np.sort(rng.integers(300, 2600, (12, 3)), axis=0)
     reference = (reference + np.linspace(300, 2600, 12).astype(int)[:, None] * 3) // 4
-    curve = curves.matching(source, reference, np.ones(20, np.int64))
+    curve = stain_matching.matching(source, reference, np.ones(20, np.int64))
     got = np.mean([[curve[c][q[:, c] - LOW] for c in range(3)] for q in source], axis=0).T
     assert np.abs(got - reference)[1:-1].max() < 60
     steps = np.diff(curve, axis=1)
@@ -75,13 +73,13 @@ def test_curves_bring_mean_quantiles_to_the_references():
 
 def test_equal_quantiles_give_the_identity():
     q = np.tile(np.arange(100, 1300, 100)[None, :, None], (4, 1, 3))
-    assert (curves.matching(q, q[0], np.ones(4, np.int64)) == curves.identity()).all()
+    assert (stain_matching.matching(q, q[0], np.ones(4, np.int64)) == stain_matching.identity()).all()
 
 
 def test_anchors_and_scatter_are_those_of_the_pixels():
-    pool, red = pool_of(BANK), kinds.is_red(BANK)
-    anchor = measure.anchors(pool, BANK.glass, red)
-    scatter = measure.scatter(pool, BANK.glass, red, anchor)
+    pool, red = pool_of(BANK), stain_statistics.is_red_kind(BANK)
+    anchor = stain_statistics.anchors(pool, BANK.glass, red)
+    scatter = stain_statistics.scatter(pool, BANK.glass, red, anchor)
     for i in range(0, len(BANK), 7):
         rgba = BANK.rgba(i)
         d = (DENSITY[rgba[..., :3]] - DENSITY[BANK.glass[i]])[rgba[..., 3] >= 128].astype(float)
@@ -89,7 +87,7 @@ def test_anchors_and_scatter_are_those_of_the_pixels():
         assert np.abs(anchor[i] - known).max() <= 1
         deviation = d - anchor[i]
         if red[i]:
-            deviation = deviation[deviation[:, 1] < measure.PARASITE]
+            deviation = deviation[deviation[:, 1] < stain_statistics.PARASITE]
         assert np.abs(scatter[i] - deviation.T @ deviation / len(deviation)).max() <= 1
 
 
@@ -154,29 +152,34 @@ def test_the_own_share_of_a_cell_is_kept():
 
 def test_kinds_are_fitted_on_their_class_their_laboratory_or_nothing():
     clear, tinted = 0, 1
-    assert kinds.reference(BANK, ~kinds.is_red(BANK)) == clear
-    own = kinds.kin(BANK, tinted, NEUTROPHIL, clear)
+    assert stain_statistics.reference(BANK, ~stain_statistics.is_red_kind(BANK)) == clear
+    own = stain_statistics.kin(BANK, tinted, NEUTROPHIL, clear)
     assert own.own
     assert set(BANK.class_id[own.source]) == set(BANK.class_id[own.reference]) == {NEUTROPHIL}
-    infected = kinds.kin(BANK, tinted, INFECTED, clear)
+    infected = stain_statistics.kin(BANK, tinted, INFECTED, clear)
     assert set(BANK.class_id[infected.source]) == {HEALTHY}
-    few = kinds.kin(BANK, tinted, BASOPHIL, clear)
+    few = stain_statistics.kin(BANK, tinted, BASOPHIL, clear)
     assert not few.own
     assert set(BANK.class_id[few.source]) == set(BANK.class_id[few.reference]) == {NEUTROPHIL, MONOCYTE}
     for rows, weight in ((few.source, few.source_weight), (few.reference, few.reference_weight)):
         neutrophils = weight[BANK.class_id[rows] == NEUTROPHIL].sum()
         assert neutrophils == pytest.approx(weight.sum() / 2, rel=1e-3)
     alone = two_laboratories({NEUTROPHIL: (12, 0), BASOPHIL: (0, 10)})
-    nothing = kinds.kin(alone, tinted, BASOPHIL, clear)
+    nothing = stain_statistics.kin(alone, tinted, BASOPHIL, clear)
     assert (nothing.source == nothing.reference).all()
 
 
 def test_a_source_with_measured_glass_is_the_reference():
     fields = {name: getattr(BANK, name) for name in BANK.__dataclass_fields__}
     measured = np.where(BANK.source == 0, 0, 1).astype(np.uint8)
-    assert kinds.reference(type(BANK)(**{**fields, "glass_measured": measured}), kinds.is_red(BANK)) == 1
-    assert kinds.reference(BANK, kinds.is_red(BANK)) == 1
-    assert kinds.reference(BANK, BANK.class_id == HEALTHY) == 0
+    assert (
+        stain_statistics.reference(
+            type(BANK)(**{**fields, "glass_measured": measured}), stain_statistics.is_red_kind(BANK)
+        )
+        == 1
+    )
+    assert stain_statistics.reference(BANK, stain_statistics.is_red_kind(BANK)) == 1
+    assert stain_statistics.reference(BANK, BANK.class_id == HEALTHY) == 0
 
 
 @pytest.mark.parametrize(

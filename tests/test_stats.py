@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_set import prepare, small_build
 
-from smearsynth.cells import bank as banks
+from smearsynth.bank.bank import load_bank
+from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.dataset.stats.colour import SAMPLED
-from smearsynth.dataset.stats.spread import Spread
-from smearsynth.errors import UserError
+from smearsynth.dataset.distributions import SAMPLED, Spread
 from smearsynth.taxonomy import CLASSES, SPLITS
 from smearsynth.verbs.stats import as_text, stats
 
@@ -71,7 +70,7 @@ def recount(folder: Path) -> Recount:
 
 
 def test_pixels_objects_and_unused_cells_of_each_class_and_split(folder: Path, recount: Recount) -> None:
-    found, bank = stats(folder / "set", progress=False), banks.load(folder / "bank.h5")
+    found, bank = stats(folder / "set", progress=False), load_bank(folder / "bank.h5")
     for number, split in enumerate(SPLITS):
         mine = np.array(recount.split) == split
         pixels = np.bincount(recount.label[mine].ravel(), minlength=len(KEYS)).tolist()
@@ -130,7 +129,7 @@ def test_colours_of_cells_and_glass_in_each_look(folder: Path, recount: Recount)
 def test_colours_are_taken_evenly_from_a_large_set(
     folder: Path, recount: Recount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smearsynth.dataset.stats.colour.SAMPLED", 4)
+    monkeypatch.setattr("smearsynth.dataset.distributions.SAMPLED", 4)
     colours = stats(folder / "set", progress=False).colours["reference"]
     rows = np.flatnonzero(np.array(recount.look) == 1)[[0, 9, 18, 27]]
     assert colours.smears == 4

@@ -15,14 +15,13 @@ from shard_set import write_set
 from synthetic_bank import synthetic_bank
 
 from segtrain.data.samples import Shards
-from smearsynth.cells import bank as banks
-from smearsynth.dataset.verify.stated import read_stated
-from smearsynth.errors import UserError
-from smearsynth.recipe import load
-from smearsynth.recipe.source import SourceSpec
+from smearsynth.bank import bank
+from smearsynth.base.errors import UserError
+from smearsynth.dataset.verify.stated_index import read_stated
+from smearsynth.recipe.reading import load_recipe
+from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.shards.reader import ShardReader
-from smearsynth.sources import list_entries
-from smearsynth.sources.lock import read_lock
+from smearsynth.sources.listing import list_entries, read_lock
 
 ROOT = Path(__file__).parents[1]
 TOKENS = (
@@ -77,9 +76,9 @@ def read_table(path: Path) -> None:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "recipe": ("recipe.yaml", lambda path: load(path, roots=False)),
+    "recipe": ("recipe.yaml", lambda path: load_recipe(path, roots=False)),
     "shard": ("train-00000.h5", read_shard),
-    "bank": ("cells.h5", banks.load),
+    "bank": ("cells.h5", bank.load_bank),
     "index": ("index.json", lambda path: read_stated(path.parent)),
     "index for training": ("index.json", read_set),
     "table": ("boxes.csv", read_table),
@@ -92,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small file of every kind, and the images that the table names."""
     path = tmp_path_factory.mktemp("fuzz")
     write_set(path, train=2)
-    banks.save(synthetic_bank(per_class=1), path / "cells.h5")
+    bank.save_bank(synthetic_bank(per_class=1), path / "cells.h5")
     (path / "recipe.yaml").write_bytes((ROOT / "recipes/quickstart.yaml").read_bytes())
     lines, fields = ["file,class,x,y,width,height"], sorted((ROOT / "sample_sources/mamic").rglob("*.png"))[:3]
     for number, field in enumerate(fields):

@@ -13,16 +13,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.cells.cut import MOST_PIXELS, Work, cut_image
-from smearsynth.cells.edges import whole
-from smearsynth.cells.region import TooManyError, components, finish
-from smearsynth.errors import UserError
-from smearsynth.fidelity.crops import take_reals
-from smearsynth.fields.folder import image_and_mask_files, read_boxes, read_fields
-from smearsynth.fields.images import read_image
-from smearsynth.fields.images import read_mask as read_field_mask
-from smearsynth.images import MAX_PIXELS, ImageFault, decode_image, read_header, read_mask
-from smearsynth.recipe.cells import GateSpec
+from smearsynth.bank.cutting import MOST_PIXELS, Work, cut_image
+from smearsynth.bank.outlines import TooManyError, components, finish, whole
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import MAX_PIXELS, ImageFault, decode_image, read_header, read_mask
+from smearsynth.fields.field_folder import image_and_mask_files, read_boxes, read_fields, read_image
+from smearsynth.fields.field_folder import read_mask as read_field_mask
+from smearsynth.realism.image_pieces import take_reals
+from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 
 SIDE = 40_000
@@ -131,7 +129,7 @@ def test_bands_of_an_image_are_converted_as_the_whole(monkeypatch: pytest.Monkey
     image = Image.fromarray(rng.integers(0, 2**16, (37, 23)).astype(np.uint16)) if mode == "I;16" else noise
     data = saved("TIFF" if mode == "CMYK" else "PNG", image.convert(mode))
     at_once = decode_image(data, "a")
-    monkeypatch.setattr("smearsynth.images._BAND", 50)
+    monkeypatch.setattr("smearsynth.base.images._BAND", 50)
     np.testing.assert_array_equal(decode_image(data, "a"), at_once)
 
 

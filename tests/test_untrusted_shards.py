@@ -16,10 +16,10 @@ from shard_set import picture, write_set, write_shard
 from stored_elsewhere import SECRET, Change, linked, stored, viewed
 
 from segtrain.data.samples import Shards
-from smearsynth.dataset.sheet import read_panels
-from smearsynth.errors import UserError
-from smearsynth.fidelity.smears import take_smears
-from smearsynth.hdf5 import is_contiguous, is_of
+from smearsynth.base.errors import UserError
+from smearsynth.base.hdf5 import is_contiguous, is_of
+from smearsynth.dataset.contact_sheet import read_panels
+from smearsynth.realism.image_pieces import take_smears
 from smearsynth.shards.reader import ShardReader
 
 SHARD = "train-00000.h5"

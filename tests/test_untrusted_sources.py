@@ -8,15 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
 from smearsynth.fields.scale import Scale
-from smearsynth.recipe import load
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.sources import list_entries
+from smearsynth.recipe.reading import load_recipe
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.class_names import canonical
 from smearsynth.sources.entry import Listing
-from smearsynth.sources.files import locate
-from smearsynth.sources.lock import apply_lock, read_lock
-from smearsynth.sources.names import canonical
+from smearsynth.sources.listing import apply_lock, list_entries, read_lock
+from smearsynth.sources.source_files import locate
 from smearsynth.sources.tables import read_table
 
 SHA = "0" * 64
@@ -94,7 +93,7 @@ class TestNames:
         (tmp_path / "labels.csv").write_text("id,class\n1,monocyte\n")
         (tmp_path / "r.yaml").write_text(f"sources: [{{kind: crops, root: source, labels: '{labels}'}}]")
         with pytest.raises(UserError, match=r"sources\[0\]\.labels: .* inside the source's root"):
-            load(tmp_path / "r.yaml")
+            load_recipe(tmp_path / "r.yaml")
 
     def test_a_table_that_is_a_link_out_is_not_read(self, tmp_path: Path) -> None:
         root = put(tmp_path / "source", "1.png")

@@ -15,8 +15,8 @@ from forged_set import forged_index, forged_shard
 from small_set import small_build
 from verified_set import TRAIN, faults, flipped, verify
 
-from smearsynth.cells import bank as banks
-from smearsynth.errors import UserError
+from smearsynth.bank.bank import load_bank
+from smearsynth.base.errors import UserError
 
 
 class TestOneByte:
@@ -198,7 +198,7 @@ def test_an_image_that_was_changed_with_all_that_tells_of_it_is_a_set_of_another
 
 
 def test_the_lock_is_held_against_the_cells_and_the_index(out: Path) -> None:
-    bank = banks.load(out / "cells.h5")
+    bank = load_bank(out / "cells.h5")
     used = sorted({(bank.sources[s], p, h) for s, p, h in zip(bank.source, bank.paths, bank.sha256, strict=True)})
     lines = [f"{sha256}  {source}/{path}\n" for source, path, sha256 in used]
 

@@ -12,8 +12,8 @@ from forged_set import forged_index, write_index
 from small_set import small_build
 from verified_set import faults, verify
 
+from smearsynth.base.errors import UserError
 from smearsynth.dataset.index import seal
-from smearsynth.errors import UserError
 from smearsynth.verbs.verify import as_text
 
 

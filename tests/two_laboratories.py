@@ -3,7 +3,7 @@ the channels and whose glass is yellow."""
 
 import numpy as np
 
-from smearsynth.cells.bank import Bank
+from smearsynth.bank.bank import Bank
 from smearsynth.taxonomy import INFECTED_RBC, RED_CELLS
 
 SOURCES = ("clear", "tinted")

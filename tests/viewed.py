@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from shard_set import write_set
 
-from segtrain.fit import fit
-from smearsynth.images import Pixels
+from segtrain.experiments.fit import fit
+from smearsynth.base.images import Pixels
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
 TRAINING = ("model.width=4", "model.norm=batch", "epochs=4", "batch=4", "amp=off", "optimiser.lr=2e-2")

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from segtrain.cli import counting, data, inference, measuring, training, viewing
-from smearsynth.commands import CONTEXT, Commands
+from segtrain.cli import network_commands, training_commands
+from smearsynth.base.command_line import CONTEXT, Commands
 
 
 class TrainingCommands(Commands):
@@ -39,7 +39,14 @@ def main() -> None:
     """
 
 
-for room in (data, training, measuring, inference, counting, viewing):
+for room in (
+    training_commands,
+    training_commands,
+    network_commands,
+    network_commands,
+    network_commands,
+    network_commands,
+):
     for command in vars(room).values():
         if isinstance(command, click.Command):
             main.add_command(command)

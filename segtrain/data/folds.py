@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from segtrain.data.sampler import Index
 from segtrain.data.samples import Shards
-from segtrain.data.shuffle import Index
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
 
 FOLDS = "folds.csv"
 """The table's name in the run of a cross-validation."""

@@ -12,11 +12,18 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from segtrain.inference.deployed import LEAST, MULTIPLE, Description, read_description
-from segtrain.inference.networks import Networks, Probabilities, check_alike
-from segtrain.machine import threads
-from smearsynth.errors import UserError, first_line
-from smearsynth.files import file_digest
+from segtrain.inference.ready_networks import (
+    LEAST,
+    MULTIPLE,
+    Description,
+    Networks,
+    Probabilities,
+    check_alike,
+    read_description,
+)
+from segtrain.training.device import threads
+from smearsynth.base.errors import UserError, first_line
+from smearsynth.base.files import file_digest
 
 FILE = "network.onnx"
 _KEY = "segtrain"

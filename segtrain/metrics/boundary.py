@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from segtrain.metrics.pooled import add_up
+from segtrain.metrics.confusion import add_up
 from smearsynth.taxonomy import IGNORE
 
 Mask = npt.NDArray[np.bool_]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtrain.metrics.pooled import add_up
+from segtrain.metrics.confusion import add_up
 from smearsynth.taxonomy import IGNORE
 
 BINS = 15

@@ -1,18 +1,48 @@
-"""The confusion matrix of a whole set, and what follows from it.
+"""Counts and sums of one process to those of all.
+
+How often each number occurs, in whole numbers.
+
+The confusion matrix of a whole set, and what follows from it.
 
 One matrix over all pixels, in whole numbers: means of per-image values weigh a pixel by how rare its class is in its
 image, and float sums stop counting at 2 ** 24.
+
+Pixel accuracy as the reference system measures its own.
 """
 
+import math
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from segtrain.metrics.count import count
-from segtrain.metrics.pooled import add_up
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import IGNORE
+
+
+def add_up(sums: Tensor) -> None:
+    """Replaces `sums` by their total over all processes, in all of them."""
+    if dist.is_initialized():
+        dist.all_reduce(sums)
+
+
+def count(numbers: Tensor, n: int) -> Tensor:
+    """i8 (n,): how often each of 0 to n - 1 occurs in `numbers`, integers in that range and of any shape.
+
+    Exact at any size and deterministic. torch's bincount makes a CUDA device wait for its largest number, so there it
+    is a sort instead.
+    """
+    if numbers.device.type == "cpu":
+        return torch.bincount(numbers.flatten(), minlength=n)
+    return count_by_sorting(numbers, n)
+
+
+def count_by_sorting(numbers: Tensor, n: int) -> Tensor:
+    """As `count`, and never waits for the device."""
+    ascending = numbers.flatten().to(torch.int32).sort().values
+    limits = torch.arange(n + 1, dtype=torch.int32, device=numbers.device)
+    return torch.searchsorted(ascending, limits).diff()
 
 
 class Confusion:
@@ -113,3 +143,31 @@ def _pair_numbers(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     prediction, label = prediction.to(torch.int32), label.to(torch.int32)
     outside = torch.where(label == IGNORE, classes * classes, classes * classes + 1)
     return torch.where(label < classes, label * classes + prediction, outside)
+
+
+class ReferenceAccuracy:
+    """Share of pixels whose foreground channels are all right: softmax over 0.5 exactly where the truth is the class.
+
+    The background channel is left out. So a pixel of background is right as soon as no cell is over 0.5, however
+    unsure the network is, and one of a cell only when its class is over 0.5: stricter than pixel accuracy there,
+    laxer here.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._counts = torch.zeros(2, dtype=torch.int64, device=device)
+
+    def update(self, logits: Tensor, label: Tensor) -> None:
+        """Takes a batch. logits: float (B, C, H, W). label: u1 or i8 (B, H, W), 255 = ignored. Never waits."""
+        probability, prediction = logits.float().softmax(dim=1).max(dim=1)
+        # At most one channel is over 0.5, so that all channels agree when that one, or none for background, is right.
+        prediction = torch.where(probability > 0.5, prediction, 0)
+        self._counts += torch.stack([(prediction == label).sum(), (label != IGNORE).sum()])
+
+    def all_reduce(self) -> None:
+        """Adds up the counts of all processes, in all of them."""
+        add_up(self._counts)
+
+    def report(self) -> dict[str, float]:
+        """reference_accuracy, 0 to 1; nan before any pixel."""
+        right, pixels = self._counts.tolist()
+        return {"reference_accuracy": right / pixels if pixels else math.nan}

@@ -2,8 +2,8 @@
 
 import click
 
-from smearsynth.cli import making, sets
-from smearsynth.commands import CONTEXT, Commands
+from smearsynth.base.command_line import CONTEXT, Commands
+from smearsynth.cli import recipe_commands, set_commands
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
@@ -17,7 +17,7 @@ def main() -> None:
     """
 
 
-for room in (making, sets):
+for room in (recipe_commands, set_commands):
     for command in vars(room).values():
         if isinstance(command, click.Command):
             main.add_command(command)

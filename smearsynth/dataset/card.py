@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from smearsynth.dataset import facts, layout
-from smearsynth.dataset.claim import claim_of
-from smearsynth.dataset.index import Index
+from smearsynth.dataset.index import Index, claim_of
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _EXAMPLE = """\

@@ -1,4 +1,13 @@
-"""`index.json`: what a dataset holds, file by file and split by split. Written last: with it a set is whole.
+"""What the index has to know of a shard, counted while it is built.
+
+The classes of a set: the ten of the taxonomy, or those that an imported set brought along.
+
+Whether a set is the one that its recipe calls frozen.
+
+Equal digests say that two sets hold the same pixels, and only sets of one generator, recipe, bank and count can have
+them. So a set that differs in one of these does not claim the digest, and one that differs in none must have it.
+
+`index.json`: what a dataset holds, file by file and split by split. Written last: with it a set is whole.
 
     name, about, publish  as the recipe says
     digest, recipe_hash, bank_digest, format_version, generator_version
@@ -21,26 +30,144 @@ showed.
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth import strict_json
-from smearsynth.cells.bank import Bank
+from smearsynth.bank.bank import Bank
+from smearsynth.base import json_values
+from smearsynth.base.errors import UserError
+from smearsynth.base.files import file_digest
+from smearsynth.base.json_values import differences, shown
 from smearsynth.dataset import layout
-from smearsynth.dataset.claim import claim
-from smearsynth.dataset.record import ShardRecord
-from smearsynth.errors import UserError
-from smearsynth.files import file_digest
-from smearsynth.recipe import Recipe
-from smearsynth.shards.digest import dataset_digest
-from smearsynth.shards.format import Header
+from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.scene_options import Combination
+from smearsynth.scene.scene import BACKGROUNDS, OBJECT_FIELDS, Scene
+from smearsynth.shards.format import Header, dataset_digest
 from smearsynth.shards.reader import ShardReader
-from smearsynth.taxonomy import CLASSES, SPLITS
+from smearsynth.taxonomy import BY_KEY, CLASSES, FOREGROUND_CLASSES, SPLITS, CellClass
+
+_CLASS, _CELL, _VISIBLE = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord:
+    """One shard: scenes `first` to `stop` - 1 of its split. Counts are over samples, `dropped` over scenes.
+
+    size: bytes of the file. pixels, objects: per class id 0 to 9. dropped: cells left out because too little
+    of them showed. combinations: name -> samples. class_by_source: objects, class id x source of the bank.
+    """
+
+    name: str
+    split: str
+    first: int
+    stop: int
+    samples: int
+    size: int
+    sha256: str
+    pixels: tuple[int, ...]
+    objects: tuple[int, ...]
+    dropped: int
+    combinations: dict[str, int]
+    class_by_source: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict` and JSON."""
+        nested = tuple(tuple(row) for row in value["class_by_source"])
+        flat = {name: tuple(value[name]) for name in ("pixels", "objects")}
+        return cls(**{**value, **flat, "class_by_source": nested})
+
+
+class Tally:
+    """Counts scenes as they pass."""
+
+    def __init__(self, source_of: npt.NDArray[np.uint8], sources: int) -> None:
+        """source_of: source of each cell of the bank."""
+        self._source_of = source_of
+        self.pixels = np.zeros(len(CLASSES), np.int64)
+        self.class_by_source = np.zeros((len(CLASSES), sources), np.int64)
+        self.combinations: Counter[str] = Counter()
+        self.dropped = 0
+
+    def add(self, scene: Scene, samples: int) -> None:
+        """A scene that gives `samples` samples, one per look."""
+        classes = scene.objects[:, _CLASS]
+        visible = np.bincount(classes, scene.objects[:, _VISIBLE], len(CLASSES)).astype(np.int64)
+        visible[0] = scene.label.size - visible[1:].sum()
+        self.pixels += samples * visible
+        kinds = classes * self.class_by_source.shape[1] + self._source_of[scene.objects[:, _CELL]]
+        counts = np.bincount(kinds, minlength=self.class_by_source.size)
+        self.class_by_source += samples * counts.reshape(self.class_by_source.shape)
+        self.combinations[combination(classes, scene.background)] += samples
+        self.dropped += scene.dropped
+
+
+def combination(classes: npt.NDArray[np.int32], background: int) -> str:
+    """Name of the combination that a smear with objects of these classes shows."""
+    foreground = tuple(sorted(c for c in classes.tolist() if c in FOREGROUND_CLASSES))
+    return Combination(foreground, BACKGROUNDS[background]).name
+
+
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def classes_of(path: Path, header: Header) -> tuple[CellClass, ...]:
+    """The classes of the shard `path` with this header, by id from 0; one that is not in the taxonomy is named by its
+    key and has no mean area (0). Raises UserError where they are not numbered so, or a colour is none.
+    """
+    ids, keys, colours = header.class_ids, header.class_keys, header.class_colours
+    if ids != tuple(range(len(ids))) or not len(ids) == len(keys) == len(colours):
+        raise UserError(f"{path} has class ids {ids}; number them from 0, each with a key and a colour.")
+    if not all(_COLOUR.fullmatch(str(colour)) for colour in colours):
+        raise UserError(f'{path} has class_colours {colours}; write each as "#rrggbb".')
+    unknown = CellClass(0, "", "", "", 0)
+    return tuple(
+        CellClass(number, key, BY_KEY.get(key, unknown).name or key, colour, BY_KEY.get(key, unknown).area)
+        for number, key, colour in zip(ids, keys, colours, strict=True)
+    )
+
+
+_SAME = ("format_version", "generator_version", "recipe_hash", "bank_digest")
+
+
+def claim(frozen: Mapping[str, Any] | None, index: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an index says of the recipe's `frozen`, given as plain data: None where there is none.
+
+    digest: of the frozen set. refused: a sentence for everything that makes this another set, [] where it is that one.
+    wrong: whether it should be that one and is not.
+    """
+    if frozen is None:
+        return None
+    count = {split: part["scenes"] for split, part in index["splits"].items()}
+    built = {**{key: index[key] for key in _SAME}, "count": count}
+    found = differences({key: frozen[key] for key in built}, built)
+    wrong = not found and frozen["digest"] != index["digest"]
+    if wrong:
+        found = differences({"digest": frozen["digest"]}, {"digest": index["digest"]})
+    refused = [f"{d.path} is {shown(d.new)} here and {shown(d.old)} there" for d in found]
+    return {"digest": frozen["digest"], "refused": refused, "wrong": wrong}
+
+
+def claim_of(index: Mapping[str, Any]) -> str:
+    """What an index says of it in a sentence, "" where its recipe calls no set frozen."""
+    told = index["claim"]
+    if told is None:
+        return ""
+    frozen = f"the frozen set of {index['name']}"
+    if not told["refused"]:
+        return f"This is {frozen}: its digest is the one in the recipe."
+    because = "; ".join(told["refused"])
+    if told["wrong"]:
+        return f"This should be {frozen}, made the same way from the same cells, and is not: {because}."
+    return f"This is not {frozen}, and does not claim its digest: {because}."
+
 
 Index = dict[str, Any]
 
@@ -111,7 +238,7 @@ def read_index(out: Path) -> Index:
     """The index of a whole dataset; UserError where there is none."""
     path = out / layout.INDEX
     try:
-        index: Index = strict_json.read(path, MOST_BYTES)[0]
+        index: Index = json_values.read_json(path, MOST_BYTES)[0]
     except FileNotFoundError:
         raise UserError(f"{path} is missing: no dataset, or one that --resume must finish.") from None
     except (OSError, ValueError) as error:

@@ -29,9 +29,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from smearsynth.errors import UserError
-from smearsynth.files import publish
-from smearsynth.recipe.load import KEPT_LOCK
+from smearsynth.base.errors import UserError
+from smearsynth.base.files import publish
+from smearsynth.recipe.reading import KEPT_LOCK
 from smearsynth.taxonomy import SPLITS
 
 INDEX = "index.json"

@@ -1,19 +1,38 @@
-"""Where the cells of a set come from: what is told of each source, and the checksums of its files."""
+"""The bank that a set was drawn from.
+
+Where the cells of a set come from: what is told of each source, and the checksums of its files.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from smearsynth.cells.bank import Bank
-from smearsynth.cells.counts import refused_cells
-from smearsynth.cells.make import Made
-from smearsynth.errors import WorkError
-from smearsynth.files import file_digest
-from smearsynth.recipe import Recipe, SourceSpec
-from smearsynth.sources import stated_facts
+from smearsynth.bank.bank import Bank, load_bank
+from smearsynth.bank.make_bank import Made, refused_cells
+from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.files import file_digest
+from smearsynth.dataset import layout
+from smearsynth.dataset.verify.stated_index import Stated
+from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing
-from smearsynth.sources.lock import Lock, lines_of
+from smearsynth.sources.listing import Lock, lines_of, stated_facts
+
+
+def bank_of(folder: Path, stated: Stated, given: Path | None = None) -> Bank | None:
+    """The bank in the file `given`, else the set's own; None where the set was handed on without it.
+
+    Raises UserError for a file that is no bank, or that of another set.
+    """
+    file = given or folder / layout.BANK
+    if given is None and not file.is_file():
+        return None
+    bank = load_bank(file)
+    if bank.digest != stated.bank_digest:
+        raise UserError(f"{file} is not the bank that {folder} was drawn from.")
+    return bank
 
 
 def lock_text(recipe: Recipe, made: Made) -> str:

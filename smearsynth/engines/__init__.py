@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from smearsynth.engines import dask, local
-from smearsynth.engines.plan import BuildPlan
-from smearsynth.engines.work import Built
-from smearsynth.errors import UserError
+from smearsynth.base.errors import UserError
+from smearsynth.engines import dask_engine, local_engine
+from smearsynth.engines.build_plan import BuildPlan
+from smearsynth.engines.shard_job import Built
 
 ENGINES = ("local", "dask")
 
@@ -21,10 +21,10 @@ class Engine(Protocol):
 def find_engine(name: str, *, workers: int, scheduler: str | None) -> Engine:
     """The engine of that name. Raises UserError where it cannot be had, before any work is done."""
     if name == "dask":
-        dask.check(scheduler)
-        return partial(dask.run, workers=workers, scheduler=scheduler)
+        dask_engine.check(scheduler)
+        return partial(dask_engine.run, workers=workers, scheduler=scheduler)
     if name != "local":
         raise UserError(f"There is no engine {name!r}: choose one of {', '.join(ENGINES)}.")
     if scheduler is not None:
         raise UserError("--scheduler names a Dask scheduler: give --engine dask with it.")
-    return partial(local.run, workers=workers)
+    return partial(local_engine.run, workers=workers)

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from smearsynth.errors import UserError
-from smearsynth.fields.images import read_image
-from smearsynth.fields.otsu import cells_and_nuclei
-from smearsynth.fields.single import find_regions
-from smearsynth.images import Pixels
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import Pixels
+from smearsynth.fields.field_folder import read_image
+from smearsynth.fields.otsu import cells_and_nuclei, find_regions
 from smearsynth.taxonomy import UM_PER_PX
 
 Areas = npt.NDArray[np.int32]

@@ -1,6 +1,16 @@
-"""The recipe as a whole: everything that decides a dataset, each key with its default, meaning and range."""
+"""The recipe's `about`: what only its author knows of the set, for card and Croissant.
 
+The recipe's `frozen`: the set that was once published from it, which a later build is held against.
+
+What of a recipe decides samples: of the recipe as plain data, so of one that another version has resolved too.
+
+The recipe as a whole: everything that decides a dataset, each key with its default, meaning and range.
+"""
+
+import hashlib
+import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,16 +25,93 @@ from pydantic import (
     model_validator,
 )
 
-from smearsynth.recipe.about import AboutSpec
-from smearsynth.recipe.base import Spec
-from smearsynth.recipe.cells import CellsSpec
-from smearsynth.recipe.deciding import sample_settings, settings_hash
-from smearsynth.recipe.frozen import FrozenSpec
-from smearsynth.recipe.looks import LookSpec
-from smearsynth.recipe.scene import SceneSpec
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.strict_yaml import Fault, Key
-from smearsynth.strict_yaml.faults import nearest_place
+from smearsynth.base.documents import Fault, Key, nearest_place
+from smearsynth.recipe.cell_options import CellsSpec
+from smearsynth.recipe.look_options import LookSpec
+from smearsynth.recipe.scene_options import SceneSpec
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.recipe.value_types import Spec
+
+
+def _a_day(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is no day of the calendar: write it as 2026-01-31') from None
+    return text
+
+
+class AboutSpec(Spec):
+    """Who made the set, where and when. It decides no sample; a set that is handed on should have all of it."""
+
+    version: str | None = Field(
+        default=None,
+        pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$",
+        description="version of the set, MAJOR.MINOR.PATCH: another major one has other samples",
+    )
+    creators: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="people or institutions that the set is to be cited by"
+    )
+    url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s<>\"{}|\\^`]+$", description="page on the web where the set is found"
+    )
+    published: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_a_day)] | None = Field(
+        default=None, description="day on which the set was or will be published, as 2026-01-31"
+    )
+    limits: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="what the set can not show, a sentence each, beside what its counts tell anyway"
+    )
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Scenes = Annotated[int, Field(ge=0)]
+
+
+class CountSpec(Spec):
+    """Scenes per split of the frozen set."""
+
+    train: Scenes = Field(description="scenes for training")
+    val: Scenes = Field(description="scenes for validation")
+    test: Scenes = Field(description="scenes for testing")
+
+
+class FrozenSpec(Spec):
+    """What a build must have in common with the frozen set to claim its digest; all of it stands in the set's index.
+
+    A build that differs in anything but the digest is another set: it is made, and says why it does not claim the
+    digest. One that differs in the digest alone is wrong, and ends so.
+    """
+
+    format_version: int = Field(ge=1, description="version of the shard format that the set was built with")
+    generator_version: int = Field(ge=1, description="version of the generator that the set was built with")
+    recipe_hash: Sha256 = Field(description="hash of all keys that decide samples, sha256")
+    bank_digest: Sha256 = Field(description="digest of the cells that the set was drawn from, sha256")
+    count: CountSpec = Field(description="scenes per split")
+    digest: Sha256 = Field(description="digest of the set, sha256: what the build must come to")
+
+
+_DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
+_DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite"}
+
+
+def sample_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides samples: not names, counts, paths, shards, licences and permissions."""
+    sources = [_without(source, _DECIDES_NOTHING_OF_A_SOURCE) for source in recipe["sources"]]
+    return {**_without(recipe, _DECIDES_NOTHING), "sources": sources}
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """sha256, hex, over `sample_settings`.
+
+    Files of a source are no part of it: the digest of the bank stands for their content.
+    """
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without(mapping: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name not in names}
+
 
 RECIPE_VERSION = 1
 MOST_SAMPLES = 99_999_999

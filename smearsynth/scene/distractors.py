@@ -9,14 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.compiled import compiled
-from smearsynth.fixed_point import HALVING, ONE
-from smearsynth.recipe.distractors import DistractorsSpec
-from smearsynth.recipe.ranges import Range
-from smearsynth.recipe.scene import UNIT_FIELD
+from smearsynth.base.compiled import compiled
+from smearsynth.base.fixed_point import HALVING, ONE
+from smearsynth.base.streams import State, below, between, next_u64
+from smearsynth.recipe.scene_options import UNIT_FIELD, DistractorsSpec
+from smearsynth.recipe.value_types import Range
 from smearsynth.scene.scene import DISTRACTOR_FIELDS
-from smearsynth.scene.turns import TURN
-from smearsynth.streams import State, below, between, next_u64
+from smearsynth.scene.warp import TURN
 
 PRECIPITATE, DEBRIS, SCALE_BAR = range(3)
 """Kinds of distractors."""

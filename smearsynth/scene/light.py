@@ -21,12 +21,12 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.compiled import compiled
-from smearsynth.fixed_point import ONE
-from smearsynth.recipe.looks import LookSpec
-from smearsynth.recipe.ranges import Range
+from smearsynth.base.compiled import compiled
+from smearsynth.base.fixed_point import ONE
+from smearsynth.base.streams import State, between, next_u64
+from smearsynth.recipe.look_options import LookSpec
+from smearsynth.recipe.value_types import Range
 from smearsynth.scene.scene import Light
-from smearsynth.streams import State, between, next_u64
 from smearsynth.taxonomy import UM_PER_PX
 
 GREY = 256

@@ -1,4 +1,10 @@
-"""The one warp: a cell of the bank turned, mirrored, scaled and shifted onto the field, in integers.
+"""Sine and cosine of turns in fixed point. An angle is an integer, 65536 to the full turn.
+
+Where a turned, mirrored and scaled cell lies on the field, and where a pixel of the field lies in the cell.
+
+Conventions and units are those of `scene.warp`.
+
+The one warp: a cell of the bank turned, mirrored, scaled and shifted onto the field, in integers.
 
 Labels and colours both come from it, so they agree to the pixel. Conventions: pixel centres have integer
 coordinates, x to the right and y downwards; the centre of a cell is the centre of its bank array,
@@ -7,16 +13,87 @@ on the screen (angle), then its centre is put at (cx, cy). Sampling is inverse a
 first along a row of the bank, rounded, then across rows; at quarter turns, scale 1 and whole pixels it copies.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.cells.bank import Bank
-from smearsynth.compiled import compiled
-from smearsynth.fixed_point import ONE
-from smearsynth.scene.geometry import extent, inverse, line
+from smearsynth.bank.bank import Bank
+from smearsynth.base.compiled import compiled
+from smearsynth.base.fixed_point import ONE, rounded
+
+TURN = 65536
+QUARTER = TURN // 4
+
+
+def _quarter_sines() -> npt.NDArray[np.int32]:
+    return np.array(rounded(ONE * math.sin(math.pi / 2 * i / QUARTER) for i in range(QUARTER + 1)), np.int32)
+
+
+QUARTER_SINES = _quarter_sines()
+"""i4 (16385,): round(65536 sin) of the angles 0 to a quarter turn."""
+
+
+@compiled()
+def sine(angle):  # type: ignore[no-untyped-def]
+    """round(65536 sin(angle)), exact at quarter turns, odd and symmetric at all others."""
+    quarter, rest = (angle // QUARTER) % 4, angle % QUARTER
+    value = np.int64(QUARTER_SINES[QUARTER - rest if quarter % 2 else rest])
+    return -value if quarter >= 2 else value
+
+
+@compiled()
+def cosine(angle):  # type: ignore[no-untyped-def]
+    """round(65536 cos(angle))."""
+    return sine(angle + QUARTER)
+
+
+@compiled()
+def inverse(angle, flip, scale):  # type: ignore[no-untyped-def]
+    """a, b, c, d in 1/65536: the offset (dx, dy) in the field is (a dx + b dy, c dx + d dy) in the cell."""
+    a = (cosine(angle) * ONE + scale // 2) // scale
+    b = (sine(angle) * ONE + scale // 2) // scale
+    return (-a, -b, -b, a) if flip else (a, b, -b, a)
+
+
+@compiled()
+def extent(width, height, cx, cy, angle, scale):  # type: ignore[no-untyped-def]
+    """x, y, width, height of the box on the field outside which the cell's alpha is 0."""
+    cos, sin = abs(cosine(angle)), abs(sine(angle))
+    w, h = width - 3, height - 3
+    half_x = (((cos * w + sin * h) * scale) >> 25) + 4
+    half_y = (((sin * w + cos * h) * scale) >> 25) + 4
+    x, y = (cx - half_x + 255) >> 8, (cy - half_y + 255) >> 8
+    return x, y, ((cx + half_x) >> 8) - x + 1, ((cy + half_y) >> 8) - y + 1
+
+
+@compiled(error_model="numpy")
+def span(start, step, size, first, last):  # type: ignore[no-untyped-def]
+    """The part of range(first, last) whose `start + i * step`, in 1/2**24 px, lies in [1, size - 2)."""
+    low, end = np.int64(1) << 24, (size - 2) << 24
+    if step == 0:
+        return (first, last) if low <= start < end else (first, first)
+    if step < 0:
+        start, step, low, end = -start, -step, 1 - end, 1 - low
+    return max(first, -((start - low) // step)), min(last, -((start - end) // step))
+
+
+@compiled(error_model="numpy")
+def line(width, height, dx, dy, inverted, columns):  # type: ignore[no-untyped-def]
+    """u, v, first, last: a row of the field meets the cell in its columns from `first` up to `last`.
+
+    u, v: where the first lies in the cell, in 1/2**24 px. dx, dy: offset of column 0 from the cell's centre, in 1/256
+    px. inverted: as of `inverse`. columns: how many there are.
+    """
+    a, b, c, d = inverted
+    u = a * dx + b * dy + ((width - 1) << 23)
+    v = c * dx + d * dy + ((height - 1) << 23)
+    first, last = span(u, a << 8, width, 0, columns)
+    first, last = span(v, c << 8, height, first, last)
+    return u + ((first * a) << 8), v + ((first * c) << 8), first, max(first, last)
+
 
 INSIDE = 128
 """Alpha from which on a pixel belongs to the cell."""

@@ -33,9 +33,12 @@ Attributes of the file: format_version, generator_version, taxonomy_version, cla
 class_colours (sRGB "#rrggbb"), um_per_px, split, recipe_hash, bank_digest, looks. There are no timestamps, so
 equal content gives equal bytes, but for about one chunk in 100,000 that ISA-L deflates to another valid stream: what
 tells two sets apart is their digest, which knows no codec.
+
+What "the same dataset" means: digests over pixels, whatever the container, codec and sharding.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,3 +124,28 @@ def sample_id(split: str, scene: int, look: int, looks: Sequence[str]) -> str:
     """ "train-00000042" for the first look, "train-00000042@NAME" for further ones."""
     name = f"{split}-{scene:08d}"
     return name if look == 0 else f"{name}@{looks[look]}"
+
+
+def sample_digest(
+    image: npt.NDArray[np.uint8], label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16] | None = None
+) -> str:
+    """sha256, 64 hex digits, over image, label and instance in C order, little-endian; an imported sample has no
+    instance.
+    """
+    sha = hashlib.sha256(np.ascontiguousarray(image, "u1").data)
+    sha.update(np.ascontiguousarray(label, "u1").data)
+    if instance is not None:
+        sha.update(np.ascontiguousarray(instance, "<u2").data)
+    return sha.hexdigest()
+
+
+def dataset_digest(sample_digests: Iterable[str]) -> str:
+    """sha256, 64 hex digits, over the raw 32-byte sample digests.
+
+    They come in the order train, val, test and by ascending row: ascending scene, looks of a scene in recipe
+    order.
+    """
+    sha = hashlib.sha256()
+    for digest in sample_digests:
+        sha.update(bytes.fromhex(digest))
+    return sha.hexdigest()

@@ -18,17 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from smearsynth.files import publish
-from smearsynth.shards.format import (
-    BIG,
-    CODECS,
-    MAX_OBJECTS,
-    SMALL,
-    SMALL_IMPORTED,
-    Header,
-    ImportedSample,
-    Sample,
-)
+from smearsynth.base.files import publish
+from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, SMALL_IMPORTED, Header, ImportedSample, Sample
 
 LEVEL = 1
 """Of ISA-L's levels 0 to 3: on 108 natural smears of real cells 0 gave files a third larger in the same time,

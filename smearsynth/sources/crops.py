@@ -4,13 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from smearsynth.errors import UserError
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.sources.companions import pair_named_masks, pair_same_names
+from smearsynth.base.errors import UserError
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.class_names import classify, folders_of, name_by_folder, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.files import Files
-from smearsynth.sources.labels import read_labels
-from smearsynth.sources.names import classify, folders_of, name_by_folder, resolve
+from smearsynth.sources.source_files import Files, pair_named_masks, pair_same_names
+from smearsynth.sources.tables import read_labels
 from smearsynth.taxonomy import CLASSES
 
 LAYOUT = (

@@ -3,11 +3,10 @@
 import re
 from pathlib import PurePosixPath
 
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.sources.companions import pair_named_masks
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.class_names import classify, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.files import Files
-from smearsynth.sources.names import classify, resolve
+from smearsynth.sources.source_files import Files, pair_named_masks
 
 LAYOUT = (
     "`Eosinophil_N.bmp`, `Lymphocytes_N.bmp`, `Monocytes_N.bmp`, `Neutrophil_N.bmp`, singular or plural, "

@@ -3,10 +3,10 @@
 import re
 from collections import Counter
 
-from smearsynth.recipe.source import SourceSpec
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.class_names import classify, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.files import Files, outermost_first
-from smearsynth.sources.names import classify, resolve
+from smearsynth.sources.source_files import Files, outermost_first
 
 LAYOUT = "`cell_images/{Parasitized,Uninfected}/C130P91ThinF_IMG_20151004_142709_cell_127.png`"
 FACTS = Facts(

@@ -4,11 +4,11 @@ import re
 from collections import Counter
 from pathlib import PurePosixPath
 
-from smearsynth.errors import UserError
-from smearsynth.recipe.source import SourceSpec
+from smearsynth.base.errors import UserError
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.class_names import classify, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.files import Files, outermost_first
-from smearsynth.sources.names import classify, resolve
+from smearsynth.sources.source_files import Files, outermost_first
 from smearsynth.taxonomy import CLASSES, WHITE_CELLS
 
 LAYOUT = (

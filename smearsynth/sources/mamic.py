@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from smearsynth.recipe.source import SourceSpec
-from smearsynth.sources.boxes import Box, read_boxes
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.class_names import classify, folders_of, name_by_folder, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.files import Files
-from smearsynth.sources.names import classify, folders_of, name_by_folder, resolve
-from smearsynth.sources.tables import refuse
+from smearsynth.sources.source_files import Files
+from smearsynth.sources.tables import Box, read_boxes, refuse
 from smearsynth.taxonomy import CLASSES, RED_CELLS
 
 LAYOUT = (

@@ -1,13 +1,24 @@
-"""CSV tables that come with a source: which rows they have, and every fault of theirs with file and line."""
+"""CSV tables that come with a source: which rows they have, and every fault of theirs with file and line.
+
+Tables of boxes: which cell of which field lies where. Every row is proven before one is used.
+
+A table that says which class each image of a flat folder has; an id is a name, a stem or a number.
+"""
 
 import csv
-from collections.abc import Mapping, Sequence
+import math
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from smearsynth.errors import UserError
-from smearsynth.sources.files import locate
-from smearsynth.sources.names import canonical
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import Header, read_header
+from smearsynth.sources.class_names import canonical
+from smearsynth.sources.source_files import Files, locate
 
 MOST_FAULTS = 10
 _MOST = 50_000_000
@@ -75,3 +86,132 @@ def _find(header: Sequence[str], headings: Sequence[str], where: str) -> int | N
     if name is not None and names.count(name) > 1:
         raise UserError(f"{where}: {header[names.index(name)]!r} heads two columns; rename the one that does not count")
     return None if name is None else names.index(name)
+
+
+NUMBERS = ("x", "y", "width", "height")
+BOX_COLUMNS = {"file": ("file", "filename"), "class": ("class", "label"), **{name: (name,) for name in NUMBERS}}
+
+
+@dataclass(frozen=True)
+class Box:
+    """A cell by its class name as written; x, y, width, height in whole px; where: table and line, for messages."""
+
+    path: str
+    name: str
+    corners: tuple[int, int, int, int]
+    where: str
+
+
+def read_boxes(root: Path, files: Files) -> list[Box]:
+    """The rows of all tables of a source, in the tables' order; those of excluded images are skipped.
+
+    A field is named relative to its table's folder, in any case where that tells which it is. Raises UserError with all
+    faulty rows: no number, a box outside its image, an image that is not there, a path out of the folder.
+    """
+    images: dict[str, list[str]] = defaultdict(list)
+    for path in files.images:
+        images[path.casefold()].append(path)
+    excluded = {path.casefold() for path in files.excluded}
+    header = cache(lambda path: read_header(locate(root, path)))
+    boxes, faults = [], []
+    for table in files.tables:
+        for where, row in read_table(root, table, BOX_COLUMNS):
+            try:
+                path = _inside(str(PurePosixPath(table).parent), row["file"])
+                fits = images.get(path.casefold(), [])
+                if path in files.excluded or (not fits and path.casefold() in excluded):
+                    continue
+                if not fits:
+                    raise UserError(f"no image {row['file']} in {root}; correct the name or remove the row")
+                if path not in fits and len(fits) > 1:
+                    raise UserError(f"{row['file']} fits {', '.join(fits)}; write the name as it is")
+                path = path if path in fits else fits[0]
+                boxes.append(Box(path, row["class"], _corners(row, header(path)), where))
+            except UserError as fault:
+                faults.append(f"{where}: {fault}")
+    refuse(faults)
+    return boxes
+
+
+def _inside(folder: str, name: str) -> str:
+    """Path relative to the root of a file that is named relative to a folder in it."""
+    path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
+    if path.split("/")[0] == ".." or posixpath.isabs(path) or PureWindowsPath(name).drive:
+        raise UserError(f"{name} leads out of the source's folder; keep the field inside it")
+    return path
+
+
+def _corners(row: dict[str, str], header: Header) -> tuple[int, int, int, int]:
+    x, y, width, height = (_whole(row[name], name) for name in NUMBERS)
+    if width < 1 or height < 1:
+        raise UserError(f"a box of {width}x{height} px holds nothing; width and height start at 1")
+    if x < 0 or y < 0 or x + width > header.width or y + height > header.height:
+        raise UserError(
+            f"the box x={x} y={y} width={width} height={height} leaves the image of {header.width}x{header.height} px; "
+            "count from the upper left corner"
+        )
+    return x, y, width, height
+
+
+def _whole(text: str, name: str) -> int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{name} is {text!r}; give a number of pixels")
+    return round(value)
+
+
+LABEL_COLUMNS = {
+    "id": ("id", "image id", "image", "image name", "file", "file name", "name"),
+    "class": ("class", "class label", "class name", "label", "category", "cell type", "type"),
+}
+
+
+def read_labels(root: Path, table: str, images: Iterable[str]) -> tuple[dict[str, str], Counter[str]]:
+    """Image -> class name as written, and what was left out, by reason.
+
+    `1` and `001` both find `001.bmp`, unless a file has that very name. Raises UserError with all faulty rows: an id
+    that fits several images, or an image with two classes.
+    """
+    images = list(images)
+    by_id = _ids(images)
+    names: dict[str, str] = {}
+    places: dict[str, str] = {}
+    left_out, faults = Counter[str](), []
+    for where, row in read_table(root, table, LABEL_COLUMNS):
+        fits = _fits(row["id"], by_id)
+        if not fits:
+            left_out["label without an image"] += 1
+        elif len(fits) > 1:
+            faults.append(f"{where}: {row['id']} fits {', '.join(fits)}; write the whole file name")
+        elif names.setdefault(fits[0], row["class"]) != row["class"]:
+            faults.append(f"{where}: {fits[0]} has another class in {places[fits[0]]}; keep one of the two")
+        else:
+            places.setdefault(fits[0], where)
+    refuse(faults)
+    left_out["image without a label"] += len(images) - len(names)
+    return {path: names[path] for path in images if path in names}, +left_out
+
+
+def _ids(images: list[str]) -> tuple[dict[str, list[str]], ...]:
+    """Images by path, name, each without extension, and number: the ways an id can name one, most exact first."""
+    ways: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(5))
+    for image in images:
+        path = PurePosixPath(image.casefold())
+        keys = (str(path), path.name, str(path.with_suffix("")), path.stem, _number(path.stem))
+        for way, key in zip(ways, keys, strict=True):
+            way[key].append(image)
+    return ways
+
+
+def _fits(label_id: str, by_id: tuple[dict[str, list[str]], ...]) -> list[str]:
+    text = label_id.casefold()
+    *named, numbered = by_id
+    return next((way[text] for way in named if text in way), []) or numbered.get(_number(text), [])
+
+
+def _number(stem: str) -> str:
+    """`1` for `001`; any other text as it is."""
+    return stem.lstrip("0") or "0" if stem.isdecimal() else stem

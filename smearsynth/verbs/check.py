@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smearsynth.recipe import Recipe, load
-from smearsynth.sources import stated_facts
-from smearsynth.sources.drawn import has_note
+from smearsynth.base.documents import DocumentError, Fault
+from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.reading import load_recipe
 from smearsynth.sources.entry import Listing, Redistribution
-from smearsynth.sources.files import DRAWN_NOTE
-from smearsynth.sources.listing import try_sources
-from smearsynth.strict_yaml import DocumentError, Fault
+from smearsynth.sources.listing import has_note, stated_facts, try_sources
+from smearsynth.sources.source_files import DRAWN_NOTE
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, PLATELET_CLUMP, THROMBOCYTE
 
 _REFUSES = {
@@ -35,7 +34,7 @@ def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
     overrides: "path=value" each, as `--set` takes them. Raises DocumentError with all faults: first those of
     the recipe alone, and once it has none, those of its sources.
     """
-    recipe = load(recipe_path, overrides)
+    recipe = load_recipe(recipe_path, overrides)
     return Checked(recipe=recipe, listings=check_sources(recipe))
 
 

@@ -8,11 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from smearsynth.base.errors import UserError
+from smearsynth.base.json_values import Difference, differences, shown
 from smearsynth.dataset import layout
-from smearsynth.dataset.verify.stated import Stated, stated_of
-from smearsynth.differences import Difference, differences, shown
-from smearsynth.errors import UserError
-from smearsynth.recipe import load, read_resolved
+from smearsynth.dataset.verify.stated_index import Stated, stated_of
+from smearsynth.recipe.reading import load_recipe, read_resolved
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import SPLITS
 
@@ -53,7 +53,7 @@ def diff(a: str | Path, b: str | Path) -> Diff:
     if one.is_dir() != other.is_dir():
         raise UserError(f"{one} and {other}: one is a folder and one is not; compare two datasets or two recipes.")
     if not one.is_dir():
-        plain = [load(path, roots=False).model_dump(mode="json") for path in (one, other)]
+        plain = [load_recipe(path, roots=False).model_dump(mode="json") for path in (one, other)]
         found = tuple(differences(*plain))
         return Diff(same=not found, recipe=found, index=(), samples=None)
     sets = [stated_of(path) for path in (one, other)]

@@ -1,4 +1,7 @@
-"""A dataset handed over in a form that other tools read."""
+"""The formats by name.
+
+A dataset handed over in a form that other tools read.
+"""
 
 import errno
 import time
@@ -7,17 +10,34 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tqdm import tqdm
 
-from smearsynth.dataset.export.about import write_about
-from smearsynth.dataset.export.formats import FORMATS, Format
-from smearsynth.dataset.export.samples import Row, Wanted, read
-from smearsynth.dataset.export.source import open_source
-from smearsynth.dataset.export.target import check_target, replaced
-from smearsynth.errors import UserError, WorkError
-from smearsynth.verbs.prepare import checked_workers
+from smearsynth.base.errors import UserError, WorkError
+from smearsynth.dataset.export import coco, png_folder, webdataset
+from smearsynth.dataset.export.export_folder import check_target, replaced, write_about
+from smearsynth.dataset.export.exported_set import Row, Sample, Source, Wanted, open_source, read
+from smearsynth.verbs.preparation import checked_workers
+
+
+class Format(NamedTuple):
+    """encode: all that can be done with one sample, in any thread. write_split: the samples of a split, as `encode`
+    gives them, in the order of the set. reading: what is written and how it is read, for its README. objects: whether
+    it has no meaning without them."""
+
+    encode: Callable[[Sample, Source], Any]
+    write_split: Callable[[Path, Source, str, Iterable[Any]], None]
+    reading: str
+    objects: bool = False
+
+
+FORMATS = {
+    "png": Format(png_folder.encode, png_folder.write_split, png_folder.READING),
+    "coco": Format(coco.encode, coco.write_split, coco.READING, objects=True),
+    "webdataset": Format(webdataset.encode, webdataset.write_split, webdataset.READING),
+}
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

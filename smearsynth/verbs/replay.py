@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.cells.bank import Bank
-from smearsynth.columns import columns
+from smearsynth.bank.bank import Bank
+from smearsynth.base.command_line import columns
+from smearsynth.base.errors import UserError
+from smearsynth.base.fixed_point import ONE
 from smearsynth.dataset import layout
-from smearsynth.dataset.drawn_from import bank_of
-from smearsynth.dataset.record import combination
-from smearsynth.dataset.sheet import Panel, save_sheet
-from smearsynth.dataset.verify.stated import Stated, stated_of
-from smearsynth.errors import UserError
-from smearsynth.fixed_point import ONE
-from smearsynth.recipe import load
-from smearsynth.render import render
+from smearsynth.dataset.contact_sheet import Panel, save_sheet
+from smearsynth.dataset.index import combination
+from smearsynth.dataset.provenance import bank_of
+from smearsynth.dataset.verify.stated_index import Stated, stated_of
+from smearsynth.recipe.reading import load_recipe
+from smearsynth.rendering.looks import render
 from smearsynth.scene.light import GREY, UNITS
-from smearsynth.scene.plan import Planner
+from smearsynth.scene.planner import Planner
 from smearsynth.scene.scene import OBJECT_FIELDS, Scene
 from smearsynth.shards.format import GENERATOR_VERSION, sample_id
 from smearsynth.shards.reader import ShardReader
@@ -138,7 +138,7 @@ def _place(folder: Path, stated: Stated, sample: str) -> _Place:
 
 
 def _planned(folder: Path, stated: Stated, bank: Bank, place: _Place) -> Scene:
-    recipe = load(folder / layout.RECIPE, roots=False)
+    recipe = load_recipe(folder / layout.RECIPE, roots=False)
     if recipe.sample_hash() != stated.recipe_hash:
         raise UserError(
             f"{folder / layout.RECIPE} is not what the set was built from, or of another version of smearsynth: "

@@ -1,13 +1,20 @@
-"""What a dataset holds, in figures for a person or a machine."""
+"""What a dataset holds, in figures for a person or a machine.
+
+A dataset on one HTML page.
+"""
 
 from pathlib import Path
 
-from smearsynth.cells.counts import REFUSED, REFUSED_TEXT, refusal_rows
-from smearsynth.columns import columns
-from smearsynth.dataset.stats.figures import Stats, figures, measure
-from smearsynth.dataset.stats.imported import ImportedStats, is_imported, measure_imported
-from smearsynth.errors import printable
-from smearsynth.recipe.combinations import COMBINATIONS
+from smearsynth.bank.make_bank import REFUSED, REFUSED_TEXT, refusal_rows
+from smearsynth.base.command_line import columns
+from smearsynth.base.errors import printable
+from smearsynth.dataset import layout
+from smearsynth.dataset.index import read_index
+from smearsynth.dataset.provenance import bank_of
+from smearsynth.dataset.report_page import Told, write_report
+from smearsynth.dataset.statistics import ImportedStats, Stats, figures, is_imported, measure, measure_imported
+from smearsynth.recipe.reading import read_resolved
+from smearsynth.recipe.scene_options import COMBINATIONS
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _MISSED = 5
@@ -150,3 +157,24 @@ def _colours(found: Stats) -> str:
 def _left_out(found: Stats) -> str:
     rows = [(source, why, n) for source, reasons in found.files_left_out.items() for why, n in reasons.items()]
     return columns(("source", "left out because", "files"), rows, text=("source", "left out because"))
+
+
+def report(path: str | Path, *, out: str | Path | None = None, progress: bool = True) -> Path:
+    """Writes the page and gives its path: `out`, else NAME-report.html in the working directory.
+
+    The page needs no other file and no network. Without cells.h5 it shows no gallery, and says so. progress: a bar on
+    stderr where that is a terminal. Raises UserError: no dataset, a damaged part of it, an index that its shards
+    contradict.
+    """
+    folder = Path(path)
+    page = Path(out) if out is not None else Path(f"{folder.resolve().name}-report.html")
+    layout.check_outside(page)
+    measured = measure(folder, progress=progress)
+    told = Told(
+        index=read_index(folder),
+        recipe=read_resolved(folder / layout.RECIPE),
+        resolved=(folder / layout.RECIPE).read_text(encoding="utf-8"),
+        bank=bank_of(folder, measured.stated),
+    )
+    write_report(page, measured, told)
+    return page

@@ -7,21 +7,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from smearsynth.cells.bank import Bank
+from smearsynth.bank.bank import Bank
+from smearsynth.base.errors import UserError
 from smearsynth.dataset import layout
-from smearsynth.dataset.verify.cells import read_bank
-from smearsynth.dataset.verify.counts import count_faults
-from smearsynth.dataset.verify.fault import Fault
-from smearsynth.dataset.verify.files import content_faults, listing_faults
-from smearsynth.dataset.verify.kept import kept_faults
-from smearsynth.dataset.verify.origins import origin_faults
-from smearsynth.dataset.verify.shard import Task, warm_up
-from smearsynth.dataset.verify.shards import Found, check_shards
-from smearsynth.dataset.verify.stated import Stated, read_stated
-from smearsynth.errors import UserError
+from smearsynth.dataset.verify.set_files import (
+    content_faults,
+    count_faults,
+    kept_faults,
+    listing_faults,
+    origin_faults,
+    read_bank,
+)
+from smearsynth.dataset.verify.shard_check import Found, Task, check_shards, warm_up
+from smearsynth.dataset.verify.stated_index import Fault, Stated, read_stated
 from smearsynth.shards.format import GENERATOR_VERSION
 from smearsynth.taxonomy import SPLITS
-from smearsynth.verbs.prepare import checked_workers
+from smearsynth.verbs.preparation import checked_workers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from smearsynth.dataset.export import pictures
-from smearsynth.dataset.export.objects import described
-from smearsynth.dataset.export.samples import Sample
-from smearsynth.dataset.export.source import Source
+from smearsynth.dataset.export import png_folder
+from smearsynth.dataset.export.exported_set import Sample, Source, described
 
 READING = """\
 `SPLIT-000000.tar`, `SPLIT-000001.tar` and so on hold, of each sample:
@@ -53,9 +51,9 @@ def encode(sample: Sample, source: Source) -> Encoded:
     row, header = sample.row, source.header
     known = ("sample_id", "scene", "look", "background", "digest")
     told = {**{name: getattr(row, name) for name in known}, "um_per_px": header.um_per_px}
-    files = {"png": pictures.rgb(sample.image), "label.png": pictures.ids(sample.label)}
+    files = {"png": png_folder.rgb(sample.image), "label.png": png_folder.ids(sample.label)}
     if sample.instance is not None:
-        files["instance.png"] = pictures.ids(sample.instance)
+        files["instance.png"] = png_folder.ids(sample.instance)
         told["objects"] = described(sample, header)
     files["json"] = json.dumps(told).encode()
     return {f"{row.sample_id}.{kind}": content for kind, content in files.items()}

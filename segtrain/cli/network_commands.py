@@ -1,0 +1,237 @@
+"""Commands that use a trained network.
+
+The command that counts cells.
+
+Commands that tell what a network, or none, is worth.
+
+The command that shows a person what a network sees.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segtrain.cli.run_options import FOLDER, split, target, um_per_px
+from smearsynth.base.command_line import NewFile, as_json, show
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, metavar="DIR", help="Folder of the predictions.")
+@um_per_px
+@click.option(
+    "--with", "others", multiple=True, type=FOLDER, metavar="RUN", help="Average with this run too; may be repeated."
+)
+@click.option("--tta", "symmetries", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
+@click.option("--probability", is_flag=True, help="Keep the probability of every class too.")
+@click.option("--overwrite", is_flag=True, help="Replace predictions that are there.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["torch", "onnx"]),
+    default="torch",
+    show_default=True,
+    help="What computes; onnx: the network that `segtrain export` wrote, by ONNX Runtime.",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
+@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@as_json
+def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **options: Any) -> None:
+    """Predict the cells in images of any size.
+
+    IMAGE is a file (PNG, JPEG, TIFF, BMP and others, 8 or 16 bit, grey or colour) or a folder of them. Each is brought
+    to the scale that RUN was trained at, predicted in overlapping tiles, and brought back. Of NAME.png there come into
+    DIR: NAME_label.png with the ids of the classes, NAME_colour.png with their colours, NAME_overlay.png to look at,
+    and with --probability NAME_probability.npy, half floats (height, width, classes) at the scale of training. TIFF
+    files over 64 megapixels are read in parts, so that memory stays flat.
+
+    \b
+    Example: one field; a folder of them, with an ensemble in all eight symmetries
+      segtrain predict runs/first field.png --out predicted
+      segtrain predict runs/a my_fields --with runs/b --tta --um-per-px 0.067 --out predicted
+    """
+    from segtrain.inference.predict import predict as run_all
+
+    done = run_all(run, images, which="last" if last else "best", **options)
+    for sentence in done.remarks:
+        click.echo(f"Note: {sentence}.", err=True)
+    show(as_json, {"device": done.device, "images": done.images}, lambda: str(done))
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--format",
+    required=True,
+    type=click.Choice(["onnx", "torch-export", "safetensors"]),
+    help="ONNX file, torch.export file, or weights with config and card.",
+)
+@click.option("--out", type=FOLDER, metavar="DIR", help="Folder of the files.  [default: RUN, or RUN/safetensors]")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@as_json
+def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
+    """Write the network of RUN for those who have no segtrain.
+
+    onnx and torch-export take RGB bytes (batch, 3, height, width) of any batch, with sides that are multiples of 32,
+    and give probabilities (batch, classes, height, width). Classes, scale and the rest are in the file's metadata.
+
+    \b
+    Example: and predict without torch's own network
+      segtrain export runs/first --format onnx
+      segtrain predict runs/first field.png --out predicted --runtime onnx
+    """
+    from segtrain.reporting.export_network import export as run_export
+
+    done = run_export(run, which="last" if last else "best", **options)
+    files = [str(file) for file in done.files]
+    show(as_json, {"files": files, **done.description.plain()}, lambda: "\n".join(files))
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=FOLDER)
+@click.option("--out", required=True, type=NewFile(), metavar="FILE.csv", help="Table with a line for each cell.")
+@click.option("--pictures", type=FOLDER, metavar="DIR", help="Folder for each image with its cells outlined.")
+@um_per_px
+@click.option(
+    "--with", "others", multiple=True, type=FOLDER, metavar="RUN", help="Average with this run too; may be repeated."
+)
+@click.option("--tta", "symmetries", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
+@click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
+@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@as_json
+def count(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **options: Any) -> None:
+    """Count the cells in images of any size, for research and not for a diagnosis.
+
+    IMAGE is a file or a folder of them. Cells that touch are parted, and each is one cell of one class, that of most of
+    its evidence. Those that the bottom or the right edge of an image cuts are in the table and not in the counts; those
+    at the top and the left are in both. Told are cells by class, parasitaemia (infected of all red cells) with its 95 %
+    interval, the differential of the white cells, and platelets per red cell; and whether cells were too few for it.
+
+    \b
+    Example:
+      segtrain count runs/first field.png --out cells.csv --pictures counted
+      segtrain count runs/first my_fields --um-per-px 0.067 --out cells.csv --json
+    """
+    from segtrain.counting.count import count as run_all
+
+    done = run_all(run, images, which="last" if last else "best", **options)
+    for sentence in done.remarks:
+        click.echo(f"Note: {sentence}.", err=True)
+    show(as_json, done.figures, lambda: str(done))
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@target
+@split
+@click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
+@click.option("--pictures", type=FOLDER, help="Folder for a picture of the errors on each of a FOLDER's images.")
+@click.option("--boundaries", is_flag=True, help="Measure outlines too, which is slow.")
+@click.option("--objects", is_flag=True, help="Count the cells of a DATASET too, one by one.")
+@click.option(
+    "--threshold", metavar="P|val", help="Of two classes: the second from this probability on; val: chosen there."
+)
+@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@as_json
+def evaluate(last: bool, as_json: bool, **options: Any) -> None:
+    """Measure the network of RUN on a dataset, or on a folder of real images.
+
+    A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
+    threshold with holes filled, and where it has boxes/ too, red cells are counted beside those that are boxed. In its
+    --pictures glass taken for a cell is red, a cell taken for glass blue, and dark what is not measured:
+    cells of the mask that no box is around.
+
+    \b
+    Example:
+      segtrain evaluate runs/first quickstart --objects
+      segtrain evaluate runs/first my_fields --um-per-px auto
+    """
+    from segtrain.evaluation.evaluate import evaluate as run
+    from segtrain.evaluation.figures import table
+
+    figures = run(options.pop("run"), options.pop("target"), which="last" if last else "best", **options)
+    show(as_json, figures, lambda: table(figures))
+
+
+@click.command()
+@target
+@split
+@as_json
+def baseline(target: Path, split: str, as_json: bool) -> None:
+    """Measure what needs no network: Otsu's threshold, and the most frequent class.
+
+    \b
+    Example:
+      segtrain baseline quickstart
+    """
+    from segtrain.evaluation.baseline import baseline as run
+    from segtrain.evaluation.figures import table
+
+    found = run(target, split=split)
+    show(as_json, found, lambda: "\n\n".join(f"{name}\n{table(figures)}" for name, figures in found.items()))
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option("--data", "dataset", type=FOLDER, help="The dataset, where it is not where RUN was trained on it.")
+@split
+@click.option("--out", metavar="FILE.html", type=NewFile(), help="The page.  [default: RUN/report.html]")
+def report(run: Path, **options: Any) -> None:
+    """Write one HTML page of RUN, and its model card.
+
+    The page needs no other file and no network: figures with intervals, confusion, calibration, best and worst samples,
+    figures by background, look, density, source and visible share, curves, speed. The card, MODEL_CARD.md in RUN, is
+    what goes with the weights to whoever is handed them.
+
+    \b
+    Example:
+      segtrain report runs/first
+      segtrain report runs/first --split val --out first.html
+    """
+    from segtrain.reporting.run_page import write_report
+
+    for path in write_report(run, **options):
+        click.echo(path)
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    metavar="N",
+    help="Port of the page's address.  [default: one that is free]",
+)
+@click.option(
+    "--um-per-px",
+    default="auto",
+    show_default=True,
+    metavar="X|auto",
+    help="Scale of the images, micrometres per pixel; auto: the median single red cell is 7.3 um. The page can change "
+    "it.",
+)
+@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
+def view(run: Path, last: bool, no_browser: bool, **options: Any) -> None:
+    """Open a page on which one drops an image and sees what the network of RUN finds in it.
+
+    Overlay, cells per class, parasitaemia, differential; classes can be switched, and each cell tells its class, area
+    and confidence. The page is served to this machine only, images stay on it, and nothing is kept. Ctrl-C ends it.
+    Research only, not a diagnosis.
+
+    \b
+    Example:
+      segtrain view runs/first
+      segtrain view runs/first --um-per-px 0.1 --port 8000 --no-browser
+    """
+    from segtrain.viewing.viewer import view as serve
+
+    def tell(url: str) -> None:
+        click.echo(url)
+        click.echo("Ctrl-C ends it.", err=True)
+
+    serve(run, which="last" if last else "best", browser=not no_browser, on_ready=tell, **options)

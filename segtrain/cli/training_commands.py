@@ -1,0 +1,214 @@
+"""Commands that train, and those that help to choose what is trained.
+
+The command that makes a dataset of somebody's images and masks.
+"""
+
+import os
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segtrain.cli.run_options import FOLDER, config, optional_dataset, overrides, split
+from smearsynth.base.command_line import as_json, show
+
+
+@click.command()
+@optional_dataset
+@config
+@overrides
+@click.option("--run", type=FOLDER, help="Folder of the run.  [default: runs/DATASET-MODEL]")
+@click.option("--resume", is_flag=True, help="Go on where the run was interrupted.")
+@click.option(
+    "--folds",
+    metavar="K|FILE.csv",
+    help="Cross-validate: train K times, or as often as FILE divides; each fold is a run in RUN/fold-N.",
+)
+@click.option("--overfit", type=click.IntRange(min=1), metavar="N", help="Train and validate on N samples only.")
+@click.option("--resident", is_flag=True, help="Keep the whole set in the memory of the device.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first.")
+@as_json
+def fit(
+    overrides: tuple[str, ...],
+    folds: str | None,
+    overfit: int | None,
+    resident: bool,
+    compiled: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a network on DATASET, or on the `data:` of the config.
+
+    A config names what differs from the defaults; -s goes before it. Ctrl-C saves and ends; --resume goes on from
+    there, and from any kill. Under torchrun the same command trains on several devices, which share each batch; the
+    two dashes keep torchrun from taking --run for its own.
+
+    --folds divides the training and validation samples of an imported set anew, K times and never a source image, tells
+    mean and deviation over the folds, and writes which sample was held out when to RUN/folds.csv. The test split stays
+    untouched.
+
+    \b
+    Example: the reference training, on one device and on four; five folds of images of one's own
+      segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/reference
+      torchrun --nproc-per-node 4 -m -- segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/four
+      segtrain fit red_cells -c recipes/fit/deconvnet.yaml --folds 5 --run runs/folds
+    """
+    from segtrain.experiments.cross_validation import cross_validate
+    from segtrain.experiments.fit import fit as train_once
+
+    given = {"overfit": overfit, "resident": resident or None, "compile": compiled or None}
+    short = [f"{key}={str(value).lower()}" for key, value in given.items() if value is not None]
+    run = partial(cross_validate, folds=folds) if folds else train_once
+    fitted = run(options.pop("dataset"), overrides=(*overrides, *short), **options)
+    # Under torchrun every process comes here, and a result is told once.
+    if os.environ.get("RANK", "0") == "0":
+        show(as_json, fitted.figures, lambda: str(fitted))
+
+
+@click.command()
+@optional_dataset
+@config
+@overrides
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Of which the median counts.")
+@click.option(
+    "--peak-tflops",
+    type=click.FloatRange(min=0, min_open=True),
+    help="bf16 matrix peak of the device.  [default: its data sheet's]",
+)
+@click.option("--onnx", is_flag=True, help="Time the forward pass by ONNX Runtime on the CPU, too.")
+@as_json
+def bench(as_json: bool, **options: Any) -> None:
+    """Measure images per second of loader, forward pass, step and whole loop, and peak memory.
+
+    Without DATASET: forward pass and step only, on random images.
+
+    \b
+    Example:
+      segtrain bench quickstart -c recipes/fit/reference.yaml
+    """
+    from segtrain.experiments.benchmark import bench as run
+    from segtrain.experiments.benchmark import table
+
+    figures = run(options.pop("dataset"), **options)
+    show(as_json, figures, lambda: table(figures))
+
+
+@click.command()
+@click.option("-c", "--config", "configs", multiple=True, type=FOLDER, help="A config to train; may be repeated.")
+@click.option(
+    "--vary", multiple=True, metavar="KEY=V,V,...", help="Train each config with each of these values; may be repeated."
+)
+@overrides
+@click.option(
+    "--budget", metavar="images=N|minutes=M", help="Of each training.  [default: what each config says for itself]"
+)
+@click.option("--data", type=FOLDER, metavar="DATASET", help="For configs that name no `data:` of their own.")
+@click.option("--out", type=FOLDER, default="runs/compare", show_default=True, help="Folder of runs and results.")
+@split
+@click.option("--resume", is_flag=True, help="Go on where it was interrupted; what is finished is not trained again.")
+@as_json
+def compare(configs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Train several configs under equal budgets, measure them, and print one table.
+
+    Beside the networks stand Otsu's threshold and the majority class. A budget is a number of training images, of which
+    a config's epochs become equal shares: schedules keep their course over it, and none is cut off. Minutes become
+    images by the speed of each config, measured before. A training that fails has a row that says so. OUT gets
+    results.md, results.csv, curves.png with the losses of all, and a folder for each run.
+
+    \b
+    Example: two networks at equal work, and three learning rates of one
+      segtrain compare -c recipes/fit/quick.yaml -c recipes/fit/compact.yaml --data quickstart --budget images=2000
+      segtrain compare -c recipes/fit/deconvnet.yaml --vary optimiser.lr=1e-3,1e-4,1e-5 --data small --out runs/rates
+    """
+    from segtrain.experiments.compare import compare as run
+    from smearsynth.base.errors import WorkError
+
+    done = run(configs, **options)
+    show(as_json, asdict(done), lambda: str(done).rstrip())
+    if done.failed:
+        raise WorkError(f"Failed: {', '.join(done.failed)}; the table says why. --resume tries again.")
+
+
+@click.command()
+@as_json
+def models(as_json: bool) -> None:
+    """List the networks: parameters, multiply-adds, study, options.
+
+    Counted for RGB images of 224x224 px and ten classes. `smp:ARCHITECTURE/ENCODER` is a network of the library
+    segmentation_models_pytorch, with the extra `smp`.
+
+    \b
+    Example: then choose one
+      segtrain fit quickstart -s model.name=compact -s model.width=16
+    """
+    from segtrain.networks.catalogue import catalogue, table
+
+    found = catalogue()
+    show(as_json, found, lambda: table(found))
+
+
+@click.command("import")
+@click.argument("images", type=FOLDER)
+@click.argument("masks", type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, metavar="DATASET", help="Folder of the dataset.")
+@click.option(
+    "--palette",
+    default="binary",
+    show_default=True,
+    metavar="binary|ids|reference|FILE.yaml",
+    help="What masks hold: two levels, ids of the ten classes, their colours, or what FILE says.",
+)
+@click.option(
+    "--cells", type=click.Choice(["white", "black"]), help="Level of cells in binary masks.  [default: by the images]"
+)
+@click.option(
+    "--um-per-px",
+    default="auto",
+    show_default=True,
+    metavar="X|FILE.csv|auto",
+    help="Scale of the images, micrometres per pixel; auto: the median single red cell is 7.3 um.",
+)
+@click.option("--to-um-per-px", type=float, metavar="X", help="Bring images and masks to this scale; smears have 0.2.")
+@click.option("--resize", metavar="N|WxH", help="Bring images and masks to this size instead, px.")
+@click.option(
+    "--patches",
+    metavar="SIZE[,OVERLAP|N]",
+    help="Cut patches, after the split: as few as cover an image with that overlap, 0 to under 1, or N of each image.",
+)
+@click.option(
+    "--split",
+    metavar="SHARES|FILE.csv|folders",
+    help="By shares, by a table `image,split`, or by the folders train, val and test.  [default: the folders, if all "
+    "images lie in such, else train=.8,val=.1,test=.1]",
+)
+@click.option(
+    "--group",
+    metavar="REGEX|FILE.csv",
+    help="What no split divides, such as a patient: a part of the image's path, or a table `image,group`.  [default: "
+    "the image]",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the split.")
+@click.option("--overwrite", is_flag=True, help="Replace the set that an earlier import wrote.")
+@as_json
+def import_(images: Path, masks: Path, as_json: bool, **options: Any) -> None:
+    """Make a DATASET of images and masks that are there.
+
+    A mask has the stem of its image, with or without `_mask`, `_label` and the like. Where each split has folders of
+    its own, write {split} for its name in both paths. Every fault is told with its file before anything is written.
+    Uncertain pixels, as at blended edges, get the label 255, which training and figures leave out. Images of several
+    sizes go to a shard each; a network needs one size: --patches or --resize.
+
+    \b
+    Examples: black and white masks at 0.2 um/px, in patches; colours of the ten classes; an export of smearsynth
+      segtrain import my/img my/mask --out mine --to-um-per-px 0.2 --patches 224
+      segtrain import img mask --out ten --palette reference --group '^(P[0-9]+)_'
+      segtrain import 'png/{split}/image' 'png/{split}/label' --out ids --palette ids --um-per-px 0.2
+    """
+    from segtrain.importing.import_annotations import import_pairs as run
+
+    made = run(images, masks, **options)
+    for sentence in made.remarks:
+        click.echo(f"Note: {sentence}.", err=True)
+    show(as_json, {"out": str(made.out), **made.index}, lambda: str(made))

@@ -1,0 +1,72 @@
+"""A whole split as uint8 in the memory of a GPU or of the host: read and inflated once, not once an epoch.
+
+65,350 smears of 224 x 224 px are 13.1 GB, which one large GPU holds beside the network; no pool of workers is as fast.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segtrain.data.samples import Image, Label, Shards
+from smearsynth.base.errors import UserError
+
+_PIECE = 512
+"""Samples that are inflated before they are copied to a device together."""
+_SHARE = 0.6
+"""Of the free memory, what a set may take; the rest is for the network and its batches."""
+
+
+class Resident:
+    """image: u1 (N, H, W, 3) RGB, label: u1 (N, H, W), both on `device`."""
+
+    def __init__(self, shards: Shards, device: torch.device, *, workers: int) -> None:
+        """Reads the whole split with `workers` threads. UserError where its images have several sizes."""
+        height, width = shards.size
+        self.size, self.device = shards.size, device
+        self.image = torch.empty((len(shards), height, width, 3), dtype=torch.uint8, device=device)
+        self.label = torch.empty((len(shards), height, width), dtype=torch.uint8, device=device)
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            for first in range(0, len(shards), _PIECE):
+                rows = range(first, min(first + _PIECE, len(shards)))
+                pairs = list(pool.map(shards.read, rows))
+                self.image[first : rows.stop] = torch.from_numpy(np.stack([image for image, _ in pairs]))
+                self.label[first : rows.stop] = torch.from_numpy(np.stack([label for _, label in pairs]))
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it lies in the memory of a GPU."""
+        return self.device.type == "cuda"
+
+    def read(self, i: int) -> tuple[Image, Label]:
+        """Sample i as `Shards.read` gives it; in the host's memory only."""
+        return self.image[i].numpy(), self.label[i].numpy()
+
+
+def memory_for(shards: Shards, device: torch.device) -> torch.device:
+    """Where the whole split fits: `device`, else the host. UserError where it fits nowhere."""
+    height, width = shards.size
+    need = len(shards) * height * width * 4
+    if device.type == "cuda" and need < _SHARE * torch.cuda.mem_get_info(device)[0]:
+        return device
+    free = _free_memory()
+    if need < _SHARE * free:
+        return torch.device("cpu")
+    raise UserError(
+        f"{shards.root}: its split {shards.split!r} takes {need / 1e9:.1f} GB as uint8, and {free / 1e9:.1f} GB of "
+        "memory are free; leave --resident out."
+    )
+
+
+def _free_memory() -> int:
+    """Bytes of the host's memory that a program can have; all of it where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,173 @@
+"""A trained network measured: on a split of a dataset, or on a folder of real fields beside the Otsu baseline."""
+
+import math
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from segtrain.counting.cell_measures import cells_of
+from segtrain.data.dataloader import Loader
+from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.baseline import best_threshold, moved, otsu_field
+from segtrain.evaluation.field_evaluation import Method, measure_fields, red_cells, save_errors
+from segtrain.evaluation.figures import Figures
+from segtrain.evaluation.set_evaluation import CountedCells, Measures, Predict, predictions
+from segtrain.inference.field_prediction import predict_field
+from segtrain.inference.image_reader import WholePicture
+from segtrain.inference.prediction_files import check_folder
+from segtrain.inference.ready_networks import Networks, load_networks
+from segtrain.training.device import Compute, choose
+from segtrain.training.run_folder import Trained, load_trained
+from smearsynth.base.errors import UserError
+from smearsynth.fields.field_folder import Field, Mask, is_folder, read_fields
+from smearsynth.fields.scale import Scale, to_native
+
+
+def evaluate(
+    run: str | Path,
+    target: str | Path,
+    *,
+    split: str = "test",
+    um_per_px: str | float | None = None,
+    boundaries: bool = False,
+    objects: bool = False,
+    threshold: str | float | None = None,
+    pictures: str | Path | None = None,
+    which: Literal["best", "last"] = "best",
+    device: str = "auto",
+    progress: bool = True,
+) -> Figures:
+    """What the network of `run` is worth.
+
+    target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
+    `evaluation.split.Measures.figures` says. objects: count its cells, too; the figures then have `objects`, as
+    `metrics.ObjectScores.report` says, None for nan. threshold: of a dataset of two classes, the probability from which
+    a pixel is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the
+    figures, and all others are of logits that are moved so that it becomes 1/2.
+    Or a folder of real fields with masks of `um_per_px` (a number, a table's path, or "auto"), which gives what
+    `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in `images` also um_per_px and
+    baseline_dice, and of a field with boxes what `evaluation.boxed.red_cells` says; `pictures` is a folder for one of
+    each field, which shows where the network is wrong.
+    Raises UserError.
+    """
+    target = Path(target)
+    if is_folder(target):
+        if threshold is not None:
+            raise UserError(f"--threshold is for datasets, and {target} is a folder of images: leave it out.")
+        if objects:
+            raise UserError(
+                f"--objects is for datasets, and {target} is a folder of images: leave it out; cells are counted where "
+                "the folder has boxes/."
+            )
+        if um_per_px is None:
+            raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
+        network = NetworkCells(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
+        return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
+    if um_per_px is not None:
+        raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+    if pictures is not None:
+        raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+    trained = load_trained(Path(run), which)
+    shards = Shards(target, split)
+    check_classes(trained.classes, shards)
+    check_held_out(trained, shards, Path(run))
+    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
+    predict = predictor(trained, compute)
+    measures = Measures(shards.classes, compute.device, boundaries=boundaries)
+    cells = CountedCells(shards) if objects else None
+    chosen: Figures = {}
+    if threshold is not None:
+        chosen["threshold"] = _threshold(str(threshold), predict, trained, target, compute, progress=progress)
+        predict = moved(predict, chosen["threshold"])
+    with closing(_loader(shards, trained, compute)) as loader:
+        for logits, label, number in predictions(predict, loader, progress=progress):
+            measures.update(logits, label)
+            if cells is not None:
+                cells.update(logits, number)
+    return measures.figures() | chosen | ({"objects": cells.figures()} if cells is not None else {})
+
+
+def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
+    """UserError where the network of a fold would be measured on a split that it learnt from."""
+    if trained.fold and shards.split != "test" and shards.digest == trained.data_digest:
+        raise UserError(
+            f"{run} is of one fold, which learnt from samples of this set's split {shards.split!r}: its figures on "
+            "those held out are in summary.json; measure it on --split test, or on another set."
+        )
+
+
+def _loader(shards: Shards, trained: Trained, compute: Compute) -> Loader:
+    return Loader(shards, batch=trained.config.batch, shuffle=False, device=compute.device)
+
+
+def _threshold(
+    asked: str, predict: Predict, trained: Trained, dataset: Path, compute: Compute, *, progress: bool
+) -> float:
+    if len(trained.classes) != 2:
+        raise UserError(f"--threshold is for two classes, and {dataset} has {len(trained.classes)}: leave it out.")
+    if asked == "val":
+        held_out = Shards(dataset, "val")
+        check_held_out(trained, held_out, dataset)
+        with closing(_loader(held_out, trained, compute)) as loader:
+            return best_threshold(predictions(predict, loader, progress=progress))
+    try:
+        value = float(asked)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise UserError(f"--threshold: must be between 0 and 1, or `val` to choose it there, not {asked}.")
+    return value
+
+
+def predictor(trained: Trained, compute: Compute) -> Predict:
+    """The network on its device: u1 (B, 3, H, W) to logits, fp32 (B, classes, H, W)."""
+    return partial(compute.logits, compute.place(trained.model))
+
+
+def check_classes(classes: Classes, shards: Shards) -> None:
+    """UserError where a dataset has other classes than a network."""
+    if shards.classes.keys != classes.keys:
+        raise UserError(
+            f"{shards.root} has the classes {', '.join(shards.classes.keys)}, the network was trained on "
+            f"{', '.join(classes.keys)}: evaluate it on a dataset of the same classes."
+        )
+
+
+class NetworkCells:
+    """A method for `measure_fields`: a field predicted at the scale of the training, brought back. A pixel is of a cell
+    as soon as glass is less likely than all cells together."""
+
+    def __init__(self, networks: Networks, scale: Scale) -> None:
+        self._networks, self._scale = networks, scale
+        self.told: list[Figures] = []
+        """Of each field so far: um_per_px, as it was given or found; boxed and counted where it has boxes."""
+
+    def __call__(self, field: Field) -> Mask:
+        um_per_px = self._scale.of(field.path, field.image)
+        picture = WholePicture(field.image, str(field.path))
+        found = predict_field(self._networks, picture, um_per_px, probability=True)
+        self.told.append({"um_per_px": um_per_px})
+        if field.boxes is not None:
+            self.told[-1] |= red_cells(field, cells_of(found))
+        assert found.probability is not None
+        cells: Mask = to_native(1 - found.probability[0], field.cells.shape) >= 0.5
+        return cells
+
+
+def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, progress: bool) -> Figures:
+    def drawn(field: Field) -> Mask:
+        found = network(field)
+        if pictures:
+            save_errors(field, found, pictures)
+        return found
+
+    if pictures:
+        check_folder(pictures)
+        pictures.mkdir(parents=True, exist_ok=True)
+    methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
+    measured = measure_fields(read_fields(folder), methods, progress=progress)
+    figures, baseline = measured["network"], measured["otsu"]
+    for image, told, other in zip(figures["images"], network.told, baseline["images"], strict=True):
+        image |= told | {"baseline_dice": other["foreground_dice"]}
+    return figures | {"baseline": baseline}

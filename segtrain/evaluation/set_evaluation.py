@@ -1,0 +1,267 @@
+"""A way of predicting, measured on a whole split. What predicts may be a network or a threshold: all give logits.
+
+How much of each placed cell a network recognises; of sets that were built, for only these know their cells.
+
+A split measured once, with all that is kept of each of its images.
+
+Cells of a split, counted one by one and held against the true ones.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from segtrain.counting.cell_measures import count_field
+from segtrain.data.dataloader import Loader
+from segtrain.data.sampler import Index
+from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.figures import Figures, by_key, known
+from segtrain.metrics.boundary import BoundaryScores
+from segtrain.metrics.calibration import CalibrationError
+from segtrain.metrics.confusion import Confusion, ReferenceAccuracy, per_image, whole_scores
+from segtrain.metrics.object_scores import ObjectScores
+from segtrain.training.device import Compute
+from smearsynth.base.errors import UserError
+
+Predict = Callable[[Tensor], Tensor]
+"""u1 (B, 3, H, W) RGB to logits, fp32 (B, classes, H, W), on the same device or another."""
+
+
+class Measures:
+    """Every metric of `segtrain evaluate`."""
+
+    def __init__(self, classes: Classes, device: torch.device, *, boundaries: bool) -> None:
+        """boundaries: also compare outlines, which takes many times as long."""
+        self._classes = classes
+        self._confusion = Confusion(len(classes), device)
+        self._reference = ReferenceAccuracy(device)
+        self._calibration = CalibrationError(device)
+        self._boundary = BoundaryScores(len(classes), device) if boundaries else None
+
+    def update(self, logits: Tensor, label: Tensor) -> None:
+        """A batch. logits: fp32 (B, C, H, W). label: u1 (B, H, W), 255 = ignored."""
+        for metric in (self._confusion, self._reference, self._calibration, self._boundary):
+            if metric is not None:
+                metric.update(logits, label)
+
+    @property
+    def matrix(self) -> npt.NDArray[np.int64]:
+        """i8 (C, C): pixels, rows truth."""
+        return self._confusion.matrix.numpy()
+
+    @property
+    def calibration(self) -> list[dict[str, float]]:
+        """Bins of confidence, as `CalibrationError` reports them."""
+        bins: list[dict[str, float]] = self._calibration.report()["calibration"]
+        return bins
+
+    def figures(self) -> Figures:
+        """miou, pixel_accuracy, reference_accuracy, foreground_dice, calibration_error; boundary_f1 and hd95 where
+        outlines were compared; per_class: the same of each class, by key. None where there is nothing to measure, as
+        for a class that is neither in the truth nor predicted."""
+        report = self._confusion.report() | self._reference.report() | self._calibration.report()
+        names = ["miou", "pixel_accuracy", "reference_accuracy", "foreground_dice", "calibration_error"]
+        rows = [dict(row) for row in report["per_class"]]
+        if self._boundary is not None:
+            report |= self._boundary.report()
+            names += ["boundary_f1", "hd95"]
+            for row, boundary in zip(rows, report["boundaries"], strict=True):
+                row |= boundary
+        plain = {name: known(report[name]) for name in names}
+        return plain | {"per_class": by_key(self._classes.keys, rows)}
+
+
+def predictions(predict: Predict, loader: Loader, *, progress: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Every batch of an evaluation as (logits, label on the logits' device, numbers of the samples on the host)."""
+    bar = tqdm(loader.epoch(0), total=len(loader), unit="batch", leave=False, disable=None if progress else True)
+    with torch.inference_mode():
+        for batch in bar:
+            logits = predict(batch.image)
+            yield logits, batch.label.to(logits.device, non_blocking=True), batch.number
+
+
+_FIELDS = ("class", "cell", "visible", "full")
+"""Columns of `objects` that are needed here."""
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """n cells of which something shows. image: i8 (n,), place of a cell's image among those that were measured.
+    class_id, cell (its row in the bank): i8 (n,). visible, full, right: i8 (n,), pixels that show, that the whole cell
+    has, and that show and were given its class."""
+
+    image: Ints
+    class_id: Ints
+    cell: Ints
+    visible: Ints
+    full: Ints
+    right: Ints
+
+
+class ObjectHits:
+    """Takes batches of an evaluation."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards, self._images = shards, 0
+        self._columns = [shards.header.fields.index(name) for name in _FIELDS]
+        self._rows: list[Ints] = []
+
+    @classmethod
+    def of(cls, shards: Shards) -> Self | None:
+        """None for a set that does not know its cells."""
+        return cls(shards) if set(_FIELDS) <= set(shards.header.fields) else None
+
+    def update(self, prediction: Tensor, label: Tensor, numbers: Tensor) -> None:
+        """prediction, label: (B, H, W), class ids. numbers: of the samples. UserError where the set is damaged."""
+        for right, number in zip((prediction == label).cpu().numpy(), numbers.tolist(), strict=True):
+            objects, instance = self._shards.objects(number), self._shards.instance(number)
+            hits = np.bincount(instance[right], minlength=len(objects) + 1)[1:]
+            image = np.full(len(objects), self._images)
+            self._rows.append(np.column_stack([image, objects[:, self._columns], hits]).astype(np.int64))
+            self._images += 1
+
+    def result(self) -> Objects:
+        """Of all images so far."""
+        rows = np.concatenate([np.zeros((0, len(_FIELDS) + 2), np.int64), *self._rows])
+        rows = rows[rows[:, 3] > 0]
+        image, class_id, cell, visible, full, right = rows.T
+        return Objects(image=image, class_id=class_id, cell=cell, visible=visible, full=full, right=right)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """numbers: i8 (N,), of the images in `shards`. matrices: i8 (N, C, C), the confusion matrix of each, rows truth.
+    objects: None where the set does not know its cells, or was not asked for them. images_per_second: of the network
+    alone, from pixels in memory to logits; nan of a single batch."""
+
+    shards: Shards
+    numbers: Index
+    measures: Measures
+    matrices: npt.NDArray[np.int64]
+    objects: Objects | None
+    images_per_second: float
+
+    @property
+    def scores(self) -> list[float]:
+        """mIoU of each image over the classes in its truth or prediction; nan where all is ignored."""
+        found: list[float] = whole_scores(torch.from_numpy(self.matrices))["miou"].tolist()
+        return found
+
+    @property
+    def units(self) -> Index:
+        """i8 (N,): images of one number belong together, as looks of one scene, or what the set calls a group."""
+        group, scene = self.shards.groups, self.shards.column("scene")
+        unit = scene if group is None else group
+        return self.numbers if unit is None else unit[self.numbers].astype(np.int64)
+
+
+def measure_images(
+    predict: Predict,
+    shards: Shards,
+    samples: Index | None,
+    *,
+    batch: int,
+    compute: Compute,
+    objects: bool,
+    progress: bool,
+) -> Measured:
+    """samples: numbers of those to measure, None for all. objects: whether cells are looked at one by one, where the
+    set knows them."""
+    measures = Measures(shards.classes, compute.device, boundaries=False)
+    timed, hits = Timed(predict), ObjectHits.of(shards) if objects else None
+    numbers, matrices = [], []
+    with closing(Loader(shards, batch=batch, shuffle=False, samples=samples, device=compute.device)) as loader:
+        for logits, label, number in predictions(timed, loader, progress=progress):
+            prediction = logits.argmax(dim=1)
+            measures.update(logits, label)
+            matrices.append(per_image(prediction, label, len(shards.classes)).cpu().numpy())
+            numbers.append(number.numpy())
+            if hits is not None:
+                hits.update(prediction, label, number)
+    return Measured(
+        shards=shards,
+        numbers=np.concatenate(numbers),
+        measures=measures,
+        matrices=np.concatenate(matrices),
+        objects=None if hits is None else hits.result(),
+        images_per_second=timed.images_per_second,
+    )
+
+
+class Timed:
+    """A way of predicting that knows how long it took; the first batch, which also prepares the device, is left out."""
+
+    def __init__(self, predict: Predict) -> None:
+        self._predict, self._begun = predict, False
+        self._images, self._seconds = 0, 0.0
+
+    def __call__(self, image: Tensor) -> Tensor:
+        start = time.perf_counter()
+        logits = self._predict(image)
+        if logits.device.type == "cuda":
+            torch.cuda.synchronize(logits.device)
+        if self._begun:
+            self._images += len(image)
+            self._seconds += time.perf_counter() - start
+        self._begun = True
+        return logits
+
+    @property
+    def images_per_second(self) -> float:
+        """nan before the second batch."""
+        return self._images / self._seconds if self._images else float("nan")
+
+
+class CountedCells:
+    """What counting makes of a network's prediction, against the `instance` maps of a dataset."""
+
+    def __init__(self, shards: Shards) -> None:
+        """Raises UserError where the set does not know its cells."""
+        if not shards.header.fields:
+            raise UserError(
+                f"--objects: {shards.root} does not say which pixels are of one cell, as sets do that smearsynth "
+                "built: leave it out."
+            )
+        self._shards, self._keys = shards, shards.classes.keys
+        self._scores = ObjectScores(self._keys)
+
+    def update(self, logits: Tensor, number: Tensor) -> None:
+        """A batch. logits: fp32 (B, C, H, W). number: i8 (B,), of the samples."""
+        best = logits.softmax(dim=1).max(dim=1)
+        labels = best.indices.byte().cpu().numpy()
+        confidences = (best.values * 255).round().byte().cpu().numpy()
+        for label, confidence, i in zip(labels, confidences, number.tolist(), strict=True):
+            found = count_field(label, confidence, keys=self._keys, um_per_px=self._shards.um_per_px)
+            classes = np.array([self._keys.index(cell.kind) for cell in found.cells], np.int64)
+            true, kinds = self._true(i)
+            self._scores.update(found.map, classes, true, kinds)
+
+    def figures(self) -> Figures:
+        """As `ObjectScores.report` says; None where there was nothing to measure."""
+        return _plain(self._scores.report())
+
+    def _true(self, i: int) -> tuple[Any, Any]:
+        """The sample's cells, numbered anew from 1 without gaps, and the class of each."""
+        instance, (_, label) = self._shards.instance(i), self._shards.read(i)
+        numbers, first, dense = np.unique(instance, return_index=True, return_inverse=True)
+        shift = 0 if numbers[0] == 0 else 1
+        return dense.reshape(instance.shape) + shift, label.ravel()[first[1 - shift :]].astype(np.int64)
+
+
+def _plain(report: Figures) -> Figures:
+    def value(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return {key: value(inner) for key, inner in entry.items()}
+        return known(entry) if isinstance(entry, float) else entry
+
+    return value(report)

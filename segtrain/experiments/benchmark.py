@@ -1,0 +1,231 @@
+"""How fast a config trains, part by part: the loop stripped to what is timed."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from segtrain.data.dataloader import Batch, Loader
+from segtrain.inference.onnx_runtime import open_onnx, run_onnx, to_onnx
+from segtrain.inference.ready_networks import program
+from segtrain.losses import make_loss
+from segtrain.networks import catalogue
+from segtrain.training.config import Config, load_config
+from segtrain.training.device import Compute, choose
+from segtrain.training.epoch import Guard, TrainingTotals
+from segtrain.training.ranks import Ranks
+from segtrain.training.setup import as_called, make_loaders, make_optimiser, start_generators
+from segtrain.training.training_data import Parts, read_parts
+from segtrain.training.weight_average import Ema
+from smearsynth.taxonomy import CLASSES
+
+Figures = dict[str, Any]
+
+SIZE = (224, 224)
+"""Height and width of the random images that stand in for a dataset."""
+WARM_UP = 3
+"""Calls before the clock starts: they choose algorithms, compile, and fill the loader's queue."""
+LEAST_SECONDS = 0.5
+"""Of one repeat, against which the clock and the start of a GPU's work are nothing."""
+
+
+def bench(
+    dataset: str | Path | None = None,
+    *,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    repeats: int = 5,
+    peak_tflops: float | None = None,
+    onnx: bool = False,
+) -> Figures:
+    """Times the loader, the forward pass, the training step and the whole loop of a config.
+
+    dataset: None is the config's `data`; without either, forward pass and step are timed on random images of
+    224 x 224 px and ten classes. repeats: of which the median counts, each of at least 0.5 s, after a warm-up.
+    peak_tflops: bf16 matrix peak of the device; None is its data sheet's, where it is a known one. onnx: time the
+    forward pass by ONNX Runtime, too: on the CPU, in fp32, from bytes to probabilities.
+
+    Keys: device, model, parameters, batch, size, gflop_forward and gflop_step per image, peak_tflops, stages, and
+    peak_mb, the most memory that the process took. stages: loader, forward, step, loop, onnx, each with
+    images_per_second, device_peak_mb (None on a CPU) and utilisation, the share of the peak (None without one); loop
+    also has waiting_share, the share of its time spent waiting for the loader. Raises UserError.
+    """
+    asked = load_config(config, overrides)
+    root = dataset or asked.data
+    compute = choose(amp=asked.amp, channels_last=asked.channels_last, device=asked.device)
+    data = read_parts(asked.model_copy(update={"data": str(root)})) if root else None
+    size, classes = (data.shards.size, len(data.shards.classes)) if data else (SIZE, len(CLASSES))
+    forward, step = catalogue.per_image(asked.model.build(classes=classes), size)
+    peak = peak_tflops or catalogue.known_peak(compute.device)
+    parts = _Parts(asked, compute, classes)
+    stages = _time_stages(parts, asked, data, size, repeats)
+    if onnx:
+        stages["onnx"] = _time_onnx(asked, classes, size, repeats)
+    for name, work in (("loader", 0), ("forward", forward), ("step", step), ("loop", step), ("onnx", 0)):
+        if name in stages:
+            rate = stages[name]["images_per_second"]
+            stages[name]["utilisation"] = rate * work / (peak * 1e12) if peak and work else None
+    return {
+        "device": str(compute),
+        "model": asked.model.name,
+        "parameters": sum(p.numel() for p in parts.model.parameters()),
+        "batch": asked.batch,
+        "size": list(size),
+        "gflop_forward": forward / 1e9,
+        "gflop_step": step / 1e9,
+        "peak_tflops": peak,
+        "stages": stages,
+        "peak_mb": _peak_mb(),
+    }
+
+
+def training_speed(config: Config) -> float:
+    """Images per second of the whole training loop of a config, its `data` named, over half a second or more. Raises
+    UserError."""
+    compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device)
+    data = read_parts(config)
+    parts = _Parts(config, compute, len(data.shards.classes))
+    loader, _ = make_loaders(config, data, compute, Ranks())
+    batches = _endless(loader)
+    try:
+        return float(_time(lambda: parts.step(next(batches)), 1, compute.device)["images_per_second"])
+    finally:
+        batches.close()
+        loader.close()
+
+
+def table(figures: Figures) -> str:
+    """The figures for a person."""
+    height, width = figures["size"]
+    lines = [
+        figures["device"],
+        f"{figures['model']}, {figures['parameters']:,} parameters, batches of {figures['batch']} images of "
+        f"{width}x{height} px, {figures['gflop_step']:.1f} GFLOP per training image",
+        "",
+        f"{'stage':<10}{'images/s':>12}{'of the peak':>14}{'device MB':>12}",
+    ]
+    for name, stage in figures["stages"].items():
+        share = "-" if stage["utilisation"] is None else f"{stage['utilisation']:.1%}"
+        memory = "-" if stage["device_peak_mb"] is None else f"{stage['device_peak_mb']:,.0f}"
+        lines.append(f"{name:<10}{stage['images_per_second']:>12,.1f}{share:>14}{memory:>12}")
+    loop = figures["stages"].get("loop")
+    waiting = f"; the loop waited {loop['waiting_share']:.1%} of its time for data" if loop else ""
+    return "\n".join([*lines, "", f"peak memory of the process {figures['peak_mb']:,.0f} MB{waiting}"])
+
+
+class _Parts:
+    """What a training step needs, put together as a training puts it together."""
+
+    def __init__(self, config: Config, compute: Compute, classes: int) -> None:
+        start_generators(config)
+        self.compute, self.classes = compute, classes
+        self.model = compute.place(config.model.build(classes=classes))
+        self.network = as_called(self.model, config, compute, Ranks())
+        self.loss = make_loss(config.loss, torch.ones(classes, dtype=torch.int64), device=compute.device)
+        self.guard = Guard(self.model, make_optimiser(config, self.model), compute.device)
+        self.ema = Ema(self.model, config.ema) if config.ema else None
+        self.totals = TrainingTotals(compute.device)
+
+    def forward(self, batch: Batch) -> int:
+        """A prediction; returns the number of images."""
+        with torch.inference_mode():
+            self.compute.logits(self.network.eval(), batch.image)
+        return len(batch.label)
+
+    def step(self, batch: Batch) -> int:
+        """A step of the training loop; returns the number of images."""
+        label = batch.label.to(self.compute.device, non_blocking=True)
+        logits = self.compute.logits(self.network.train(), batch.image)
+        loss = self.loss(logits, label)
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        self.guard.step(loss)
+        if self.ema:
+            self.ema.update(self.model)
+        self.totals.add(loss, logits, label)
+        return len(batch.label)
+
+
+def _time_stages(
+    parts: _Parts, config: Config, data: Parts | None, size: tuple[int, int], repeats: int
+) -> dict[str, Figures]:
+    device = parts.compute.device
+    if data is None:
+        fixed = _random_batch(config.batch, size, parts.classes, device)
+        return {
+            "forward": _time(lambda: parts.forward(fixed), repeats, device),
+            "step": _time(lambda: parts.step(fixed), repeats, device),
+        }
+    loader, _ = make_loaders(config, data, parts.compute, Ranks())
+    batches = _endless(loader)
+    fixed = next(batches)
+    stages = {
+        "loader": _time(lambda: len(next(batches).label), repeats, device),
+        "forward": _time(lambda: parts.forward(fixed), repeats, device),
+        "step": _time(lambda: parts.step(fixed), repeats, device),
+        "loop": _time(lambda: parts.step(next(batches)), repeats, device, waited=lambda: loader.waited),
+    }
+    batches.close()
+    loader.close()
+    return stages
+
+
+def _time_onnx(config: Config, classes: int, size: tuple[int, int], repeats: int) -> Figures:
+    session = open_onnx(to_onnx(program(config.model.build(classes=classes).eval())))
+    cpu = torch.device("cpu")
+    image = _random_batch(config.batch, size, classes, cpu).image.contiguous()
+    return _time(lambda: len(run_onnx(session, image)), repeats, cpu)
+
+
+def _time(
+    call: Callable[[], int], repeats: int, device: torch.device, waited: Callable[[], float] | None = None
+) -> Figures:
+    """call: returns the number of its images. waited: seconds spent waiting so far."""
+    for _ in range(WARM_UP):
+        began = _now(device)
+        call()
+    calls = max(1, round(LEAST_SECONDS / (_now(device) - began)))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    rates, first, waited_before = [], _now(device), waited() if waited else 0.0
+    for _ in range(repeats):
+        began = _now(device)
+        images = sum(call() for _ in range(calls))
+        rates.append(images / (_now(device) - began))
+    figures: Figures = {
+        "images_per_second": median(rates),
+        "device_peak_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
+    }
+    if waited:
+        figures["waiting_share"] = (waited() - waited_before) / (_now(device) - first)
+    return figures
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, after the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _endless(loader: Loader) -> Generator[Batch, None, None]:
+    for epoch in count():
+        yield from loader.epoch(epoch)
+
+
+def _random_batch(batch: int, size: tuple[int, int], classes: int, device: torch.device) -> Batch:
+    image = torch.randint(256, (batch, *size, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
+    label = torch.randint(classes, (batch, *size), dtype=torch.uint8, device=device)
+    return Batch(image, label, torch.arange(batch))
+
+
+def _peak_mb() -> float:
+    """Most memory that the process has had, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

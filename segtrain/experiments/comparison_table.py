@@ -1,0 +1,176 @@
+"""Who takes part in a comparison: configs, and what is varied of each.
+
+The table of a comparison, as Markdown for people and as CSV for programs.
+
+A row is a mapping: name, model, data, data_digest, split, budget, run, error; figures as `evaluate` gives them, with
+per_class; parameters, gmac, size; images, images_per_second, training_seconds, epochs, best_epoch. What a row lacks (a
+baseline has no parameters, a failed training no figures) is an empty cell.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from segtrain.evaluation.figures import NAMES
+from segtrain.training.config import KIND, Config, load_config
+from smearsynth.base.documents import DocumentError, parse_value
+from smearsynth.base.errors import UserError
+from smearsynth.taxonomy import display_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One training. name: the config's file name, and what is varied. overrides: "key=value" each, in their order."""
+
+    name: str
+    file: Path
+    overrides: tuple[str, ...]
+    data: str | None
+    """The dataset, where the config names none."""
+
+    @property
+    def folder(self) -> str:
+        """The name, fit for a folder."""
+        return re.sub(r"[^\w.=+-]+", "-", self.name)
+
+    def config(self, *further: str) -> Config:
+        """With `further` overrides, its `data` an absolute path. Raises UserError with every fault."""
+        config = load_config(self.file, (*self.overrides, *further))
+        root = config.data or self.data
+        if root is None:
+            raise UserError(f"{self.file}: names no `data:`, and there is no --data: give one of them.")
+        return config.model_copy(update={"data": str(Path(root).absolute())})
+
+
+def read_contenders(
+    files: Sequence[Path], *, varied: Sequence[str], overrides: Sequence[str], data: str | Path | None
+) -> list[Contender]:
+    """Every config with every combination of what is varied. varied: "key=value,value,..." each. Raises UserError."""
+    if not files:
+        raise UserError("There is nothing to compare: name configs, each by -c.")
+    choices = [_choices(text) for text in varied]
+    found = [
+        Contender(
+            name=" ".join((file.stem, *(name for name, _ in chosen))),
+            file=file,
+            overrides=(*overrides, *(override for _, override in chosen)),
+            data=str(data) if data else None,
+        )
+        for file in files
+        for chosen in product(*choices)
+    ]
+    of_folder: dict[str, Contender] = {}
+    for contender in found:
+        other = of_folder.setdefault(contender.folder, contender)
+        if other is not contender:
+            raise UserError(
+                f"{contender.file} and {other.file} would both be called {contender.name!r}: rename a file, or name "
+                "each but once."
+            )
+    return found
+
+
+def _choices(text: str) -> list[tuple[str, str]]:
+    """Name and override of every value that "key=value,value,..." gives a key."""
+    key, equals, values = text.partition("=")
+    try:
+        listed, faults = parse_value(f"[{values}]", f"--vary {text}", KIND)
+    except DocumentError as error:
+        listed, faults = [], list(error.faults)
+    if faults or not listed or not equals:
+        raise UserError(f"--vary {text}: must read key=value,value,..., as in `--vary optimiser.lr=1e-3,1e-4`.")
+    # JSON is YAML, so a value comes back from an override as it went in.
+    return [(f"{key.rpartition('.')[2]}={_shown(value)}", f"{key}={json.dumps(value)}") for value in listed]
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+Row = dict[str, Any]
+
+_FIGURES = ("pixel_accuracy", "miou", "foreground_dice", "reference_accuracy")
+_CSV = ("name", "model", "data", "data_digest", "split", *_FIGURES)
+_CSV_AFTER = (
+    *("parameters", "gmac", "height", "width", "images", "images_per_second", "training_seconds"),
+    *("epochs", "best_epoch", "budget", "run", "error"),
+)
+
+
+def markdown(rows: Sequence[Row], *, split: str, budget: str, machine: str) -> str:
+    """A caption that says what was measured and where, the table, and why a training failed."""
+    columns = _columns(rows)
+    cells = [[name for name, _ in columns], ["---", *("---:" for _ in columns[1:])]]
+    cells += [[cell(row) for _, cell in columns] for row in rows]
+    lines = ["| " + " | ".join(line) + " |" for line in cells]
+    data = dict.fromkeys((row["data"], row["data_digest"]) for row in rows if row.get("data_digest"))
+    sets = ", ".join(f"`{Path(name).name}` ({digest[:12]})" for name, digest in data)
+    caption = (
+        f"Split `{split}` of {sets or 'no dataset'}; {budget}, of which the epoch that is best on the validation split "
+        f"is measured; of each class its IoU; {machine}."
+    )
+    failed = [f"- {row['name']} failed: {row['error']}" for row in rows if row.get("error")]
+    return "\n".join([caption, "", *lines, *([""] if failed else []), *failed]) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Every row with all it has; numbers to the last bit."""
+    keys = _classes(rows)
+    head = [*_CSV, *(f"iou_{key}" for key in keys), *_CSV_AFTER]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        height, width = row.get("size") or (None, None)
+        flat = {**row, "height": height, "width": width, **{f"iou_{key}": _iou(row, key) for key in keys}}
+        writer.writerow([flat.get(name) for name in head])
+    return text.getvalue()
+
+
+def _columns(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
+    several = len({row.get("data") for row in rows}) > 1
+    data = [("data", lambda row: f"`{Path(row['data']).name}`" if row.get("data") else "")] if several else []
+    figures = [(NAMES[key], _number(key, ".4f")) for key in ("pixel_accuracy", "miou", "foreground_dice")]
+    classes = [(display_name(key), _of_class(key)) for key in _classes(rows)]
+    return [
+        ("network", lambda row: row["name"] if not row.get("error") else f"{row['name']}: failed"),
+        *data,
+        *figures,
+        *classes,
+        ("parameters", _number("parameters", ",d")),
+        ("GMAC", _number("gmac", ".3g")),
+        ("images/s", _number("images_per_second", ",.1f")),
+        ("training, min", _number("training_seconds", ",.1f", per=60)),
+        ("images seen", _number("images", ",d")),
+    ]
+
+
+def _classes(rows: Iterable[Row]) -> list[str]:
+    """Keys of all classes, in the order in which rows have them."""
+    return list(dict.fromkeys(key for row in rows for key in row.get("per_class", {})))
+
+
+def _iou(row: Row, key: str) -> float | None:
+    return row.get("per_class", {}).get(key, {}).get("iou")
+
+
+def _number(key: str, form: str, *, per: float = 1) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        value = row.get(key)
+        return "" if value is None else format(value if per == 1 else value / per, form)
+
+    return cell
+
+
+def _of_class(key: str) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        value = _iou(row, key)
+        return "" if value is None else f"{value:.3f}"
+
+    return cell

@@ -1,0 +1,152 @@
+"""A config and a dataset to a trained network: everything is checked, then put together, then trained."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segtrain.networks import checkpoint
+from segtrain.training import loop
+from segtrain.training.config import Config, load_config
+from segtrain.training.device import machine, versions
+from segtrain.training.loop import Training
+from segtrain.training.ranks import joined
+from segtrain.training.run_folder import CONFIG, Run, check_unchanged, identity, plain
+from segtrain.training.setup import prepare
+from segtrain.training.stop_signal import listening
+from segtrain.training.training_data import read_parts
+from smearsynth.base.errors import UserError, WorkError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A finished training. figures: what `summary.json` holds; None where there was nothing to measure."""
+
+    run: Path
+    figures: dict[str, Any]
+
+    def __str__(self) -> str:
+        f = self.figures
+        best = "nan" if f["best"] is None else f"{f['best']:.4f}"
+        return (
+            f"{self.run}: best epoch {f['best_epoch']} with {f['monitor']} {best} on the validation split; "
+            f"{f['reason']}; {f['seconds']:,.0f} s, {f['images_per_second']:,.1f} images/s"
+        )
+
+
+def fit(
+    dataset: str | Path | None = None,
+    *,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    run: str | Path | None = None,
+    resume: bool = False,
+    pictures: bool = True,
+) -> Fitted:
+    """Trains a network on a dataset; under torchrun together with the other processes.
+
+    dataset: folder of a finished one; None: the config's `data`. config: a YAML file; None: the defaults, or with
+    `resume` the run's own. overrides: "key=value" each. run: folder to make, default runs/DATASET-MODEL.
+    pictures: whether curves, confusion matrix and gallery are drawn at the end.
+    Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
+    or met a loss that is not finite.
+    """
+    asked, where = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
+    return fit_config(asked, where, resume=resume, pictures=pictures)
+
+
+def resolve(
+    dataset: str | Path | None,
+    *,
+    config: str | Path | None,
+    overrides: Sequence[str],
+    run: str | Path | None,
+    resume: bool,
+) -> tuple[Config, Run]:
+    """The config and the run that such arguments of `fit` mean. Raises UserError."""
+    if run is None:
+        asked = load_config(config, overrides)
+        name = re.sub("[:/]", "-", asked.model.name)
+        run = Path("runs") / f"{_root(dataset or asked.data).name}-{name}"
+    where = Run(Path(run))
+    if resume and config is None and (where.folder / CONFIG).is_file():
+        config = where.folder / CONFIG
+    asked = load_config(config, overrides)
+    return asked.model_copy(update={"data": str(_root(dataset or asked.data))}), where
+
+
+def fit_config(asked: Config, where: Run, *, resume: bool, pictures: bool) -> Fitted:
+    """`fit` of a config that is ready, its `data` named."""
+    with joined() as ranks, listening() as wish:
+        t = prepare(asked, where, ranks, resume=resume)
+        try:
+            reason = loop.train(t, wish)
+        except WorkError as error:
+            _summarise(t, str(error), finished=False)
+            raise
+        finally:
+            t.progress.close()
+            t.training.close()
+            t.validation.close()
+            if t.scalars:
+                t.scalars.close()
+        figures = _summarise(t, reason, finished=True)
+    # The training is safe: whoever interrupts now means the pictures, and the other processes need not wait for them.
+    if pictures and ranks.first:
+        from segtrain.reporting.run_pictures import write_pictures
+
+        write_pictures(where.folder, device=asked.device)
+    return Fitted(run=where.folder, figures=figures)
+
+
+def fit_unfinished(asked: Config, where: Run, *, pictures: bool) -> Fitted:
+    """`fit_config` from wherever the run is: not begun, interrupted, or finished; a finished one is left as it is.
+    UserError where it was begun with another config or on other data."""
+    begun = (where.folder / CONFIG).is_file()
+    figures = where.read_summary()
+    if begun and figures.get("finished"):
+        check_unchanged(checkpoint.load(where.last)["identity"], identity(asked, read_parts(asked)), str(where.folder))
+        return Fitted(run=where.folder, figures=figures)
+    return fit_config(asked, where, resume=begun, pictures=pictures)
+
+
+def _root(dataset: str | Path | None) -> Path:
+    if dataset is None:
+        raise UserError("There is no dataset to train on: name its folder, or give the config a `data:`.")
+    return Path(dataset).absolute()
+
+
+def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:
+    """What `summary.json` holds, after it is written. Of an epoch that was resumed only the rest was timed: its speed
+    stands for the whole."""
+    best = t.rows[t.best_epoch - 1] if t.rows else {}
+    images, seconds = (sum(row[key] for row in t.speeds) for key in ("images", "training_seconds"))
+    summary = {
+        "dataset": t.config.data,
+        "data_digest": t.identity["data_digest"],
+        "config_hash": t.identity["config_hash"],
+        "model": t.config.model.name,
+        "parameters": sum(p.numel() for p in t.model.parameters()),
+        "finished": finished,
+        "reason": reason,
+        "epochs": t.epoch,
+        "best_epoch": t.best_epoch,
+        "monitor": t.config.monitor,
+        "best": best.get(f"val_{t.config.monitor}"),
+        "at_best": best,
+        "at_last": t.rows[-1] if t.rows else {},
+        "images": t.training.images(t.epoch),
+        "training_seconds": t.training.images(t.epoch) * seconds / images if images else 0.0,
+        "seconds": sum(row["seconds"] for row in t.speeds),
+        "images_per_second": images / seconds if seconds else 0.0,
+        "waiting_share": sum(row["waiting_share"] * row["training_seconds"] for row in t.speeds) / (seconds or 1),
+        "computed_on": str(t.compute),
+        "processes": t.ranks.world,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    figures: dict[str, Any] = plain(summary)
+    if t.ranks.first:
+        t.run.write_summary(figures)
+    return figures

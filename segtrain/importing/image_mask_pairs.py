@@ -1,0 +1,151 @@
+"""Which mask belongs to which image, by their names."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from segtrain.importing.import_splits import SPLIT_OF
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import FORMATS, IMAGE_SUFFIXES
+from smearsynth.fields.field_folder import image_tree
+
+SPLIT = "{split}"
+_MASK = "masks?|labels?|gt|ground[ _-]?truth|seg|segmentation|annotations?|binary"
+_IMAGE = "images?|img|raw|rgb"
+_SEPARATOR = "[ ._-]"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask. name: path of the image below its folder, with /; mask_name: of the mask below its own."""
+
+    name: str
+    image: Path
+    mask_name: str
+    mask: Path
+
+
+def find_pairs(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
+    """Every image with its mask, by name, and a sentence for each file without a partner or with several.
+
+    A mask has the folder and the stem of its image, beside `_mask`, `-label`, `.gt` and the like, before or after it;
+    capitals don't count, nor how a file system spells an accent. Both may lie in one folder, if the masks have such an
+    addition. "{split}" in both paths stands for train, val and test, and comes first in the names. Raises UserError for
+    a folder that is not there or holds no image.
+    """
+    if SPLIT not in f"{images}{masks}":
+        return _find(images, masks, "")
+    found = [(name, _in_split(images, name), _in_split(masks, name)) for name in SPLIT_OF]
+    there = [(name, one, other) for name, one, other in found if one.is_dir() or other.is_dir()]
+    if not there or not all(SPLIT in str(path) for path in (images, masks)):
+        raise UserError(f"{images}, {masks}: {SPLIT} must stand in both, for folders that are train, val or test.")
+    parts = [_find(one, other, f"{name}/") for name, one, other in there]
+    return [pair for pairs, _ in parts for pair in pairs], [fault for _, faults in parts for fault in faults]
+
+
+def _in_split(path: Path, name: str) -> Path:
+    return Path(str(path).replace(SPLIT, name))
+
+
+def _find(images: Path, masks: Path, prefix: str) -> tuple[list[Pair], list[str]]:
+    """The same of two folders. prefix: before the names of files."""
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: is no folder; name the folder of the images, then that of their masks.")
+    pictures, labels = _both(images, masks)
+    for folder, files in ((images, pictures), (masks, labels)):
+        if not files:
+            raise UserError(f"{folder}: holds no image; put {', '.join(FORMATS)} files there.")
+    faults = [f"{file}: its name is no UTF-8; rename the file." for file in (*pictures, *labels) if not _is_text(file)]
+    if faults:
+        return [], faults
+    partners = _partners([f.relative_to(images) for f in pictures], [f.relative_to(masks) for f in labels])
+    pairs, faults = _judged(images, masks, partners, pictures, labels)
+    return [replace(pair, name=prefix + pair.name, mask_name=prefix + pair.mask_name) for pair in pairs], faults
+
+
+def _both(images: Path, masks: Path) -> tuple[list[Path], list[Path]]:
+    """The files of either kind, each once, even where one folder is, or lies in, the other."""
+    pictures, labels = image_tree(images), image_tree(masks)
+    one, other = images.resolve(), masks.resolve()
+    if one == other:
+        return [f for f in pictures if not _is_mask(f)], [f for f in labels if _is_mask(f)]
+    if other.is_relative_to(one):
+        pictures = [f for f in pictures if not f.resolve().is_relative_to(other)]
+    if one.is_relative_to(other):
+        labels = [f for f in labels if not f.resolve().is_relative_to(one)]
+    return pictures, labels
+
+
+def _partners(images: Sequence[Path], masks: Sequence[Path]) -> list[list[Path]]:
+    """The masks that each image could have: of the same stem, else of its stem with an addition of the mask, else with
+    additions of both."""
+    keys: list[tuple[Callable[[Path], str], Callable[[Path], str]]]
+    keys = [(_stem, _stem), (_stem, _mask_core), (_image_core, _mask_core)]
+    found: list[list[Path]] = [[] for _ in images]
+    for of_image, of_mask in keys:
+        by_key = defaultdict(list)
+        for mask in masks:
+            by_key[of_mask(mask)].append(mask)
+        found = [have or by_key[of_image(image)] for image, have in zip(images, found, strict=True)]
+    return found
+
+
+def _judged(
+    images: Path, masks: Path, partners: Sequence[Sequence[Path]], pictures: Sequence[Path], labels: Sequence[Path]
+) -> tuple[list[Pair], list[str]]:
+    pairs, faults, owner = [], [], dict[Path, Path]()
+    for picture, found in zip(pictures, partners, strict=True):
+        if not found:
+            faults.append(f"{picture}: has no mask in {masks}; add one of that stem, or remove the image.")
+        elif len(found) > 1:
+            faults.append(f"{picture}: could have the masks {_listed(found)}; keep one of them.")
+        elif found[0] in owner:
+            faults.append(f"{masks / found[0]}: could be the mask of {owner[found[0]]} and of {picture}; rename one.")
+        else:
+            owner[found[0]] = picture
+            name = picture.relative_to(images).as_posix()
+            pairs.append(Pair(name, picture, found[0].as_posix(), masks / found[0]))
+    met = {mask for found in partners for mask in found}
+    left = [label for label in labels if label.relative_to(masks) not in met]
+    faults += [f"{label}: has no image in {images}; add one of that stem, or remove the mask." for label in left]
+    return pairs, faults
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the name can be written to a table."""
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
+
+
+def _stem(path: Path) -> str:
+    """Folder and name without the extension, or two of an image, as in a.jpg.png."""
+    while path.suffix.lower() in IMAGE_SUFFIXES:
+        path = path.with_suffix("")
+    return unicodedata.normalize("NFC", path.as_posix().casefold())
+
+
+def _mask_core(path: Path) -> str:
+    return _without(_stem(path), _MASK)
+
+
+def _image_core(path: Path) -> str:
+    return _without(_stem(path), _IMAGE)
+
+
+def _without(stem: str, addition: str) -> str:
+    folder, _, name = stem.rpartition("/")
+    core = re.sub(f"{_SEPARATOR}+(?:{addition})$|^(?:{addition}){_SEPARATOR}+", "", name, count=1)
+    bare = Path(core).suffix in IMAGE_SUFFIXES
+    return f"{folder}/{Path(core).with_suffix('') if bare else core}"
+
+
+def _is_mask(path: Path) -> bool:
+    stem = _stem(Path(path.name))
+    return _mask_core(Path(path.name)) != f"/{stem}"
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return ", ".join(path.as_posix() for path in paths)

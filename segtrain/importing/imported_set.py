@@ -1,0 +1,306 @@
+"""The folder of the dataset: it is filled beside its place and put there when it is whole, or not at all.
+
+Writes the shards of an import: every pair is read once more, resampled, cut and packed by threads, in order.
+
+What lies beside the shards of an imported set.
+
+index.json    digest, format_version, um_per_px, samples; classes: id, key, name, colour of each
+              splits    per split: samples, images, groups, shards; pixels per class key, and `ignored`
+              imported  all that decides the set: palette, polarity of two-level masks, scale, patches, rule and seed of
+                        the split; and what was said of it
+              files     name, size, sha256 of every other file; of a shard also split, first_scene, scenes, samples and
+                        the size of its images
+splits.csv    a line per image: split, group, mask, its size, um/px, sha256 of both files; --split reads it
+samples.csv   a line per sample: the image it was cut from, and where in it, px of the resampled image
+"""
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from segtrain.data.samples import Classes
+from segtrain.importing.import_plan import ShardPlan, Source, shards
+from segtrain.importing.mask_reading import Reader
+from segtrain.importing.patches import Window, resample
+from segtrain.importing.survey import read_image, read_label
+from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.images import Pixels
+from smearsynth.base.workers import in_order
+from smearsynth.shards.format import FORMAT_VERSION, Header, ImportedSample, dataset_digest, sample_digest, sample_id
+from smearsynth.shards.writer import Packed, ShardWriter, pack_imported
+from smearsynth.taxonomy import IGNORE, SPLITS, display_name
+
+INDEX = "index.json"
+IMPORTED = "imported"
+"""Key of the index that only imported sets have."""
+
+
+def check_target(out: Path, *, overwrite: bool) -> None:
+    """UserError where `out` may not become the dataset; touches nothing."""
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise UserError(f"{nearest} is a file: give another folder by --out.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{nearest} may not be written to: change its permissions, or give another folder by --out.")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(f"{out} is not empty: give --overwrite, or another folder by --out.")
+    if strange := sorted(path.name for path in out.iterdir() if path.name not in _own_files(out)):
+        raise UserError(f"{out} holds {strange[0]}, which no import wrote, so it is left alone: give another --out.")
+
+
+def _own_files(out: Path) -> set[str]:
+    """The names of what an import wrote."""
+    try:
+        index = json.loads((out / INDEX).read_text(encoding="utf-8"))
+        return {INDEX, *(file["name"] for file in index["files"])} if IMPORTED in index else set()
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+
+
+@contextmanager
+def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder beside `out` to be filled; at the end it takes its place. Where the work fails nothing of it stays, and
+    what a killed import left goes when the next one to the same place begins."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.part")
+    part.mkdir(exist_ok=True)
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        _lock(descriptor, out)
+        for left in part.iterdir():
+            left.unlink()
+        try:
+            yield part
+            os.fsync(descriptor)
+            check_target(out, overwrite=overwrite)
+            _replace(part, out)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"Another import is writing to {out}: wait for it, or stop it.") from None
+
+
+def _replace(part: Path, out: Path) -> None:
+    if not out.is_dir():
+        part.rename(out)
+        return
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    out.rename(old)
+    part.rename(out)
+    shutil.rmtree(old)
+
+
+_CODEC = "gzip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A sample that is in its shard, and where it was cut: top and left of its window, px."""
+
+    sample_id: str
+    digest: str
+    source: Source
+    window: Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenShard:
+    """A shard that is on the disk. pixels: i8 (256,), how many have each label."""
+
+    plan: ShardPlan
+    samples: tuple[Written, ...]
+    pixels: npt.NDArray[np.int64]
+
+
+def write_shards(
+    out: Path, sources: Sequence[Source], *, reader: Reader, header: Header, progress: bool
+) -> Iterator[WrittenShard]:
+    """The shards, one after another. sources: in the order of their samples. header: of all shards, but for its split.
+    Raises WorkError where a file is not what it was."""
+    made = in_order(partial(_make, reader=reader), _numbered(sources))
+    samples = (sample for together in made for sample in together)
+    total = sum(len(source.windows) for source in sources)
+    with tqdm(total=total, unit=" samples", desc="write", leave=False, disable=None if progress else True) as bar:
+        for plan in shards(sources):
+            yield _write(out, plan, islice(samples, plan.samples), replace(header, split=plan.split), bar)
+
+
+def _numbered(sources: Sequence[Source]) -> Iterator[tuple[Source, int]]:
+    """Each source with the number of its first sample in its split."""
+    next_of: Counter[str] = Counter()
+    for source in sources:
+        yield source, next_of[source.split]
+        next_of[source.split] += len(source.windows)
+
+
+def _write(
+    out: Path,
+    plan: ShardPlan,
+    samples: Iterator[tuple[Written, Packed, npt.NDArray[np.int64]]],
+    header: Header,
+    bar: "tqdm[NoReturn]",
+) -> WrittenShard:
+    written, total = [], np.zeros(256, np.int64)
+    with ShardWriter(
+        out / plan.name,
+        header=header,
+        rows=plan.samples,
+        size=plan.size,
+        max_objects=0,
+        codec=_CODEC,
+        temporary=out / f"{plan.name}.part",
+    ) as writer:
+        for sample, packed, pixels in samples:
+            writer.append(packed)
+            written.append(sample)
+            total += pixels
+            bar.update()
+    return WrittenShard(plan=plan, samples=tuple(written), pixels=total)
+
+
+def _make(task: tuple[Source, int], *, reader: Reader) -> list[tuple[Written, Packed, npt.NDArray[np.int64]]]:
+    """The samples of a source, the first of them with that number."""
+    source, first = task
+    pair, (height, width) = source.surveyed.pair, source.sample
+    image, image_sha256 = read_image(pair)
+    reading, mask_sha256 = read_label(pair, reader)
+    _check_unchanged(pair.image, image_sha256, source.surveyed.image_sha256)
+    _check_unchanged(pair.mask, mask_sha256, source.surveyed.mask_sha256)
+    image, label = resample(image, reading.label, source.resampled)
+    return [
+        _packed(source, first + i, (y, x), image[y : y + height, x : x + width], label[y : y + height, x : x + width])
+        for i, (y, x) in enumerate(source.windows)
+    ]
+
+
+def _check_unchanged(path: Path, now: str, before: str) -> None:
+    if now != before:
+        raise WorkError(f"{path} was changed while it was imported: begin again.")
+
+
+def _packed(
+    source: Source, number: int, window: Window, image: Pixels, label: Pixels
+) -> tuple[Written, Packed, npt.NDArray[np.int64]]:
+    name, digest = sample_id(source.split, number, 0, ()), sample_digest(image, label)
+    sample = ImportedSample(image=image, label=label, scene=number, group=source.group, sample_id=name, digest=digest)
+    written = Written(sample_id=name, digest=digest, source=source, window=window)
+    return written, pack_imported(sample, codec=_CODEC), np.bincount(label.ravel(), minlength=256)
+
+
+SPLITS_TABLE, SAMPLES_TABLE = "splits.csv", "samples.csv"
+
+Index = dict[str, Any]
+
+
+def write_tables(out: Path, sources: Sequence[Source], shards: Sequence[WrittenShard]) -> None:
+    """`splits.csv` and `samples.csv`."""
+    head = ("image", "split", "group", "mask", "width", "height", "um_per_px", "image_sha256", "mask_sha256")
+    _write_table(out / SPLITS_TABLE, head, (_of_source(s) for s in sorted(sources, key=lambda s: s.surveyed.pair.name)))
+    samples = (
+        (w.sample_id, w.source.surveyed.pair.name, w.window[1], w.window[0], w.source.sample[1], w.source.sample[0])
+        for shard in shards
+        for w in shard.samples
+    )
+    _write_table(out / SAMPLES_TABLE, ("sample_id", "image", "left", "top", "width", "height"), samples)
+
+
+def write_index(
+    out: Path,
+    *,
+    header: Header,
+    classes: Classes,
+    sources: Sequence[Source],
+    shards: Sequence[WrittenShard],
+    imported: Index,
+) -> Index:
+    """Writes `index.json`, after all others, and returns what it holds."""
+    index = {
+        "digest": dataset_digest(sample.digest for shard in shards for sample in shard.samples),
+        "format_version": FORMAT_VERSION,
+        "um_per_px": header.um_per_px,
+        "samples": sum(shard.plan.samples for shard in shards),
+        "classes": [
+            {"id": number, "key": key, "name": display_name(key), "colour": colour}
+            for number, key, colour in zip(classes.ids, classes.keys, classes.colours, strict=True)
+        ],
+        "splits": {split: _of_split(split, classes, sources, shards) for split in SPLITS},
+        IMPORTED: imported,
+        "files": [
+            *({**_file(out / shard.plan.name), **_of_shard(shard)} for shard in shards),
+            *(_file(out / table) for table in (SPLITS_TABLE, SAMPLES_TABLE)),
+        ],
+    }
+    _write_text(out / INDEX, json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return index
+
+
+def _of_source(source: Source) -> tuple[Any, ...]:
+    s = source.surveyed
+    size = (s.size[1], s.size[0], source.um_per_px)
+    return (s.pair.name, source.split, source.group_name, s.pair.mask_name, *size, s.image_sha256, s.mask_sha256)
+
+
+def _of_split(split: str, classes: Classes, sources: Sequence[Source], shards: Sequence[WrittenShard]) -> Index:
+    mine = [source for source in sources if source.split == split]
+    written = [shard for shard in shards if shard.plan.split == split]
+    pixels = sum((shard.pixels for shard in written), np.zeros(256, np.int64))
+    return {
+        "samples": sum(shard.plan.samples for shard in written),
+        "images": len(mine),
+        "groups": len({source.group for source in mine}),
+        "shards": len(written),
+        "pixels": {key: int(pixels[number]) for number, key in zip(classes.ids, classes.keys, strict=True)},
+        "ignored": int(pixels[IGNORE]),
+    }
+
+
+def _of_shard(shard: WrittenShard) -> Index:
+    plan = shard.plan
+    counts = {"first_scene": plan.first, "scenes": plan.samples, "samples": plan.samples}
+    return {"split": plan.split, **counts, "height": plan.size[0], "width": plan.size[1]}
+
+
+def _file(path: Path) -> Index:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "size": path.stat().st_size, "sha256": digest}
+
+
+def _write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    _write_text(path, text.getvalue())
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,164 @@
+"""A palette as a user writes it, in YAML. The place of a class is its id, and the first one is the background:
+
+    classes:
+      - {key: background, colours: ["#000000"]}
+      - {key: nucleus, colours: ["#ff0000", "#fa0000"]}
+      - {key: cytoplasm, colours: ["#0000ff"]}
+    ignore_colours: ["#808080"]
+
+Masks that hold numbers have `values: [1, 2]` in every class, and `ignore_values`; then colours are how classes are
+drawn, and what the palette inside a mask's file is held against.
+
+What the pixels of masks mean: colours, values or two levels, and the classes they stand for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from segtrain.data.samples import Classes
+from smearsynth.base.documents import DocumentKind, read_document
+from smearsynth.base.errors import UserError
+from smearsynth.base.validation import Spec, validate
+from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION
+
+KIND = DocumentKind(noun="palette", start="`classes:`", option="--palette", example="classes")
+_BACKGROUND = ("background", "glass")
+
+
+def _checked(colour: str) -> str:
+    if len(colour) != 7 or colour[0] != "#" or not all(c in "0123456789abcdef" for c in colour[1:].lower()):
+        raise ValueError(f'"{colour}" is no colour: write it in quotes, as "#rrggbb"')
+    return colour.lower()
+
+
+Colour = Annotated[str, AfterValidator(_checked)]
+Value = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class ClassSpec(Spec):
+    """One class."""
+
+    key: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$", description="its name, in letters, digits, _ and -")
+    id: int | None = Field(default=None, description="its label: its place in the list, counted from 0")
+    colours: tuple[Colour, ...] = Field(default=(), description='its colours in masks, each "#rrggbb"')
+    values: tuple[Value, ...] = Field(default=(), description="its values in masks that hold numbers; 0-65535")
+
+
+class PaletteSpec(Spec):
+    """The whole file."""
+
+    classes: tuple[ClassSpec, ...] = Field(min_length=2, max_length=IGNORE, description="2 to 255, background first")
+    ignore_colours: tuple[Colour, ...] = Field(default=(), description="colours of pixels that don't count")
+    ignore_values: tuple[Value, ...] = Field(default=(), description="values of pixels that don't count; 0-65535")
+
+
+def read_palette_file(path: Path) -> PaletteSpec:
+    """Raises UserError with every fault."""
+    told = validate(PaletteSpec, read_document(path, KIND))
+    if faults := [*_order_faults(told), *_meaning_faults(told)]:
+        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
+    return told
+
+
+def _order_faults(told: PaletteSpec) -> Iterator[str]:
+    keys = [c.key for c in told.classes]
+    if keys[0].lower() not in _BACKGROUND:
+        yield f"classes: the first is {keys[0]}, and label 0 is what is no cell; put `background` first."
+    if set(keys) == set(BY_KEY) and keys != list(BY_KEY):
+        yield f"classes: the ten classes stand in another order than their ids; write {', '.join(BY_KEY)}."
+    for place, c in enumerate(told.classes):
+        if c.id not in (None, place):
+            yield f"classes: {c.key} has the id {c.id} and stands at place {place}, counted from 0; put it in order."
+    yield from (f"classes: {key} stands there twice; name each class once." for key in _twice(keys))
+
+
+def _meaning_faults(told: PaletteSpec) -> Iterator[str]:
+    by_value = any(c.values for c in told.classes) or bool(told.ignore_values)
+    what = "values" if by_value else "colours"
+    for c in told.classes:
+        if not (c.values if by_value else c.colours):
+            yield f"classes: {c.key} has no {what}; say by which {what} its pixels are known."
+    for name in ("colours", "values"):
+        owners = [(meaning, c.key) for c in told.classes for meaning in getattr(c, name)]
+        owners += [(meaning, f"ignore_{name}") for meaning in getattr(told, f"ignore_{name}")]
+        for meaning in _twice([meaning for meaning, _ in owners]):
+            places = " and of ".join(key for found, key in owners if found == meaning)
+            yield f"{meaning} is one of the {name} of {places}; give it to one class, once."
+
+
+def _twice(found: Sequence[str | int]) -> list[str | int]:
+    return sorted({one for one in found if found.count(one) > 1}, key=found.index)
+
+
+REFERENCE, IDS, BINARY = "reference", "ids", "binary"
+RGB = tuple[int, int, int]
+
+_SPELLINGS: dict[str, RGB] = {"thrombocyte": (255, 225, 0), "neutrophil": (250, 190, 190)}
+"""Colours of the reference study's masks that differ from those of its own table."""
+_SHOWN = ("#000000", "#ffffff", "#ff0000", "#00ff00", "#0000ff", "#ffff00", "#00ffff", "#ff00ff", "#ff8000", "#8000ff")
+"""In what colours classes are drawn that were given none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Palette:
+    """name: as it was asked for. form: what masks hold. colours, values: from RGB, or from a value 0-65535, to a class
+    id or 255; with the form `values` the colours are those that a palette in a file may have."""
+
+    name: str
+    form: Literal["colours", "values", "levels"]
+    classes: Classes
+    colours: Mapping[RGB, int]
+    values: Mapping[int, int]
+
+    @property
+    def taxonomy_version(self) -> int:
+        """0 where the classes are not the ten."""
+        return TAXONOMY_VERSION if self.classes.keys == tuple(BY_KEY) else 0
+
+
+def read_palette(asked: str) -> Palette:
+    """The palette of that name, or in that file. Raises UserError with every fault of the file."""
+    if asked == BINARY:
+        classes = Classes((0, 1), ("background", "cell"), ("#000000", "#ffffff"))
+        return Palette(name=asked, form="levels", classes=classes, colours={}, values={})
+    if asked in (REFERENCE, IDS):
+        return _of_the_ten(asked)
+    path = Path(asked)
+    if not path.is_file():
+        raise UserError(
+            f"--palette {asked}: there is no such file; give {BINARY}, {IDS}, {REFERENCE}, or a YAML file of classes."
+        )
+    return _own(path)
+
+
+def rgb(colour: str) -> RGB:
+    """Of "#rrggbb"."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
+
+
+def _of_the_ten(name: str) -> Palette:
+    classes = Classes(tuple(c.id for c in CLASSES), tuple(BY_KEY), tuple(c.colour for c in CLASSES))
+    colours = {c.rgb: c.id for c in CLASSES} | {other: BY_KEY[key].id for key, other in _SPELLINGS.items()}
+    if name == REFERENCE:
+        return Palette(name=name, form="colours", classes=classes, colours=colours, values={})
+    values = {c.id: c.id for c in CLASSES} | {IGNORE: IGNORE}
+    return Palette(name=name, form="values", classes=classes, colours=colours, values=values)
+
+
+def _own(path: Path) -> Palette:
+    told = read_palette_file(path)
+    shown = [c.colours[0] if c.colours else _SHOWN[i % len(_SHOWN)] for i, c in enumerate(told.classes)]
+    colours = {rgb(colour): i for i, c in enumerate(told.classes) for colour in c.colours}
+    values = {value: i for i, c in enumerate(told.classes) for value in c.values}
+    return Palette(
+        name=path.name,
+        form="values" if values else "colours",
+        classes=Classes(tuple(range(len(shown))), tuple(c.key for c in told.classes), tuple(shown)),
+        colours=colours | {rgb(colour): IGNORE for colour in told.ignore_colours},
+        values=values | dict.fromkeys(told.ignore_values, IGNORE) if values else {},
+    )

@@ -1,0 +1,240 @@
+"""Labels as losses want them. No call here waits for the device.
+
+The weight of a class from how many pixels it has.
+
+Losses that are a mean over pixels. Logits are float (B, C, H, W), labels i8 (B, H, W), 255 = ignored.
+
+Each pixel's value is computed apart and weighted by a map, and never by the `weight` and `mean` of torch's own loss,
+whose normalisation differs and whose sum is not deterministic on CUDA.
+
+Losses on the overlap of each class. Logits are float (B, C, H, W), labels i8 (B, H, W), 255 = ignored.
+
+All pixels of a batch count together, not image by image: most smears lack most classes. A class without a pixel in the
+batch does not enter; without any class the loss is 0.
+
+Which losses a training sums, and with which options.
+
+A sum of losses from its specification.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from smearsynth.base.validation import Spec
+from smearsynth.taxonomy import IGNORE
+
+
+def valid(label: Tensor) -> Tensor:
+    """bool, of the same shape: pixels that are not ignored."""
+    return label != IGNORE
+
+
+def is_class(label: Tensor, classes: int) -> Tensor:
+    """bool (B, C, H, W): whether a pixel of `label` (B, H, W) is of the class; an ignored one is of none."""
+    return label[:, None] == torch.arange(classes, device=label.device)[:, None, None]
+
+
+Weighting = Literal["none", "inverse", "inverse_sqrt"]
+
+
+def class_weights(pixels: Tensor, weighting: Weighting) -> Tensor:
+    """fp32 (C,) on the CPU: weight of each class; 0 for a class without a pixel, whatever the weighting.
+
+    pixels: i8 (C,), pixels of each class in the training set. "inverse": all pixels / pixels of the class, as the
+    reference training has it; "inverse_sqrt": the root of that; "none": 1.
+    """
+    count = pixels.to("cpu", torch.float64)
+    share = torch.where(count > 0, count.sum() / count.clamp(min=1), 0.0)
+    exponent = {"none": 0.0, "inverse": 1.0, "inverse_sqrt": 0.5}[weighting]
+    return torch.where(count > 0, share**exponent, 0.0).float()
+
+
+def absent_classes(pixels: Tensor, keys: Sequence[str]) -> str:
+    """A sentence for the log on the classes that the training set lacks; "" where it lacks none.
+
+    pixels: i8 (C,), pixels of each class in the training set. keys: C names.
+    """
+    absent = [key for key, count in zip(keys, pixels.tolist(), strict=True) if not count]
+    return f"the training set has no pixel of {', '.join(absent)}: this cannot be learned from it" if absent else ""
+
+
+Norm = Literal["count", "sum"]
+
+
+def weighted_cross_entropy(logits: Tensor, label: Tensor, *, weights: Tensor, norm: Norm) -> Tensor:
+    """sum(w * ce) over the count of pixels with w != 0, or over sum(w); 0 where no pixel has a weight.
+
+    weights: (C,), w of a pixel is its class's.
+    """
+    return _mean(_cross_entropy(logits, label), _weight_map(label, weights), norm)
+
+
+def focal(logits: Tensor, label: Tensor, *, weights: Tensor, norm: Norm, gamma: float) -> Tensor:
+    """Cross-entropy times (1 - p) ** gamma, p = probability of the true class (Lin et al., arXiv:1708.02002);
+    weighted and normalised as `weighted_cross_entropy`. gamma: above 0."""
+    ce = _cross_entropy(logits, label)
+    # 1 - exp(-ce) without cancellation; away from 0, where a power below 1 has no slope.
+    wrong = -torch.expm1(-ce)
+    hard = wrong.clamp(min=torch.finfo(ce.dtype).tiny) ** gamma
+    return _mean(hard * ce, _weight_map(label, weights), norm)
+
+
+def bce(logits: Tensor, label: Tensor) -> Tensor:
+    """Binary cross-entropy of every class's sigmoid against all others, mean over classes and pixels; 0 where all
+    pixels are ignored."""
+    target = is_class(label, logits.shape[1]).to(logits.dtype)
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=1)
+    return _mean(each, valid(label).to(logits.dtype), "count")
+
+
+def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    return F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
+
+
+def _weight_map(label: Tensor, weights: Tensor) -> Tensor:
+    return torch.where(valid(label), weights[label.clamp(max=len(weights) - 1)], 0)
+
+
+def _mean(each: Tensor, weight: Tensor, norm: Norm) -> Tensor:
+    total = (weight * each).sum()
+    if norm == "sum":
+        return total / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+    return total / weight.count_nonzero().clamp(min=1)
+
+
+def dice(logits: Tensor, label: Tensor, *, smooth: float) -> Tensor:
+    """1 - (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth), mean over the classes present. p: softmax; t: 0 or 1."""
+    truth = is_class(label, logits.shape[1])
+    probability = logits.softmax(dim=1) * valid(label)[:, None]
+    inside = (probability * truth).sum(dim=(0, 2, 3))
+    pixels = truth.sum(dim=(0, 2, 3))
+    both = probability.sum(dim=(0, 2, 3)) + pixels + smooth
+    overlap = (2 * inside + smooth) / both.clamp(min=torch.finfo(both.dtype).tiny)
+    return _mean_of_present(1 - overlap, pixels)
+
+
+def lovasz(logits: Tensor, label: Tensor) -> Tensor:
+    """Lovasz-softmax, the piecewise linear extension of 1 - IoU, mean over the classes present (Berman et al.,
+    arXiv:1705.08790)."""
+    truth = is_class(label, logits.shape[1])
+    error = (truth.to(logits.dtype) - logits.softmax(dim=1)).abs() * valid(label)[:, None]
+    # Class by class: one sort over all of them would take ten times the memory.
+    each = [_lovasz_of_class(error[:, c].flatten(), truth[:, c].flatten()) for c in range(logits.shape[1])]
+    return _mean_of_present(torch.stack(each), truth.sum(dim=(0, 2, 3)))
+
+
+def _lovasz_of_class(error: Tensor, truth: Tensor) -> Tensor:
+    """error: (N,), 0 where ignored. Those pixels come after all others, so that they change nobody's slope."""
+    with torch.no_grad():
+        order = error.argsort(descending=True, stable=True)
+        slope = torch.empty_like(error)
+        slope[order] = _jaccard_slope(truth[order]).to(error.dtype)
+    return (error * slope).sum()
+
+
+def _jaccard_slope(truth: Tensor) -> Tensor:
+    """How much 1 - IoU rises when, in this order, one more pixel becomes wrong. truth: bool (N,).
+
+    Counted in whole numbers, since cumsum of floats is not deterministic on CUDA, and divided in double precision: with
+    millions of pixels the steps are smaller than fp32 resolves near 1.
+    """
+    found = truth.cumsum(0)
+    pixels = found[-1]
+    union = pixels + (~truth).cumsum(0)
+    loss = 1 - (pixels - found).double() / union.clamp(min=1)
+    return loss.diff(prepend=loss.new_zeros(1))
+
+
+def _mean_of_present(each: Tensor, pixels: Tensor) -> Tensor:
+    present = pixels > 0
+    return (each * present).sum() / present.sum().clamp(min=1)
+
+
+class _Term(Spec):
+    factor: float = Field(1.0, gt=0, description="factor of this loss in the sum")
+
+
+class _Weighted(_Term):
+    weights: Weighting = Field("inverse", description="weight of a class, from its pixels in the training set")
+    norm: Literal["count", "sum"] = Field(
+        "count", description="divide by the count of pixels that have a weight (as the reference), or by their weights"
+    )
+
+
+class CrossEntropySpec(_Weighted):
+    """Weighted cross-entropy; its defaults are the reference training's."""
+
+
+class FocalSpec(_Weighted):
+    """Focal loss."""
+
+    gamma: float = Field(2.0, gt=0, le=10, description="how much pixels that are nearly right count less")
+
+
+class DiceSpec(_Term):
+    """Soft Dice."""
+
+    smooth: float = Field(1.0, ge=0, description="pixels added to both sides of the fraction")
+
+
+class LovaszSpec(_Term):
+    """Lovasz-softmax."""
+
+
+class BceSpec(_Term):
+    """Binary cross-entropy of each class against the others."""
+
+
+class LossSpec(Spec):
+    """The losses to sum; one that is not named is left out."""
+
+    cross_entropy: CrossEntropySpec | None = Field(None, description="weighted cross-entropy")
+    dice: DiceSpec | None = Field(None, description="soft Dice, over the classes present in the batch")
+    focal: FocalSpec | None = Field(None, description="focal loss")
+    lovasz: LovaszSpec | None = Field(None, description="Lovasz-softmax, over the classes present in the batch")
+    bce: BceSpec | None = Field(None, description="binary cross-entropy, each class against the others")
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError(f"names no loss: name one or several of {', '.join(LossSpec.model_fields)}")
+        return self
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def make_loss(spec: LossSpec, pixels: Tensor, *, device: torch.device | str = "cpu") -> Loss:
+    """The loss of logits, float (B, C, H, W), and labels, u1 or i8 (B, H, W), 255 = ignored: a scalar, fp32 whatever
+    autocast says. Never waits for the device; deterministic there.
+
+    pixels: i8 (C,), pixels of each class in the training set.
+    """
+    terms: list[tuple[float, Loss]] = []
+    if spec.cross_entropy:
+        ce = spec.cross_entropy
+        weights = class_weights(pixels, ce.weights).to(device)
+        terms.append((ce.factor, partial(weighted_cross_entropy, weights=weights, norm=ce.norm)))
+    if spec.dice:
+        terms.append((spec.dice.factor, partial(dice, smooth=spec.dice.smooth)))
+    if spec.focal:
+        weights = class_weights(pixels, spec.focal.weights).to(device)
+        of_focal = partial(focal, weights=weights, norm=spec.focal.norm, gamma=spec.focal.gamma)
+        terms.append((spec.focal.factor, of_focal))
+    if spec.lovasz:
+        terms.append((spec.lovasz.factor, lovasz))
+    if spec.bce:
+        terms.append((spec.bce.factor, bce))
+    return partial(_sum, terms)
+
+
+def _sum(terms: Sequence[tuple[float, Loss]], logits: Tensor, label: Tensor) -> Tensor:
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    label = label.long()
+    return torch.stack([factor * loss(logits, label) for factor, loss in terms]).sum()

@@ -1,0 +1,115 @@
+"""What may stand before and behind any network: colour reduced to grey, two classes told by one output.
+
+Networks by name. A network is a module that takes (B, channels, H, W) of any size, values -1 to 1, and returns
+logits (B, classes, H, W); its options are the keyword arguments of its constructor.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from segtrain.networks import smp_networks
+from segtrain.networks.attention_unet import AttentionUNet
+from segtrain.networks.compact import Compact
+from segtrain.networks.deconvnet import DeconvNet
+from segtrain.networks.res_unet import ResUNet
+from segtrain.networks.unet import UNet, UNetHalf
+from segtrain.networks.unet_pp import UNetPlusPlus
+from segtrain.networks.vgg_unet import VggUNet
+from smearsynth.base.errors import UserError
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G, B (ITU-R BT.601), as image libraries turn colour to grey."""
+
+
+class Adapted(nn.Module):
+    """Takes RGB, (B, 3, H, W), -1 to 1, and returns logits as every network does.
+
+    With `sigmoid` its two logits are 0 and what the network gives: their softmax is the sigmoid of that, cross-entropy
+    is binary cross-entropy, and the larger one is where the sigmoid is over 1/2. So every loss and figure holds.
+    """
+
+    luma: Tensor
+
+    def __init__(self, network: nn.Module, *, grey: bool, sigmoid: bool) -> None:
+        """network: for one channel where `grey`, with one class where `sigmoid`."""
+        super().__init__()
+        self.network, self.grey, self.sigmoid = network, grey, sigmoid
+        self.register_buffer("luma", torch.tensor(LUMA)[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.grey:
+            image = (image * self.luma).sum(dim=1, keepdim=True)
+        logits: Tensor = self.network(image)
+        return torch.cat((torch.zeros_like(logits), logits), dim=1) if self.sigmoid else logits
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """build: makes one from `classes`, `channels` and its options. study: where it comes from."""
+
+    build: Callable[..., nn.Module]
+    study: str
+
+
+MODELS = {
+    "deconvnet": Architecture(DeconvNet, "study 1: deconvolution network for red cells"),
+    "unet_half": Architecture(UNetHalf, "study 2: modified U-Net, the reference"),
+    "unet": Architecture(UNet, "studies 3 and 4: original U-Net"),
+    "res_unet": Architecture(ResUNet, "study 4: residual U-Net"),
+    "vgg11_unet": Architecture(partial(VggUNet, 11), "study 4: TernausNet with VGG11"),
+    "vgg16_unet": Architecture(partial(VggUNet, 16), "study 4: TernausNet with VGG16"),
+    "attention_unet": Architecture(AttentionUNet, "study 4: Attention U-Net"),
+    "unet_pp": Architecture(UNetPlusPlus, "beyond the studies: U-Net++"),
+    "compact": Architecture(Compact, "beyond the studies: small, for short trainings"),
+}
+
+
+def build_model(name: str, *, classes: int, channels: int = 3, **options: Any) -> nn.Module:
+    """A new network with weights drawn from torch's global generator. Raises UserError for a name, an option or a value
+    that does not exist; its sentence begins with the key."""
+    build, known = _build(name), _options(name)
+    for option, value in options.items():
+        if option not in known:
+            raise UserError(f"{option}: {name} has no such option{_instead(option, known)}")
+        _check_value(option, value, known[option].annotation)
+    return build(classes=classes, channels=channels, **options)
+
+
+def default_options(name: str) -> dict[str, Any]:
+    """The options of a network and their defaults. UserError for a name that does not exist."""
+    return {option: parameter.default for option, parameter in _options(name).items()}
+
+
+def _build(name: str) -> Callable[..., nn.Module]:
+    if name.startswith(smp_networks.PREFIX):
+        return partial(smp_networks.build, name)
+    if name not in MODELS:
+        raise UserError(f'name: there is no network "{name}"{_instead(name, MODELS)}')
+    return MODELS[name].build
+
+
+def _options(name: str) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(_build(name)).parameters
+    return {key: parameter for key, parameter in parameters.items() if key not in ("classes", "channels")}
+
+
+def _check_value(option: str, value: Any, kind: Any) -> None:
+    choices = get_args(kind)
+    if value in choices if choices else type(value) in ((float, int) if kind is float else (kind,)):
+        return
+    remedy = f"one of {', '.join(choices)}" if choices else f"of type {kind.__name__}"
+    raise UserError(f"{option}: must be {remedy}, not {value!r}.")
+
+
+def _instead(given: str, known: Iterable[str]) -> str:
+    near = get_close_matches(given, list(known), n=1)
+    if near:
+        return f': did you mean "{near[0]}"?'
+    return f": there are {', '.join(known)}." if known else ": it has none."

@@ -1,0 +1,330 @@
+"""A run on one HTML page that needs nothing else: what it is, how it was trained, and what it is worth.
+
+A run and the set it was trained on to a page and a model card: one pass over a split, and all figures from it.
+"""
+
+import math
+from base64 import b64encode
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+from segtrain.data.folds import FOLDS
+from segtrain.data.sampler import Index
+from segtrain.data.samples import INDEX, Shards, read_cell_sources
+from segtrain.evaluation.evaluate import check_held_out, predictor
+from segtrain.evaluation.figures import NAMES
+from segtrain.evaluation.set_evaluation import Measured, measure_images
+from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
+from segtrain.metrics.calibration import BINS
+from segtrain.metrics.confusion import class_scores, whole_scores
+from segtrain.reporting.curves import Columns, curves, read_columns
+from segtrain.reporting.model_card import CARD, WARNING, About, Reached, markdown, read_about, sections
+from segtrain.reporting.run_pictures import (
+    Shown,
+    both_ends,
+    colour_table,
+    error_colours,
+    error_map,
+    reliability,
+    short,
+    shown,
+)
+from segtrain.reporting.slices import Slices, slices
+from segtrain.training.device import choose
+from segtrain.training.run_folder import BEST, METRICS, SPEED, Run
+from segtrain.training.training_data import read_parts
+from smearsynth.base.errors import UserError
+from smearsynth.base.html_page import Inline, inline, inline_indexed, write_page
+
+_PACKAGE = Path(__file__).parents[1]
+_SIDE = 448
+"""Longest side of a sample on the page, px: larger ones are shown smaller."""
+_MEASURES = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """All that the page shows. speeds: of speed.csv, empty where the run has none. best, worst: samples. device: what
+    was measured on."""
+
+    about: About
+    columns: Columns
+    speeds: Columns
+    measured: Measured
+    reached: Reached
+    slices: list[Slices]
+    best: list[Shown]
+    worst: list[Shown]
+    device: str
+
+
+def write_run_page(path: Path, told: Told) -> None:
+    """Writes the page."""
+    about, classes = told.about, told.about.trained.classes
+    palette, errors = colour_table(classes), error_colours(classes)
+    write_page(
+        path,
+        "reporting/page.html",
+        package=_PACKAGE,
+        about=about,
+        warning=WARNING,
+        facts=_facts(told),
+        tiles=_tiles(told),
+        reached=told.reached,
+        measures=_MEASURES,
+        classes=list(zip(about.class_names, classes.colours, strict=True)),
+        held=_held(told.measured.matrices),
+        per_class=[[of[key] for key in _MEASURES] for of in told.reached.per_class],
+        confusion=_confusion(told.measured.measures.matrix),
+        curves=svg(curves(told.columns), "Loss, accuracy, mIoU and learning rate over the epochs"),
+        reliability=svg(reliability(told.measured.measures.calibration), "Share of right pixels by confidence"),
+        calibration=_calibration(told.measured),
+        samples=[
+            (title, [_sample(shown, palette, errors) for shown in of])
+            for title, of in (("Best", told.best), ("Worst", told.worst))
+        ],
+        slices=told.slices,
+        speed=_speed(told),
+        card=sections(about, told.reached),
+        figure=figure,
+        interval=interval,
+    )
+
+
+def svg(drawn: Figure, alt: str) -> Inline:
+    """A figure as a picture that is sharp at any size, the same bytes every time."""
+    file = BytesIO()
+    with rc_context({"svg.hashsalt": "segtrain"}):
+        drawn.savefig(file, format="svg", metadata={"Date": None})
+    width, height = (round(96 * inches) for inches in drawn.get_size_inches())
+    data = f"data:image/svg+xml;base64,{b64encode(file.getvalue()).decode()}"
+    return Inline(data=data, width=width, height=height, alt=alt)
+
+
+def figure(of: Estimate) -> str:
+    """As "0.912"; a dash where there was nothing to measure."""
+    return "–" if math.isnan(of.value) else f"{of.value:.3f}"
+
+
+def interval(of: Estimate) -> str:
+    """As "0.905–0.918"; empty where there is none."""
+    return "" if math.isnan(of.low) else f"{of.low:.3f}–{of.high:.3f}"
+
+
+def _facts(told: Told) -> list[tuple[str, str]]:
+    about, summary = told.about, told.about.summary
+    machine = summary.get("machine") or {}
+    parts = [machine.get("processor"), f"{machine['cores']} cores" if "cores" in machine else None]
+    ended = f"{int(told.columns['epoch'][-1])}; best: {about.trained.epoch}, by {NAMES[about.config.monitor]}"
+    if about.config.fold:
+        ended += f"; fold {about.config.fold.number}"
+    return [
+        ("network", about.network),
+        ("trained parameters", f"{about.parameters:,}"),
+        ("dataset", about.dataset),
+        ("data digest", about.trained.data_digest),
+        ("recipe hash", str(about.index.get("recipe_hash") or "none, an imported set")),
+        ("epochs", ended),
+        ("ended", str(summary.get("reason") or "not yet")),
+        ("seed", str(about.config.seed)),
+        ("trained on", ", ".join(map(str, [*filter(None, parts), *(machine.get("gpus") or [])])) or "not recorded"),
+        ("computed as", str(summary.get("computed_on") or "not recorded")),
+    ]
+
+
+def _tiles(told: Told) -> list[tuple[str, str, str]]:
+    """Name, value, interval."""
+    figures = told.measured.measures.figures()
+    return [
+        *((name, figure(of), interval(of)) for name, of in told.reached.whole.items()),
+        *((NAMES[key], _known(figures[key]), "") for key in ("reference_accuracy", "calibration_error")),
+    ]
+
+
+def _known(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _held(matrices: npt.NDArray[np.int64]) -> list[tuple[int, str]]:
+    """Of each class: images that hold it, and its pixels."""
+    pixels = matrices.sum(axis=2)
+    return [(int((of > 0).sum()), short(int(of.sum()))) for of in pixels.T]
+
+
+def _confusion(matrix: npt.NDArray[np.int64]) -> list[list[tuple[str, float, int]] | None]:
+    """Per class of the truth, None where it is absent: of each prediction text, share of the row, pixels."""
+    rows = []
+    for row in matrix:
+        whole = int(row.sum())
+        rows.append([(_percent(n / whole), n / whole, n) for n in row.tolist()] if whole else None)
+    return rows
+
+
+def _percent(share: float) -> str:
+    if share == 0:
+        return ""
+    return "< 0.1" if share < 0.0005 else f"{100 * share:.1f}"
+
+
+def _calibration(measured: Measured) -> str:
+    """What the diagram says, in a sentence."""
+    error = measured.measures.figures()["calibration_error"]
+    if error is None:
+        return "There was no pixel to measure."
+    held = [b for b in measured.measures.calibration if b["pixels"]]
+    total = sum(b["pixels"] for b in held)
+    lean = sum(b["pixels"] * (b["confidence"] - b["accuracy"]) for b in held) / total
+    way = "surer than it is right" if lean > 0 else "less sure than it is right"
+    return f"Expected calibration error {error:.4f}, over {BINS} bins. On the whole it is {way}, by {abs(lean):.4f}."
+
+
+def _sample(shown: Shown, palette: npt.NDArray[np.uint8], errors: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    step = max(1, -(-max(shown.truth.shape) // _SIDE))
+    about = f"{shown.name}, mIoU {'not known' if math.isnan(shown.score) else f'{shown.score:.3f}'}"
+    truth, prediction = (labels[::step, ::step] for labels in (shown.truth, shown.prediction))
+    return {
+        "name": shown.name,
+        "score": "no pixel to score" if math.isnan(shown.score) else f"{shown.score:.3f}",
+        "pictures": [
+            inline(_reduced(shown.image, step), f"Image of {about}"),
+            inline_indexed(truth, palette, f"Truth of {about}"),
+            inline_indexed(prediction, palette, f"Prediction of {about}"),
+            inline(_reduced(error_map(shown, errors), step), f"Errors of {about}"),
+        ],
+    }
+
+
+def _reduced(picture: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(picture).reduce(step))
+
+
+def _speed(told: Told) -> list[tuple[str, str]]:
+    rows = []
+    if told.speeds:
+        images, seconds = (np.array(told.speeds[name]) for name in ("images", "training_seconds"))
+        waited = float((np.array(told.speeds["waiting_share"]) * seconds).sum() / seconds.sum())
+        rows += [
+            ("training", f"{images.sum() / seconds.sum():,.1f} images/s over {len(images)} epochs"),
+            ("fastest epoch", f"{(images / seconds).max():,.1f} images/s"),
+            ("time in all", _duration(sum(told.speeds["seconds"]))),
+            ("of it, waiting for data", f"{100 * waited:.1f} %"),
+        ]
+    else:
+        rows.append(("training", "not recorded"))
+    forward = told.measured.images_per_second
+    size = "{1} × {0} px".format(*told.measured.shards.size)
+    text = "one batch only, not timed" if math.isnan(forward) else f"{forward:,.1f} images/s of {size}, {told.device}"
+    return [*rows, ("forward, for this page", text)]
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return (
+        f"{seconds:.0f} s"
+        if minutes < 2
+        else f"{minutes // 60} h {minutes % 60} min"
+        if minutes > 90
+        else f"{minutes} min"
+    )
+
+
+PAGE = "report.html"
+_WHOLE = ("miou", "pixel_accuracy", "foreground_dice")
+_OF_CLASS = ("iou", "dice", "precision", "recall")
+
+
+def write_report(
+    run: str | Path,
+    *,
+    dataset: str | Path | None = None,
+    split: str = "test",
+    out: str | Path | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> list[Path]:
+    """Writes the page and the model card of a run, and returns their paths.
+
+    dataset: where the set that it was trained on lies now; None: where it lay then. split: what is measured; "val" is
+    what the training was validated on, of a fold the samples that it held out. out: the page, else report.html in the
+    run's folder; the card is MODEL_CARD.md there. Raises UserError, also for any other set than the run's.
+    """
+    run = Path(run)
+    if (run / FOLDS).is_file() and not (run / BEST).is_file():
+        raise UserError(f"{run} is a cross-validation: report on one of its folds, such as {run / 'fold-1'}.")
+    columns = read_columns(run / METRICS)
+    about = read_about(run, Path(dataset) if dataset is not None else None)
+    shards, samples = _chosen(run, about, split)
+    compute = choose(amp=about.config.amp, channels_last=about.config.channels_last, device=device)
+    predict = predictor(about.trained, compute)
+    measured = measure_images(
+        predict, shards, samples, batch=about.config.batch, compute=compute, objects=True, progress=progress
+    )
+    reached = reach(measured, "held-out" if about.trained.fold and split == "val" else split)
+    ends = both_ends(list(zip(measured.scores, measured.numbers.tolist(), strict=True)))
+    best, worst = ([shown(predict, shards, *scored) for scored in end] for end in ends)
+    page = Path(out) if out is not None else run / PAGE
+    told = Told(
+        about=about,
+        columns=columns,
+        speeds=read_columns(run / SPEED) if (run / SPEED).is_file() else {},
+        measured=measured,
+        reached=reached,
+        slices=slices(measured, about.class_names, read_cell_sources(shards.root, shards.header.bank_digest)),
+        best=best,
+        worst=worst,
+        device=str(compute),
+    )
+    write_run_page(page, told)
+    Run(run).write_text(CARD, markdown(about, reached))
+    return [page, run / CARD]
+
+
+def reach(measured: Measured, split: str) -> Reached:
+    """The figures of a split, each with its interval."""
+    found = bootstrap(measured.matrices, measured.units, _all_figures)
+    classes = len(measured.shards.classes)
+    by_class = np.reshape(np.arange(len(_OF_CLASS) * classes), (len(_OF_CLASS), classes)).T
+    return Reached(
+        split=split,
+        images=len(measured.numbers),
+        units=len(np.unique(measured.units)),
+        whole={NAMES[key]: of for key, of in zip(_WHOLE, found, strict=False)},
+        per_class=[
+            {name: found[len(_WHOLE) + at] for name, at in zip(_OF_CLASS, places, strict=True)}
+            for places in by_class.tolist()
+        ],
+    )
+
+
+def _all_figures(sums: Floats) -> Floats:
+    """f8 (B, 3 + 4 C) of confusion matrices: those of all classes, then IoU of each class, Dice of each, and so on."""
+    matrix = torch.from_numpy(sums)
+    whole, of_class = whole_scores(matrix), class_scores(matrix)
+    columns = [*(whole[key][:, None] for key in _WHOLE), *(of_class[key] for key in _OF_CLASS)]
+    return torch.cat(columns, dim=1).numpy()
+
+
+def _chosen(run: Path, about: About, split: str) -> tuple[Shards, Index | None]:
+    root = Path(about.config.data or "")
+    if not (root / INDEX).is_file():
+        raise UserError(f"{run} was trained on {root}, where there is no dataset now: say where it lies by --data.")
+    if not about.index:
+        raise UserError(
+            f"{root} is not the data that {run} was trained on: its digest is another. Name that set by --data; "
+            "`segtrain evaluate` measures a run on others."
+        )
+    if split == "val":
+        parts = read_parts(about.config)
+        return parts.held_out, parts.validation
+    shards = Shards(root, split)
+    check_held_out(about.trained, shards, run)
+    return shards, None

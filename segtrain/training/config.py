@@ -1,0 +1,199 @@
+"""The config: one YAML file, and overrides, that decide a training. Classes and their number come from the data.
+
+A key that nothing reads is an error with the nearest name; so is one that has no effect beside the others, because
+whoever wrote it believes that it has.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from torch import nn
+
+from segtrain.data.augmentation import AugmentSpec
+from segtrain.losses import CrossEntropySpec, LossSpec
+from segtrain.networks.registry import MODELS, Adapted, build_model, default_options
+from segtrain.networks.starting_weights import pretrained_part
+from segtrain.training.early_stopping import EarlyStopSpec
+from segtrain.training.learning_rate import ScheduleSpec
+from smearsynth.base.documents import DocumentKind, parse_document, read_document
+from smearsynth.base.errors import UserError
+from smearsynth.base.validation import Spec, validate
+
+KIND = DocumentKind(noun="config", start="a key such as `epochs: 35`", option="-s", example="optimiser.lr=3e-4")
+
+DECIDES_NOTHING = frozenset({"data", "fold", "workers", "resident", "save_minutes"})
+"""Keys that change where and how fast a network is trained, but not which one comes out; the samples that `data` and
+`fold` stand for have digests of their own in a run's identity."""
+
+Monitor = Literal["pixel_accuracy", "miou", "reference_accuracy", "foreground_dice"]
+"""Columns `val_*` of metrics.csv; of each, more is better, as best epoch, plateau and early stop take for granted."""
+
+
+class ModelSpec(Spec):
+    """A network of the registry; its options stand beside its name. A name alone, `model: unet`, is one with all
+    defaults."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(
+        default="unet_half",
+        description="which network; `segtrain models` lists them; smp:ARCHITECTURE/ENCODER is one of the library "
+        "segmentation_models_pytorch",
+    )
+    grey: bool = Field(default=False, description="show the network grey images: the luma of colour")
+    sigmoid: bool = Field(default=False, description="one output for two classes, instead of one for each")
+    pretrained: str | None = Field(
+        default=None,
+        description="torchvision's weights of the network's VGG to begin with, a file seen from this one; null: none",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, given: Any) -> Any:
+        given = {"name": given} if isinstance(given, str) else given
+        name = given.get("name", "unet_half") if isinstance(given, dict) else None
+        if not isinstance(name, str) or name not in MODELS:
+            return given
+        return {"name": name, **default_options(name), **given}
+
+    @field_validator("pretrained")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        return None if value is None else str(Path(value).absolute())
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "ModelSpec":
+        try:
+            with torch.device("meta"):
+                network = self.build(classes=2)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        if self.pretrained and not pretrained_part(network):
+            raise ValueError(f"pretrained: {self.name} begins with no weights of others: remove it")
+        return self
+
+    def build(self, *, classes: int) -> nn.Module:
+        """A new network for RGB images, its weights drawn from torch's global generator."""
+        options = self.model_extra or {}
+        for name in ("classes", "channels"):
+            if name in options:
+                raise UserError(f"{name}: comes from the data: remove it")
+        if self.sigmoid and classes != 2:
+            raise UserError(f"model.sigmoid: tells two classes apart, and the data has {classes}: remove it.")
+        if not (self.grey or self.sigmoid):
+            return build_model(self.name, classes=classes, **options)
+        outputs, channels = 1 if self.sigmoid else classes, 1 if self.grey else 3
+        network = build_model(self.name, classes=outputs, channels=channels, **options)
+        return Adapted(network, grey=self.grey, sigmoid=self.sigmoid)
+
+
+class OptimiserSpec(Spec):
+    """How a gradient becomes a step."""
+
+    name: Literal["adam", "adamw"] = Field(default="adamw", description="adam, or adamw (weight decay apart)")
+    lr: float = Field(default=1e-3, gt=0, le=1, description="learning rate, which the schedule multiplies; up to 1")
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="decay of weights; 0-1")
+
+
+class FoldSpec(Spec):
+    """One of K trainings, each of which is validated on another part of the samples."""
+
+    table: str = Field(description="the folds of the data, a CSV as `segtrain fit --folds` writes it")
+    number: int = Field(ge=1, description="the fold that is held out for validation, from 1")
+
+
+class Config(Spec):
+    """How a network is trained."""
+
+    data: str | None = Field(
+        default=None, description="the dataset, seen from this file; the command line's DATASET goes before it"
+    )
+    fold: FoldSpec | None = Field(
+        default=None, description="one fold of a cross-validation; null: the data's own training and validation split"
+    )
+    model: ModelSpec = Field(default=ModelSpec(), description="which network")
+    loss: LossSpec = Field(default=LossSpec(cross_entropy=CrossEntropySpec()), description="what is minimised")
+    optimiser: OptimiserSpec = Field(default=OptimiserSpec(), description="how a gradient becomes a step")
+    schedule: ScheduleSpec = Field(default=ScheduleSpec(), description="learning rate over the steps")
+    epochs: int = Field(default=35, ge=1, le=100_000, description="passes over the training split; 1-100000")
+    images: int | None = Field(
+        default=None,
+        ge=1,
+        description="training images to see in all, of which every epoch is then an equal share, in place of a pass "
+        "over the training split; null: whole passes",
+    )
+    batch: int = Field(default=32, ge=1, le=65_536, description="samples of a step, over all devices; 1-65536")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="key of weights, shuffle, augmentation; 0 to 2**63-1")
+    augment: AugmentSpec = Field(default=AugmentSpec(), description="how training samples are varied")
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of a moving average of the weights, used instead; null: none"
+    )
+    monitor: Monitor = Field(
+        default="pixel_accuracy",
+        description="the figure of the validation split whose highest epoch is kept, which early_stop and a plateau "
+        "watch too: pixel_accuracy, miou, reference_accuracy or foreground_dice",
+    )
+    early_stop: EarlyStopSpec | None = Field(default=None, description="when to end before the last epoch; null: never")
+    overfit: int | None = Field(
+        default=None, ge=1, description="train and validate on the first so many training samples; null: on all"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where there is one")
+    amp: Literal["auto", "off", "bf16"] = Field(
+        default="auto", description="number format of products; auto: bf16 where the hardware has it, else fp32"
+    )
+    channels_last: bool = Field(default=True, description="memory layout with a pixel's channels together; faster")
+    compile: bool = Field(default=False, description="compile the network; slow to start, faster after")
+    deterministic: bool = Field(default=False, description="the same bits every time on a GPU too; slower there")
+    resident: bool = Field(default=False, description="keep the whole set in the memory of the device")
+    workers: int | None = Field(
+        default=None, ge=0, le=256, description="threads that read and augment; null: chosen; 0-256"
+    )
+    save_minutes: float = Field(default=10, gt=0, description="minutes between checkpoints within an epoch")
+
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> "Config":
+        if "deterministic" in self.model_fields_set and self.deterministic and self.device == "cpu":
+            raise ValueError("deterministic: has no effect with `device: cpu`, which always is: remove it")
+        if self.overfit and self.fold:
+            raise ValueError("overfit: chooses the samples, as `fold` does: remove one of them")
+        if self.images and self.images < self.epochs:
+            raise ValueError(f"images: {self.images} cannot be shared by {self.epochs} epochs: give more")
+        if self.images and self.batch == 1 and self.images % self.epochs:
+            raise ValueError(f"images: with a batch of 1, give a multiple of the {self.epochs} epochs")
+        return self
+
+    @field_validator("data")
+    @classmethod
+    def _named(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("is empty: name a dataset, or remove the key")
+        return value
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the trained network, as plain data."""
+        return self.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
+
+    def digest(self) -> str:
+        """sha256 of what decides the trained network, hex."""
+        return hashlib.sha256(json.dumps(self.deciding(), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
+
+    `data` and `fold.table` come back relative to the working folder, `model.pretrained` whole. Raises DocumentError (a
+    UserError) with every fault.
+    """
+    if path is None:
+        return validate(Config, parse_document("{}", "the defaults", KIND), overrides)
+    document = read_document(Path(path), KIND)
+    inner = (("model", "pretrained"), ("fold", "table"))
+    for holder, key in ((document.data, "data"), *((document.data.get(name), key) for name, key in inner)):
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
+            holder[key] = str(Path(path).parent / holder[key])
+    return validate(Config, document, overrides)

@@ -1,0 +1,151 @@
+"""Stops a training before a loss that is no number reaches the weights, without making the host wait for the device.
+
+Each step leaves a flag on the device: 0, or 1 from the first step on whose loss or gradients were not finite. The fused
+optimisers of torch take such a flag (they were given it for loss scaling) and then leave the weights alone. So the host
+may look at it seldom, and still finds the weights as they were before that step.
+
+What an epoch adds up to, on the device: sums that no order of adding changes, but for the loss's last bits.
+
+What a training says while it runs: lines in its log and on the terminal, a bar with loss, speed and time left.
+"""
+
+import sys
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from segtrain.metrics.confusion import Confusion, ReferenceAccuracy
+from segtrain.training.ranks import Ranks
+from segtrain.training.run_folder import Run
+from smearsynth.taxonomy import IGNORE
+
+
+class Guard:
+    """Watches the loss and gradients of every step."""
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+        """optimiser: a fused one, over the parameters of `model`."""
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._optimiser = optimiser
+        self._tripped = torch.zeros((), device=device)
+        self._good = torch.zeros((), dtype=torch.int64, device=device)
+
+    def step(self, loss: Tensor) -> None:
+        """The optimiser's step, which changes nothing from the first step on that is not finite. Never waits."""
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        bad = ~torch.isfinite(loss.detach() + norm)
+        self._tripped = torch.maximum(self._tripped, bad.float())
+        self._good += self._tripped == 0
+        self._optimiser.found_inf = self._tripped  # type: ignore[attr-defined]
+        self._optimiser.step()
+
+    @property
+    def good_steps(self) -> int:
+        """Steps so far, up to the one that was not finite; reading it waits for the device."""
+        return int(self._good)
+
+
+Figures = dict[str, float]
+
+
+class TrainingTotals:
+    """Loss and pixel accuracy of an epoch of training, measured on the way, while the weights change."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._counts = torch.zeros(3, dtype=torch.int64, device=device)
+
+    def add(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
+        """A batch. loss: its mean. logits: fp32 (B, C, H, W). label: u1 (B, H, W). Never waits for the device."""
+        right = (logits.detach().argmax(dim=1) == label).sum()
+        self._loss += loss.detach().double() * len(label)
+        self._counts += torch.stack([right, (label != IGNORE).sum(), right.new_full((), len(label))])
+
+    def figures(self, ranks: Ranks) -> Figures:
+        """loss, mean over samples; pixel_accuracy. Over all processes."""
+        state = self.state_dict(ranks)
+        right, pixels, samples = state["counts"].tolist()
+        return {"loss": state["loss"].item() / max(samples, 1), "pixel_accuracy": right / max(pixels, 1)}
+
+    def state_dict(self, ranks: Ranks) -> dict[str, Tensor]:
+        """The sums over all processes, on the CPU."""
+        loss, counts = ranks.total(self._loss.clone()), ranks.total(self._counts.clone())
+        return {"loss": loss.cpu(), "counts": counts.cpu()}
+
+    def load_state_dict(self, state: dict[str, Tensor], ranks: Ranks) -> None:
+        """Goes on from those sums: in the first process, since they are the sums of all."""
+        if ranks.first:
+            self._loss.copy_(state["loss"])
+            self._counts.copy_(state["counts"])
+
+
+class ValidationTotals:
+    """Loss and the metrics of a whole split, from one confusion matrix."""
+
+    def __init__(self, classes: int, device: torch.device) -> None:
+        self._loss = torch.zeros(2, dtype=torch.float64, device=device)
+        self._confusion = Confusion(classes, device)
+        self._reference = ReferenceAccuracy(device)
+
+    def add(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
+        """A batch, as `TrainingTotals.add` takes it."""
+        self._loss[0] += loss.detach().double() * len(label)
+        self._loss[1] += len(label)
+        self._confusion.update(logits, label)
+        self._reference.update(logits, label)
+
+    def report(self, ranks: Ranks) -> dict[str, Any]:
+        """loss, mean over samples; reference_accuracy; what `metrics.scores` gives. Over all processes."""
+        self._confusion.all_reduce()
+        self._reference.all_reduce()
+        loss, samples = ranks.total(self._loss).tolist()
+        return {"loss": loss / max(samples, 1), **self._confusion.report(), **self._reference.report()}
+
+
+class Progress:
+    """Speaks for the first process of a training; the others are silent."""
+
+    def __init__(self, run: Run, *, speaks: bool) -> None:
+        self._run, self._speaks = run, speaks
+        self._bar: tqdm[Any] | None = None
+        self._began, self._images, self._seconds = 0.0, 0, 0.0
+
+    def say(self, line: str) -> None:
+        """A line for the log and, above the bar, for whoever looks on."""
+        if self._speaks:
+            self._run.log(line)
+            tqdm.write(line, file=sys.stderr)
+
+    def begin_epoch(self, name: str, *, step: int, steps: int) -> None:
+        """An epoch begins, `step` steps into a training of `steps`; the bar is over all of it."""
+        if self._bar is None:
+            quiet = None if self._speaks else True
+            self._bar = tqdm(total=steps, initial=step, unit="step", leave=False, disable=quiet, file=sys.stderr)
+        self._bar.set_description_str(name, refresh=False)
+        self._began, self._images, self._seconds = time.perf_counter(), 0, 0.0
+
+    def trained(self, steps: int, images: int, loss: float) -> None:
+        """So many steps and images more, over all processes; `loss`: of the last of them."""
+        self._images, self._seconds = self._images + images, time.perf_counter() - self._began
+        assert self._bar is not None, "an epoch has begun"
+        self._bar.set_postfix_str(f"loss {loss:.4g}, {self._images / self._seconds:,.1f} images/s", refresh=False)
+        self._bar.update(steps)
+
+    def speed(self, waited: float) -> dict[str, float]:
+        """Of what was trained in this epoch, here. waited: seconds that it waited for data."""
+        seconds = self._seconds or 1.0
+        return {
+            "images": self._images,
+            "training_seconds": self._seconds,
+            "images_per_second": self._images / seconds,
+            "waiting_share": waited / seconds,
+        }
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

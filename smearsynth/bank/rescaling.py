@@ -1,0 +1,90 @@
+"""The scale of a source: stated in micrometres per pixel, or found from the sizes of its cells.
+
+Calibration gives one factor for the whole source, so the natural spread of sizes within it survives.
+
+A cell at 40x: its own colour extended past its edge, and all softness of the edge in the mask.
+
+A microscope blends cell and glass over a few pixels. Pasting such pixels on other glass leaves a bright or dark seam,
+so the blended rim is replaced by the colour just inside it, and the blend is made anew at placement.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from smearsynth.bank.bank import MARGIN
+from smearsynth.bank.outlines import Mask, Soft, grow
+from smearsynth.base.errors import UserError
+from smearsynth.taxonomy import BY_KEY, UM_PER_PX
+
+LEAST_CELLS = 5
+"""Cells of a class below which its median area says little."""
+
+
+def scale_of(source: str, stated: float | None, classes: Sequence[str], areas: Mapping[int, Sequence[int]]) -> float:
+    """Micrometres per pixel of a source.
+
+    stated: the scale where it is known. classes: keys of the classes that calibrate otherwise: the geometric mean over
+    them of the scale that brings their median area to the taxonomy's. areas: class id -> areas in px of good cells.
+    Raises UserError where none of the classes has enough cells.
+    """
+    if stated is not None:
+        return stated
+    usable = [key for key in classes if len(areas.get(BY_KEY[key].id, ())) >= LEAST_CELLS]
+    if not usable:
+        raise UserError(
+            f"source `{source}`: none of the classes that set its scale ({', '.join(classes)}) has {LEAST_CELLS} good "
+            "cells; set `um_per_px`, or name other classes in `calibrate: {area: [...]}`"
+        )
+    mean = np.exp(np.mean([np.log(_scale(BY_KEY[key].area, areas[BY_KEY[key].id])) for key in usable]))
+    # Six digits are far finer than any calibration, and leave the last bit of a logarithm out of the bank.
+    return round(float(mean), 6)
+
+
+def _scale(expected: int, areas: Iterable[int]) -> float:
+    return UM_PER_PX * float(np.sqrt(expected / np.median(list(areas))))
+
+
+_BLEND_UM = 0.25
+"""Least width of the rim that is blended with glass, micrometres inside the half-way contour: the optical resolution
+of a 100x 1.25 NA objective (Abbe limit 0.22 um)."""
+
+
+def to_40x(image: npt.NDArray[np.uint8], mask: Soft, um_per_px: float) -> npt.NDArray[np.uint8]:
+    """u1 (h, w, 4), RGB and soft mask at 0.20 um/px, cropped to mask > 0 and a margin of mask 0 around it.
+
+    image: u1 (h, w, 3); mask: u1 (h, w), 128 half-way; um_per_px: the image's scale. Area filter down, cubic up.
+    """
+    factor = um_per_px / UM_PER_PX
+    colour = unmixed(image, mask >= 128, depth=max(_BLEND_UM / um_per_px, 2 * blur_of(mask)))
+    # The cubic filter spreads the mask by two pixels.
+    rim = int(np.ceil(MARGIN / factor)) + 2
+    framed = np.dstack([np.pad(colour, ((rim, rim), (rim, rim), (0, 0)), "edge"), np.pad(mask, rim)])
+    # A scale that is given, not found from the rounded size, is the same for every cell.
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    rgba = cv2.resize(framed, None, fx=factor, fy=factor, interpolation=how)
+    x, y, w, h = cv2.boundingRect((rgba[..., 3] > 0).astype(np.uint8))
+    return rgba[y - MARGIN : y + h + MARGIN, x - MARGIN : x + w + MARGIN].copy()
+
+
+def blur_of(mask: Soft) -> float:
+    """Sigma, px, of the Gaussian that blurs the edge: per pixel of contour it takes sigma / sqrt(2 pi) off the mask."""
+    cell = mask >= 128
+    missing = float((255 - mask[cell].astype(np.int64)).sum()) / 255
+    return float(np.sqrt(2 * np.pi)) * missing / max(int((cell & ~grow(cell, -1)).sum()), 1)
+
+
+def unmixed(image: npt.NDArray[np.uint8], cell: Mask, depth: float) -> npt.NDArray[np.uint8]:
+    """The image with every pixel outside the cell, or less than `depth` px inside its edge, coloured like the nearest
+    pixel further in; the replaced part is smoothed lightly so that it shows no streaks."""
+    inside = cv2.distanceTransform(np.pad(cell, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # A pixel's centre lies up to one less inside the contour than it lies from the nearest pixel outside.
+    core = inside > min(depth + 1, 0.5 * float(inside.max()))
+    if not core.any():
+        return image
+    rows, columns = ndimage.distance_transform_edt(~core, return_distances=False, return_indices=True)
+    smooth = cv2.GaussianBlur(image[rows, columns], (0, 0), max(1.0, depth))
+    return np.where(core[..., None], image, smooth)

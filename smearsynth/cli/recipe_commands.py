@@ -1,0 +1,197 @@
+"""Commands about a recipe: from sources to a dataset."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from smearsynth.base.command_line import as_json, show
+from smearsynth.cli.recipe_options import NEW_FILE, bank, overrides, recipe, workers
+
+
+@click.command()
+@recipe
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the dataset.  [default: ./NAME]")
+@workers
+@click.option("--engine", default="local", show_default=True, help="Where shards are built: local or dask.")
+@click.option("--scheduler", metavar="ADDR", help="Dask cluster to build on.  [default: processes of this machine]")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted or smaller set of the same recipe.")
+@click.option("--overwrite", is_flag=True, help="Replace the set that is there.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many scenes per split.")
+@click.option("--shards", metavar="A:B", help="Only the shards A to B-1; then `smearsynth finish` writes the index.")
+@bank
+@overrides
+@click.option("--dry-run", is_flag=True, help="Print the plan and what it will cost; build nothing.")
+@as_json
+def build(dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Build the dataset of RECIPE.
+
+    \b
+    Example: a small set first, then the rest of it
+      smearsynth build recipes/smear10.yaml --limit 100
+      smearsynth build recipes/smear10.yaml --resume
+    \b
+    On a Dask cluster, or a slice of the shards on each of several machines:
+      smearsynth build recipes/smear10.yaml --engine dask --scheduler tcp://head:8786
+      smearsynth build recipes/smear10.yaml --shards 0:8
+    """
+    recipe_path = options.pop("recipe")
+    if dry_run:
+        from smearsynth.verbs import preview
+
+        forecast = preview.dry_run(
+            recipe_path, **_without(options, "engine", "scheduler", "resume", "overwrite", "shards")
+        )
+        show(as_json, asdict(forecast), lambda: preview.forecast_text(forecast))
+        return
+    from smearsynth.verbs.build import build as run
+
+    result = run(recipe_path, **options)
+    for sentence in result.unread:
+        click.echo(f"Left out: {sentence}", err=True)
+    rate = f"{result.smears} smears in {result.out}, {result.per_second} per second"
+    then = f"digest {result.digest}" if result.digest else f"no index yet: smearsynth finish {result.out} writes it"
+    show(as_json, asdict(result), lambda: "\n".join(line for line in (rate, then, result.claim) if line))
+
+
+@click.command()
+@recipe
+@overrides
+@as_json
+def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Tell every fault of RECIPE and its sources.
+
+    Without a fault: what each source holds, and under which licence.
+
+    \b
+    Example:
+      smearsynth check recipes/smear10.yaml
+    """
+    from smearsynth.verbs.check import as_text, describe
+    from smearsynth.verbs.check import check as run
+
+    found = describe(run(recipe, overrides=overrides))
+    show(as_json, found, lambda: as_text(found))
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe.
+
+    Editors complete keys and show their meaning with it.
+
+    \b
+    Example: then name the file in the first line of a recipe,
+    as `# yaml-language-server: $schema=recipe.schema.json`
+      smearsynth schema > recipe.schema.json
+    """
+    from smearsynth.recipe.reading import recipe_schema as run
+
+    click.echo(json.dumps(run(), indent=2))
+
+
+@click.command()
+@recipe
+@click.option("--out", type=NEW_FILE, help="Gallery to write, a PNG.  [default: ./NAME-cells.png]")
+@click.option("--save", type=NEW_FILE, help="Also write the bank, for build --bank.")
+@workers
+@overrides
+@as_json
+def cells(
+    recipe: Path, out: Path | None, save: Path | None, workers: int | None, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Make the bank of RECIPE and show it.
+
+    Which cells are cut out, and which are refused and why, in tables and in a gallery.
+
+    \b
+    Example:
+      smearsynth cells recipes/quickstart.yaml --out cells.png
+    """
+    from smearsynth.bank import bank as bank_module
+    from smearsynth.bank.cell_gallery import draw_gallery
+    from smearsynth.bank.make_bank import as_text, count_cells, make_bank
+    from smearsynth.dataset import layout
+    from smearsynth.verbs.check import check as read
+    from smearsynth.verbs.preparation import checked_workers
+
+    checked = read(recipe, overrides=overrides)
+    gallery = out or Path(f"{checked.recipe.name}-cells.png")
+    for file in filter(None, (gallery, save)):
+        layout.check_outside(file)
+    made = make_bank(checked.recipe, workers=checked_workers(workers), progress=True)
+    draw_gallery(made.bank, made.refused).save(gallery, "PNG")
+    if save:
+        bank_module.save_bank(made.bank, save)
+    counts = count_cells(made.bank, refusals=made.refusals, listings=made.listings, pairs=made.pairs)
+    figures = {**counts, "unreadable": list(made.faults), "um_per_px": made.um_per_px, "gallery": gallery}
+    show(as_json, figures, lambda: "\n\n".join([as_text(counts), *made.faults, f"Gallery: {gallery}"]))
+
+
+@click.command()
+@click.argument("path", metavar="RECIPE|DATASET", type=click.Path(path_type=Path))
+@click.option("--out", type=NEW_FILE, help="PNG to write.  [default: ./NAME.png]")
+@workers
+@bank
+@overrides
+def preview(path: Path, **options: Any) -> None:
+    """Draw a contact sheet of smears and labels.
+
+    Of a dataset that is there, or of what a recipe would give.
+
+    \b
+    Example: what a recipe would give, then a set that is there
+      smearsynth preview recipes/quickstart.yaml --out preview.png
+      smearsynth preview smears
+    """
+    from smearsynth.verbs.preview import preview as run
+
+    click.echo(run(path, **options))
+
+
+@click.command()
+@recipe
+@click.option("--smears", type=click.IntRange(min=1), default=2000, show_default=True, help="How many to make.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@bank
+@overrides
+@as_json
+def bench(recipe: Path, as_json: bool, **options: Any) -> None:
+    """Measure smears per second and memory.
+
+    By stage and from plan to index; making the bank and compilation are not counted.
+
+    \b
+    Example: one core, then two
+      smearsynth bench recipes/quickstart.yaml
+      smearsynth bench recipes/quickstart.yaml --workers 2
+    """
+    from smearsynth.verbs.preview import as_text
+    from smearsynth.verbs.preview import bench as run
+
+    figures = run(recipe, **options)
+    show(as_json, figures, lambda: as_text(figures))
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other cells.")
+def phantoms(folder: Path, seed: int) -> None:
+    """Draw sample sources to try things out.
+
+    Four folders, laid out like LISC, IUMC, MAMIC and the NIH malaria cells; nobody's licence is on them.
+
+    \b
+    Example:
+      smearsynth phantoms my_sources
+    """
+    from smearsynth.drawing.databases import write_sources
+
+    for name, files in write_sources(folder, seed).items():
+        click.echo(f"{folder / name}: {files} files")
+
+
+def _without(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}

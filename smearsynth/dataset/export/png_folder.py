@@ -1,0 +1,121 @@
+"""Arrays as PNG files, without loss.
+
+OpenCV encodes in half the time of Pillow, 66 kB against 65 kB per smear of 224 x 224 px; only Pillow writes palettes.
+
+Folders of PNG files, one per sample, with tables beside them.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from smearsynth.dataset.export.exported_set import Sample, Source, columns, described
+
+_IGNORED = "#ffffff"
+"""Colour of a label that is no class."""
+
+
+def rgb(image: npt.NDArray[np.uint8]) -> bytes:
+    """u1 (H, W, 3) RGB as a colour PNG of 8 bits."""
+    return _encoded(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def ids(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
+    """u1 or u2 (H, W) as a grey PNG of 8 or 16 bits, for any reader gives these values back."""
+    return _encoded(values)
+
+
+def coloured(label: npt.NDArray[np.uint8], colours: Sequence[str]) -> bytes:
+    """u1 (H, W) as a PNG with a palette: it looks as `colours`, "#rrggbb" each, say, and Pillow reads the ids."""
+    unused = 0 if label.max() < len(colours) else 256 - len(colours)
+    image = Image.fromarray(label).convert("P")
+    image.putpalette(bytes.fromhex("".join(colour[1:] for colour in [*colours, *[_IGNORED] * unused])))
+    file = BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _encoded(array: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
+    done, encoded = cv2.imencode(".png", array)
+    assert done, "OpenCV encodes every array of these types"
+    return encoded.tobytes()
+
+
+READING = """\
+| file | holds |
+| --- | --- |
+| `SPLIT/image/ID.png` | the smear, RGB |
+| `SPLIT/label/ID.png` | class ids, 8 bits |
+| `SPLIT/colour/ID.png` | the same ids in the colours of the classes, as a palette |
+| `SPLIT/instance/ID.png` | 16 bits: 0 is background, each other value one cell of `objects.csv` |
+| `SPLIT/samples.csv` | ids and what is known of each sample |
+| `SPLIT/objects.csv` | every cell: position in px, angle in degrees, box and area of what shows of it |
+
+```python
+import csv
+import numpy as np
+from PIL import Image
+
+with open("{split}/samples.csv", newline="") as file:
+    sample = next(csv.DictReader(file))["sample_id"]
+image, label = (np.asarray(Image.open(f"{split}/{{kind}}/{{sample}}.png")) for kind in ("image", "label"))
+```"""
+_SAMPLES = ("sample_id", "scene", "look", "background", "height", "width", "objects", "digest")
+
+
+class Encoded(NamedTuple):
+    """A sample's files by kind, its line of samples.csv and its lines of objects.csv."""
+
+    files: dict[str, bytes]
+    line: dict[str, Any]
+    objects: list[dict[str, Any]]
+
+
+def encode(sample: Sample, source: Source) -> Encoded:
+    row, header = sample.row, source.header
+    files = {
+        "image": rgb(sample.image),
+        "label": ids(sample.label),
+        "colour": coloured(sample.label, header.class_colours),
+    }
+    objects: list[dict[str, Any]] = []
+    if sample.instance is not None:
+        files["instance"] = ids(sample.instance)
+        objects = [{"sample_id": row.sample_id, **told} for told in described(sample, header)]
+    height, width = sample.label.shape
+    line = {name: getattr(row, name) for name in ("sample_id", "scene", "look", "background", "digest")}
+    return Encoded(files, {**line, "height": height, "width": width, "objects": len(objects)}, objects)
+
+
+def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded]) -> None:
+    """A split in a folder of its own."""
+    folder = out / split
+    for kind in ("image", "label", "colour", *(["instance"] if source.whole else [])):
+        (folder / kind).mkdir(parents=True)
+    with ExitStack() as tables:
+        samples = tables.enter_context(_table(folder / "samples.csv", _SAMPLES))
+        if source.whole:
+            names = ("sample_id", *columns(source.header))
+            objects = tables.enter_context(_table(folder / "objects.csv", names))
+        for files, line, rows in encoded:
+            for kind, content in files.items():
+                (folder / kind / f"{line['sample_id']}.png").write_bytes(content)
+            samples.writerow(line)
+            if source.whole:
+                objects.writerows(rows)
+
+
+@contextmanager
+def _table(path: Path, names: Sequence[str]) -> "Iterator[csv.DictWriter[str]]":
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, names, lineterminator="\n")
+        table.writeheader()
+        yield table

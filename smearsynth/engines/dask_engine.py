@@ -1,0 +1,223 @@
+"""What a Dask worker does: one shard.
+
+What it takes besides the shard's name, recipe and bank, each worker reads once from the folder of the set, which it
+must see anyway to write there. Data that is scattered over a cluster is lost with its last holder, and the tasks that
+need it with it; the folder is not, so a shard can be built again wherever and as often as workers die.
+
+Builds shards on a Dask cluster: one that is there, or one of processes on this machine.
+
+A task is the name of a shard; what a worker does with it is in `engines.dask_task`. Dask hands a shard whose worker
+died to another. Should it have two build one at the same time, either will do (see `dataset.layout`).
+"""
+
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from smearsynth.base.compiled import code_digest
+from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.workers import opencv_in_one_thread
+from smearsynth.dataset import build_state, layout
+from smearsynth.dataset.index import ShardRecord
+from smearsynth.engines.build_plan import BuildPlan, Job, read_plan
+from smearsynth.engines.shard_job import Built, StoppedError, finish_shard, warm_up
+from smearsynth.shards.format import GENERATOR_VERSION
+
+Version = tuple[int, str]
+"""GENERATOR_VERSION, and the digest of the code."""
+
+
+def version() -> Version:
+    return GENERATOR_VERSION, code_digest()
+
+
+def check_version(client: Version) -> None:
+    """UserError where the code here is not that of the client."""
+    if client != version():
+        there, here = (f"generator version {v[0]}, code {v[1]}" for v in (version(), client))
+        raise UserError(
+            f"The worker on {socket.gethostname()} runs another smearsynth ({there}) than this machine ({here}): "
+            "install the same on both."
+        )
+
+
+def finish(out: str, identity: str, client: Version, job: Job) -> Built:
+    """In a worker: the shard, built unless it is there already."""
+    host, folder = socket.gethostname(), Path(out)
+    check_version(client)
+    if not (folder / layout.IDENTITY).is_file():
+        raise UserError(f"The worker on {host} does not see {out}: give --out on a disk that all workers share.")
+    with opencv_in_one_thread(), layout.locked(folder, shared=True, patience=layout.PATIENCE_OF_SLICES):
+        plan = _plan(folder, identity)
+        return finish_shard(replace(plan, jobs=(job,)), 0, _tick())
+
+
+_reading = threading.Lock()
+
+
+def _plan(out: Path, identity: str) -> BuildPlan:
+    """Read once, also where a worker has several threads."""
+    with _reading:
+        return _read_plan(out, identity)
+
+
+@lru_cache(maxsize=1)
+def _read_plan(out: Path, identity: str) -> BuildPlan:
+    _, plan, _ = read_plan(out)
+    if plan.identity != identity:
+        raise UserError(f"The worker on {socket.gethostname()} sees another set at {out}: give --out on a shared disk.")
+    warm_up(plan)
+    return plan
+
+
+def _tick() -> Callable[[int], None]:
+    """Gives the shard in hand up once nobody waits for it any more."""
+    import distributed
+
+    worker = distributed.get_worker()
+    key = worker.get_current_task()
+
+    def tick(_: int) -> None:
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise StoppedError
+
+    return tick
+
+
+_CONNECT = 10.0
+"""Seconds for a scheduler to answer."""
+_SEEN = 60.0
+"""Seconds until this machine must see what a worker has written: NFS keeps what it knows of a folder for so long."""
+
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What each worker that is started here begins with: Ctrl-C is for this process to hear."""
+
+
+def check(scheduler: str | None) -> None:
+    """UserError where Dask is not installed, or nothing answers at the address of the scheduler."""
+    if find_spec("distributed") is None:
+        raise UserError("--engine dask needs the package distributed: install it by `pip install 'smearsynth[dask]'`.")
+    if scheduler is None:
+        return
+    try:
+        address = urlsplit(scheduler)
+        if not address.scheme or not address.hostname or not address.port:
+            raise ValueError("an address is such as tcp://host:8786")
+        socket.create_connection((address.hostname, address.port), _CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--scheduler {scheduler}: no Dask scheduler answers there ({error}): start one by `dask scheduler`, or "
+            "correct the address."
+        ) from error
+
+
+def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Callable[[int], object]) -> list[Built]:
+    """All shards of the plan, in its order, by the cluster of `scheduler`, or by `workers` processes of this machine.
+
+    progress hears of samples as shards are done. Raises WorkError if shards cannot be built there, and what a worker
+    raises. Whatever is raised, Ctrl-C included, only finished shards are left: a worker that has one in hand notices
+    at its next sample, also if this process is killed.
+    """
+    out = plan.out.absolute()
+    with _client(workers, scheduler) as client:
+        futures = {
+            client.submit(finish, str(out), plan.identity, version(), plan.jobs[number], pure=False): number
+            for number in plan.largest_first()
+        }
+        built: dict[int, Built] = {}
+        try:
+            for future, shard in _results(list(futures)):
+                _check_seen(out, plan.identity, shard.record)
+                built[futures[future]] = shard
+                progress(shard.record.samples)
+        finally:
+            client.cancel(list(futures))
+    return [built[number] for number in range(len(plan.jobs))]
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    """A client of the scheduler, or of a cluster that is started here. It logs nothing: exceptions say all."""
+    from distributed.utils import silence_logging_cmgr
+
+    client = _started(workers) if scheduler is None else _connected(scheduler)
+    with silence_logging_cmgr(logging.CRITICAL, "distributed.client"), client as it:
+        yield it
+
+
+@contextmanager
+def _started(workers: int) -> Iterator[Any]:
+    """Of processes that listen to this machine alone."""
+    from distributed import Client, LocalCluster
+
+    options = {"host": "127.0.0.1", "dashboard_address": None, "preload": [_DEAF], "silence_logs": logging.CRITICAL}
+    with LocalCluster(n_workers=workers, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=_CONNECT)
+    except OSError as error:  # TimeoutError is one
+        raise UserError(f"--scheduler {scheduler}: what answers there is no Dask scheduler ({error}).") from error
+    with client:
+        if not client.nthreads():
+            tqdm.write(f"{scheduler} has no workers yet; the work begins with the first.", file=sys.stderr)
+        _check_workers(client)
+        yield client
+
+
+def _check_workers(client: Any) -> None:
+    """UserError where a worker cannot do a task: one that cannot even read it would die of it, and of the next."""
+    for worker, error in client.run(check_version, version(), on_error="return").items():
+        if isinstance(error, UserError):
+            raise error
+        if error is not None:
+            raise UserError(f"The worker at {worker} cannot load this smearsynth ({error}): install the same there.")
+
+
+def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
+    """Each future and what it gave, as they are done. Raises what a worker raised, WorkError where none could."""
+    import distributed
+    from distributed.comm import CommClosedError
+
+    try:
+        for future in distributed.as_completed(futures):
+            yield future, future.result()
+    except distributed.KilledWorker as error:
+        raise WorkError(
+            f"A shard was given up after {error.allowed_failures + 1} of its workers died, perhaps for want of memory; "
+            "the finished shards are kept: go on with --resume, with fewer workers to a machine if memory was short."
+        ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise WorkError(
+            "The scheduler gave up the work, or was lost; the finished shards are kept: go on with --resume."
+        ) from error
+
+
+def _check_seen(out: Path, identity: str, record: ShardRecord) -> None:
+    """WorkError where a shard that a worker wrote is not on the disk that this machine sees."""
+    deadline = time.monotonic() + _SEEN
+    while build_state.marked(out, record.name, identity) is None:
+        if time.monotonic() > deadline:
+            raise WorkError(
+                f"A worker wrote {out / record.name}, and this machine does not see it: give --out on a shared disk."
+            )
+        time.sleep(0.1)

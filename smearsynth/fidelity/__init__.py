@@ -1,1 +1,0 @@
-"""How far synthetic smears are from real fields, measured on both at one scale and shown side by side."""

@@ -1,0 +1,214 @@
+"""Real images and their masks, as a user has them in folders; a link there is the user's own, and followed.
+
+A folder of real images with binary masks, and what of a mask counts.
+
+    img/    images
+    mask/   a mask of the same stem for each, white (or 1) where a cell is
+    boxes/  optional: per image STEM.txt with a line `class cx cy width height` per cell: a number, then shares of the
+            image
+
+A cell that was drawn but not boxed (at the border, mostly) was not judged by an expert, so it is ignored together with
+its rim: two honest outlines of one cell differ by a pixel or two at 40x, and a prediction that is right but wider than
+the mask would else be wrong all around a cell that does not count. A pixel nearer to a cell that counts always counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import (
+    FORMATS,
+    IMAGE_SUFFIXES,
+    SIDEWAYS,
+    Pixels,
+    decode_image,
+    mask_values,
+    read_bytes,
+    read_header,
+    read_orientation,
+    size_text,
+)
+
+Mask = npt.NDArray[np.bool_]
+_SOFT = 0.05
+"""Largest share of grey pixels, of those that are cell: soft edges and the traces of JPEG."""
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder, not of those inside it, by name; hidden files are left out."""
+    return [file for file in sorted(folder.iterdir()) if _is_image(file, folder)]
+
+
+def image_tree(folder: Path) -> list[Path]:
+    """The image files of a folder and of all folders inside it, by path; hidden ones are left out."""
+    return [file for file in sorted(folder.rglob("*")) if _is_image(file, folder)]
+
+
+def read_image(path: Path) -> Pixels:
+    """u1 (h, w, 3) RGB, as `images.decode_image` says. Raises UserError."""
+    return decode_image(read_bytes(path), str(path))
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
+    """bool (h, w), true where the brightest channel is over half of the mask's brightest value, and not transparent.
+
+    shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size, and for one that is not
+    black and white, such as a map of instances: which of its values are cells is not known.
+    """
+    values = mask_values(read_bytes(path), str(path))
+    if values.shape != shape[:2]:
+        raise UserError(
+            f"{path}: the mask is {size_text(values.shape)}, its image {size_text(shape)}; give that image's mask."
+        )
+    top = float(values.max())
+    cells: Mask = values > top / 2
+    between = np.count_nonzero((values > top / 4) & (values < top * 3 / 4))
+    if not top >= 0 or between > _SOFT * np.count_nonzero(cells):
+        raise UserError(f"{path}: the mask is not black and white; give one that is 255 where a cell is and else 0.")
+    return cells
+
+
+def turned_apart(image: Path, mask: Path) -> str | None:
+    """Why it is not known which way round a mask lies on its image, where that is so. Raises UserError.
+
+    Some programs draw masks on the upright image and some on what the file holds. Where EXIF turns only one of the two,
+    their sizes tell which it was, unless the turn keeps the size.
+    """
+    turns = read_orientation(image), read_orientation(mask)
+    upright, of_mask = read_header(image), read_header(mask)
+    same = (upright.height, upright.width) == (of_mask.height, of_mask.width)
+    told = same and upright.height != upright.width and (turns[0] in SIDEWAYS) != (turns[1] in SIDEWAYS)
+    if turns[0] == turns[1] or told:
+        return None
+    return (
+        f"{mask}: EXIF turns its image {image.name} otherwise (orientations {turns[0]} and {turns[1]}), and which way "
+        "round the mask belongs is not known; save both upright, without EXIF."
+    )
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    shown = not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return shown and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+IMAGES, MASKS, BOXES = "img", "mask", "boxes"
+_MOST_BYTES = 10_000_000
+"""Of a table of boxes: a hundred thousand rows."""
+_BEYOND = 0.01
+"""By which a box may leave its image: what annotation tools round. A box in pixels would count no cell at all."""
+_RIM = 0.1
+"""Width of an ignored cell's rim over the median side of the boxes: 0.7 um, 3 to 4 px at 40x."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One real field. image: u1 (h, w, 3) RGB. cells: bool (h, w), truth. counted: bool (h, w), false = ignored. boxes:
+    i8 (n, 5), as `read_boxes` gives them; None where there are none to read."""
+
+    path: Path
+    image: Pixels
+    cells: Mask
+    counted: Mask
+    boxes: npt.NDArray[np.int64] | None = None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` looks like a folder of images and masks."""
+    return (path / IMAGES).is_dir() and (path / MASKS).is_dir()
+
+
+def read_fields(folder: Path) -> Iterator[Field]:
+    """The fields by name, read one at a time.
+
+    Raises UserError: no images, an image without a mask, sizes that differ, a broken table of boxes.
+    """
+    return (_read_field(folder, file, mask) for file, mask in image_and_mask_files(folder))
+
+
+def image_and_mask_files(folder: Path) -> list[tuple[Path, Path]]:
+    """Each image with its mask, by name. Raises UserError: no images, an image without a mask."""
+    if not is_folder(folder):
+        raise UserError(f"{folder}: needs the folders {IMAGES}/ and {MASKS}/ with a mask of the same stem per image.")
+    files = image_files(folder / IMAGES)
+    if not files:
+        raise UserError(f"{folder / IMAGES}: holds no image; put {', '.join(FORMATS)} files there.")
+    masks = _by_stem(image_files(folder / MASKS))
+    _by_stem(files)
+    missing = [f.name for f in files if f.stem not in masks]
+    if missing:
+        raise UserError(f"{folder / MASKS}: no mask for {missing[0]} ({len(missing)} missing); add it under that stem.")
+    return [(file, masks[file.stem]) for file in files]
+
+
+def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
+    """Each file by its stem; UserError where two share one, for a mask of another image would be taken for its own."""
+    stems: dict[str, Path] = {}
+    for file in files:
+        if file.stem in stems:
+            raise UserError(f"{file}: {stems[file.stem].name} has the same stem; rename or remove one of the two.")
+        stems[file.stem] = file
+    return stems
+
+
+def _read_field(folder: Path, file: Path, mask: Path) -> Field:
+    image = read_image(file)
+    if fault := turned_apart(file, mask):
+        raise UserError(fault)
+    cells = read_mask(mask, image.shape)
+    if not (folder / BOXES).is_dir():
+        return Field(file, image, cells, np.ones_like(cells))
+    boxes = read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape)
+    return Field(file, image, cells, boxed(cells, boxes[:, 1:]), boxes)
+
+
+def boxed(cells: Mask, boxes: npt.NDArray[np.int64]) -> Mask:
+    """bool (h, w): false on the components of `cells` (4-connected) that are the main one in none of the boxes, and on
+    the glass within a tenth of a median box of them that is nearer to them than to any other cell.
+
+    boxes: i8 (n, 4), left, top, right, bottom in px; the last two are exclusive.
+    """
+    label, count = ndimage.label(cells)
+    known = np.zeros(count + 1, bool)
+    known[0] = True
+    for left, top, right, bottom in boxes:
+        pixels = np.bincount(label[top:bottom, left:right].ravel(), minlength=count + 1)[1:]
+        if pixels.any():
+            known[1 + pixels.argmax()] = True
+    counted = known[label]
+    rim = _RIM * float(np.median(boxes[:, 2:] - boxes[:, :2])) if boxes.size else 0.0
+    away = _distance(~counted)
+    return counted & (cells | (away > rim) | (away >= _distance(counted & cells)))
+
+
+def _distance(mask: Mask) -> npt.NDArray[np.float32]:
+    """f4 (h, w): px to the nearest pixel of `mask`, infinite where it has none."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """i8 (n, 5): class, and left, top, right, bottom in px, cut to the image. shape: (h, w). Raises UserError."""
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            raise ValueError("no table")
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        classes = np.array([int(row[0]) for row in rows], np.int64).reshape(len(rows), 1)
+        shares = np.array([[float(value) for value in row[1:]] for row in rows]).reshape(len(rows), 4)
+        if not ((shares > -_BEYOND) & (shares < 1 + _BEYOND)).all():
+            raise ValueError("no shares")
+    except (OSError, ValueError, OverflowError):
+        raise UserError(
+            f"{path}: give a line `class cx cy width height` per cell, as shares of the image, or remove the "
+            f"folder {BOXES}/."
+        ) from None
+    height, width = shape[:2]
+    centre, half = shares[:, :2], shares[:, 2:] / 2
+    corners = np.hstack([centre - half, centre + half]) * (width, height, width, height)
+    return np.hstack([classes, np.clip(np.rint(corners).astype(np.int64), 0, (width, height, width, height))])

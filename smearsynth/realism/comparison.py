@@ -1,0 +1,229 @@
+"""The table of distances as text.
+
+One HTML page that needs nothing else: smears beside real crops, the table, and small plots.
+
+The verb `fidelity`: both sets measured in one pass, compared, and shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+from tqdm import tqdm
+
+from smearsynth.base.html_page import inline, write_page
+from smearsynth.base.images import Pixels
+from smearsynth.base.svg_plots import Curve, distribution, limits, plot
+from smearsynth.dataset import layout
+from smearsynth.realism.distances import GROUPS, Floats, Quantity, Tally, mean
+from smearsynth.realism.edge_profiles import OFFSETS, PROFILE
+from smearsynth.realism.image_pieces import EvenlyKept, Reals, Smears, same_size, take_reals, take_smears
+from smearsynth.realism.measures import FREQUENCIES, LINES, QUANTITIES, SPECTRUM, WINDOW, Line, Row, compare, measure
+from smearsynth.taxonomy import UM_PER_PX
+
+HEAD = ("", "unit", "synthetic", "real", "distance", "halves", "times")
+_MOST = 5
+_WIDTH = 10
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row's texts, under `HEAD`."""
+    return (
+        row.name,
+        row.unit,
+        *(number(value) for value in (row.synthetic, row.real, row.distance, row.halves)),
+        "-" if row.times is None else f"{row.times:.1f}",
+    )
+
+
+def number(value: float | None) -> str:
+    """Three significant digits or more; - where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """One line per row under a head."""
+    table = [HEAD, *(cells(row) for row in rows)]
+    name, unit = (max(len(line[i]) for line in table) for i in (0, 1))
+    return [
+        line[0].ljust(name + 2) + line[1].ljust(unit) + "".join(text.rjust(_WIDTH) for text in line[2:])
+        for line in table
+    ]
+
+
+def differs_most(rows: Sequence[Row]) -> str:
+    """A sentence on the rows whose distance is the most times that of two halves of the real images."""
+    known = sorted((row for row in rows if row.times is not None), key=lambda row: -(row.times or 0))
+    if not known:
+        return "One real image has no halves to compare: give more for a yardstick."
+    named = ", ".join(f"{row.name} ({cells(row)[-1]} times)" for row in known[:_MOST])
+    return f"Differs most, against two halves of the real images: {named}."
+
+
+_COLOURS = {"synthetic": "#c2410c", "real": "#1d4ed8"}
+_FAR = 2.0
+"""Times the distance between halves from which a row is marked."""
+
+
+class Both(NamedTuple):
+    """What was measured of the smears and of the real images."""
+
+    synthetic: Tally
+    real: Tally
+
+
+def write_fidelity(
+    path: Path, facts: Mapping[str, Any], rows: Sequence[Row], both: Both, pictures: Sequence[Sequence[Pixels]]
+) -> None:
+    """facts: of both sets, as `compare.Fidelity` names them. pictures: of the smears, and of the real images, all of
+    one size."""
+    titles = {"synthetic": "Smears", "real": "Real fields"}
+    write_page(
+        path,
+        "realism/page.html",
+        facts=facts,
+        told=_told(facts),
+        differs_most=differs_most(rows),
+        colours=_COLOURS,
+        sets=[
+            (name, title, [inline(picture, title, exact=True) for picture in shown])
+            for (name, title), shown in zip(titles.items(), pictures, strict=True)
+        ],
+        head=HEAD,
+        rows=[cells(row) for row in rows],
+        far=[number for number, row in enumerate(rows) if row.times is not None and row.times > _FAR],
+        plots=_plots(both),
+    )
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    low, median, high = facts["um_per_px"]
+    told = "their masks and the smears' labels" if facts["masks"] else "Otsu's threshold on both sides"
+    return (
+        f"{facts['smears']} smears of the look {facts['look']}, {facts['images']} real images of {median:.3f} um/px "
+        f"({low:.3f} to {high:.3f}) in {facts['crops']} crops, all at {UM_PER_PX:.2f} um/px. Cells are told by {told}."
+    )
+
+
+def _plots(both: Both) -> list[Markup]:
+    """The spectrum, the edge's profile, and the distribution of each quantity that has a line of one slice."""
+    return [
+        _curve(both, SPECTRUM, FREQUENCIES / (WINDOW * UM_PER_PX), "power of lightness, dB", "cycles per um"),
+        _curve(both, PROFILE, OFFSETS, "profile across an edge, glass to rim", "px"),
+        *(_distribution(both, line) for line in LINES if line.slices[1] - line.slices[0] == 1),
+    ]
+
+
+def _curve(both: Both, quantity: Quantity, x: Any, title: str, unit: str) -> Markup:
+    means = [mean(quantity, tally.counts(quantity)) for tally in both]
+    low, high = limits(*means)
+    return plot(x, _curves(means), title=title, unit=unit, low=low, high=high)
+
+
+def _distribution(both: Both, line: Line) -> Markup:
+    counts = [tally.counts(line.quantity)[line.slices[0]] for tally in both]
+    return distribution(line.quantity.points, _curves(counts), title=line.name, unit=line.unit)
+
+
+def _curves(values: Sequence[Floats]) -> list[Curve]:
+    """Of the synthetic and the real side; the synthetic one is drawn last and lies on top."""
+    synthetic, real = values
+    return [Curve(real, _COLOURS["real"]), Curve(synthetic, _COLOURS["synthetic"])]
+
+
+SHOWN = 24
+"""Smears, and as many real crops, on the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """smears: how many were measured, of `look`. images, crops: real ones. um_per_px: smallest, median and largest of
+    the real images. masks: whether cells are told by masks and labels, or on both sides by Otsu's threshold."""
+
+    dataset: str
+    against: str
+    look: str
+    smears: int
+    images: int
+    crops: int
+    um_per_px: tuple[float, float, float]
+    masks: bool
+    rows: list[Row]
+    page: str | None
+
+    def figures(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def fidelity(
+    dataset: str | Path,
+    against: str | Path,
+    *,
+    um_per_px: str | float = "auto",
+    look: str | None = None,
+    samples: int = 200,
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> Fidelity:
+    """How far the smears of a dataset are from real fields at 0.20 um/px.
+
+    against: a folder with img/ and mask/, or any folder of images. um_per_px: of the real images, a number, a table's
+    path, or "auto" (the median single red cell is 7.3 um). look: None is the first of the dataset. samples: at most so
+    many smears, and so many real images, are measured, evenly taken from all. out: an HTML page to write. Raises
+    UserError.
+    """
+    if out is not None:
+        layout.check_outside(Path(out))
+    smears = take_smears(Path(dataset), look, samples)
+    reals = take_reals(Path(against), str(um_per_px), samples, progress=progress)
+    ours, our_pictures = _measure_smears(smears, by_label=reals.masked, progress=progress)
+    theirs, their_pictures, crops = _measure_reals(reals, smears.size, progress=progress)
+    scales = np.percentile(reals.um_per_px, (0, 50, 100)).tolist()
+    result = Fidelity(
+        dataset=str(dataset),
+        against=str(against),
+        look=smears.look,
+        smears=len(smears),
+        images=len(reals),
+        crops=crops,
+        um_per_px=(scales[0], scales[1], scales[2]),
+        masks=reals.masked,
+        rows=compare(ours, theirs),
+        page=str(out) if out is not None else None,
+    )
+    if out is not None:
+        write_fidelity(
+            Path(out), result.figures(), result.rows, Both(ours, theirs), same_size(our_pictures, their_pictures)
+        )
+    return result
+
+
+def _measure_smears(smears: Smears, *, by_label: bool, progress: bool) -> tuple[Tally, list[Pixels]]:
+    tally, kept = Tally(QUANTITIES, 1), EvenlyKept[Pixels](SHOWN)
+    bar = tqdm(smears.views(by_label=by_label), "smears", len(smears), leave=False, disable=None if progress else True)
+    for view in bar:
+        tally.add(measure(view), 0)
+        kept.offer(view.image)
+    return tally, kept.chosen()
+
+
+def _measure_reals(reals: Reals, size: tuple[int, int], *, progress: bool) -> tuple[Tally, list[Pixels], int]:
+    tally, kept, crops = Tally(QUANTITIES, min(GROUPS, len(reals))), EvenlyKept[Pixels](SHOWN), 0
+    bar = tqdm(reals.views(size), "real fields", len(reals), leave=False, disable=None if progress else True)
+    for views in bar:
+        for view in views:
+            tally.add(measure(view), view.origin % tally.groups)
+            kept.offer(view.image)
+            crops += 1
+    return tally, kept.chosen(), crops
+
+
+def as_text(found: Fidelity) -> str:
+    """The table for a person, and what differs most."""
+    return "\n".join([*lines(found.rows), "", differs_most(found.rows)])

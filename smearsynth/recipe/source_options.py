@@ -1,0 +1,170 @@
+"""The recipe's `sources`: where a database lies, what its files are, and how large its cells are."""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from smearsynth.recipe.value_types import ClassKey, Spec
+
+Kind = Literal["lisc", "iumc", "mamic", "kaggle", "crops"]
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class CalibrateSpec(Spec):
+    """Scale of a source from the size of its cells, where nobody knows its um per pixel."""
+
+    area: tuple[ClassKey, ...] = Field(
+        min_length=1,
+        description="class keys; one factor for the whole source brings their median areas to the taxonomy's means",
+    )
+
+
+def _inside(path: str) -> str:
+    if not path.strip() or path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path):
+        raise ValueError("must be a path inside the source's root, without a leading / and without ..")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+
+
+class SourceSpec(Spec):
+    """One database, as its owner ships it.
+
+    `root` is absolute once validated. It is resolved against the validation context's `folder` (that of the recipe,
+    else the working directory) and must be a folder, unless the context says `roots: False`: then nothing will be
+    read from it, as with a bank that is already made.
+    """
+
+    kind: Kind = Field(description="which database this is; crops: your own folders of single cells")
+    root: Path = Field(
+        description="folder of the database, relative to the recipe; ${NAME} expands from the environment"
+    )
+    name: str = Field(
+        default="",
+        pattern=r"^[^/\\\x00-\x1f]{0,100}$",
+        description="name in tables, `cells.mix` and groups, different for each source; left out: the last folder of "
+        "root as it is written, or the kind where that is a variable",
+    )
+    classes: dict[str, ClassKey | None] = Field(
+        default={},
+        description="the source's own folder or label names -> class key, or null to leave those cells out; "
+        "what is not named keeps the class that the source gives it",
+    )
+    um_per_px: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=2,
+        description="micrometres per pixel of its images; 0.01-2; null: the source's own value",
+    )
+    calibrate: CalibrateSpec | None = Field(
+        default=None, description="scale from the median area of some classes, instead of um_per_px"
+    )
+    labels: Inside | None = Field(
+        default=None,
+        description="crops only: CSV file within root with the columns id, class, for a flat folder of images",
+    )
+    also: Literal["healthy_rbc"] | None = Field(
+        default=None, description="crops only: healthy_rbc also cuts the whole, isolated red cells around each cell"
+    )
+    exclude: tuple[Inside, ...] = Field(
+        default=(), description="globs of files to leave out, relative to root, such as mixt/*.bmp"
+    )
+    title: str | None = Field(default=None, description="crops only: what its owner calls the database")
+    version: str | None = Field(
+        default=None,
+        description="version of the database, or day of its download, as the card shall tell it; what was read is "
+        "pinned by its sha256 in any case",
+    )
+    licence: str | None = Field(
+        default=None,
+        description='crops only: licence of the images, such as "CC-BY-4.0"; the other kinds state their own',
+    )
+    redistribution: Literal["allowed", "forbidden", "not_stated"] = Field(
+        default="not_stated",
+        description="crops only: whether the licence lets the images be handed on, as `publish` needs",
+    )
+    cite: str | None = Field(default=None, description="crops only: the work to cite for these images")
+    _written_root: str = PrivateAttr("")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_written(cls, data: Any, handler: ModelWrapValidatorHandler["SourceSpec"]) -> "SourceSpec":
+        if not isinstance(data, dict) or not isinstance(data.get("root"), str | Path):
+            return handler(data)
+        written = str(data["root"])
+        spec = handler({"name": _own_name(written, data.get("kind")), **data})
+        spec._written_root = written
+        return spec
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _find(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str | Path):
+            raise ValueError('must be text: the path of a folder, such as "../lisc"')
+        context = info.context or {}
+        needed = context.get("roots", True)
+        text = _expanded(str(value)) if needed else str(value)
+        path = Path(context.get("folder", "."), text)
+        if not needed:
+            return path.absolute()
+        # os.path says no where Path raises: a name that no disk can have is a wrong name, not a failure.
+        if not text.strip() or not os.path.isdir(path):  # noqa: PTH112
+            raise ValueError(f"{path}: no folder is there: set root to the folder that the database was unpacked to")
+        return path.resolve()
+
+    @field_validator("calibrate")
+    @classmethod
+    def _one_scale(cls, value: CalibrateSpec | None, info: ValidationInfo) -> CalibrateSpec | None:
+        if value is not None and info.data.get("um_per_px") is not None:
+            raise ValueError("um_per_px and calibrate both set the scale: remove one of them")
+        return value
+
+    @field_validator("labels", "also", "title", "licence", "redistribution", "cite")
+    @classmethod
+    def _only_crops(cls, value: str | None, info: ValidationInfo) -> str | None:
+        kind = info.data.get("kind", "crops")
+        if value not in (None, "not_stated") and kind != "crops":
+            raise ValueError(f"only sources of kind crops have it, and this one is {kind}: remove it")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_exist(cls, value: str | None, info: ValidationInfo) -> str | None:
+        root = info.data.get("root")
+        if value and root and (info.context or {}).get("roots", True) and not os.path.isfile(root / value):  # noqa: PTH113
+            raise ValueError(f"{root / value}: no such file: give the name of a CSV file in root")
+        return value
+
+    @field_serializer("root")
+    def _root_as_written(self, root: Path) -> str:
+        """As its author wrote it: no path of the machine that a set was made on leaves it."""
+        return self._written_root or str(root)
+
+
+def _expanded(text: str) -> str:
+    unset = [name for name in _VARIABLE.findall(text) if not os.environ.get(name)]
+    if unset:
+        raise ValueError(
+            f"the environment variable {unset[0]} is not set: set it to a folder: `{unset[0]}=/data smearsynth ...`"
+        )
+    return _VARIABLE.sub(lambda match: os.environ[match[1]], text)
+
+
+def _own_name(written: str, kind: Any) -> str:
+    """Taken from the text, not from the disk, so that it is the same wherever a variable points."""
+    last = PurePosixPath(written).name
+    return str(kind) if last in ("", "..") or _VARIABLE.search(last) else last

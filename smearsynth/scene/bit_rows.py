@@ -1,0 +1,91 @@
+"""Rows of pixels as bits, 64 to a word, lowest bit leftmost: overlaps are counted 64 pixels at a time.
+
+Words are u8 and stay u8: numba turns a sum of a signed and an unsigned integer into a float.
+"""
+
+import numpy as np
+
+from smearsynth.base.compiled import compiled
+
+NONE = np.uint64(0)
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_1, _2, _4, _8, _16, _32, _56 = (np.uint64(k) for k in (1, 2, 4, 8, 16, 32, 56))
+_PAIRS, _NIBBLES = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
+_BYTES, _SUM = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
+
+
+@compiled()
+def words(width):  # type: ignore[no-untyped-def]
+    """Words that hold a row of `width` pixels."""
+    return (width + 63) >> 6
+
+
+@compiled()
+def count(word):  # type: ignore[no-untyped-def]
+    """Set bits of a word, i8: sums of ever wider fields, which compilers know as the population count."""
+    word = word - ((word >> _1) & _PAIRS)
+    word = (word & _NIBBLES) + ((word >> _2) & _NIBBLES)
+    word = (word + (word >> _4)) & _BYTES
+    return np.int64((word * _SUM) >> _56)
+
+
+@compiled()
+def lowest(word):  # type: ignore[no-untyped-def]
+    """Position of the lowest set bit, 64 where none is set."""
+    return count(~word & (word - _1))
+
+
+@compiled()
+def highest(word):  # type: ignore[no-untyped-def]
+    """Position of the highest set bit, -1 where none is set."""
+    for step in (_1, _2, _4, _8, _16, _32):
+        word |= word >> step
+    return count(word) - 1
+
+
+@compiled()
+def single(column):  # type: ignore[no-untyped-def]
+    """The word with the bit of `column` set."""
+    return _1 << np.uint64(column & 63)
+
+
+@compiled()
+def window(row, first, length, column):  # type: ignore[no-untyped-def]
+    """64 pixels from `column` on of the row that is row[first : first + length]; those outside it are 0."""
+    word, shift = column >> 6, np.uint64(column & 63)
+    low = row[first + word] if 0 <= word < length else NONE
+    high = row[first + word + 1] if -1 <= word < length - 1 else NONE
+    # A shift by 64 is undefined: so it goes in two steps.
+    return (low >> shift) | ((high << _1) << (np.uint64(63) - shift))
+
+
+@compiled()
+def fill(row, first, start, stop):  # type: ignore[no-untyped-def]
+    """Sets the pixels from `start` up to `stop`, at least one, of the row that begins at row[first]."""
+    head, tail = ALL << np.uint64(start & 63), ALL >> np.uint64(63 - ((stop - 1) & 63))
+    begin, end = first + (start >> 6), first + ((stop - 1) >> 6)
+    if begin == end:
+        row[begin] |= head & tail
+        return
+    row[begin] |= head
+    row[begin + 1 : end] = ALL
+    row[end] |= tail
+
+
+@compiled()
+def erase(row, first, length, column, pixels):  # type: ignore[no-untyped-def]
+    """Clears the set bits of `pixels`, a word, from `column` on in the row that is row[first : first + length]."""
+    word, shift = column >> 6, np.uint64(column & 63)
+    if 0 <= word < length:
+        row[first + word] &= ~(pixels << shift)
+    if -1 <= word < length - 1:
+        row[first + word + 1] &= ~((pixels >> _1) >> (np.uint64(63) - shift))
+
+
+@compiled()
+def first_run(word):  # type: ignore[no-untyped-def]
+    """Where the lowest run of set bits starts and stops, and the word without it; at least one must be set."""
+    start = lowest(word)
+    stop = start + lowest(~(word >> np.uint64(start)))
+    rest = NONE if stop == 64 else (word >> np.uint64(stop)) << np.uint64(stop)
+    return start, stop, rest

@@ -1,0 +1,108 @@
+"""Which class a name stands for: folders and tables of the field call one cell by many names.
+
+Case, plural, spaces and underscores do not matter, but in a code without letters, such as `-1` or `1.0`, everything
+does. A source's own names win over the general ones, the recipe's `classes` over both, and the exact name over all.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
+
+from smearsynth.base.errors import UserError
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.taxonomy import CLASSES
+
+OTHER_NAMES = {
+    "baso": "basophil",
+    "eosi": "eosinophil",
+    "lymph": "lymphocyte",
+    "mono": "monocyte",
+    "neut": "neutrophil",
+    "platelet": "thrombocyte",
+    "clump": "platelet_clump",
+    "clumped platelet": "platelet_clump",
+    "thrombocyte clump": "platelet_clump",
+    "infected": "infected_rbc",
+    "infected red blood cell": "infected_rbc",
+    "infected red cell": "infected_rbc",
+    "parasitized": "infected_rbc",
+    "healthy": "healthy_rbc",
+    "healthy red blood cell": "healthy_rbc",
+    "healthy red cell": "healthy_rbc",
+    "uninfected": "healthy_rbc",
+    "uninfected rbc": "healthy_rbc",
+}
+
+
+def canonical(name: str) -> str:
+    """`Platelet clumps`, `platelet_clump` and `PlateletClump` are all `plateletclump`."""
+    words = re.findall(r"[^\W_]+", name.casefold())
+    if not any(c.isalpha() for c in name):
+        return name.strip()
+    return "".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
+
+
+GENERAL = {canonical(c.key): c.key for c in CLASSES if c.id} | {canonical(k): v for k, v in OTHER_NAMES.items()}
+
+
+def resolve(found: Iterable[str], spec: SourceSpec, own: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Name -> class key, or None for a class that is left out, for every name in `found` that is known.
+
+    own: the names that the database itself uses, None where it has no single class. Raises UserError where a key of
+    the recipe's `classes` is none of the names found: it would change nothing, and a mistyped name must not go unseen.
+    """
+    names = sorted(set(found))
+    there = {canonical(name) for name in names}
+    unmet = [name for name in spec.classes if canonical(name) not in there]
+    if unmet:
+        raise UserError(
+            f"{spec.root}: `classes` of source {spec.name} maps {', '.join(map(repr, unmet))}, which is not there; "
+            f"map names that are: {', '.join(names) or 'none found'}"
+        )
+    known = GENERAL | {canonical(name): key for name, key in own.items()} | _asked(spec, names)
+    return {name: known[canonical(name)] for name in names if canonical(name) in known} | {
+        name: spec.classes[name] for name in names if name in spec.classes
+    }
+
+
+def _asked(spec: SourceSpec, names: Iterable[str]) -> dict[str, str | None]:
+    """The recipe's `classes` by canonical name; UserError where a name that is not among them fits two of them."""
+    asked = {canonical(name): key for name, key in spec.classes.items()}
+    for name in names:
+        fits = [other for other in spec.classes if canonical(other) == canonical(name)]
+        if name not in spec.classes and len({spec.classes[other] for other in fits}) > 1:
+            raise UserError(
+                f"{spec.root}: {name!r} fits {' and '.join(map(repr, fits))} in `classes` of source {spec.name}, which "
+                "are different classes; add the name as it is written"
+            )
+    return asked
+
+
+def classify(names: Mapping[str, str], known: Mapping[str, str | None]) -> tuple[dict[str, str], Counter[str]]:
+    """Path -> class key of every path whose name stands for a class that is used; the others counted by reason.
+
+    names: path -> name as found. known: as `resolve` gives it.
+    """
+    classes, left_out = {}, Counter[str]()
+    for path, name in names.items():
+        if name not in known:
+            left_out[f"{name!r} names no class" if name else "in no class folder"] += 1
+        elif (class_key := known[name]) is None:
+            left_out[f"class {name!r} is not used"] += 1
+        else:
+            classes[path] = class_key
+    return classes, left_out
+
+
+def folders_of(path: str) -> list[str]:
+    """Names of the folders that a relative path lies in, the nearest first."""
+    return path.split("/")[-2::-1]
+
+
+def name_by_folder(paths: Iterable[str], known: Container[str]) -> dict[str, str]:
+    """Path -> the nearest of its folders with a known name, else the nearest folder ("" in the root)."""
+    names = {}
+    for path in paths:
+        folders = folders_of(path)
+        names[path] = next((name for name in folders if name in known), next(iter(folders), ""))
+    return names
