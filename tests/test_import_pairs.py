@@ -60,7 +60,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestWhole:
     def test_every_pixel_is_that_of_its_file(self, folders: Path, tmp_path: Path) -> None:
         out = tmp_path / "set"
-        segtrain.importing.import_annotations(
+        segtrain.import_pairs(
             folders / "img", folders / "mask", out=out, palette="reference", um_per_px=0.1, progress=False
         )
         told = {row["sample_id"]: row["image"] for row in rows(out / "samples.csv")}
@@ -76,7 +76,7 @@ class TestWhole:
 
     def test_the_index_counts_what_is_in_the_shards(self, folders: Path, tmp_path: Path) -> None:
         out = tmp_path / "set"
-        made = segtrain.importing.import_annotations(
+        made = segtrain.import_pairs(
             folders / "img", folders / "mask", out=out, palette="reference", um_per_px=0.2, progress=False
         )
         index = json.loads((out / "index.json").read_text())
@@ -94,7 +94,7 @@ class TestWhole:
 
     def test_a_shard_is_plain_hdf5_without_cells(self, folders: Path, tmp_path: Path) -> None:
         out = tmp_path / "set"
-        segtrain.importing.import_annotations(
+        segtrain.import_pairs(
             folders / "img", folders / "mask", out=out, palette="reference", um_per_px=0.2, progress=False
         )
         with h5py.File(out / "train-00000.h5") as shard:
@@ -107,31 +107,23 @@ class TestWhole:
 
     def test_equal_input_gives_equal_bytes_wherever_it_goes(self, folders: Path, tmp_path: Path) -> None:
         options = {"palette": "reference", "um_per_px": 0.2, "patches": "32,0.5", "progress": False}
-        one = segtrain.importing.import_annotations(folders / "img", folders / "mask", out=tmp_path / "a", **options)
-        other = segtrain.importing.import_annotations(
-            str(folders / "img"), folders / "mask", out=tmp_path / "b" / "c", **options
-        )
+        one = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "a", **options)
+        other = segtrain.import_pairs(str(folders / "img"), folders / "mask", out=tmp_path / "b" / "c", **options)
         assert contents(tmp_path / "a") == contents(tmp_path / "b" / "c")
-        third = segtrain.importing.import_annotations(
-            folders / "img", folders / "mask", out=tmp_path / "d", seed=1, **options
-        )
+        third = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "d", seed=1, **options)
         assert one.index["digest"] == other.index["digest"] != third.index["digest"]
 
     def test_the_table_of_splits_makes_the_same_split_again(self, folders: Path, tmp_path: Path) -> None:
         options = {"palette": "reference", "um_per_px": 0.2, "progress": False}
-        one = segtrain.importing.import_annotations(
-            folders / "img", folders / "mask", out=tmp_path / "a", seed=5, **options
-        )
+        one = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "a", seed=5, **options)
         table = str(tmp_path / "a" / "splits.csv")
-        again = segtrain.importing.import_annotations(
-            folders / "img", folders / "mask", out=tmp_path / "b", split=table, **options
-        )
+        again = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "b", split=table, **options)
         assert one.index["digest"] == again.index["digest"]
 
     @pytest.mark.slow
     def test_training_evaluation_baseline_and_bench_work_on_it(self, folders: Path, tmp_path: Path) -> None:
         out = tmp_path / "set"
-        segtrain.importing.import_annotations(
+        segtrain.import_pairs(
             folders / "img",
             folders / "mask",
             out=out,
@@ -141,18 +133,18 @@ class TestWhole:
             split="train=2,val=1,test=1",
             progress=False,
         )
-        fitted = segtrain.experiments.fit(out, overrides=TINY, run=tmp_path / "run")
+        fitted = segtrain.fit(out, overrides=TINY, run=tmp_path / "run")
         assert (fitted.run / "gallery.png").is_file()
-        figures = segtrain.evaluation.evaluate(fitted.run, out, progress=False)
+        figures = segtrain.evaluate(fitted.run, out, progress=False)
         assert figures["per_class"]["background"]["pixels"] > 0
-        assert segtrain.evaluation.baseline(out, progress=False)["majority"]["pixel_accuracy"] > 0.3
-        assert segtrain.experiments.benchmark(out, overrides=TINY, repeats=1)["stages"]["loop"]["images_per_second"] > 0
+        assert segtrain.baseline(out, progress=False)["majority"]["pixel_accuracy"] > 0.3
+        assert segtrain.bench(out, overrides=TINY, repeats=1)["stages"]["loop"]["images_per_second"] > 0
 
 
 class TestPatchesAndScale:
     def test_patches_are_cut_after_the_split(self, folders: Path, tmp_path: Path) -> None:
         out = tmp_path / "set"
-        made = segtrain.importing.import_annotations(
+        made = segtrain.import_pairs(
             folders / "img",
             folders / "mask",
             out=out,
@@ -200,7 +192,7 @@ class TestPatchesAndScale:
         assert files["train-00000.h5"] == (40, 50, 1)
         assert files["train-00001.h5"] == (72, 96, 2)
         with pytest.raises(UserError, match="several sizes"):
-            segtrain.experiments.fit(out, overrides=TINY, run=tmp_path / "run")
+            segtrain.fit(out, overrides=TINY, run=tmp_path / "run")
 
     def test_a_size_is_told_to_stretch(self, tmp_path: Path) -> None:
         write_pairs(tmp_path, 4, classes=2)

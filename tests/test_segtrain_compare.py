@@ -53,7 +53,7 @@ def options(folder: Path, *names: str) -> dict[str, object]:
 def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("out") / "out"
-    return segtrain.experiments.compare(**options(folder, "plain", "turns", "wide"), budget=f"images={IMAGES}", out=out)
+    return segtrain.compare(**options(folder, "plain", "turns", "wide"), budget=f"images={IMAGES}", out=out)
 
 
 def row_of(done: Compared, name: str) -> dict[str, object]:
@@ -76,7 +76,7 @@ class TestBudget:
         assert wide["lr"][-1] == pytest.approx(1e-3 * (1 + np.cos(np.pi * 9 / 10)) / 2)
 
     def test_minutes_become_images_by_the_speed_that_was_measured(self, folder: Path, tmp_path: Path) -> None:
-        done = segtrain.experiments.compare(**options(folder, "plain"), budget="minutes=0.004", out=tmp_path / "out")
+        done = segtrain.compare(**options(folder, "plain"), budget="minutes=0.004", out=tmp_path / "out")
         kept = json.loads((tmp_path / "out" / "budget.json").read_text())
         images = int(60 * 0.004 * kept["images_per_second"]["plain"])
         assert row_of(done, "plain")["images"] == max(images - images % 2, 2)
@@ -94,7 +94,7 @@ class TestRows:
     def test_figures_are_those_of_evaluate_on_the_data_of_each(self, folder: Path, done: Compared) -> None:
         for name, data in (("plain", "one"), ("wide", "two")):
             figures, row = (
-                segtrain.evaluation.evaluate(done.out / name, folder / data, progress=False),
+                segtrain.evaluate(done.out / name, folder / data, progress=False),
                 row_of(done, name),
             )
             assert {key: row[key] for key in figures} == figures
@@ -114,7 +114,7 @@ class TestRows:
         assert [(row["name"], Path(row["data"]).name) for row in found] == [
             (name, data) for data in ("one", "two") for name in ("Otsu's threshold", "majority class")
         ]
-        by_itself = segtrain.evaluation.baseline(folder / "two", progress=False)
+        by_itself = segtrain.baseline(folder / "two", progress=False)
         assert found[2]["foreground_dice"] == by_itself["otsu"]["foreground_dice"]
         assert found[3]["miou"] == by_itself["majority"]["miou"]
 
@@ -155,13 +155,13 @@ class TestResume:
 
         monkeypatch.setattr(loop, "train", stopped)
         with pytest.raises(StoppedError):
-            segtrain.experiments.compare(**given)
+            segtrain.compare(**given)
         assert not (tmp_path / "out" / "results.md").exists()
         monkeypatch.setattr(loop, "train", lambda t, wish: begun.append(t.run.folder.name) or train(t, wish))
-        done = segtrain.experiments.compare(**given, resume=True)
+        done = segtrain.compare(**given, resume=True)
         assert begun == ["plain", "wide", "wide"]
         assert not done.failed
-        assert segtrain.experiments.compare(**given, resume=True).rows == done.rows
+        assert segtrain.compare(**given, resume=True).rows == done.rows
 
     def test_a_defect_in_one_is_in_its_log(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         train = loop.train
@@ -172,18 +172,16 @@ class TestResume:
             return train(t, wish)
 
         monkeypatch.setattr(loop, "train", breaks)
-        done = segtrain.experiments.compare(
-            **options(folder, "plain", "wide"), budget="images=12", out=tmp_path / "out"
-        )
+        done = segtrain.compare(**options(folder, "plain", "wide"), budget="images=12", out=tmp_path / "out")
         assert row_of(done, "plain")["error"] == "RuntimeError: sizes of tensors differ"
         assert "Traceback" in (done.out / "plain" / "log.txt").read_text()
         assert row_of(done, "wide")["error"] is None
 
     def test_another_budget_or_a_full_folder_is_refused(self, folder: Path, done: Compared) -> None:
         with pytest.raises(UserError, match=r"was begun with the budget images=50"):
-            segtrain.experiments.compare(**options(folder, "plain"), budget="images=60", out=done.out, resume=True)
+            segtrain.compare(**options(folder, "plain"), budget="images=60", out=done.out, resume=True)
         with pytest.raises(UserError, match=r"is not empty: go on with its comparison by --resume"):
-            segtrain.experiments.compare(**options(folder, "plain"), out=done.out)
+            segtrain.compare(**options(folder, "plain"), out=done.out)
 
 
 class TestContenders:

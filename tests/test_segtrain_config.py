@@ -87,9 +87,7 @@ class TestGood:
 
         data = write_set(tmp_path / "set", size=(16, 16), train=4, val=2)
         overrides = [f"seed={2**63 - 1}", "epochs=1", "batch=4", "model.width=1"]
-        assert segtrain.experiments.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures[
-            "finished"
-        ]
+        assert segtrain.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures["finished"]
 
 
 class TestBad:

@@ -57,9 +57,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six epochs at a rate that falls after the second, averaged weights, best by mIoU."""
     torch.set_num_threads(1)
     overrides = [*TINY, "epochs=6", "ema=0.8", "monitor=miou", "schedule.step={every: 2, gamma: 0.1}"]
-    return segtrain.experiments.fit(
-        data, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False
-    ).run
+    return segtrain.fit(data, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False).run
 
 
 class TestRun:
@@ -140,7 +138,7 @@ def test_a_set_that_is_held_in_memory_is_read_once(data: Path, tmp_path: Path, m
 
 def test_early_stop_gives_its_reason(data: Path, tmp_path: Path) -> None:
     overrides = [*TINY, "epochs=9", "optimiser.lr=1e-9", "early_stop={patience: 2, min_delta: 0.5}"]
-    figures = segtrain.experiments.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures
+    figures = segtrain.fit(data, overrides=overrides, run=tmp_path / "run", pictures=False).figures
     assert figures["epochs"] == 3
     assert figures["finished"]
     assert "pixel_accuracy has not risen more than 0.5 above" in figures["reason"]
@@ -150,7 +148,7 @@ def test_the_same_weights_for_any_number_of_workers_and_layout_of_memory(data: P
     states = []
     for name, overrides in {"a": ["workers=0"], "b": ["workers=2"], "c": ["resident=true", "workers=null"]}.items():
         keys = [*TINY, "epochs=1", "augment={flips: true, quarter_turns: true}", *overrides]
-        run = segtrain.experiments.fit(data, overrides=keys, run=tmp_path / name, pictures=False).run
+        run = segtrain.fit(data, overrides=keys, run=tmp_path / name, pictures=False).run
         states.append(checkpoint.load(run / "last.pt")["model"])
     for state in states[1:]:
         assert all(torch.equal(state[key], states[0][key]) for key in state)
@@ -312,5 +310,5 @@ def test_it_learns_eight_smears_by_heart(tmp_path: Path) -> None:
         recipes / "quickstart.yaml", out=tmp_path / "set", limit=8, overrides=["size=112"], workers=1
     )
     config = recipes / "fit" / "by_heart.yaml"
-    figures = segtrain.experiments.fit(smears.out, config=config, run=tmp_path / "run", pictures=False).figures
+    figures = segtrain.fit(smears.out, config=config, run=tmp_path / "run", pictures=False).figures
     assert figures["best"] > 0.99

@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("runs") / "folds"
-    return segtrain.experiments.cross_validation(data, folds=3, overrides=TINY, run=run, pictures=False).run
+    return segtrain.cross_validate(data, folds=3, overrides=TINY, run=run, pictures=False).run
 
 
 def image_of(data: Path) -> dict[str, str]:
@@ -139,11 +139,11 @@ class TestResume:
 
         monkeypatch.setattr(loop, "_finish_epoch", killed)
         with pytest.raises(KeyboardInterrupt):
-            segtrain.experiments.cross_validation(data, folds=3, overrides=TINY, run=run, pictures=False)
+            segtrain.cross_validate(data, folds=3, overrides=TINY, run=run, pictures=False)
         monkeypatch.setattr(loop, "_finish_epoch", finish)
         first = (run / "fold-1" / "last.pt").stat().st_mtime_ns
         assert not (run / "fold-3").exists()
-        segtrain.experiments.cross_validation(data, folds=3, run=run, resume=True, pictures=False)
+        segtrain.cross_validate(data, folds=3, run=run, resume=True, pictures=False)
         assert (run / "fold-1" / "last.pt").stat().st_mtime_ns == first
         assert (run / "folds.csv").read_bytes() == (done / "folds.csv").read_bytes()
         for number in (1, 2, 3):
@@ -154,14 +154,14 @@ class TestResume:
 
     def test_a_table_is_used_again_for_another_network(self, data: Path, done: Path, tmp_path: Path) -> None:
         keys = (*TINY, "seed=7", "model.width=1", "epochs=1")
-        run = segtrain.experiments.cross_validation(
+        run = segtrain.cross_validate(
             data, folds=done / "folds.csv", overrides=keys, run=tmp_path / "run", pictures=False
         ).run
         assert (run / "folds.csv").read_bytes() == (done / "folds.csv").read_bytes()
 
     def test_another_division_is_refused(self, data: Path, done: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"other folds than --folds 2"):
-            segtrain.experiments.cross_validation(data, folds=2, run=done, resume=True, pictures=False)
+            segtrain.cross_validate(data, folds=2, run=done, resume=True, pictures=False)
         moved = tmp_path / "folds.csv"
         text = (done / "folds.csv").read_text()
         moved.write_text(
@@ -171,7 +171,7 @@ class TestResume:
             )
         )
         with pytest.raises(UserError, match=r"has changed since it began: division into folds"):
-            segtrain.experiments.fit(
+            segtrain.fit(
                 data,
                 config=done / "fold-1" / "config.yaml",
                 overrides=(f"fold.table={moved}",),
@@ -184,14 +184,14 @@ class TestResume:
 def test_a_set_without_groups_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
     data = write_set(tmp_path / "built", size=(16, 16), train=6, val=3)
     with pytest.raises(UserError, match=r"record no group per sample.*--set seed=N"):
-        segtrain.experiments.cross_validation(data, folds=3, run=tmp_path / "run")
+        segtrain.cross_validate(data, folds=3, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_fold_is_not_measured_on_what_it_learnt_from(data: Path, done: Path) -> None:
     with pytest.raises(UserError, match=r"is of one fold, which learnt from samples of this set's split 'val'"):
-        segtrain.evaluation.evaluate(done / "fold-1", data, split="val", progress=False)
-    assert segtrain.evaluation.evaluate(done / "fold-1", data, progress=False)["miou"] >= 0
+        segtrain.evaluate(done / "fold-1", data, split="val", progress=False)
+    assert segtrain.evaluate(done / "fold-1", data, progress=False)["miou"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_table_that_is_none_of_this_set_is_named(
     table = tmp_path / "mine.csv"
     table.write_text(change((done / "folds.csv").read_text()))
     with pytest.raises(UserError, match=sentence) as caught:
-        segtrain.experiments.cross_validation(data, folds=table, run=tmp_path / "run")
+        segtrain.cross_validate(data, folds=table, run=tmp_path / "run")
     assert str(table) in str(caught.value)
     assert not (tmp_path / "run").exists()
 

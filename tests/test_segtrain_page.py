@@ -68,7 +68,7 @@ def folds(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("runs") / "folds"
     short = ("model.width=2", "epochs=1", "batch=8")
-    return segtrain.experiments.cross_validation(imported, folds=3, overrides=short, run=run, pictures=False).run
+    return segtrain.cross_validate(imported, folds=3, overrides=short, run=run, pictures=False).run
 
 
 def measure(run: Path, shards: Shards) -> Measured:

@@ -70,9 +70,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
 @pytest.fixture(scope="module")
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    return segtrain.experiments.fit(
-        data, overrides=TINY, run=tmp_path_factory.mktemp("runs") / "straight", pictures=False
-    ).run
+    return segtrain.fit(data, overrides=TINY, run=tmp_path_factory.mktemp("runs") / "straight", pictures=False).run
 
 
 class TestKilled:
@@ -85,20 +83,18 @@ class TestKilled:
         process.communicate()
         state = checkpoint.load(run / "last.pt")
         assert 0 < state["epoch"] * 10 + state["step"] < 30, "it was killed under way"
-        segtrain.experiments.fit(data, run=run, resume=True, pictures=False)
+        segtrain.fit(data, run=run, resume=True, pictures=False)
         assert_equal_runs(straight, run)
 
     @pytest.mark.slow
     def test_dropout_draws_on_where_it_was(self, data: Path, tmp_path: Path) -> None:
         model = "model={name: deconvnet, width: 2}"
-        straight = segtrain.experiments.fit(
-            data, overrides=(*TINY, model), run=tmp_path / "straight", pictures=False
-        ).run
+        straight = segtrain.fit(data, overrides=(*TINY, model), run=tmp_path / "straight", pictures=False).run
         process = set_off(data, tmp_path / "run", model, "save_minutes=1e-9")
         wait_for(process, tmp_path / "run" / "last.pt")
         process.kill()
         process.communicate()
-        segtrain.experiments.fit(data, run=tmp_path / "run", resume=True, pictures=False)
+        segtrain.fit(data, run=tmp_path / "run", resume=True, pictures=False)
         assert_equal_runs(straight, tmp_path / "run")
 
     @pytest.mark.slow
@@ -110,7 +106,7 @@ class TestKilled:
         time.sleep(seconds)
         process.kill()
         process.communicate()
-        segtrain.experiments.fit(data, overrides=TINY, run=run, resume=True, pictures=False)
+        segtrain.fit(data, overrides=TINY, run=run, resume=True, pictures=False)
         assert_equal_runs(straight, run)
 
     @pytest.mark.slow
@@ -127,7 +123,7 @@ class TestKilled:
         assert f"Stopped by {number.name} in epoch" in said
         assert "Traceback" not in said
         assert "Stopped by" in (run / "summary.json").read_text()
-        segtrain.experiments.fit(data, overrides=TINY, run=run, resume=True, pictures=False)
+        segtrain.fit(data, overrides=TINY, run=run, resume=True, pictures=False)
         assert_equal_runs(straight, run)
 
 
@@ -160,18 +156,16 @@ class TestRefused:
         with pytest.raises(
             UserError, match=r"since it began: batch: 4, now 8; model\.width: 4, now 8; optimiser\.lr: 0\.01"
         ):
-            segtrain.experiments.fit(data, run=straight, overrides=overrides, resume=True, pictures=False)
+            segtrain.fit(data, run=straight, overrides=overrides, resume=True, pictures=False)
 
     def test_another_dataset_is_named(self, straight: Path, tmp_path: Path) -> None:
         other = write_set(tmp_path / "other", size=(32, 32), digest="ef" * 32, train=40, val=6, test=1)
         with pytest.raises(UserError, match="since it began: the dataset: digest abababababab, now efefefefefef"):
-            segtrain.experiments.fit(other, run=straight, resume=True, pictures=False)
+            segtrain.fit(other, run=straight, resume=True, pictures=False)
 
     def test_what_decides_nothing_may_change(self, data: Path, straight: Path) -> None:
         before = (straight / "metrics.csv").read_bytes()
-        segtrain.experiments.fit(
-            data, run=straight, overrides=("workers=0", "save_minutes=5"), resume=True, pictures=False
-        )
+        segtrain.fit(data, run=straight, overrides=("workers=0", "save_minutes=5"), resume=True, pictures=False)
         assert (straight / "metrics.csv").read_bytes() == before
 
     def test_a_run_that_no_one_named_is_found_with_its_own_config(
@@ -179,24 +173,24 @@ class TestRefused:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         keys = ("model.width=2", "epochs=1", "batch=8")
-        run = segtrain.experiments.fit(data, overrides=keys, pictures=False).run
+        run = segtrain.fit(data, overrides=keys, pictures=False).run
         before = (run / "metrics.csv").read_bytes()
         assert run == Path("runs") / "tiny-unet_half"
-        assert segtrain.experiments.fit(data, resume=True, pictures=False).run == run
+        assert segtrain.fit(data, resume=True, pictures=False).run == run
         assert (run / "metrics.csv").read_bytes() == before
 
     def test_what_is_no_run_is_named(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match=r"file is a file: name a folder by --run"):
-            segtrain.experiments.fit(data, run=tmp_path / "file")
+            segtrain.fit(data, run=tmp_path / "file")
         (tmp_path / "config.yaml").write_text("model: {width: 2}\n")
         checkpoint.save(tmp_path / "last.pt", {"model": {}})
         with pytest.raises(UserError, match=r"last\.pt is no checkpoint of a training"):
-            segtrain.experiments.fit(data, run=tmp_path, resume=True)
+            segtrain.fit(data, run=tmp_path, resume=True)
 
     def test_a_run_is_not_written_over(self, data: Path, straight: Path) -> None:
         with pytest.raises(UserError, match=r"straight is not empty: go on with its run by --resume"):
-            segtrain.experiments.fit(data, run=straight)
+            segtrain.fit(data, run=straight)
 
     @pytest.mark.parametrize(
         "change",
@@ -226,14 +220,14 @@ class TestRefused:
         checkpoint.save(last, checkpoint.load(last) | change)
         before = last.read_bytes()
         with pytest.raises(UserError, match=r"begin anew with another --run|use a new --run") as caught:
-            segtrain.experiments.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
+            segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
         assert str(tmp_path / "run") in str(caught.value)
         assert "\n" not in str(caught.value)
         assert last.read_bytes() == before
 
     def test_there_must_be_a_run(self, data: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"holds no run that could be resumed"):
-            segtrain.experiments.fit(data, overrides=TINY, run=tmp_path / "none", resume=True, pictures=False)
+            segtrain.fit(data, overrides=TINY, run=tmp_path / "none", resume=True, pictures=False)
         assert not (tmp_path / "none").exists()
 
     def test_a_lost_state_is_not_begun_anew(self, data: Path, straight: Path, tmp_path: Path) -> None:
@@ -242,7 +236,7 @@ class TestRefused:
         last.unlink()
         checkpoint.save(best, checkpoint.load(best) | {"epoch": 2})
         with pytest.raises(UserError, match=r"last\.pt is missing"):
-            segtrain.experiments.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
+            segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
 
     def test_killed_between_its_first_two_states_it_begins_anew(
         self, data: Path, straight: Path, tmp_path: Path
@@ -251,6 +245,6 @@ class TestRefused:
         last, best = tmp_path / "run" / "last.pt", tmp_path / "run" / "best.pt"
         last.unlink()
         checkpoint.save(best, checkpoint.load(best) | {"epoch": 1})
-        segtrain.experiments.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
+        segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
         for key, value in checkpoint.load(straight / "last.pt")["model"].items():
             assert torch.equal(checkpoint.load(last)["model"][key], value)
