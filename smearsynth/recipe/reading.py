@@ -20,8 +20,8 @@ KEPT_LOCK = "sources.lock"
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, roots: bool = True) -> Recipe:
     """The recipe in a YAML file, valid in every key.
 
-    overrides: "path=value" each, laid over the file in their order. roots: False where the sources will not be read
-    (a bank is at hand), so that their folders and the variables in them need not exist.
+    overrides: "path=value" each, laid over the file in their order. roots: whether it is already known that the
+    sources will be read, so that a folder which is not there is told with the other faults; else see `check_roots`.
     Raises DocumentError with every fault of the file and the overrides.
     """
     path = Path(path)
@@ -29,6 +29,17 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, roots: bool 
     recipe = validate(Recipe, document, overrides, context={"folder": path.absolute().parent, "roots": roots})
     recipe._places, recipe._folder = document.places, path.parent
     return recipe
+
+
+def check_roots(recipe: Recipe) -> None:
+    """Raises DocumentError that names every source whose folder, or whose table of labels, is not there."""
+    faults = [
+        recipe.fault(("sources", number, key), sentence)
+        for number, source in enumerate(recipe.sources)
+        for key, sentence in source.missing()
+    ]
+    if faults:
+        raise DocumentError(faults)
 
 
 def read_resolved(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -44,9 +45,9 @@ Inside = Annotated[str, AfterValidator(_inside)]
 class SourceSpec(Spec):
     """One database, as its owner ships it.
 
-    `root` is absolute once validated. It is resolved against the validation context's `folder` (that of the recipe,
-    else the working directory) and must be a folder, unless the context says `roots: False`: then nothing will be
-    read from it, as with a bank that is already made.
+    `root` is absolute once validated: seen from the validation context's `folder` (that of the recipe, else the working
+    directory), with variables of the environment filled in. It must be there, with its `labels`, unless the context
+    says `roots: False`: a source need not be at hand where the bank is already made.
     """
 
     kind: Kind = Field(description="which database this is; crops: your own folders of single cells")
@@ -116,15 +117,11 @@ class SourceSpec(Spec):
         if not isinstance(value, str | Path):
             raise ValueError('must be text: the path of a folder, such as "../lisc"')
         context = info.context or {}
-        needed = context.get("roots", True)
-        text = _expanded(str(value)) if needed else str(value)
-        path = Path(context.get("folder", "."), text)
-        if not needed:
-            return path.absolute()
-        # os.path says no where Path raises: a name that no disk can have is a wrong name, not a failure.
-        if not text.strip() or not os.path.isdir(path):  # noqa: PTH112
-            raise ValueError(f"{path}: no folder is there: set root to the folder that the database was unpacked to")
-        return path.resolve()
+        # os.path goes on where Path raises: a name that no disk can have is a wrong name, not a failure.
+        root = Path(os.path.realpath(Path(context.get("folder", "."), _expanded(str(value)))))
+        if context.get("roots", True):
+            _refuse(_root_missing(str(value), root))
+        return root
 
     @field_validator("calibrate")
     @classmethod
@@ -145,9 +142,16 @@ class SourceSpec(Spec):
     @classmethod
     def _labels_exist(cls, value: str | None, info: ValidationInfo) -> str | None:
         root = info.data.get("root")
-        if value and root and (info.context or {}).get("roots", True) and not os.path.isfile(root / value):  # noqa: PTH113
-            raise ValueError(f"{root / value}: no such file: give the name of a CSV file in root")
+        if value and root and (info.context or {}).get("roots", True):
+            _refuse(_labels_missing(root, value))
         return value
+
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """Key and sentence for each of `root` and `labels` that is not there."""
+        if sentence := _root_missing(self._written_root, self.root):
+            yield "root", sentence
+        elif self.labels and (sentence := _labels_missing(self.root, self.labels)):
+            yield "labels", sentence
 
     @field_serializer("root")
     def _root_as_written(self, root: Path) -> str:
@@ -156,12 +160,30 @@ class SourceSpec(Spec):
 
 
 def _expanded(text: str) -> str:
-    unset = [name for name in _VARIABLE.findall(text) if not os.environ.get(name)]
+    """With the value of each `${NAME}`; a variable that is not set stays as it is written."""
+    return _VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], text)
+
+
+def _refuse(sentence: str | None) -> None:
+    if sentence:
+        raise ValueError(sentence)
+
+
+def _root_missing(written: str, root: Path) -> str | None:
+    """Why a source cannot be read from `root`; None where it is a folder."""
+    unset = _VARIABLE.search(_expanded(written))
     if unset:
-        raise ValueError(
-            f"the environment variable {unset[0]} is not set: set it to a folder: `{unset[0]}=/data smearsynth ...`"
-        )
-    return _VARIABLE.sub(lambda match: os.environ[match[1]], text)
+        name = unset[1]
+        return f"the environment variable {name} is not set: set it to a folder: `{name}=/data smearsynth ...`"
+    if written.strip() and os.path.isdir(root):  # noqa: PTH112
+        return None
+    return f"{root}: no folder is there: set root to the folder that the database was unpacked to"
+
+
+def _labels_missing(root: Path, labels: str) -> str | None:
+    if os.path.isfile(root / labels):  # noqa: PTH113
+        return None
+    return f"{root / labels}: no such file: give the name of a CSV file in root"
 
 
 def _own_name(written: str, kind: Any) -> str:

@@ -228,11 +228,9 @@ def build(
     if numbers and overwrite:
         raise UserError("--shards and --overwrite exclude each other: others may build there; give another --out.")
     resume = resume or numbers is not None
-    out = target(recipe_path, out, overrides)
+    out = target(recipe, out)
     layout.check_target(out, resume=resume, overwrite=overwrite)
-    cells = find_cells(
-        recipe_path, overrides, bank=bank, resumed=out if resume else None, workers=workers, progress=progress
-    )
+    cells = find_cells(recipe, bank=bank, resumed=out if resume else None, workers=workers, progress=progress)
     whole, identity = make_plan(recipe, cells.bank, out)
     plan = whole if numbers is None else replace(whole, jobs=whole.jobs[numbers.start : numbers.stop])
     warm_up(plan)

@@ -19,7 +19,7 @@ from smearsynth.dataset.provenance import describe, describe_bank, foreign_files
 from smearsynth.dataset.verify.set_files import content_faults
 from smearsynth.dataset.verify.stated_index import Stated, read_stated
 from smearsynth.recipe.model import Recipe
-from smearsynth.recipe.reading import load_recipe
+from smearsynth.recipe.reading import check_roots, load_recipe
 from smearsynth.sources.listing import read_lock
 from smearsynth.verbs.check import check_sources
 
@@ -89,9 +89,9 @@ class Cells:
     file: Path | None = None
 
 
-def target(recipe_path: str | Path, out: str | Path | None, overrides: Sequence[str]) -> Path:
+def target(recipe: Recipe, out: str | Path | None) -> Path:
     """The folder that a build goes to: `out`, or one named like the recipe in the working directory."""
-    return Path(out) if out is not None else Path(load_recipe(recipe_path, overrides, roots=False).name)
+    return Path(out) if out is not None else Path(recipe.name)
 
 
 def checked_workers(workers: int | None) -> int:
@@ -114,8 +114,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str], *, limit: int | None
 
 
 def find_cells(
-    recipe_path: str | Path,
-    overrides: Sequence[str],
+    recipe: Recipe,
     *,
     bank: str | Path | None,
     resumed: Path | None,
@@ -127,8 +126,8 @@ def find_cells(
     """
     file = Path(bank) if bank is not None else resumed and resumed / layout.BANK
     if file and (bank is not None or file.is_file()):
-        return _loaded(file, resumed, load_recipe(recipe_path, overrides, roots=False))
-    recipe = load_recipe(recipe_path, overrides)
+        return _loaded(file, resumed, recipe)
+    check_roots(recipe)
     check_sources(recipe)
     made = make_bank(recipe, workers=workers, progress=progress)
     lock = lock_text(recipe, made)

@@ -20,6 +20,7 @@ from smearsynth.dataset.index import Tally
 from smearsynth.engines.build_plan import BuildPlan, Job, jobs_of, make_plan, propose_slices
 from smearsynth.engines.shard_job import Clock, pack_samples, warm_up
 from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.reading import check_roots
 from smearsynth.rendering.looks import render
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.build import build
@@ -52,7 +53,7 @@ def preview(
         return sheet
     recipe = read_recipe(path, overrides, roots=bank is None)
     sheet = sheet or _outside(f"{recipe.name}.png")
-    cells = find_cells(path, overrides, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
+    cells = find_cells(recipe, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     plan, _ = make_plan(recipe, cells.bank, sheet.parent)
     save_sheet(_panels(plan), CLASSES, sheet)
     return sheet
@@ -114,10 +115,13 @@ def dry_run(
 
     A bank is at hand where `bank` names one, or where an earlier build left one in `out`.
     """
-    workers, out = checked_workers(workers), target(recipe_path, out, overrides)
+    workers = checked_workers(workers)
+    recipe = read_recipe(recipe_path, overrides, limit=limit, roots=False)
+    out = target(recipe, out)
     file = Path(bank) if bank is not None else out / layout.BANK
     at_hand = bank is not None or file.is_file()
-    recipe = read_recipe(recipe_path, overrides, limit=limit, roots=not at_hand)
+    if not at_hand:
+        check_roots(recipe)
     jobs = jobs_of(recipe)
     samples = sum(recipe.count.values()) * len(recipe.looks)
     size, ms = _measured(recipe, file) if at_hand else _estimated(recipe)
