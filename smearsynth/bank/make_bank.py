@@ -74,13 +74,17 @@ class Ready:
     look: np.ndarray
 
 
-def make_bank(recipe: Recipe, *, workers: int = 1, progress: bool = False) -> Made:
+def make_bank(
+    recipe: Recipe, *, listings: dict[str, Listing] | None = None, workers: int = 1, progress: bool = False
+) -> Made:
     """The bank of a recipe, the same for any number of workers.
 
-    progress: show bars on stderr. Raises UserError where a source can't be read as its layout says, a scale can't be
-    found, a class is left without cells, or a class can't be split.
+    listings: per source name, where the sources were listed before; None: they are listed here. progress: show bars
+    on stderr. Raises UserError where a source can't be read as its layout says, a scale can't be found, a class is left
+    without cells, or a class can't be split.
     """
-    listings = list_sources(recipe)
+    if listings is None:
+        listings = list_sources(recipe)
     refused = _Refused()
     with worker_pool(workers, progress) as run:
         candidates, faults = _cut(recipe, listings, run, refused)

@@ -121,7 +121,7 @@ def cells(
     gallery = out or Path(f"{checked.recipe.name}-cells.png")
     for file in filter(None, (gallery, save)):
         layout.check_outside(file)
-    made = make_bank(checked.recipe, workers=checked_workers(workers), progress=True)
+    made = make_bank(checked.recipe, listings=dict(checked.listings), workers=checked_workers(workers), progress=True)
     draw_gallery(made.bank, made.refused).save(gallery, "PNG")
     if save:
         bank_module.save_bank(made.bank, save)
