@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.cell_measures import FieldCells, count_field
+from segtrain.counting.cell_measures import FieldCells, measure_cells
 from smearsynth.taxonomy import BY_KEY, CLASSES
 
 KEYS = tuple(c.key for c in CLASSES)
@@ -26,7 +26,7 @@ def disc(label: Labels, key: str, x: float, y: float, radius: float = RADIUS, sq
 
 
 def counted(label: Labels, *, um_per_px: float = 0.2, confidence: int = 255) -> FieldCells:
-    return count_field(label, np.full_like(label, confidence), keys=KEYS, um_per_px=um_per_px)
+    return measure_cells(label, np.full_like(label, confidence), keys=KEYS, um_per_px=um_per_px)
 
 
 def kinds(label: Labels, **options: float) -> list[str]:

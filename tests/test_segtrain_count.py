@@ -25,8 +25,9 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from segtrain.cli import main
-from segtrain.counting.cell_measures import ENOUGH_RED, ENOUGH_WHITE, Cell, summarise, wilson
-from segtrain.counting.count import count_with, table
+from segtrain.counting.cell_measures import MeasuredCell
+from segtrain.counting.count import count_with
+from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, summary_table, wilson
 from segtrain.data.samples import Classes
 from segtrain.inference.prediction_files import draw_legend, draw_overlay
 from segtrain.inference.ready_networks import Networks
@@ -216,13 +217,13 @@ def test_intervals_are_those_of_another_library(total: int, share: float) -> Non
     assert (ours.value, ours.low, ours.high) == pytest.approx((hits / total, theirs.low, theirs.high), abs=1e-9)
 
 
-CELL = Cell(
+CELL = MeasuredCell(
     number=1, kind="", x=9, y=9, left=5, top=5, right=14, bottom=14, area_um2=40,
-    confidence=0.9, eccentricity=0.1, edges=(), counted=True,
+    confidence=0.9, eccentricity=0.1, borders=(), counted=True,
 )  # fmt: skip
 
 
-def cells_of_kinds(kinds: Sequence[str]) -> list[Cell]:
+def cells_of_kinds(kinds: Sequence[str]) -> list[MeasuredCell]:
     return [replace(CELL, kind=kind) for kind in kinds]
 
 
@@ -259,7 +260,7 @@ def test_what_a_network_does_not_tell_apart_is_not_reported() -> None:
 
 def test_classes_bear_the_names_of_the_taxonomy_in_text_and_legend() -> None:
     found = summarise(cells_of_kinds(["healthy_rbc", "infected_rbc", "neutrophil"]), keys=KEYS)
-    lines = table({"one.png": found}, found).splitlines()
+    lines = summary_table({"one.png": found}, found).splitlines()
     named = [line for line in lines if line.split("  ")[0] == "Infected RBC"]
     assert [line.split()[-1] for line in named] == ["1"]
     assert "differential, of 1 white cell" in lines
@@ -275,9 +276,9 @@ def test_classes_bear_the_names_of_the_taxonomy_in_text_and_legend() -> None:
 
 def test_what_an_interval_does_not_tell_is_said_beside_it() -> None:
     red = summarise(cells_of_kinds(["healthy_rbc", "infected_rbc"]), keys=KEYS)
-    assert "not what the network takes a cell for" in table({"one.png": red}, red)
+    assert "not what the network takes a cell for" in summary_table({"one.png": red}, red)
     cells = summarise(cells_of_kinds(["cell"] * 12), keys=("background", "cell"))
-    assert "ntervals" not in table({"one.png": cells}, cells)
+    assert "ntervals" not in summary_table({"one.png": cells}, cells)
 
 
 def test_a_scale_that_was_found_is_told_once_for_one_image_and_as_a_range_for_several(tmp_path: Path) -> None:
@@ -287,7 +288,7 @@ def test_a_scale_that_was_found_is_told_once_for_one_image_and_as_a_range_for_se
     Image.fromarray(cv2.resize(sparse, (900, 900))).save(paths[1])
 
     def told(images: list[Path]) -> str:
-        return count_with(NETWORKS, images, out=tmp_path / "cells.csv", progress=False).remarks[0]
+        return count_with(NETWORKS, images, out=tmp_path / "cells.csv", progress=False).warnings[0]
 
     assert re.search(r": 0\.\d{4} um/px$", told(paths[:1]))
     assert re.search(r": 0\.05\d{2} to 0\.1\d{3} um/px$", told(paths))

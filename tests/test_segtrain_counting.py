@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from segtrain.counting.cell_measures import EDGES, cells_of, count_field
-from segtrain.counting.instances import families, join_patches
-from segtrain.counting.watershed_split import contacts
+from segtrain.counting.cell_measures import BORDERS, cells_of, measure_cells
+from segtrain.counting.instances import class_groups, join_patches
+from segtrain.counting.watershed_split import adjacent_pixels
 from segtrain.data.samples import Classes
 from segtrain.evaluation.field_evaluation import red_cells
 from segtrain.inference.field_prediction import FieldPrediction
@@ -103,7 +103,7 @@ def test_an_infected_cell_with_a_healthy_rim_is_one_infected_cell() -> None:
     label = disc(disc(glass(), RED, 60, 60), SICK, 62, 60, 0.8 * RADIUS)
     assert kinds(label) == [SICK]
     sure_rim = np.where(label == BY_KEY[RED].id, 255, 80).astype(np.uint8)
-    assert [cell.kind for cell in count_field(label, sure_rim, keys=KEYS, um_per_px=0.2).cells] == [RED]
+    assert [cell.kind for cell in measure_cells(label, sure_rim, keys=KEYS, um_per_px=0.2).cells] == [RED]
 
 
 def test_infected_and_healthy_cells_that_touch_are_each_what_they_are() -> None:
@@ -131,7 +131,7 @@ def test_specks_are_no_cells_and_glass_has_none() -> None:
 
 def test_classes_that_the_taxonomy_does_not_know_are_parted_as_red_cells() -> None:
     label = (disc(disc(glass(), RED, 60, 60), RED, 60 + 1.8 * RADIUS, 60) > 0).astype(np.uint8)
-    found = count_field(label, np.full_like(label, 255), keys=("background", "cell"), um_per_px=0.2)
+    found = measure_cells(label, np.full_like(label, 255), keys=("background", "cell"), um_per_px=0.2)
     assert [cell.kind for cell in found.cells] == ["cell", "cell"]
 
 
@@ -169,7 +169,7 @@ def test_measures_are_those_of_another_library(seed: int) -> None:
 
 def test_places_are_of_the_image_as_it_was_given() -> None:
     label = disc(glass(100, 200), RED, 50, 40)
-    found = count_field(label, np.full_like(label, 255), keys=KEYS, um_per_px=0.2, native_shape=(300, 600))
+    found = measure_cells(label, np.full_like(label, 255), keys=KEYS, um_per_px=0.2, native_shape=(300, 600))
     [cell] = found.cells
     assert (cell.x, cell.y) == pytest.approx((151, 121), abs=0.5)
     assert (cell.left, cell.top, cell.right, cell.bottom) == tuple(3 * v for v in (32, 22, 69, 59))
@@ -191,8 +191,8 @@ def test_places_are_of_the_image_as_it_was_given() -> None:
 )
 def test_two_edges_are_in_and_two_are_out(x: int, y: int, edges: str, is_counted: bool) -> None:
     [cell] = counted(disc(glass(200, 200), RED, x, y)).cells
-    assert (" ".join(cell.edges), cell.counted) == (edges, is_counted)
-    assert set(cell.edges) <= set(EDGES)
+    assert (" ".join(cell.borders), cell.counted) == (edges, is_counted)
+    assert set(cell.borders) <= set(BORDERS)
 
 
 def test_fields_side_by_side_count_each_cell_once() -> None:
@@ -212,13 +212,13 @@ def test_contacts_are_all_pairs_of_neighbours() -> None:
         for b in ((y, x + 1), (y + 1, x)):
             if b[0] < 7 and b[1] < 9 and label[y, x] != label[b]:
                 naive.append(tuple(sorted((int(label[y, x]), int(label[b])))))
-    pairs, places = contacts(label)
+    pairs, places = adjacent_pixels(label)
     assert sorted(map(tuple, pairs.tolist())) == sorted(naive)
     assert (np.sort(label.ravel()[places], axis=1) == pairs).all()
 
 
 def test_patches_change_no_exact_label() -> None:
-    found = families(KEYS, 0.2)
+    found = class_groups(KEYS, 0.2)
     kind = np.zeros((200, 200), np.uint8)
     for x, y, radius, k in ((50, 50, 18, 1), (50 + 57, 50, 39, 2), (60, 86, 8, 3), (160, 160, 18, 1)):
         kind[(np.mgrid[:200, :200][1] - x) ** 2 + (np.mgrid[:200, :200][0] - y) ** 2 < radius**2] = k

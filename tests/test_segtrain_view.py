@@ -25,7 +25,7 @@ from PIL import Image
 from viewed import drawn_field
 
 from segtrain.cli import main
-from segtrain.counting.cell_measures import count_field
+from segtrain.counting.cell_measures import measure_cells
 from segtrain.data.samples import Classes
 from segtrain.viewing.page_server import Server
 from segtrain.viewing.viewer import MOST_BYTES, server_of, told_of
@@ -124,7 +124,7 @@ class TestWhatIsTold:
         label = np.zeros((60, 60), np.uint8)
         label[10:40, 10:40] = 1
         keys = ("background", "cell")
-        found = count_field(label, label * 255, keys=keys, um_per_px=0.2)
+        found = measure_cells(label, label * 255, keys=keys, um_per_px=0.2)
         told = told_of(found, Classes((0, 1), keys, ("#000000", "#ffffff")), "a.png")
         assert (told["counts"], told["summary"]) == ({1: 1}, [])
 

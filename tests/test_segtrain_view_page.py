@@ -14,7 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from viewed import drawn_field
 
-from segtrain.counting.cell_measures import count_field, summarise
+from segtrain.counting.cell_measures import measure_cells
+from segtrain.counting.summary import summarise
 from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import open_picture
 from segtrain.inference.ready_networks import load_networks
@@ -133,7 +134,7 @@ def test_an_upload_is_counted_as_the_count_functions_count(page: Browser, viewed
     networks = load_networks([viewed])
     found = predict_field(networks, open_picture(field), UM_PER_PX)
     keys = networks.classes.keys
-    cells = count_field(found.label, found.confidence, keys=keys, um_per_px=UM_PER_PX).cells
+    cells = measure_cells(found.label, found.confidence, keys=keys, um_per_px=UM_PER_PX).cells
     told = summarise(cells, keys=keys)
     assert counts(page) == {BY_KEY[key].name: count for key, count in told.cells.items()}
     assert (told.cells["infected_rbc"], told.red_cells) == (7, 20)

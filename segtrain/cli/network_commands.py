@@ -118,7 +118,7 @@ def count(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **opti
     from segtrain.counting.count import count as run_all
 
     done = run_all(run, images, which="last" if last else "best", **options)
-    for sentence in done.remarks:
+    for sentence in done.warnings:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, done.figures, lambda: str(done))
 

@@ -1,12 +1,7 @@
-"""Counted cells as CSV, one line each, for a spreadsheet or a program.
-
-A count as text for a person.
-
-Cells counted in images of any size: a line for each in a table, and what a laboratory reports of them.
-"""
+"""Cells counted in images of any size: a line for each in a CSV table, and what a laboratory reports of all of them."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,8 +10,9 @@ from typing import Any, Literal, TextIO
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.counting.cell_measures import Cell, Share, Summary, cells_of, summarise
+from segtrain.counting.cell_measures import MeasuredCell, cells_of
 from segtrain.counting.counted_picture import draw_cells
+from segtrain.counting.summary import CountSummary, summarise, summary_table
 from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import FOUND_BY_AUTO, Given, image_paths, predict_field, survey
 from segtrain.inference.image_reader import open_picture
@@ -25,7 +21,6 @@ from segtrain.inference.ready_networks import Networks, load_networks
 from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import IMAGE_SUFFIXES, MAX_PIXELS, size_text
 from smearsynth.fields.scale import AUTO, Scale
-from smearsynth.taxonomy import display_name
 
 COLUMNS = (
     "image",
@@ -44,14 +39,14 @@ COLUMNS = (
     "counted",
 )
 """image: its name, after "./" where a spreadsheet would else take it for a formula. x, y, left, top, right, bottom: px
-of the image as it was given. border: edges that cut the cell, "top left" for two. counted: 1, or 0 for a cell that the
-bottom or the right edge cuts."""
+of the image as it was given. border: edges of the image that cut the cell, "top left" for two. counted: 1, or 0 for a
+cell that the bottom or the right edge cuts."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell of a spreadsheet begins that is computed instead of shown."""
+"""First characters of a spreadsheet cell that is computed instead of shown."""
 
 
-def write_cells(file: TextIO, cells: Iterable[tuple[str, Cell]]) -> None:
+def write_cells(file: TextIO, cells: Iterable[tuple[str, MeasuredCell]]) -> None:
     """cells: each with the name of its image. file: opened with newline=""."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -59,65 +54,17 @@ def write_cells(file: TextIO, cells: Iterable[tuple[str, Cell]]) -> None:
         place = (f"{cell.x:.1f}", f"{cell.y:.1f}", cell.left, cell.top, cell.right, cell.bottom)
         measures = (f"{cell.area_um2:.2f}", f"{cell.confidence:.3f}", f"{cell.eccentricity:.3f}")
         name = f"./{image}" if image.startswith(_FORMULA) else image
-        writer.writerow((name, cell.number, cell.kind, *place, *measures, " ".join(cell.edges), int(cell.counted)))
-
-
-_COLUMNS = 5
-"""Images that get a column of their own; of more, only the sum is told, and each is in the JSON."""
-_NAME, _WIDTH = 26, 16
-
-
-def table(images: Mapping[str, Summary], together: Summary) -> str:
-    """Cells by class, in a column for each image where there are few, and what they say together."""
-    columns = dict(images) if len(images) <= _COLUMNS else {}
-    if len(images) != 1:
-        columns[f"all {len(images)}"] = together
-    lines = ["cells".ljust(_NAME) + "".join(_short(name).rjust(_WIDTH) for name in columns)]
-    for key in together.cells:
-        lines.append(_row(display_name(key), [summary.cells[key] for summary in columns.values()]))
-    lines.append(_row("not counted, at the border", [summary.not_counted for summary in columns.values()]))
-    said = [f"Warning: {sentence}." for sentence in together.warnings]
-    return "\n".join([*lines, *_block(_facts(together)), *_block(said)])
-
-
-def _facts(summary: Summary) -> list[str]:
-    facts = []
-    if summary.parasitaemia is not None:
-        facts.append(f"parasitaemia{_percent(summary.parasitaemia)}, of {summary.red_cells:,} red cells")
-    if summary.differential:
-        facts.append(f"differential, of {summary.white_cells:,} white cell{'s' * (summary.white_cells != 1)}")
-        facts += [f"  {display_name(key).ljust(12)}{_percent(share)}" for key, share in summary.differential.items()]
-    if summary.platelets_per_red_cell is not None:
-        facts.append(f"platelets per red cell  {summary.platelets_per_red_cell:.4f}")
-    if summary.parasitaemia is not None or summary.differential:
-        facts.append("Intervals tell the chance of having met these cells, not what the network takes a cell for.")
-    return facts
-
-
-def _percent(share: Share) -> str:
-    return f"{share.value:>8.2%}  (95 % interval {share.low:.2%} to {share.high:.2%})"
-
-
-def _row(name: str, counts: list[int]) -> str:
-    return name.ljust(_NAME) + "".join(f"{count:{_WIDTH},d}" for count in counts)
-
-
-def _short(name: str) -> str:
-    return name if len(name) < _WIDTH else f"{name[: _WIDTH - 4]}..."
-
-
-def _block(lines: list[str]) -> list[str]:
-    return ["", *lines] if lines else []
+        writer.writerow((name, cell.number, cell.kind, *place, *measures, " ".join(cell.borders), int(cell.counted)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """images: name, um_per_px, and summary of each. together: of all of them, as if they were one. remarks:
-    sentences that the user should hear."""
+class CountResult:
+    """images: name, um_per_px, and summary of each. together: of all of them, as if they were one. warnings:
+    sentences that the user should read."""
 
-    images: tuple[tuple[str, float, Summary], ...]
-    together: Summary
-    remarks: tuple[str, ...]
+    images: tuple[tuple[str, float, CountSummary], ...]
+    together: CountSummary
+    warnings: tuple[str, ...]
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -126,7 +73,7 @@ class Counted:
         return {"images": images, "all": asdict(self.together)}
 
     def __str__(self) -> str:
-        return table({name: summary for name, _, summary in self.images}, self.together)
+        return summary_table({name: summary for name, _, summary in self.images}, self.together)
 
 
 def count(
@@ -142,7 +89,7 @@ def count(
     batch: int | None = None,
     device: str = "auto",
     progress: bool = True,
-) -> Counted:
+) -> CountResult:
     """`count_with` the networks of a run and `others`; the rest as of `segtrain.predict`. Raises UserError,
     before anything is written."""
     networks = load_networks([run, *others], which=which, symmetries=symmetries, batch=batch, device=device)
@@ -157,8 +104,8 @@ def count_with(
     pictures: str | Path | None = None,
     um_per_px: str | float = AUTO,
     progress: bool = True,
-) -> Counted:
-    """Writes the cells of all images to the CSV file `out`, as `counting.table` says, and replaces one that is there.
+) -> CountResult:
+    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`, and replaces one that is there.
 
     images: files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined
     and numbered. um_per_px: of the images, a number, a table's path, or "auto". Raises UserError, before anything is
@@ -178,7 +125,7 @@ def count_with(
         write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field))
     single = tuple((names[one.path], one.um_per_px, _summary([found[one.path]], networks.classes)) for one in given)
     together = _summary(found.values(), networks.classes)
-    return Counted(images=single, together=together, remarks=_remarks(scale, given))
+    return CountResult(images=single, together=together, warnings=_scale_note(scale, given))
 
 
 def _countable(images: Iterable[Given], networks: Networks) -> Iterator[Given]:
@@ -193,7 +140,7 @@ def _countable(images: Iterable[Given], networks: Networks) -> Iterator[Given]:
         yield given
 
 
-def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[Cell, ...]:
+def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[MeasuredCell, ...]:
     """The cells alone: maps of all images at once would fill the memory."""
     picture = open_picture(given.path)
     seen = predict_field(networks, picture, given.um_per_px, on_tile=bar.update)
@@ -205,11 +152,11 @@ def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any
     return found.cells
 
 
-def _summary(fields: Iterable[Sequence[Cell]], classes: Classes) -> Summary:
+def _summary(fields: Iterable[Sequence[MeasuredCell]], classes: Classes) -> CountSummary:
     return summarise([cell for field in fields for cell in field], keys=classes.keys)
 
 
-def _remarks(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:
+def _scale_note(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:
     if scale.spec != AUTO:
         return ()
     found = sorted({f"{one.um_per_px:.4f}" for one in given})

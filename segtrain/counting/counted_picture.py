@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from segtrain.counting.cell_measures import Cell, FieldCells
+from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.data.samples import Classes
 from segtrain.inference.prediction_files import draw_legend
 from smearsynth.base.images import Pixels
@@ -25,15 +25,17 @@ _SMOOTH = 1.5
 """Deviation of the Gaussian along an outline, in pixels of the label map, whose steps are not the cell's."""
 _SHIFT = 4
 """Binary places of an outline's fractions of a pixel."""
-_HALO, _BRIGHT, _LEFT_OUT = (20, 20, 20), (240, 240, 240), (150, 150, 150)
-_DIM = 200
+_HALO, _BRIGHT, _NOT_COUNTED = (20, 20, 20), (240, 240, 240), (150, 150, 150)
+_DARK = 200
 """Sum of red, green and blue under which a colour, such as that of monocytes, is seen on a bright halo only."""
 
 
 def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Classes) -> Pixels:
-    """u1 (h', w', 3): `image`, u1 (h, w, 3) of `um_per_px`, with each counted cell outlined in its class's colour and
-    numbered, in grey the cells that the border rule leaves out, and below a legend with the counts. Enlarged by a whole
-    factor where cells are small."""
+    """uint8 (H', W', 3): `image` with each counted cell outlined in its class's colour and numbered, in grey the cells
+    that the border rule leaves out, and below a legend with the counts. Enlarged by a whole factor if cells are small.
+
+    image: uint8 (H, W, 3) of `um_per_px`.
+    """
     factor = max(1, min(math.ceil(um_per_px / _FINE), _SIDE // max(image.shape)))
     drawn = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     scale = np.array(drawn.shape[1::-1]) / found.map.shape[::-1]
@@ -42,8 +44,8 @@ def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Clas
     outlines = _outlines(found, scale)
     for width, halo in ((line + 2, True), (line, False)):
         for cell, outline in zip(found.cells, outlines, strict=True):
-            colour = tuple(bytes.fromhex(colours[cell.kind][1:])) if cell.counted else _LEFT_OUT
-            around = _BRIGHT if sum(colour) < _DIM else _HALO
+            colour = tuple(bytes.fromhex(colours[cell.kind][1:])) if cell.counted else _NOT_COUNTED
+            around = _BRIGHT if sum(colour) < _DARK else _HALO
             cv2.polylines(drawn, outline, True, around if halo else colour, width, cv2.LINE_AA, _SHIFT)
     drawn = _numbered(drawn, found.cells, factor, _LETTER / um_per_px * factor)
     counts = Counter(cell.kind for cell in found.cells if cell.counted)
@@ -55,8 +57,8 @@ def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Clas
 
 
 def _outlines(found: FieldCells, scale: npt.NDArray[np.float64]) -> list[list[npt.NDArray[np.int32]]]:
-    """Of each cell: its outer contours, i4 (n, 1, 2) in 1 / 2**_SHIFT px of the picture. scale: x, y of that over the
-    map."""
+    """Of each cell: its outer contours, int32 (n, 1, 2) in 1 / 2**_SHIFT px of the picture. scale: (x, y), px of the
+    picture per px of the map."""
     drawn = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(found.map), 1):
         cell = (found.map[rows, columns] == number).astype(np.uint8)
@@ -67,7 +69,7 @@ def _outlines(found: FieldCells, scale: npt.NDArray[np.float64]) -> list[list[np
     return drawn
 
 
-def _numbered(drawn: Pixels, cells: tuple[Cell, ...], factor: int, size: float) -> Pixels:
+def _numbered(drawn: Pixels, cells: tuple[MeasuredCell, ...], factor: int, size: float) -> Pixels:
     """size: of a digit, px of the picture."""
     picture = Image.fromarray(drawn)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(max(9, round(size)))

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.counting.cell_measures import Cell, FieldCells
+from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.evaluation.figures import Figures, by_key, known
 from segtrain.metrics.confusion import Confusion, scores
 from smearsynth.fields.field_folder import Field, Mask
@@ -44,11 +44,11 @@ def red_cells(field: Field, found: FieldCells) -> Figures:
     seen = [cell for cell in found.cells if cell.kind not in _OTHERS and 2 * known[cell.number] >= area[cell.number]]
     return {
         "boxed": int(np.isin(field.boxes[:, 0], _BOXED_RED).sum()),
-        "counted": sum(not cell.edges or _is_boxed(cell, field) for cell in seen),
+        "counted": sum(not cell.borders or _is_boxed(cell, field) for cell in seen),
     }
 
 
-def _is_boxed(cell: Cell, field: Field) -> bool:
+def _is_boxed(cell: MeasuredCell, field: Field) -> bool:
     assert field.boxes is not None
     left, top, right, bottom = field.boxes[:, 1:].T
     return bool(((left <= cell.x) & (cell.x < right) & (top <= cell.y) & (cell.y < bottom)).any())

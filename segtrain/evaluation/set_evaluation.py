@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from segtrain.counting.cell_measures import count_field
+from segtrain.counting.cell_measures import measure_cells
 from segtrain.data.dataloader import Loader
 from segtrain.data.sampler import Index
 from segtrain.data.samples import Classes, Shards
@@ -241,7 +241,7 @@ class CountedCells:
         labels = best.indices.byte().cpu().numpy()
         confidences = (best.values * 255).round().byte().cpu().numpy()
         for label, confidence, i in zip(labels, confidences, number.tolist(), strict=True):
-            found = count_field(label, confidence, keys=self._keys, um_per_px=self._shards.um_per_px)
+            found = measure_cells(label, confidence, keys=self._keys, um_per_px=self._shards.um_per_px)
             classes = np.array([self._keys.index(cell.kind) for cell in found.cells], np.int64)
             true, kinds = self._true(i)
             self._scores.update(found.map, classes, true, kinds)

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.cell_measures import Cell, FieldCells, Share, Summary, cells_of, summarise
+from segtrain.counting.cell_measures import FieldCells, MeasuredCell, cells_of
 from segtrain.counting.count import write_cells
+from segtrain.counting.summary import CountSummary, Share, summarise
 from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, predict_field
 from segtrain.inference.image_reader import WholePicture
@@ -52,8 +53,8 @@ def told_of(found: FieldCells, classes: Classes, name: str) -> dict[str, Any]:
     }
 
 
-def _object(cell: Cell, classes: Classes) -> dict[str, Any]:
-    cut = f"Cut by the {' and '.join(cell.edges)} edge{'s' * (len(cell.edges) > 1)}" if cell.edges else ""
+def _object(cell: MeasuredCell, classes: Classes) -> dict[str, Any]:
+    cut = f"Cut by the {' and '.join(cell.borders)} edge{'s' * (len(cell.borders) > 1)}" if cell.borders else ""
     return {
         "class": classes.keys.index(cell.kind),
         "area_um2": cell.area_um2,
@@ -66,7 +67,7 @@ def _object(cell: Cell, classes: Classes) -> dict[str, Any]:
     }
 
 
-def _lines(summary: Summary) -> list[dict[str, Any]]:
+def _lines(summary: CountSummary) -> list[dict[str, Any]]:
     """Of what the network does not tell apart, no line says that there is none."""
     lines = [_line("Red cells", f"{summary.red_cells:,}")] if _knows(summary, RED_CELLS) else []
     if summary.parasitaemia:
@@ -78,7 +79,7 @@ def _lines(summary: Summary) -> list[dict[str, Any]]:
     return [*lines, *(_line(display_name(key), *_share(of), part=True) for key, of in summary.differential.items())]
 
 
-def _knows(summary: Summary, ids: tuple[int, ...]) -> bool:
+def _knows(summary: CountSummary, ids: tuple[int, ...]) -> bool:
     return any(CLASSES[number].key in summary.cells for number in ids)
 
 

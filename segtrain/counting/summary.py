@@ -1,0 +1,164 @@
+"""What a laboratory reports of the cells that were counted, whether they were enough to report it, and that as text."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from segtrain.counting.cell_measures import MeasuredCell
+from smearsynth.taxonomy import (
+    CLASSES,
+    HEALTHY_RBC,
+    INFECTED_RBC,
+    PLATELET_CLUMP,
+    RED_CELLS,
+    THROMBOCYTE,
+    WHITE_CELLS,
+    display_name,
+)
+
+ENOUGH_RED = 2000
+"""Red cells for a parasitaemia. Counts on thin films are against 1,000 or 2,000; of 2,000 they lie nearer to the truth
+(simulation in Malaria Journal 19, 2020, s12936-020-03352-z, table 3)."""
+ENOUGH_WHITE = 200
+"""White cells for a differential: what each of two examiners counts for the 400 of the reference method (CLSI
+H20-A2)."""
+UNSURE = 0.5
+"""Confidence under which less than half of what the network saw of a cell speaks for its class."""
+_Z = 1.959963984540054
+"""Of the normal distribution, for an interval of 95 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A share, 0 to 1, with its 95 % interval (Wilson)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountSummary:
+    """Of all counted cells.
+
+    cells: how many by class, of every class that the network knows. parasitaemia: infected of all red cells.
+    differential: share of each white-cell class among white cells. platelets_per_red_cell: of single platelets. None or
+    empty where no such cell was seen or the network does not distinguish them. warnings: sentences.
+    """
+
+    cells: dict[str, int]
+    red_cells: int
+    white_cells: int
+    not_counted: int
+    parasitaemia: Share | None
+    differential: dict[str, Share]
+    platelets_per_red_cell: float | None
+    warnings: tuple[str, ...]
+
+
+def summarise(cells: Sequence[MeasuredCell], *, keys: Sequence[str]) -> CountSummary:
+    """cells: all that were found, also those at the border that do not count. keys: of the network's classes,
+    background first."""
+    counted = [cell for cell in cells if cell.counted]
+    frequency = Counter(cell.kind for cell in counted)
+    by_class = {key: frequency[key] for key in keys[1:]}
+    red = sum(by_class.get(CLASSES[i].key, 0) for i in RED_CELLS)
+    white = {CLASSES[i].key: by_class[CLASSES[i].key] for i in WHITE_CELLS if CLASSES[i].key in by_class}
+    whites = sum(white.values())
+    malaria = {CLASSES[i].key for i in (INFECTED_RBC, HEALTHY_RBC)} <= by_class.keys()
+    platelets = by_class.get(CLASSES[THROMBOCYTE].key)
+    return CountSummary(
+        cells=by_class,
+        red_cells=red,
+        white_cells=whites,
+        not_counted=len(cells) - len(counted),
+        parasitaemia=wilson(by_class[CLASSES[INFECTED_RBC].key], red) if malaria and red else None,
+        differential={key: wilson(count, whites) for key, count in white.items()} if whites else {},
+        platelets_per_red_cell=platelets / red if platelets is not None and red else None,
+        warnings=(
+            *_too_few(by_class, red, whites, malaria=malaria, differential=len(white) > 1),
+            *_unsure(by_class, Counter(cell.kind for cell in counted if cell.confidence < UNSURE)),
+        ),
+    )
+
+
+def wilson(hits: int, total: int) -> Share:
+    """hits of total, with the 95 % score interval of E. B. Wilson, J. Am. Stat. Assoc. 22 (1927). total: 1 or more."""
+    share, weight = hits / total, _Z**2 / total
+    middle = (share + weight / 2) / (1 + weight)
+    half = _Z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    # At the ends of the scale the interval ends there too, but for rounding.
+    low, high = (0.0 if hits == 0 else middle - half), (1.0 if hits == total else middle + half)
+    return Share(value=share, low=low, high=high)
+
+
+def _too_few(cells: dict[str, int], red: int, whites: int, *, malaria: bool, differential: bool) -> list[str]:
+    warnings = []
+    if not any(cells.values()):
+        return ["no cell was counted"]
+    if malaria and red < ENOUGH_RED:
+        warnings.append(f"red cells counted: {red}; a parasitaemia takes {ENOUGH_RED}: mind its interval")
+    if differential and whites < ENOUGH_WHITE:
+        warnings.append(f"white cells counted: {whites}; a differential takes {ENOUGH_WHITE}: mind its intervals")
+    clumps = cells.get(CLASSES[PLATELET_CLUMP].key, 0)
+    if clumps:
+        are = "clump of platelets is" if clumps == 1 else "clumps of platelets are"
+        warnings.append(f"{clumps} {are} not in the platelets per red cell, which is too low by theirs")
+    return warnings
+
+
+def _unsure(cells: dict[str, int], unsure: Counter[str]) -> list[str]:
+    return [
+        f"{display_name(key)}: of {count} counted, {unsure[key]} have a confidence under {UNSURE}; look at them"
+        for key, count in cells.items()
+        if 2 * unsure[key] > count
+    ]
+
+
+_MAX_COLUMNS = 5
+"""Images that get a column of their own; of more, only the sum is shown, and each is in the JSON."""
+_NAME_WIDTH, _WIDTH = 26, 16
+
+
+def summary_table(images: Mapping[str, CountSummary], together: CountSummary) -> str:
+    """Cells by class, in a column for each image where there are few, and what they say together."""
+    columns = dict(images) if len(images) <= _MAX_COLUMNS else {}
+    if len(images) != 1:
+        columns[f"all {len(images)}"] = together
+    lines = ["cells".ljust(_NAME_WIDTH) + "".join(_short(name).rjust(_WIDTH) for name in columns)]
+    for key in together.cells:
+        lines.append(_row(display_name(key), [summary.cells[key] for summary in columns.values()]))
+    lines.append(_row("not counted, at the border", [summary.not_counted for summary in columns.values()]))
+    warnings = [f"Warning: {sentence}." for sentence in together.warnings]
+    return "\n".join([*lines, *_block(_facts(together)), *_block(warnings)])
+
+
+def _facts(summary: CountSummary) -> list[str]:
+    facts = []
+    if summary.parasitaemia is not None:
+        facts.append(f"parasitaemia{_percent(summary.parasitaemia)}, of {summary.red_cells:,} red cells")
+    if summary.differential:
+        facts.append(f"differential, of {summary.white_cells:,} white cell{'s' * (summary.white_cells != 1)}")
+        facts += [f"  {display_name(key).ljust(12)}{_percent(share)}" for key, share in summary.differential.items()]
+    if summary.platelets_per_red_cell is not None:
+        facts.append(f"platelets per red cell  {summary.platelets_per_red_cell:.4f}")
+    if summary.parasitaemia is not None or summary.differential:
+        facts.append("Intervals tell the chance of having met these cells, not what the network takes a cell for.")
+    return facts
+
+
+def _percent(share: Share) -> str:
+    return f"{share.value:>8.2%}  (95 % interval {share.low:.2%} to {share.high:.2%})"
+
+
+def _row(name: str, counts: list[int]) -> str:
+    return name.ljust(_NAME_WIDTH) + "".join(f"{count:{_WIDTH},d}" for count in counts)
+
+
+def _short(name: str) -> str:
+    return name if len(name) < _WIDTH else f"{name[: _WIDTH - 4]}..."
+
+
+def _block(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
