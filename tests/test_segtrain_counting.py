@@ -14,7 +14,7 @@ from segtrain.counting.cell_measures import BORDERS, cells_of, measure_cells
 from segtrain.counting.instances import class_groups, join_patches
 from segtrain.counting.watershed_split import adjacent_pixels
 from segtrain.data.samples import Classes
-from segtrain.evaluation.field_evaluation import red_cells
+from segtrain.evaluation.field_evaluation import count_boxed
 from segtrain.inference.field_prediction import FieldPrediction
 from smearsynth.fields.field_folder import Field
 from smearsynth.taxonomy import BY_KEY
@@ -129,7 +129,7 @@ def test_specks_are_no_cells_and_glass_has_none() -> None:
     assert len(counted(np.full((64, 64), BY_KEY[RED].id, np.uint8)).cells) == 1
 
 
-def test_classes_that_the_taxonomy_does_not_know_are_parted_as_red_cells() -> None:
+def test_classes_that_the_taxonomy_does_not_know_are_parted_as_count_boxed() -> None:
     label = (disc(disc(glass(), RED, 60, 60), RED, 60 + 1.8 * RADIUS, 60) > 0).astype(np.uint8)
     found = measure_cells(label, np.full_like(label, 255), keys=("background", "cell"), um_per_px=0.2)
     assert [cell.kind for cell in found.cells] == ["cell", "cell"]
@@ -239,7 +239,7 @@ def test_boxed_and_counted_red_cells_of_a_field() -> None:
     image = np.zeros((*label.shape, 3), np.uint8)
 
     def told(rows: list[tuple[int, ...]]) -> dict[str, int]:
-        return red_cells(Field(Path("x.png"), image, label > 0, judged, np.array(rows)), found)
+        return count_boxed(Field(Path("x.png"), image, label > 0, judged, np.array(rows)), found)
 
     assert told(boxes) == {"boxed": 3, "counted": 3}
     assert told([*boxes, (0, 216, 100, 240, 140)]) == {"boxed": 4, "counted": 4}

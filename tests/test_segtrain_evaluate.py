@@ -15,10 +15,10 @@ from shard_set import write_set
 from torch import Tensor
 
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluation.evaluate import NetworkCells, evaluate
+from segtrain.evaluation.evaluate import NetworkMethod, evaluate
 from segtrain.evaluation.field_evaluation import CELL_AS_GLASS, GLASS_AS_CELL, error_picture, measure_fields
 from segtrain.evaluation.figures import table
-from segtrain.evaluation.set_evaluation import Measures
+from segtrain.evaluation.set_evaluation import PixelMetrics
 from segtrain.experiments.fit import fit
 from segtrain.inference.ready_networks import Networks
 from segtrain.metrics.confusion import per_image, whole_scores
@@ -71,7 +71,7 @@ def test_figures_of_a_prediction_made_by_hand() -> None:
     prediction = np.zeros_like(truth)
     prediction[0, 2:6, 3:7] = 1
     prediction[1, 7] = 2
-    measures = Measures(ABC, torch.device("cpu"), boundaries=True)
+    measures = PixelMetrics(ABC, torch.device("cpu"), boundaries=True)
     measures.update(sure(prediction), torch.from_numpy(truth))
     figures = measures.figures()
     for c, key in enumerate(("background", "a")):
@@ -198,15 +198,15 @@ def test_a_pixel_is_of_a_cell_as_soon_as_glass_is_less_likely_than_all_cells_tog
     folder: Path, glass: float, cells: bool
 ) -> None:
     likely = torch.tensor([glass, (1 - glass) / 2, (1 - glass) / 2]).log().reshape(1, 3, 1, 1)
-    method = NetworkCells(network(lambda image: likely.expand(1, 3, *image.shape[2:])), Scale("0.2"))
+    method = NetworkMethod(network(lambda image: likely.expand(1, 3, *image.shape[2:])), Scale("0.2"))
     assert all((method(field) == cells).all() for field in read_fields(folder))
 
 
 @pytest.mark.parametrize("um_per_px", ["0.07", "0.16", "0.35"])
 def test_a_field_is_predicted_at_another_scale_and_measured_at_its_own(folder: Path, um_per_px: str) -> None:
-    method = NetworkCells(network(by_brightness), Scale(um_per_px))
+    method = NetworkMethod(network(by_brightness), Scale(um_per_px))
     figures = measure_fields(read_fields(folder), {"network": method})["network"]
-    assert method.told == [{"um_per_px": float(um_per_px)}] * 2
+    assert method.details == [{"um_per_px": float(um_per_px)}] * 2
     whole, half = (image["foreground_dice"] for image in figures["images"])
     assert whole > 0.97
     assert half == pytest.approx(0.75, abs=0.01)
@@ -253,11 +253,11 @@ def test_real_fields_for_tuning(tmp_path: Path) -> None:
         for file in (REAL / kind).iterdir():
             if file.name.startswith(TUNING):
                 (tmp_path / kind / file.name).symlink_to(file)
-    found = NetworkCells(network(lambda image: torch.zeros(1, 2, *image.shape[2:])), Scale("auto"))
+    found = NetworkMethod(network(lambda image: torch.zeros(1, 2, *image.shape[2:])), Scale("auto"))
     figures = measure_fields(read_fields(tmp_path), {"otsu": lambda f: otsu_cells(f.image), "all": found})
     assert 0.88 < figures["otsu"]["foreground_dice"] < 0.95
     # By boxed single cells of the truth.
-    assert [told["um_per_px"] for told in found.told] == pytest.approx([0.0666, 0.0912, 0.0824, 0.0587], rel=0.05)
+    assert [told["um_per_px"] for told in found.details] == pytest.approx([0.0666, 0.0912, 0.0824, 0.0587], rel=0.05)
 
 
 def test_errors_are_red_and_blue_and_nothing_else_is() -> None:

@@ -15,7 +15,7 @@ from synthetic_bank import synthetic_bank
 
 from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import evaluate
-from segtrain.evaluation.set_evaluation import CountedCells
+from segtrain.evaluation.set_evaluation import CellCounts
 from segtrain.experiments.fit import fit
 from segtrain.importing.import_annotations import import_pairs
 from segtrain.metrics.object_scores import ObjectScores, matches
@@ -105,7 +105,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_exact_labels_give_nearly_all_cells_back(built: Path) -> None:
     shards = Shards(built, "test")
-    counted = CountedCells(shards)
+    counted = CellCounts(shards)
     for i in range(len(shards)):
         label = torch.from_numpy(shards.read(i)[1].astype(np.int64))
         logits = torch.nn.functional.one_hot(label, 10).permute(2, 0, 1)[None].float() * 50
@@ -133,4 +133,4 @@ def test_a_set_that_does_not_know_its_cells_is_refused(tmp_path: Path) -> None:
     images, masks = write_pairs(tmp_path, 3)
     made = import_pairs(images, masks, out=tmp_path / "set", palette="reference", um_per_px=0.2, split="test=1")
     with pytest.raises(UserError, match="which pixels are of one cell"):
-        CountedCells(Shards(made.out, "test"))
+        CellCounts(Shards(made.out, "test"))

@@ -19,8 +19,8 @@ from small_set import prepare, small_build
 import segtrain
 from segtrain.cli import main
 from segtrain.data.samples import Shards, read_cell_sources
-from segtrain.evaluation.evaluate import predictor
-from segtrain.evaluation.set_evaluation import Measured, measure_images
+from segtrain.evaluation.evaluate import predict_on
+from segtrain.evaluation.set_evaluation import MeasuredSplit, measure_images
 from segtrain.experiments.fit import fit
 from segtrain.reporting.model_card import model_card
 from segtrain.reporting.run_page import reach, write_report
@@ -53,7 +53,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measured(built: Path) -> Measured:
+def measured(built: Path) -> MeasuredSplit:
     torch.set_num_threads(1)
     return measure(built / "run", Shards(built / "set", "test"))
 
@@ -71,9 +71,9 @@ def folds(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return segtrain.cross_validate(imported, folds=3, overrides=short, run=run, pictures=False).run
 
 
-def measure(run: Path, shards: Shards) -> Measured:
+def measure(run: Path, shards: Shards) -> MeasuredSplit:
     trained, compute = load_trained(run), choose(amp="off", device="cpu")
-    predict = predictor(trained, compute)
+    predict = predict_on(trained, compute)
     return measure_images(predict, shards, None, batch=4, compute=compute, objects=True, progress=False)
 
 
@@ -119,7 +119,7 @@ def test_the_table_has_the_numbers_of_evaluate(built: Path) -> None:
     assert float(dict(tiles)["calibration error"]) == pytest.approx(figures["calibration_error"], abs=6e-4)
 
 
-def test_rows_of_the_confusion_matrix_are_shares_of_the_truth(built: Path, measured: Measured) -> None:
+def test_rows_of_the_confusion_matrix_are_shares_of_the_truth(built: Path, measured: MeasuredSplit) -> None:
     matrix = measured.matrices.sum(axis=0)
     table = rows(section(built / "page.html", "confusion"))
     assert len(table) == len(CLASSES)
@@ -133,17 +133,17 @@ def test_rows_of_the_confusion_matrix_are_shares_of_the_truth(built: Path, measu
             assert value == pytest.approx(100 * n / truth.sum(), abs=0.06)
 
 
-def test_looks_of_a_scene_are_drawn_together(measured: Measured) -> None:
+def test_looks_of_a_scene_are_drawn_together(measured: MeasuredSplit) -> None:
     reached = reach(measured, "test")
     assert (reached.images, reached.units) == (16, 8)
     assert all(of.low <= of.value <= of.high for of in reached.whole.values())
 
 
-def test_objects_are_found_pixel_by_pixel(built: Path, measured: Measured) -> None:
+def test_objects_are_found_pixel_by_pixel(built: Path, measured: MeasuredSplit) -> None:
     """Against the instance map, cell by cell."""
     found = measured.objects
     assert found is not None
-    predict = predictor(load_trained(built / "run"), choose(amp="off", device="cpu"))
+    predict = predict_on(load_trained(built / "run"), choose(amp="off", device="cpu"))
     expected = []
     with h5py.File(built / "set" / "test-00000.h5") as shard:
         for row in range(len(shard["label"])):
@@ -160,7 +160,7 @@ def test_objects_are_found_pixel_by_pixel(built: Path, measured: Measured) -> No
     assert len(expected) > 50
 
 
-def test_slices_divide_the_images_and_the_cells(built: Path, measured: Measured) -> None:
+def test_slices_divide_the_images_and_the_cells(built: Path, measured: MeasuredSplit) -> None:
     sources = read_cell_sources(built / "set", measured.shards.header.bank_digest)
     tables: dict[str, Slices] = {table.title: table for table in slices(measured, NAMES, sources)}
     assert not any(table.missing for table in tables.values())
@@ -187,7 +187,7 @@ def test_slices_divide_the_images_and_the_cells(built: Path, measured: Measured)
         assert row.estimates[1].value == pytest.approx(np.mean([2 * o.right[i] >= o.visible[i] for i in mine]))
 
 
-def test_a_class_that_a_slice_lacks_does_not_pull_its_mean_down(measured: Measured) -> None:
+def test_a_class_that_a_slice_lacks_does_not_pull_its_mean_down(measured: MeasuredSplit) -> None:
     """On a background of one kind of red cells, taking them for the other kind has a cost, but no class of its own."""
     [table] = [t for t in slices(measured, NAMES, None) if t.title == "By background"]
     background = measured.shards.column("background")

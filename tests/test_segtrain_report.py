@@ -17,7 +17,7 @@ from segtrain.experiments.fit import fit
 from segtrain.reporting.curves import draw_curves, read_columns
 from segtrain.reporting.run_pictures import (
     IGNORED_GREY,
-    Shown,
+    SampleResult,
     both_ends,
     colour_table,
     draw_confusion,
@@ -55,7 +55,7 @@ def test_an_error_has_the_colour_of_what_was_said_and_all_else_is_pale() -> None
     truth = np.array([[0, 1, 2, 255]], np.uint8)
     prediction = np.array([[1, 1, 0, 2]], np.uint8)
     image = np.full((1, 4, 3), 100, np.uint8)
-    errors = error_map(Shown("x", image, truth, prediction, 0.5), colour_table(CLASSES))
+    errors = error_map(SampleResult("x", image, truth, prediction, 0.5), colour_table(CLASSES))
     assert errors[0, 0].tolist() == [255, 0, 0]
     assert errors[0, 2].tolist() == [0, 0, 0]
     for correct_or_ignored in (errors[0, 1], errors[0, 3]):
@@ -87,7 +87,7 @@ def test_the_row_of_an_absent_class_is_grey(tmp_path: Path) -> None:
 def test_the_gallery_shows_the_colours_of_truth_and_prediction(tmp_path: Path) -> None:
     truth, prediction = np.zeros((2, 20, 20), np.uint8)
     truth[:10], prediction[10:] = 1, 2
-    shown = Shown("train-1", np.full((20, 20, 3), 200, np.uint8), truth, prediction, 0.3)
+    shown = SampleResult("train-1", np.full((20, 20, 3), 200, np.uint8), truth, prediction, 0.3)
     draw_gallery([], [shown], CLASSES, tmp_path / "gallery.png")
     red, green = (pixels_of(tmp_path / "gallery.png", tuple(colour_table(CLASSES)[c])) for c in (1, 2))
     # Red: half of the truth. Green: half of the prediction, and the same half of the errors.
@@ -143,7 +143,8 @@ def test_pictures_are_computed_where_the_run_was_and_can_be_interrupted(
     asked: list[object] = []
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(
-        "segtrain.report.write_pictures", lambda _, device: asked.extend((device, signal.getsignal(signal.SIGINT)))
+        "segtrain.reporting.run_pictures.write_pictures",
+        lambda _, device: asked.extend((device, signal.getsignal(signal.SIGINT))),
     )
     data = write_set(tmp_path / "tiny", train=4, val=2)
     fit(data, overrides=("model.width=2", "epochs=1", "device=cpu"), run=tmp_path / "run")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shard_set import write_set
 from torch import Tensor
 
-from segtrain.evaluation.baseline import STEPS, best_threshold, moved
+from segtrain.evaluation.baseline import STEPS, best_threshold, with_threshold
 from segtrain.evaluation.evaluate import evaluate
 from segtrain.evaluation.figures import table
 from segtrain.experiments.fit import fit
@@ -56,7 +56,7 @@ def test_batches_are_pooled() -> None:
 
 def test_moved_logits_are_over_one_half_from_the_threshold_on() -> None:
     probability = torch.linspace(0.01, 0.99, 99).reshape(1, 1, 99)
-    found = moved(lambda _: logits_of(probability), 0.205)(torch.zeros(1))
+    found = with_threshold(lambda _: logits_of(probability), 0.205)(torch.zeros(1))
     assert torch.equal(found.argmax(dim=1), (probability > 0.205).long())
 
 

@@ -28,7 +28,7 @@ from segtrain.cli import main
 from segtrain.counting.cell_measures import measure_cells
 from segtrain.data.samples import Classes
 from segtrain.viewing.page_server import Server
-from segtrain.viewing.viewer import MOST_BYTES, server_of, told_of
+from segtrain.viewing.viewer import MAX_BYTES, count_data, server_of
 from smearsynth.base.errors import UserError
 
 
@@ -125,7 +125,7 @@ class TestWhatIsTold:
         label[10:40, 10:40] = 1
         keys = ("background", "cell")
         found = measure_cells(label, label * 255, keys=keys, um_per_px=0.2)
-        told = told_of(found, Classes((0, 1), keys, ("#000000", "#ffffff")), "a.png")
+        told = count_data(found, Classes((0, 1), keys, ("#000000", "#ffffff")), "a.png")
         assert (told["counts"], told["summary"]) == ({1: 1}, [])
 
     def test_a_cell_has_its_number_its_box_and_its_edges(self, server: Server) -> None:
@@ -144,7 +144,7 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("length", "status"),
         [
-            (f"Content-Length: {MOST_BYTES + 1}", 413),
+            (f"Content-Length: {MAX_BYTES + 1}", 413),
             (f"Content-Length: {10**30}", 413),
             ("Content-Length: -1", 411),
             ("Content-Length: ²", 411),
@@ -158,7 +158,7 @@ class TestWhatIsRefused:
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"].endswith(".") or status == 413
 
     def test_an_upload_that_is_too_large_reads_why(self, server: Server) -> None:
-        status, told = segment(server, bytes(MOST_BYTES + 1))
+        status, told = segment(server, bytes(MAX_BYTES + 1))
         assert status == 413
         assert "over 100 MiB" in told["error"]
 

@@ -1,7 +1,4 @@
-"""The probability from which a pixel counts as the second of two classes, chosen where the network is not measured.
-
-What can be had without a network: the figures that a network has to beat.
-"""
+"""Figures that a network has to beat, of Otsu's threshold and of the majority class; and the best threshold."""
 
 import math
 from collections.abc import Iterable
@@ -18,47 +15,16 @@ from segtrain.data.dataloader import Loader
 from segtrain.data.samples import Shards
 from segtrain.evaluation.field_evaluation import Method, measure_fields
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.set_evaluation import Measures, Predict, predictions
+from segtrain.evaluation.set_evaluation import PixelMetrics, Predict, predictions
 from segtrain.metrics.confusion import count
 from smearsynth.fields.field_folder import Field, Mask, is_folder, read_fields
 from smearsynth.fields.otsu import otsu_cells
 
 STEPS = 200
 """Thresholds are whole multiples of 1 / STEPS."""
-
-
-def best_threshold(batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> float:
-    """The threshold of the highest F-score (Dice of the second class, all pixels pooled); of equal ones the nearest to
-    1/2, as where no pixel is of that class.
-
-    batches: what `predictions` yields, of two classes.
-    """
-    pixels = torch.zeros(2, STEPS, dtype=torch.int64)
-    for logits, label, _ in batches:
-        step = (logits.softmax(dim=1)[:, 1] * STEPS).long().clamp(max=STEPS - 1)
-        for truth in (0, 1):
-            pixels[truth] += count(torch.where(label == truth, step, STEPS), STEPS + 1)[:STEPS].cpu()
-    # Pixels at or over each threshold, 1 / STEPS to 1 - 1 / STEPS.
-    wrong, right = pixels.flip(1).cumsum(1).flip(1)[:, 1:].double()
-    scores = 2 * right / (wrong + right + pixels[1].sum()).clamp(min=1)
-    best = 1 + (scores == scores.max()).nonzero().flatten()
-    return float(best[(2 * best - STEPS).abs().argmin()]) / STEPS
-
-
-def moved(predict: Predict, threshold: float) -> Predict:
-    """`predict` with logits whose larger one is the second where its probability is over `threshold`, 0 to 1."""
-    shift = torch.tensor([math.log(threshold / (1 - threshold)), 0.0])[:, None, None]
-
-    def predicted(image: Tensor) -> Tensor:
-        logits = predict(image)
-        return logits + shift.to(logits.device)
-
-    return predicted
-
-
 _BATCH = 16
 _CERTAIN = 50.0
-"""Logit of the class that is predicted, beside 0 of all others: a softmax of 1 in fp32."""
+"""Logit of the class that is predicted, beside 0 of all others: a softmax of 1 in float32."""
 
 
 def baseline(target: str | Path, *, split: str = "test", progress: bool = True) -> dict[str, Figures]:
@@ -83,16 +49,16 @@ def baseline(target: str | Path, *, split: str = "test", progress: bool = True) 
 
 
 def otsu_field(field: Field) -> Mask:
-    """bool (h, w): Otsu's cells of a real field."""
+    """bool (H, W): Otsu's cells of a real field."""
     return otsu_cells(field.image)
 
 
 def _measure(predict: Predict, shards: Shards, *, progress: bool) -> Figures:
-    measures = Measures(shards.classes, torch.device("cpu"), boundaries=False)
+    metrics = PixelMetrics(shards.classes, torch.device("cpu"), boundaries=False)
     with closing(Loader(shards, batch=_BATCH, shuffle=False)) as loader:
         for logits, label, _ in predictions(predict, loader, progress=progress):
-            measures.update(logits, label)
-    return measures.figures()
+            metrics.update(logits, label)
+    return metrics.figures()
 
 
 def _otsu(image: Tensor, *, cell: int, classes: int) -> Tensor:
@@ -105,7 +71,7 @@ def _constant(image: Tensor, *, class_id: int, classes: int) -> Tensor:
 
 
 def _logits(class_ids: Tensor, classes: int) -> Tensor:
-    """fp32 (B, classes, H, W) that are sure of the class ids, i8 (B, H, W)."""
+    """float32 (B, classes, H, W) that are sure of the class ids, int64 (B, H, W)."""
     return _CERTAIN * F.one_hot(class_ids, classes).permute(0, 3, 1, 2).float()
 
 
@@ -117,3 +83,32 @@ def _majority_of(folder: Path) -> partial[Mask]:
 
 def _all(field: Field, *, cell: bool) -> Mask:
     return np.full(field.cells.shape, cell)
+
+
+def best_threshold(batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> float:
+    """The threshold of the highest F-score (Dice of the second class, all pixels pooled); of equal ones the nearest to
+    1/2, as where no pixel is of that class.
+
+    batches: what `predictions` yields, of two classes.
+    """
+    pixels = torch.zeros(2, STEPS, dtype=torch.int64)
+    for logits, label, _ in batches:
+        step = (logits.softmax(dim=1)[:, 1] * STEPS).long().clamp(max=STEPS - 1)
+        for truth in (0, 1):
+            pixels[truth] += count(torch.where(label == truth, step, STEPS), STEPS + 1)[:STEPS].cpu()
+    # Pixels at or over each threshold, 1 / STEPS to 1 - 1 / STEPS.
+    wrong, right = pixels.flip(1).cumsum(1).flip(1)[:, 1:].double()
+    scores = 2 * right / (wrong + right + pixels[1].sum()).clamp(min=1)
+    best = 1 + (scores == scores.max()).nonzero().flatten()
+    return float(best[(2 * best - STEPS).abs().argmin()]) / STEPS
+
+
+def with_threshold(predict: Predict, threshold: float) -> Predict:
+    """`predict` with logits whose larger one is the second where its probability is over `threshold`, 0 to 1."""
+    shift = torch.tensor([math.log(threshold / (1 - threshold)), 0.0])[:, None, None]
+
+    def predicted(image: Tensor) -> Tensor:
+        logits = predict(image)
+        return logits + shift.to(logits.device)
+
+    return predicted

@@ -9,10 +9,10 @@ from typing import Literal
 from segtrain.counting.cell_measures import cells_of
 from segtrain.data.dataloader import Loader
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluation.baseline import best_threshold, moved, otsu_field
-from segtrain.evaluation.field_evaluation import Method, measure_fields, red_cells, save_errors
+from segtrain.evaluation.baseline import best_threshold, otsu_field, with_threshold
+from segtrain.evaluation.field_evaluation import Method, count_boxed, measure_fields, save_errors
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.set_evaluation import CountedCells, Measures, Predict, predictions
+from segtrain.evaluation.set_evaluation import CellCounts, PixelMetrics, Predict, predictions
 from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import WholePicture
 from segtrain.inference.prediction_files import check_folder
@@ -40,15 +40,16 @@ def evaluate(
 ) -> Figures:
     """What the network of `run` is worth.
 
-    target: a dataset, measured on `split` (`boundaries`: outlines too, slowly), which gives what
-    `evaluation.split.Measures.figures` says. objects: count its cells, too; the figures then have `objects`, as
-    `metrics.ObjectScores.report` says, None for nan. threshold: of a dataset of two classes, the probability from which
-    a pixel is of the second, 0 to 1, or "val", which chooses it on the validation split by F-score; it is then in the
-    figures, and all others are of logits that are moved so that it becomes 1/2.
-    Or a folder of real fields with masks of `um_per_px` (a number, a table's path, or "auto"), which gives what
-    `evaluation.real.measure_fields` says, `baseline` with the same of Otsu, and in `images` also um_per_px and
-    baseline_dice, and of a field with boxes what `evaluation.boxed.red_cells` says; `pictures` is a folder for one of
-    each field, which shows where the network is wrong.
+    target: a dataset, measured on `split`: see `set_evaluation.PixelMetrics.figures`. boundaries: measure outlines,
+    too, which is slow. objects: count its cells, too; the figures then have `objects`, as `ObjectScores.report` gives
+    it, None for nan. threshold: of a dataset of two classes, the probability from which a pixel is of the second, 0 to
+    1, or "val", which chooses it on the validation split by F-score; it is then among the figures.
+
+    Or a folder of real fields with masks, of `um_per_px` (a number, a table's path, or "auto"): see
+    `field_evaluation.measure_fields`; `baseline` has the same of Otsu, and each of `images` also um_per_px and
+    baseline_dice, and of a field with boxes what `field_evaluation.count_boxed` gives. pictures: a folder for a picture
+    of each field that shows where the network is wrong.
+
     Raises UserError.
     """
     target = Path(target)
@@ -62,7 +63,7 @@ def evaluate(
             )
         if um_per_px is None:
             raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
-        network = NetworkCells(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
+        network = NetworkMethod(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
         return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
     if um_per_px is not None:
         raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
@@ -73,19 +74,19 @@ def evaluate(
     check_classes(trained.classes, shards)
     check_held_out(trained, shards, Path(run))
     compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
-    predict = predictor(trained, compute)
-    measures = Measures(shards.classes, compute.device, boundaries=boundaries)
-    cells = CountedCells(shards) if objects else None
+    predict = predict_on(trained, compute)
+    metrics = PixelMetrics(shards.classes, compute.device, boundaries=boundaries)
+    cells = CellCounts(shards) if objects else None
     chosen: Figures = {}
     if threshold is not None:
         chosen["threshold"] = _threshold(str(threshold), predict, trained, target, compute, progress=progress)
-        predict = moved(predict, chosen["threshold"])
+        predict = with_threshold(predict, chosen["threshold"])
     with closing(_loader(shards, trained, compute)) as loader:
         for logits, label, number in predictions(predict, loader, progress=progress):
-            measures.update(logits, label)
+            metrics.update(logits, label)
             if cells is not None:
                 cells.update(logits, number)
-    return measures.figures() | chosen | ({"objects": cells.figures()} if cells is not None else {})
+    return metrics.figures() | chosen | ({"objects": cells.figures()} if cells is not None else {})
 
 
 def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
@@ -120,8 +121,8 @@ def _threshold(
     return value
 
 
-def predictor(trained: Trained, compute: Compute) -> Predict:
-    """The network on its device: u1 (B, 3, H, W) to logits, fp32 (B, classes, H, W)."""
+def predict_on(trained: Trained, compute: Compute) -> Predict:
+    """The network on its device: uint8 (B, 3, H, W) to logits, float32 (B, classes, H, W)."""
     return partial(compute.logits, compute.place(trained.model))
 
 
@@ -134,28 +135,28 @@ def check_classes(classes: Classes, shards: Shards) -> None:
         )
 
 
-class NetworkCells:
-    """A method for `measure_fields`: a field predicted at the scale of the training, brought back. A pixel is of a cell
-    as soon as glass is less likely than all cells together."""
+class NetworkMethod:
+    """A method for `measure_fields`: the field is predicted at the network's scale and brought back. A pixel is of a
+    cell where background is less likely than all cells together."""
 
     def __init__(self, networks: Networks, scale: Scale) -> None:
         self._networks, self._scale = networks, scale
-        self.told: list[Figures] = []
-        """Of each field so far: um_per_px, as it was given or found; boxed and counted where it has boxes."""
+        self.details: list[Figures] = []
+        """Of each field so far: um_per_px, as given or found; boxed and counted where it has boxes."""
 
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
         picture = WholePicture(field.image, str(field.path))
         found = predict_field(self._networks, picture, um_per_px, probability=True)
-        self.told.append({"um_per_px": um_per_px})
+        self.details.append({"um_per_px": um_per_px})
         if field.boxes is not None:
-            self.told[-1] |= red_cells(field, cells_of(found))
+            self.details[-1] |= count_boxed(field, cells_of(found))
         assert found.probability is not None
         cells: Mask = to_native(1 - found.probability[0], field.cells.shape) >= 0.5
         return cells
 
 
-def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, progress: bool) -> Figures:
+def _on_fields(network: NetworkMethod, folder: Path, pictures: Path | None, *, progress: bool) -> Figures:
     def drawn(field: Field) -> Mask:
         found = network(field)
         if pictures:
@@ -168,6 +169,6 @@ def _on_fields(network: NetworkCells, folder: Path, pictures: Path | None, *, pr
     methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
     measured = measure_fields(read_fields(folder), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
-    for image, told, other in zip(figures["images"], network.told, baseline["images"], strict=True):
-        image |= told | {"baseline_dice": other["foreground_dice"]}
+    for image, details, other in zip(figures["images"], network.details, baseline["images"], strict=True):
+        image |= details | {"baseline_dice": other["foreground_dice"]}
     return figures | {"baseline": baseline}

@@ -36,14 +36,14 @@ _OBJECT_COLUMNS = {
 _WIDTH = 13
 
 
-def known(value: float) -> float | None:
-    """None for nan, which JSON has no word for: there was nothing to measure."""
+def none_if_nan(value: float) -> float | None:
+    """`value`, or None for nan, which JSON does not know: there was nothing to measure."""
     return None if math.isnan(value) else value
 
 
 def by_key(keys: Sequence[str], rows: Sequence[Mapping[str, float]]) -> dict[str, Figures]:
     """The figures of each class under its key; None for nan."""
-    return {key: {name: known(value) for name, value in row.items()} for key, row in zip(keys, rows, strict=True)}
+    return {key: {name: none_if_nan(value) for name, value in row.items()} for key, row in zip(keys, rows, strict=True)}
 
 
 def table(figures: Figures) -> str:

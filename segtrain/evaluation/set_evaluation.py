@@ -1,10 +1,7 @@
-"""A way of predicting, measured on a whole split. What predicts may be a network or a threshold: all give logits.
+"""Predictions measured on a split of a dataset: pixel by pixel, image by image, and cell by cell.
 
-How much of each placed cell a network recognises; of sets that were built, for only these know their cells.
-
-A split measured once, with all that is kept of each of its images.
-
-Cells of a split, counted one by one and held against the true ones.
+What predicts may be a network or a threshold: anything that gives logits. Cells can only be measured in sets that
+smearsynth built, for these know their instances.
 """
 
 import time
@@ -23,7 +20,7 @@ from segtrain.counting.cell_measures import measure_cells
 from segtrain.data.dataloader import Loader
 from segtrain.data.sampler import Index
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluation.figures import Figures, by_key, known
+from segtrain.evaluation.figures import Figures, by_key, none_if_nan
 from segtrain.metrics.boundary import BoundaryScores
 from segtrain.metrics.calibration import CalibrationError
 from segtrain.metrics.confusion import Confusion, ReferenceAccuracy, per_image, whole_scores
@@ -32,10 +29,13 @@ from segtrain.training.device import Compute
 from smearsynth.base.errors import UserError
 
 Predict = Callable[[Tensor], Tensor]
-"""u1 (B, 3, H, W) RGB to logits, fp32 (B, classes, H, W), on the same device or another."""
+"""uint8 (B, 3, H, W) RGB to logits, float32 (B, classes, H, W), on the same device or another."""
+Ints = npt.NDArray[np.int64]
+_FIELDS = ("class", "cell", "visible", "full")
+"""Columns of `objects` that are needed here."""
 
 
-class Measures:
+class PixelMetrics:
     """Every metric of `segtrain evaluate`."""
 
     def __init__(self, classes: Classes, device: torch.device, *, boundaries: bool) -> None:
@@ -47,14 +47,14 @@ class Measures:
         self._boundary = BoundaryScores(len(classes), device) if boundaries else None
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """A batch. logits: fp32 (B, C, H, W). label: u1 (B, H, W), 255 = ignored."""
+        """A batch. logits: float32 (B, C, H, W). label: uint8 (B, H, W), 255 = ignored."""
         for metric in (self._confusion, self._reference, self._calibration, self._boundary):
             if metric is not None:
                 metric.update(logits, label)
 
     @property
     def matrix(self) -> npt.NDArray[np.int64]:
-        """i8 (C, C): pixels, rows truth."""
+        """int64 (C, C): pixels, rows truth."""
         return self._confusion.matrix.numpy()
 
     @property
@@ -75,7 +75,7 @@ class Measures:
             names += ["boundary_f1", "hd95"]
             for row, boundary in zip(rows, report["boundaries"], strict=True):
                 row |= boundary
-        plain = {name: known(report[name]) for name in names}
+        plain = {name: none_if_nan(report[name]) for name in names}
         return plain | {"per_class": by_key(self._classes.keys, rows)}
 
 
@@ -88,17 +88,13 @@ def predictions(predict: Predict, loader: Loader, *, progress: bool) -> Iterator
             yield logits, batch.label.to(logits.device, non_blocking=True), batch.number
 
 
-_FIELDS = ("class", "cell", "visible", "full")
-"""Columns of `objects` that are needed here."""
-
-Ints = npt.NDArray[np.int64]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Objects:
-    """n cells of which something shows. image: i8 (n,), place of a cell's image among those that were measured.
-    class_id, cell (its row in the bank): i8 (n,). visible, full, right: i8 (n,), pixels that show, that the whole cell
-    has, and that show and were given its class."""
+class ObjectHits:
+    """The visible cells of a split, a row each; all int64 (n,).
+
+    image: index of the cell's image among those measured. cell: its row in the bank. visible, full, right: pixels that
+    are visible, that the whole cell has, and that are visible and predicted as its class.
+    """
 
     image: Ints
     class_id: Ints
@@ -108,8 +104,8 @@ class Objects:
     right: Ints
 
 
-class ObjectHits:
-    """Takes batches of an evaluation."""
+class _HitCounter:
+    """Counts the rightly predicted pixels of each cell, batch by batch."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards, self._images = shards, 0
@@ -130,25 +126,25 @@ class ObjectHits:
             self._rows.append(np.column_stack([image, objects[:, self._columns], hits]).astype(np.int64))
             self._images += 1
 
-    def result(self) -> Objects:
+    def result(self) -> ObjectHits:
         """Of all images so far."""
         rows = np.concatenate([np.zeros((0, len(_FIELDS) + 2), np.int64), *self._rows])
         rows = rows[rows[:, 3] > 0]
         image, class_id, cell, visible, full, right = rows.T
-        return Objects(image=image, class_id=class_id, cell=cell, visible=visible, full=full, right=right)
+        return ObjectHits(image=image, class_id=class_id, cell=cell, visible=visible, full=full, right=right)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """numbers: i8 (N,), of the images in `shards`. matrices: i8 (N, C, C), the confusion matrix of each, rows truth.
-    objects: None where the set does not know its cells, or was not asked for them. images_per_second: of the network
-    alone, from pixels in memory to logits; nan of a single batch."""
+class MeasuredSplit:
+    """numbers: int64 (N,), of the images in `shards`. matrices: int64 (N, C, C), the confusion matrix of each, rows
+    truth. objects: None where the set does not know its cells, or they were not asked for. images_per_second: of the
+    network alone, from pixels in memory to logits; nan of a single batch."""
 
     shards: Shards
     numbers: Index
-    measures: Measures
+    metrics: PixelMetrics
     matrices: npt.NDArray[np.int64]
-    objects: Objects | None
+    objects: ObjectHits | None
     images_per_second: float
 
     @property
@@ -159,7 +155,7 @@ class Measured:
 
     @property
     def units(self) -> Index:
-        """i8 (N,): images of one number belong together, as looks of one scene, or what the set calls a group."""
+        """int64 (N,): images of one number belong together, as looks of one scene, or what the set calls a group."""
         group, scene = self.shards.groups, self.shards.column("scene")
         unit = scene if group is None else group
         return self.numbers if unit is None else unit[self.numbers].astype(np.int64)
@@ -174,32 +170,32 @@ def measure_images(
     compute: Compute,
     objects: bool,
     progress: bool,
-) -> Measured:
+) -> MeasuredSplit:
     """samples: numbers of those to measure, None for all. objects: whether cells are looked at one by one, where the
     set knows them."""
-    measures = Measures(shards.classes, compute.device, boundaries=False)
-    timed, hits = Timed(predict), ObjectHits.of(shards) if objects else None
+    metrics = PixelMetrics(shards.classes, compute.device, boundaries=False)
+    timed, hits = _TimedPredict(predict), _HitCounter.of(shards) if objects else None
     numbers, matrices = [], []
     with closing(Loader(shards, batch=batch, shuffle=False, samples=samples, device=compute.device)) as loader:
         for logits, label, number in predictions(timed, loader, progress=progress):
             prediction = logits.argmax(dim=1)
-            measures.update(logits, label)
+            metrics.update(logits, label)
             matrices.append(per_image(prediction, label, len(shards.classes)).cpu().numpy())
             numbers.append(number.numpy())
             if hits is not None:
                 hits.update(prediction, label, number)
-    return Measured(
+    return MeasuredSplit(
         shards=shards,
         numbers=np.concatenate(numbers),
-        measures=measures,
+        metrics=metrics,
         matrices=np.concatenate(matrices),
         objects=None if hits is None else hits.result(),
         images_per_second=timed.images_per_second,
     )
 
 
-class Timed:
-    """A way of predicting that knows how long it took; the first batch, which also prepares the device, is left out."""
+class _TimedPredict:
+    """`predict`, timed; the first batch, which also prepares the device, is left out."""
 
     def __init__(self, predict: Predict) -> None:
         self._predict, self._begun = predict, False
@@ -222,7 +218,7 @@ class Timed:
         return self._images / self._seconds if self._images else float("nan")
 
 
-class CountedCells:
+class CellCounts:
     """What counting makes of a network's prediction, against the `instance` maps of a dataset."""
 
     def __init__(self, shards: Shards) -> None:
@@ -236,7 +232,7 @@ class CountedCells:
         self._scores = ObjectScores(self._keys)
 
     def update(self, logits: Tensor, number: Tensor) -> None:
-        """A batch. logits: fp32 (B, C, H, W). number: i8 (B,), of the samples."""
+        """A batch. logits: float32 (B, C, H, W). number: int64 (B,), of the samples."""
         best = logits.softmax(dim=1).max(dim=1)
         labels = best.indices.byte().cpu().numpy()
         confidences = (best.values * 255).round().byte().cpu().numpy()
@@ -262,6 +258,6 @@ def _plain(report: Figures) -> Figures:
     def value(entry: Any) -> Any:
         if isinstance(entry, dict):
             return {key: value(inner) for key, inner in entry.items()}
-        return known(entry) if isinstance(entry, float) else entry
+        return none_if_nan(entry) if isinstance(entry, float) else entry
 
     return value(report)

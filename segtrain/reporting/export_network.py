@@ -28,8 +28,8 @@ DESCRIPTION = "segtrain.json"
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written."""
+class ExportedNetwork:
+    """files: those that were written."""
 
     files: tuple[Path, ...]
     description: Description
@@ -42,10 +42,10 @@ def export(
     out: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     overwrite: bool = False,
-) -> Exported:
+) -> ExportedNetwork:
     """Writes the network of `run` into the folder `out`; None is the run's own, for safetensors a folder in it.
 
-    onnx and torch-export hold `inference.deployed.Deployed`, for every batch and size, with its description;
+    onnx and torch-export hold `ready_networks.Deployed`, for every batch and size, with its description;
     safetensors the weights by name, beside them config.json and a card. overwrite: replace files that are there. Raises
     UserError.
     """
@@ -63,15 +63,15 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     with new_files(files) as opened:
         _write(format, run, trained, description, opened)
-    return Exported(tuple(files), description)
+    return ExportedNetwork(tuple(files), description)
 
 
 def _write(format: Format, run: Path, trained: Trained, description: Description, files: list[BinaryIO]) -> None:
     if format == "onnx":
         files[0].write(to_onnx(program(trained.model), description))
     elif format == "torch-export":
-        told = {DESCRIPTION: json.dumps(description.plain())}
-        torch.export.save(program(trained.model), files[0], extra_files=told)
+        extra = {DESCRIPTION: json.dumps(description.plain())}
+        torch.export.save(program(trained.model), files[0], extra_files=extra)
     else:
         weights, config, card = files
         weights.write(_safetensors(trained))
@@ -101,7 +101,7 @@ class. Sides that are multiples of {MULTIPLE} are taken as they are, others are 
 ```python
 import json
 from safetensors.torch import load_file
-from segtrain.config import ModelSpec
+from segtrain.training.config import ModelSpec
 
 known = json.load(open("config.json"))
 network = ModelSpec.model_validate(known["model"]).build(classes=len(known["classes"]["keys"])).eval()

@@ -1,6 +1,4 @@
-"""What a run is: told by its own files, and by the index of the set that it was trained on.
-
-The model card of a run: what its network is for, what it was trained on, what it reaches, how to make it again.
+"""The model card of a run: what its network is for, what it was trained on, what it reaches, how to make it again.
 
 The headings are those of Mitchell et al., Model Cards for Model Reporting, arXiv:1810.03993, as far as they apply. The
 report shows the same sections, so that page and card say the same in the same words.
@@ -19,9 +17,17 @@ from segtrain.training.config import Config, load_config
 from segtrain.training.run_folder import CONFIG, Run, Trained, load_trained
 from smearsynth.taxonomy import display_name
 
+CARD = "MODEL_CARD.md"
+_FEW = 30
+"""Independent images, under which an interval says little."""
+WARNING = (
+    "For research only. This is no medical device: it must not be used for a diagnosis, to decide on a treatment, or "
+    "for any other clinical purpose."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class RunFacts:
     """name: of the run's folder. config: with `data` and `fold`, which a checkpoint leaves out. summary: empty before
     the run has ended. index: of the set, empty where that is not at hand."""
 
@@ -54,7 +60,7 @@ class About:
         return sum(p.numel() for p in self.trained.model.parameters())
 
 
-def read_about(run: Path, dataset: Path | None = None) -> About:
+def read_run_facts(run: Path, dataset: Path | None = None) -> RunFacts:
     """dataset: where the set lies now; None: where the run was trained on it. UserError for what is no run."""
     trained = load_trained(run)
     config = load_config(run / CONFIG)
@@ -65,18 +71,13 @@ def read_about(run: Path, dataset: Path | None = None) -> About:
     if (root / INDEX).is_file():
         found = read_index(root)
         index = found if found["digest"] == trained.data_digest else {}
-    return About(
+    return RunFacts(
         name=run.resolve().name,
         trained=trained,
         config=config,
         summary=Run(run).read_summary(),
         index=index,
     )
-
-
-CARD = "MODEL_CARD.md"
-_FEW = 30
-"""Images that belong to no other, under which an interval says little."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,10 @@ def model_card(run: Path) -> str:
     written = run / CARD
     if written.is_file():
         return written.read_text(encoding="utf-8")
-    return markdown(read_about(run), None)
+    return markdown(read_run_facts(run), None)
 
 
-def markdown(about: About, reached: Reached | None) -> str:
+def markdown(about: RunFacts, reached: Reached | None) -> str:
     """The card. reached: None where only the training has measured it."""
     parts = [f"# Model card: {_plain(about.name)}", f"**{WARNING}**"]
     for section in sections(about, reached):
@@ -123,13 +124,7 @@ def markdown(about: About, reached: Reached | None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-WARNING = (
-    "For research only. This is no medical device: it must not be used for a diagnosis, to decide on a treatment, or "
-    "for any other clinical purpose."
-)
-
-
-def sections(about: About, reached: Reached | None) -> list[Section]:
+def sections(about: RunFacts, reached: Reached | None) -> list[Section]:
     """In the order in which they are read."""
     return [
         _network(about),
@@ -148,7 +143,7 @@ def estimate(of: Estimate) -> str:
     return f"{of.value:.3f}" if math.isnan(of.low) else f"{of.value:.3f} ({of.low:.3f} to {of.high:.3f})"
 
 
-def _network(about: About) -> Section:
+def _network(about: RunFacts) -> Section:
     trained = about.trained
     classes = ", ".join(f"{i} {name}" for i, name in enumerate(about.class_names))
     return Section(
@@ -163,7 +158,7 @@ def _network(about: About) -> Section:
     )
 
 
-def _use(about: About) -> Section:
+def _use(about: RunFacts) -> Section:
     return Section(
         "Intended use",
         (
@@ -176,7 +171,7 @@ def _use(about: About) -> Section:
     )
 
 
-def _limits(about: About, reached: Reached | None) -> Section:
+def _limits(about: RunFacts, reached: Reached | None) -> Section:
     sentences = [WARNING]
     if _is_built(about):
         sentences += [
@@ -203,7 +198,7 @@ def _limits(about: About, reached: Reached | None) -> Section:
     return Section("Limits", tuple(sentences + _weak(about, reached)))
 
 
-def _weak(about: About, reached: Reached | None) -> list[str]:
+def _weak(about: RunFacts, reached: Reached | None) -> list[str]:
     if reached is None:
         return []
     pairs = zip(about.class_names, reached.per_class, strict=True)
@@ -211,7 +206,7 @@ def _weak(about: About, reached: Reached | None) -> list[str]:
     return [f"Weak classes, of IoU under 0.5 on the {reached.split} split: {', '.join(weak)}."] if weak else []
 
 
-def _data(about: About) -> Section:
+def _data(about: RunFacts) -> Section:
     index, trained = about.index, about.trained
     digest = f"Dataset `{about.dataset}`, digest `{trained.data_digest}`."
     if not index:
@@ -243,11 +238,11 @@ def _data(about: About) -> Section:
 
 
 def _source(source: Mapping[str, Any]) -> tuple[str, ...]:
-    told = [source.get("name"), source.get("title"), source.get("licence"), source.get("redistribution")]
-    return tuple("not known" if value is None else str(value).replace("_", " ") for value in told)
+    facts = [source.get("name"), source.get("title"), source.get("licence"), source.get("redistribution")]
+    return tuple("not known" if value is None else str(value).replace("_", " ") for value in facts)
 
 
-def _figures(about: About, reached: Reached | None) -> Section:
+def _figures(about: RunFacts, reached: Reached | None) -> Section:
     if reached is None:
         at_best = about.summary.get("at_best") or {}
         rows = tuple(
@@ -255,10 +250,10 @@ def _figures(about: About, reached: Reached | None) -> Section:
             for name, value in at_best.items()
             if name.startswith("val_") and isinstance(value, float)
         )
-        told = (
+        origin = (
             "Of the validation split, by which the epoch was chosen; `segtrain report RUN` adds those of the test one."
         )
-        return Section("Figures", (told,), ("figure", "value") if rows else (), rows)
+        return Section("Figures", (origin,), ("figure", "value") if rows else (), rows)
     whole = ", ".join(f"{name} {estimate(of)}" for name, of in reached.whole.items())
     sentences = (
         f"Of {_counted(reached)} of the {reached.split} split, in brackets intervals of 95 % by bootstrap over images.",
@@ -276,7 +271,7 @@ def _counted(reached: Reached) -> str:
     return f"{reached.images:,} images{apart}"
 
 
-def _again(about: About) -> Section:
+def _again(about: RunFacts) -> Section:
     summary = about.summary
     versions = summary.get("versions") or {}
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -297,7 +292,7 @@ def _again(about: About) -> Section:
     )
 
 
-def _is_built(about: About) -> bool:
+def _is_built(about: RunFacts) -> bool:
     """Whether the training set is known to be composited; an imported set has no bank."""
     return "bank_digest" in about.index
 

@@ -1,6 +1,6 @@
 """A run on one HTML page that needs nothing else: what it is, how it was trained, and what it is worth.
 
-A run and the set it was trained on to a page and a model card: one pass over a split, and all figures from it.
+`write_report` measures one split in one pass, and both the page and the model card show the figures of that pass.
 """
 
 import math
@@ -20,23 +20,23 @@ from PIL import Image
 from segtrain.data.folds import FOLDS
 from segtrain.data.sampler import Index
 from segtrain.data.samples import INDEX, Shards, read_cell_sources
-from segtrain.evaluation.evaluate import check_held_out, predictor
+from segtrain.evaluation.evaluate import check_held_out, predict_on
 from segtrain.evaluation.figures import NAMES
-from segtrain.evaluation.set_evaluation import Measured, measure_images
+from segtrain.evaluation.set_evaluation import MeasuredSplit, measure_images
 from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
 from segtrain.metrics.calibration import BINS
 from segtrain.metrics.confusion import class_scores, whole_scores
 from segtrain.reporting.curves import Columns, curves, read_columns
-from segtrain.reporting.model_card import CARD, WARNING, About, Reached, markdown, read_about, sections
+from segtrain.reporting.model_card import CARD, WARNING, Reached, RunFacts, markdown, read_run_facts, sections
 from segtrain.reporting.run_pictures import (
-    Shown,
+    SampleResult,
     both_ends,
     colour_table,
     error_colours,
     error_map,
+    predict_sample,
     reliability,
     short,
-    shown,
 )
 from segtrain.reporting.slices import Slices, slices
 from segtrain.training.device import choose
@@ -49,27 +49,118 @@ _PACKAGE = Path(__file__).parents[1]
 _SIDE = 448
 """Longest side of a sample on the page, px: larger ones are shown smaller."""
 _MEASURES = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall"}
+PAGE = "report.html"
+_WHOLE = ("miou", "pixel_accuracy", "foreground_dice")
+_OF_CLASS = ("iou", "dice", "precision", "recall")
+
+
+def write_report(
+    run: str | Path,
+    *,
+    dataset: str | Path | None = None,
+    split: str = "test",
+    out: str | Path | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> list[Path]:
+    """Writes the page and the model card of a run, and returns their paths.
+
+    dataset: where the set that it was trained on lies now; None: where it lay then. split: what is measured; "val" is
+    what the training was validated on, of a fold the samples that it held out. out: the page, else report.html in the
+    run's folder; the card is MODEL_CARD.md there. Raises UserError, also for any other set than the run's.
+    """
+    run = Path(run)
+    if (run / FOLDS).is_file() and not (run / BEST).is_file():
+        raise UserError(f"{run} is a cross-validation: report on one of its folds, such as {run / 'fold-1'}.")
+    columns = read_columns(run / METRICS)
+    about = read_run_facts(run, Path(dataset) if dataset is not None else None)
+    shards, samples = _chosen(run, about, split)
+    compute = choose(amp=about.config.amp, channels_last=about.config.channels_last, device=device)
+    predict = predict_on(about.trained, compute)
+    measured = measure_images(
+        predict, shards, samples, batch=about.config.batch, compute=compute, objects=True, progress=progress
+    )
+    reached = reach(measured, "held-out" if about.trained.fold and split == "val" else split)
+    ends = both_ends(list(zip(measured.scores, measured.numbers.tolist(), strict=True)))
+    best, worst = ([predict_sample(predict, shards, *scored) for scored in end] for end in ends)
+    page = Path(out) if out is not None else run / PAGE
+    data = ReportData(
+        about=about,
+        columns=columns,
+        speeds=read_columns(run / SPEED) if (run / SPEED).is_file() else {},
+        measured=measured,
+        reached=reached,
+        slices=slices(measured, about.class_names, read_cell_sources(shards.root, shards.header.bank_digest)),
+        best=best,
+        worst=worst,
+        device=str(compute),
+    )
+    write_run_page(page, data)
+    Run(run).write_text(CARD, markdown(about, reached))
+    return [page, run / CARD]
+
+
+def reach(measured: MeasuredSplit, split: str) -> Reached:
+    """The figures of a split, each with its interval."""
+    found = bootstrap(measured.matrices, measured.units, _all_figures)
+    classes = len(measured.shards.classes)
+    by_class = np.reshape(np.arange(len(_OF_CLASS) * classes), (len(_OF_CLASS), classes)).T
+    return Reached(
+        split=split,
+        images=len(measured.numbers),
+        units=len(np.unique(measured.units)),
+        whole={NAMES[key]: of for key, of in zip(_WHOLE, found, strict=False)},
+        per_class=[
+            {name: found[len(_WHOLE) + at] for name, at in zip(_OF_CLASS, places, strict=True)}
+            for places in by_class.tolist()
+        ],
+    )
+
+
+def _all_figures(sums: Floats) -> Floats:
+    """float64 (B, 3 + 4 C) of confusion matrices: those of all classes, then IoU of each class, Dice of each etc."""
+    matrix = torch.from_numpy(sums)
+    whole, of_class = whole_scores(matrix), class_scores(matrix)
+    columns = [*(whole[key][:, None] for key in _WHOLE), *(of_class[key] for key in _OF_CLASS)]
+    return torch.cat(columns, dim=1).numpy()
+
+
+def _chosen(run: Path, about: RunFacts, split: str) -> tuple[Shards, Index | None]:
+    root = Path(about.config.data or "")
+    if not (root / INDEX).is_file():
+        raise UserError(f"{run} was trained on {root}, where there is no dataset now: say where it lies by --data.")
+    if not about.index:
+        raise UserError(
+            f"{root} is not the data that {run} was trained on: its digest is another. Name that set by --data; "
+            "`segtrain evaluate` measures a run on others."
+        )
+    if split == "val":
+        parts = read_parts(about.config)
+        return parts.held_out, parts.validation
+    shards = Shards(root, split)
+    check_held_out(about.trained, shards, run)
+    return shards, None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ReportData:
     """All that the page shows. speeds: of speed.csv, empty where the run has none. best, worst: samples. device: what
     was measured on."""
 
-    about: About
+    about: RunFacts
     columns: Columns
     speeds: Columns
-    measured: Measured
+    measured: MeasuredSplit
     reached: Reached
     slices: list[Slices]
-    best: list[Shown]
-    worst: list[Shown]
+    best: list[SampleResult]
+    worst: list[SampleResult]
     device: str
 
 
-def write_run_page(path: Path, told: Told) -> None:
+def write_run_page(path: Path, data: ReportData) -> None:
     """Writes the page."""
-    about, classes = told.about, told.about.trained.classes
+    about, classes = data.about, data.about.trained.classes
     palette, errors = colour_table(classes), error_colours(classes)
     write_page(
         path,
@@ -77,24 +168,24 @@ def write_run_page(path: Path, told: Told) -> None:
         package=_PACKAGE,
         about=about,
         warning=WARNING,
-        facts=_facts(told),
-        tiles=_tiles(told),
-        reached=told.reached,
+        facts=_facts(data),
+        tiles=_tiles(data),
+        reached=data.reached,
         measures=_MEASURES,
         classes=list(zip(about.class_names, classes.colours, strict=True)),
-        held=_held(told.measured.matrices),
-        per_class=[[of[key] for key in _MEASURES] for of in told.reached.per_class],
-        confusion=_confusion(told.measured.measures.matrix),
-        curves=svg(curves(told.columns), "Loss, accuracy, mIoU and learning rate over the epochs"),
-        reliability=svg(reliability(told.measured.measures.calibration), "Share of right pixels by confidence"),
-        calibration=_calibration(told.measured),
+        held=_held(data.measured.matrices),
+        per_class=[[of[key] for key in _MEASURES] for of in data.reached.per_class],
+        confusion=_confusion(data.measured.metrics.matrix),
+        curves=svg(curves(data.columns), "Loss, accuracy, mIoU and learning rate over the epochs"),
+        reliability=svg(reliability(data.measured.metrics.calibration), "Share of right pixels by confidence"),
+        calibration=_calibration(data.measured),
         samples=[
-            (title, [_sample(shown, palette, errors) for shown in of])
-            for title, of in (("Best", told.best), ("Worst", told.worst))
+            (title, [_sample(result, palette, errors) for result in of])
+            for title, of in (("Best", data.best), ("Worst", data.worst))
         ],
-        slices=told.slices,
-        speed=_speed(told),
-        card=sections(about, told.reached),
+        slices=data.slices,
+        speed=_speed(data),
+        card=sections(about, data.reached),
         figure=figure,
         interval=interval,
     )
@@ -120,11 +211,11 @@ def interval(of: Estimate) -> str:
     return "" if math.isnan(of.low) else f"{of.low:.3f}–{of.high:.3f}"
 
 
-def _facts(told: Told) -> list[tuple[str, str]]:
-    about, summary = told.about, told.about.summary
+def _facts(data: ReportData) -> list[tuple[str, str]]:
+    about, summary = data.about, data.about.summary
     machine = summary.get("machine") or {}
     parts = [machine.get("processor"), f"{machine['cores']} cores" if "cores" in machine else None]
-    ended = f"{int(told.columns['epoch'][-1])}; best: {about.trained.epoch}, by {NAMES[about.config.monitor]}"
+    ended = f"{int(data.columns['epoch'][-1])}; best: {about.trained.epoch}, by {NAMES[about.config.monitor]}"
     if about.config.fold:
         ended += f"; fold {about.config.fold.number}"
     return [
@@ -141,11 +232,11 @@ def _facts(told: Told) -> list[tuple[str, str]]:
     ]
 
 
-def _tiles(told: Told) -> list[tuple[str, str, str]]:
+def _tiles(data: ReportData) -> list[tuple[str, str, str]]:
     """Name, value, interval."""
-    figures = told.measured.measures.figures()
+    figures = data.measured.metrics.figures()
     return [
-        *((name, figure(of), interval(of)) for name, of in told.reached.whole.items()),
+        *((name, figure(of), interval(of)) for name, of in data.reached.whole.items()),
         *((NAMES[key], _known(figures[key]), "") for key in ("reference_accuracy", "calibration_error")),
     ]
 
@@ -175,30 +266,30 @@ def _percent(share: float) -> str:
     return "< 0.1" if share < 0.0005 else f"{100 * share:.1f}"
 
 
-def _calibration(measured: Measured) -> str:
+def _calibration(measured: MeasuredSplit) -> str:
     """What the diagram says, in a sentence."""
-    error = measured.measures.figures()["calibration_error"]
+    error = measured.metrics.figures()["calibration_error"]
     if error is None:
         return "There was no pixel to measure."
-    held = [b for b in measured.measures.calibration if b["pixels"]]
+    held = [b for b in measured.metrics.calibration if b["pixels"]]
     total = sum(b["pixels"] for b in held)
     lean = sum(b["pixels"] * (b["confidence"] - b["accuracy"]) for b in held) / total
     way = "surer than it is right" if lean > 0 else "less sure than it is right"
     return f"Expected calibration error {error:.4f}, over {BINS} bins. On the whole it is {way}, by {abs(lean):.4f}."
 
 
-def _sample(shown: Shown, palette: npt.NDArray[np.uint8], errors: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    step = max(1, -(-max(shown.truth.shape) // _SIDE))
-    about = f"{shown.name}, mIoU {'not known' if math.isnan(shown.score) else f'{shown.score:.3f}'}"
-    truth, prediction = (labels[::step, ::step] for labels in (shown.truth, shown.prediction))
+def _sample(result: SampleResult, palette: npt.NDArray[np.uint8], errors: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    step = max(1, -(-max(result.truth.shape) // _SIDE))
+    about = f"{result.name}, mIoU {'not known' if math.isnan(result.score) else f'{result.score:.3f}'}"
+    truth, prediction = (labels[::step, ::step] for labels in (result.truth, result.prediction))
     return {
-        "name": shown.name,
-        "score": "no pixel to score" if math.isnan(shown.score) else f"{shown.score:.3f}",
+        "name": result.name,
+        "score": "no pixel to score" if math.isnan(result.score) else f"{result.score:.3f}",
         "pictures": [
-            inline(_reduced(shown.image, step), f"Image of {about}"),
+            inline(_reduced(result.image, step), f"Image of {about}"),
             inline_indexed(truth, palette, f"Truth of {about}"),
             inline_indexed(prediction, palette, f"Prediction of {about}"),
-            inline(_reduced(error_map(shown, errors), step), f"Errors of {about}"),
+            inline(_reduced(error_map(result, errors), step), f"Errors of {about}"),
         ],
     }
 
@@ -207,22 +298,22 @@ def _reduced(picture: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]
     return np.asarray(Image.fromarray(picture).reduce(step))
 
 
-def _speed(told: Told) -> list[tuple[str, str]]:
+def _speed(data: ReportData) -> list[tuple[str, str]]:
     rows = []
-    if told.speeds:
-        images, seconds = (np.array(told.speeds[name]) for name in ("images", "training_seconds"))
-        waited = float((np.array(told.speeds["waiting_share"]) * seconds).sum() / seconds.sum())
+    if data.speeds:
+        images, seconds = (np.array(data.speeds[name]) for name in ("images", "training_seconds"))
+        waited = float((np.array(data.speeds["waiting_share"]) * seconds).sum() / seconds.sum())
         rows += [
             ("training", f"{images.sum() / seconds.sum():,.1f} images/s over {len(images)} epochs"),
             ("fastest epoch", f"{(images / seconds).max():,.1f} images/s"),
-            ("time in all", _duration(sum(told.speeds["seconds"]))),
+            ("time in all", _duration(sum(data.speeds["seconds"]))),
             ("of it, waiting for data", f"{100 * waited:.1f} %"),
         ]
     else:
         rows.append(("training", "not recorded"))
-    forward = told.measured.images_per_second
-    size = "{1} × {0} px".format(*told.measured.shards.size)
-    text = "one batch only, not timed" if math.isnan(forward) else f"{forward:,.1f} images/s of {size}, {told.device}"
+    forward = data.measured.images_per_second
+    size = "{1} × {0} px".format(*data.measured.shards.size)
+    text = "one batch only, not timed" if math.isnan(forward) else f"{forward:,.1f} images/s of {size}, {data.device}"
     return [*rows, ("forward, for this page", text)]
 
 
@@ -235,96 +326,3 @@ def _duration(seconds: float) -> str:
         if minutes > 90
         else f"{minutes} min"
     )
-
-
-PAGE = "report.html"
-_WHOLE = ("miou", "pixel_accuracy", "foreground_dice")
-_OF_CLASS = ("iou", "dice", "precision", "recall")
-
-
-def write_report(
-    run: str | Path,
-    *,
-    dataset: str | Path | None = None,
-    split: str = "test",
-    out: str | Path | None = None,
-    device: str = "auto",
-    progress: bool = True,
-) -> list[Path]:
-    """Writes the page and the model card of a run, and returns their paths.
-
-    dataset: where the set that it was trained on lies now; None: where it lay then. split: what is measured; "val" is
-    what the training was validated on, of a fold the samples that it held out. out: the page, else report.html in the
-    run's folder; the card is MODEL_CARD.md there. Raises UserError, also for any other set than the run's.
-    """
-    run = Path(run)
-    if (run / FOLDS).is_file() and not (run / BEST).is_file():
-        raise UserError(f"{run} is a cross-validation: report on one of its folds, such as {run / 'fold-1'}.")
-    columns = read_columns(run / METRICS)
-    about = read_about(run, Path(dataset) if dataset is not None else None)
-    shards, samples = _chosen(run, about, split)
-    compute = choose(amp=about.config.amp, channels_last=about.config.channels_last, device=device)
-    predict = predictor(about.trained, compute)
-    measured = measure_images(
-        predict, shards, samples, batch=about.config.batch, compute=compute, objects=True, progress=progress
-    )
-    reached = reach(measured, "held-out" if about.trained.fold and split == "val" else split)
-    ends = both_ends(list(zip(measured.scores, measured.numbers.tolist(), strict=True)))
-    best, worst = ([shown(predict, shards, *scored) for scored in end] for end in ends)
-    page = Path(out) if out is not None else run / PAGE
-    told = Told(
-        about=about,
-        columns=columns,
-        speeds=read_columns(run / SPEED) if (run / SPEED).is_file() else {},
-        measured=measured,
-        reached=reached,
-        slices=slices(measured, about.class_names, read_cell_sources(shards.root, shards.header.bank_digest)),
-        best=best,
-        worst=worst,
-        device=str(compute),
-    )
-    write_run_page(page, told)
-    Run(run).write_text(CARD, markdown(about, reached))
-    return [page, run / CARD]
-
-
-def reach(measured: Measured, split: str) -> Reached:
-    """The figures of a split, each with its interval."""
-    found = bootstrap(measured.matrices, measured.units, _all_figures)
-    classes = len(measured.shards.classes)
-    by_class = np.reshape(np.arange(len(_OF_CLASS) * classes), (len(_OF_CLASS), classes)).T
-    return Reached(
-        split=split,
-        images=len(measured.numbers),
-        units=len(np.unique(measured.units)),
-        whole={NAMES[key]: of for key, of in zip(_WHOLE, found, strict=False)},
-        per_class=[
-            {name: found[len(_WHOLE) + at] for name, at in zip(_OF_CLASS, places, strict=True)}
-            for places in by_class.tolist()
-        ],
-    )
-
-
-def _all_figures(sums: Floats) -> Floats:
-    """f8 (B, 3 + 4 C) of confusion matrices: those of all classes, then IoU of each class, Dice of each, and so on."""
-    matrix = torch.from_numpy(sums)
-    whole, of_class = whole_scores(matrix), class_scores(matrix)
-    columns = [*(whole[key][:, None] for key in _WHOLE), *(of_class[key] for key in _OF_CLASS)]
-    return torch.cat(columns, dim=1).numpy()
-
-
-def _chosen(run: Path, about: About, split: str) -> tuple[Shards, Index | None]:
-    root = Path(about.config.data or "")
-    if not (root / INDEX).is_file():
-        raise UserError(f"{run} was trained on {root}, where there is no dataset now: say where it lies by --data.")
-    if not about.index:
-        raise UserError(
-            f"{root} is not the data that {run} was trained on: its digest is another. Name that set by --data; "
-            "`segtrain evaluate` measures a run on others."
-        )
-    if split == "val":
-        parts = read_parts(about.config)
-        return parts.held_out, parts.validation
-    shards = Shards(root, split)
-    check_held_out(about.trained, shards, run)
-    return shards, None

@@ -1,13 +1,5 @@
-"""The confusion matrix as a picture: what share of each class was taken for which.
-
-Samples beside what the network made of them: the best and the worst.
-
-The samples at both ends of a ranking, as a gallery shows them.
-
-Whether a network is right as often as it believes, as a picture.
-
-The pictures of a run, from its files and the data it was validated on.
-"""
+"""The pictures of a run, from its files and its validation data: curves, confusion matrix, calibration, and a gallery
+of the best and the worst samples beside what the network predicts for them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluation.evaluate import predictor
+from segtrain.evaluation.evaluate import predict_on
 from segtrain.evaluation.field_evaluation import CELL_AS_GLASS, GLASS_AS_CELL
 from segtrain.evaluation.set_evaluation import Predict, measure_images
 from segtrain.reporting.curves import draw_curves, read_columns
@@ -32,9 +24,52 @@ from segtrain.training.run_folder import CONFIG, METRICS, load_trained
 from segtrain.training.training_data import read_parts
 from smearsynth.taxonomy import IGNORE
 
+Pixels = npt.NDArray[np.uint8]
+Scored = list[tuple[float, int]]
+"""(score, sample number) of each."""
+
+CURVES, CONFUSION, GALLERY = "curves.png", "confusion.png", "gallery.png"
+IGNORED_GREY = 128
+_FADED = 0.35
+"""Contrast that is left of the image under the error map, so that errors stand out."""
+_INCHES = 2.2
+"""Of a picture in the gallery."""
+_EITHER_END = 4
+"""Samples in the gallery that are best, and that are worst."""
+_RIGHT, _PIXELS = "#5b3a8c", "#b9b2c0"
+_MIN_SHARE = 1e-4
+"""Share of all pixels under which a bin of the calibration has no point: it would be chance."""
+
+
+def write_pictures(run: Path, *, device: str = "auto", progress: bool = True) -> list[Path]:
+    """Writes curves.png, confusion.png and gallery.png into the run's folder and returns their paths.
+
+    The last two show the best epoch on the validation split; after `overfit` on the samples of that, of a fold on those
+    that it holds out. Raises UserError.
+    """
+    run = Path(run)
+    draw_curves(read_columns(run / METRICS), run / CURVES)
+    trained, parts = load_trained(run), read_parts(load_config(run / CONFIG))
+    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
+    shards, predict = parts.held_out, predict_on(trained, compute)
+    measured = measure_images(
+        predict,
+        shards,
+        parts.validation,
+        batch=trained.config.batch,
+        compute=compute,
+        objects=False,
+        progress=progress,
+    )
+    draw_confusion(measured.metrics.matrix, shards.classes.keys, run / CONFUSION)
+    ends = both_ends(list(zip(measured.scores, measured.numbers.tolist(), strict=True)))
+    best, worst = ([predict_sample(predict, shards, *scored) for scored in end] for end in ends)
+    draw_gallery(best, worst, shards.classes, run / GALLERY)
+    return [run / name for name in (CURVES, CONFUSION, GALLERY)]
+
 
 def draw_confusion(matrix: npt.NDArray[np.int64], keys: Sequence[str], out: Path) -> None:
-    """Writes a PNG. matrix: i8 (C, C), pixels, rows truth, columns prediction. keys: C names.
+    """Writes a PNG. matrix: int64 (C, C), pixels, rows truth, columns prediction. keys: C names.
 
     A cell shows its share of the row and, below, its pixels; the row of an absent class stays grey.
     """
@@ -66,17 +101,9 @@ def short(pixels: int) -> str:
     return str(pixels)
 
 
-Pixels = npt.NDArray[np.uint8]
-
-IGNORED_GREY = 128
-_FADED = 0.35
-"""Contrast that is left of the image under the error map, so that errors stand out."""
-_INCHES = 2.2
-
-
 @dataclass(frozen=True)
-class Shown:
-    """One row. image: u1 (H, W, 3). truth, prediction: u1 (H, W), class ids, 255 in truth = ignored. score: mIoU."""
+class SampleResult:
+    """image: uint8 (H, W, 3). truth, prediction: uint8 (H, W), class ids, 255 in truth = ignored. score: mIoU."""
 
     name: str
     image: Pixels
@@ -85,17 +112,17 @@ class Shown:
     score: float
 
 
-def draw_gallery(best: Sequence[Shown], worst: Sequence[Shown], classes: Classes, out: Path) -> None:
+def draw_gallery(best: Sequence[SampleResult], worst: Sequence[SampleResult], classes: Classes, out: Path) -> None:
     """Writes a PNG with one row per sample: image, truth, prediction, error map."""
-    rows = [("best", shown) for shown in best] + [("worst", shown) for shown in worst]
+    rows = [("best", sample) for sample in best] + [("worst", sample) for sample in worst]
     figure = Figure(figsize=(4 * _INCHES + 1, (len(rows) + 0.6) * _INCHES), dpi=110, layout="constrained")
     grid = figure.subplots(len(rows), 4, squeeze=False)
     palette, errors = colour_table(classes), error_colours(classes)
-    for axes, (kind, shown) in zip(grid, rows, strict=True):
-        maps = (shown.image, palette[shown.truth], palette[shown.prediction], error_map(shown, errors))
+    for axes, (kind, sample) in zip(grid, rows, strict=True):
+        maps = (sample.image, palette[sample.truth], palette[sample.prediction], error_map(sample, errors))
         for column, picture in zip(axes, maps, strict=True):
             _show(column, picture)
-        axes[0].set_ylabel(f"{kind}: {shown.name}\nmIoU {shown.score:.3f}", fontsize=7)
+        axes[0].set_ylabel(f"{kind}: {sample.name}\nmIoU {sample.score:.3f}", fontsize=7)
     for column, title in zip(
         grid[0], ("image", "truth", "prediction", "errors, by what they were taken for"), strict=True
     ):
@@ -108,18 +135,18 @@ def draw_gallery(best: Sequence[Shown], worst: Sequence[Shown], classes: Classes
     figure.savefig(out)
 
 
-def error_map(shown: Shown, colours: Pixels) -> Pixels:
-    """u1 (H, W, 3): pixels that are wrong and not ignored in the colour of the class they were taken for, all others a
-    faded grey of the image. colours: u1 (256, 3)."""
-    grey = shown.image.mean(axis=2, keepdims=True)
+def error_map(sample: SampleResult, colours: Pixels) -> Pixels:
+    """uint8 (H, W, 3): wrong pixels in the colour of the class they were taken for, all others a faded grey of the
+    image. colours: uint8 (256, 3)."""
+    grey = sample.image.mean(axis=2, keepdims=True)
     faded = np.repeat(255 - _FADED * (255 - grey), 3, axis=2).astype(np.uint8)
-    wrong = (shown.prediction != shown.truth) & (shown.truth != IGNORE)
-    return np.where(wrong[..., None], colours[shown.prediction], faded)
+    wrong = (sample.prediction != sample.truth) & (sample.truth != IGNORE)
+    return np.where(wrong[..., None], colours[sample.prediction], faded)
 
 
 def error_colours(classes: Classes) -> Pixels:
-    """u1 (256, 3): colour of a wrong pixel, by what it was taken for. Of two classes, which are often black and white,
-    red where glass was taken for a cell, blue where a cell for glass, as in pictures of real fields."""
+    """uint8 (256, 3): colour of a wrong pixel, by what it was taken for. Of two classes, which are often black and
+    white, red where glass was taken for a cell, blue where a cell for glass, as in pictures of real fields."""
     table = colour_table(classes)
     if len(classes) == 2:
         table[:2] = CELL_AS_GLASS, GLASS_AS_CELL
@@ -127,7 +154,7 @@ def error_colours(classes: Classes) -> Pixels:
 
 
 def colour_table(classes: Classes) -> Pixels:
-    """u1 (256, 3): RGB by label; ignored pixels grey."""
+    """uint8 (256, 3): RGB by label; ignored pixels grey."""
     table = np.full((256, 3), IGNORED_GREY, np.uint8)
     for number, colour in zip(classes.ids, classes.colours, strict=True):
         table[number] = tuple(bytes.fromhex(colour[1:]))
@@ -139,33 +166,22 @@ def _show(axes: Axes, picture: Pixels) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-_SHOWN = 4
-"""Samples of either end."""
-
-Scored = list[tuple[float, int]]
-
-
 def both_ends(found: Scored) -> tuple[Scored, Scored]:
     """The best and the worst of (score, number), four each where there are so many, in falling order; none is both.
     What has no score (nan) counts as the worst."""
     ranked = sorted(found, key=lambda pair: (math.isnan(pair[0]), -pair[0], pair[1]))
-    best = min(_SHOWN, len(ranked) // 2)
-    worst = min(_SHOWN, len(ranked) - best)
+    best = min(_EITHER_END, len(ranked) // 2)
+    worst = min(_EITHER_END, len(ranked) - best)
     return ranked[:best], ranked[len(ranked) - worst :]
 
 
-def shown(predict: Predict, shards: Shards, score: float, number: int) -> Shown:
-    """A sample beside what the network makes of it now."""
+def predict_sample(predict: Predict, shards: Shards, score: float, number: int) -> SampleResult:
+    """A sample and what the network predicts for it."""
     image, truth = shards.read(number)
     with torch.inference_mode():
         logits = predict(torch.tensor(image).permute(2, 0, 1)[None])
     prediction = logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
-    return Shown(shards.sample_id(number), image, truth, prediction, score)
-
-
-_RIGHT, _PIXELS = "#5b3a8c", "#b9b2c0"
-_LEAST = 1e-4
-"""Share of all pixels under which a bin has no point: it would be chance."""
+    return SampleResult(shards.sample_id(number), image, truth, prediction, score)
 
 
 def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
@@ -173,7 +189,7 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
     itself; below, how many pixels there are. bins: of equal width over 0 to 1, as `CalibrationError` reports them."""
     width, total = 1 / len(bins), sum(b["pixels"] for b in bins)
     held = [(i, b) for i, b in enumerate(bins) if b["pixels"]]
-    known = [b for _, b in held if b["pixels"] >= _LEAST * total]
+    known = [b for _, b in held if b["pixels"] >= _MIN_SHARE * total]
     figure = Figure(figsize=(4.6, 4.8), dpi=110, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="as sure as right")
@@ -192,33 +208,3 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> Figure:
         axes.grid(color="0.9")
         axes.set_axisbelow(True)
     return figure
-
-
-CURVES, CONFUSION, GALLERY = "curves.png", "confusion.png", "gallery.png"
-
-
-def write_pictures(run: Path, *, device: str = "auto", progress: bool = True) -> list[Path]:
-    """Writes curves.png, confusion.png and gallery.png into the run's folder and returns their paths.
-
-    The last two show the best epoch on the validation split; after `overfit` on the samples of that, of a fold on those
-    that it holds out. Raises UserError.
-    """
-    run = Path(run)
-    draw_curves(read_columns(run / METRICS), run / CURVES)
-    trained, parts = load_trained(run), read_parts(load_config(run / CONFIG))
-    compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
-    shards, predict = parts.held_out, predictor(trained, compute)
-    measured = measure_images(
-        predict,
-        shards,
-        parts.validation,
-        batch=trained.config.batch,
-        compute=compute,
-        objects=False,
-        progress=progress,
-    )
-    draw_confusion(measured.measures.matrix, shards.classes.keys, run / CONFUSION)
-    ends = both_ends(list(zip(measured.scores, measured.numbers.tolist(), strict=True)))
-    best, worst = ([shown(predict, shards, *scored) for scored in end] for end in ends)
-    draw_gallery(best, worst, shards.classes, run / GALLERY)
-    return [run / name for name in (CURVES, CONFUSION, GALLERY)]

@@ -9,12 +9,12 @@ import torch
 
 from segtrain.data.samples import CellSources
 from segtrain.evaluation.figures import NAMES
-from segtrain.evaluation.set_evaluation import Measured, Objects
+from segtrain.evaluation.set_evaluation import MeasuredSplit, ObjectHits
 from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
 from segtrain.metrics.confusion import class_scores, whole_scores
 
 BACKGROUNDS = ("no red cells", "healthy red cells", "infected red cells", "healthy and infected red cells")
-"""By the number in `background`, as `smearsynth.shards.format` says."""
+"""By the number in `background`, as `smearsynth.shards.format` defines it."""
 _OF_IMAGES = ("images", "classes of cells"), tuple(NAMES[key] for key in ("pixel_accuracy", "foreground_dice", "miou"))
 _OF_OBJECTS = ("cells",), ("recall of their pixels", "cells of which half is right")
 _DENSITIES = 4
@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Slice:
-    """counts and estimates stand under the heads of their table."""
+    """A row: counts and estimates, in the order of the columns of their table."""
 
     name: str
     counts: tuple[int, ...]
@@ -35,18 +35,18 @@ class Slice:
 
 @dataclass(frozen=True)
 class Slices:
-    """A table. counts, figures: names of its columns. missing: why it has no rows."""
+    """A table of slices. counts, figures: names of its columns. missing: why it has no rows."""
 
     title: str
-    told: str
+    description: str
     counts: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     rows: tuple[Slice, ...] = ()
     missing: str = ""
 
 
-def slices(measured: Measured, names: Sequence[str], sources: CellSources | None) -> list[Slices]:
-    """Every table, those that the set has nothing for with the reason. names: of the classes."""
+def slices(measured: MeasuredSplit, names: Sequence[str], sources: CellSources | None) -> list[Slices]:
+    """Every table; those that the set has no data for say why. names: of the classes."""
     return [
         _by_background(measured),
         _by_look(measured),
@@ -56,67 +56,73 @@ def slices(measured: Measured, names: Sequence[str], sources: CellSources | None
     ]
 
 
-def _by_background(measured: Measured) -> Slices:
-    title, told = "By background", "Which red cells lie in an image, as its recipe planned it."
+def _by_background(measured: MeasuredSplit) -> Slices:
+    title, description = "By background", "Which red cells lie in an image, as its recipe planned it."
     background = measured.shards.column("background")
     if background is None:
-        return Slices(title, told, missing="The set does not record which red cells an image holds.")
+        return Slices(title, description, missing="The set does not record which red cells an image holds.")
     mine = background[measured.numbers]
     return Slices(
-        title, told, *_OF_IMAGES, _of_images(measured, ((name, mine == i) for i, name in enumerate(BACKGROUNDS)))
+        title, description, *_OF_IMAGES, _of_images(measured, ((name, mine == i) for i, name in enumerate(BACKGROUNDS)))
     )
 
 
-def _by_look(measured: Measured) -> Slices:
-    title, told, looks = "By look", "How the images are coloured.", measured.shards.header.looks
+def _by_look(measured: MeasuredSplit) -> Slices:
+    title, description, looks = "By look", "How the images are coloured.", measured.shards.header.looks
     look = measured.shards.column("look")
     if look is None or len(looks) == 1:
-        return Slices(title, told, missing=f"All images are of one look, {looks[0]}.")
+        return Slices(title, description, missing=f"All images are of one look, {looks[0]}.")
     mine = look[measured.numbers]
-    return Slices(title, told, *_OF_IMAGES, _of_images(measured, ((name, mine == i) for i, name in enumerate(looks))))
+    return Slices(
+        title, description, *_OF_IMAGES, _of_images(measured, ((name, mine == i) for i, name in enumerate(looks)))
+    )
 
 
-def _by_density(measured: Measured) -> Slices:
-    title, told = "By density", "Cells of which something shows, per image, in bands of about as many images."
+def _by_density(measured: MeasuredSplit) -> Slices:
+    title, description = "By density", "Cells of which something shows, per image, in bands of about as many images."
     if measured.objects is None:
-        return Slices(title, told, missing="The set does not know single cells.")
+        return Slices(title, description, missing="The set does not know single cells.")
     cells = np.bincount(measured.objects.image, minlength=len(measured.numbers))
     edges = np.unique(np.quantile(cells, np.linspace(0, 1, _DENSITIES + 1), method="nearest"))
     band = np.searchsorted(edges[1:-1], cells, side="right")
     held = [(cells[band == i], band == i) for i in np.unique(band)]
     named = ((f"{of.min()} to {of.max()} cells" if of.min() < of.max() else f"{of.min()} cells", m) for of, m in held)
-    return Slices(title, told, *_OF_IMAGES, _of_images(measured, named))
+    return Slices(title, description, *_OF_IMAGES, _of_images(measured, named))
 
 
-def _by_source(measured: Measured, names: Sequence[str], sources: CellSources | None) -> Slices:
+def _by_source(measured: MeasuredSplit, names: Sequence[str], sources: CellSources | None) -> Slices:
     title = "By source of the cell"
-    told = "A class that is recognised in one source and not in another was perhaps learnt by its source."
+    description = "A class that is recognised in one source and not in another was perhaps learnt by its source."
     objects = measured.objects
     if objects is None:
-        return Slices(title, told, missing="The set does not know single cells.")
+        return Slices(title, description, missing="The set does not know single cells.")
     if sources is None:
-        return Slices(title, told, missing="The bank that says where each cell is from does not lie beside the shards.")
+        return Slices(
+            title, description, missing="The bank that says where each cell is from does not lie beside the shards."
+        )
     source = sources.of(objects.cell)
     parts = (
         (f"{name}, {of}", (objects.class_id == i) & (source == j))
         for i, name in enumerate(names)
         for j, of in enumerate(sources.names)
     )
-    return Slices(title, told, *_OF_OBJECTS, _of_objects(measured, objects, parts))
+    return Slices(title, description, *_OF_OBJECTS, _of_objects(measured, objects, parts))
 
 
-def _by_visibility(measured: Measured) -> Slices:
+def _by_visibility(measured: MeasuredSplit) -> Slices:
     title = "By visible share of the cell"
-    told = "The rest of a cell lies under another, or outside the image. All classes together, so mostly red cells."
+    description = (
+        "The rest of a cell lies under another, or outside the image. All classes together, so mostly red cells."
+    )
     objects = measured.objects
     if objects is None:
-        return Slices(title, told, missing="The set does not know single cells.")
+        return Slices(title, description, missing="The set does not know single cells.")
     band = np.searchsorted(_VISIBLE, objects.visible / objects.full, side="right")
     parts = ((name, band == i) for i, name in enumerate(_VISIBLE_NAMES))
-    return Slices(title, told, *_OF_OBJECTS, _of_objects(measured, objects, parts))
+    return Slices(title, description, *_OF_OBJECTS, _of_objects(measured, objects, parts))
 
 
-def _of_images(measured: Measured, parts: Iterable[tuple[str, Mask]]) -> tuple[Slice, ...]:
+def _of_images(measured: MeasuredSplit, parts: Iterable[tuple[str, Mask]]) -> tuple[Slice, ...]:
     return tuple(_images(name, measured.matrices[mine], measured.units[mine]) for name, mine in parts if mine.any())
 
 
@@ -132,11 +138,11 @@ def _images(name: str, matrices: npt.NDArray[np.int64], units: npt.NDArray[np.in
     return Slice(name, (len(matrices), int(held[1:].sum())), bootstrap(matrices, units, figures))
 
 
-def _of_objects(measured: Measured, objects: Objects, parts: Iterable[tuple[str, Mask]]) -> tuple[Slice, ...]:
+def _of_objects(measured: MeasuredSplit, objects: ObjectHits, parts: Iterable[tuple[str, Mask]]) -> tuple[Slice, ...]:
     return tuple(_cells(name, measured, objects, mine) for name, mine in parts if mine.any())
 
 
-def _cells(name: str, measured: Measured, objects: Objects, mine: Mask) -> Slice:
+def _cells(name: str, measured: MeasuredSplit, objects: ObjectHits, mine: Mask) -> Slice:
     right, visible = objects.right[mine], objects.visible[mine]
     counts = np.zeros((len(measured.numbers), 4))
     np.add.at(counts, objects.image[mine], np.column_stack([right, visible, 2 * right >= visible, visible > 0]))
