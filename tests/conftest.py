@@ -1,7 +1,8 @@
-"""Property tests draw the same examples every time: a change, and not chance, decides whether they pass. And a small
-set, built once for all tests that read it or damage copies of it."""
+"""Property tests draw the same examples every time: a change, and not chance, decides whether they pass. Sets and runs
+that many tests read are made once. What was skipped is counted in one line."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"{reasons.total()} skipped: {listed}")
 
 
 @pytest.fixture(scope="session")
