@@ -242,10 +242,16 @@ class TestCompute:
         model = compute.place(nn.Conv2d(3, 2, 3, padding=1))
         image = torch.randint(256, (2, 8, 8, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
         logits = compute.logits(model, image)
-        expected = nn.functional.conv2d(image.float() / 127.5 - 1, model.weight, model.bias, padding=1)
+        pixels = image.float() / 127.5 - 1
+        expected = nn.functional.conv2d(pixels, model.weight, model.bias, padding=1)
         assert logits.dtype == next(model.parameters()).dtype == torch.float32
-        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5 if amp == "off" else 0.05)
-        assert (amp == "off") == torch.allclose(logits, expected, rtol=0, atol=1e-5), "bf16 is really used"
+        size = nn.functional.conv2d(pixels.abs(), model.weight.abs(), model.bias.abs(), padding=1)
+        apart = (logits - expected).abs()
+        # Two sums of 27 products and a bias, each step rounded by 2 ** -24 of it at most.
+        exact = apart <= 2 * 28 * 2**-24 * size
+        # bf16 rounds weights, inputs and the result by 2 ** -9.
+        assert (exact if amp == "off" else apart <= 3.1 * 2**-9 * size).all()
+        assert (amp == "off") == bool(exact.all()), "bf16 is really used"
 
     def test_off_is_fp32_and_said_so(self) -> None:
         assert "fp32, channels first" in str(choose(amp="off", channels_last=False, device="cpu"))
@@ -295,9 +301,16 @@ class TestRanks:
         first, second = (torch.load(tmp_path / "two" / f"rank{i}.pt", weights_only=True) for i in (0, 1))
         for key, value in one.model.state_dict().items():
             assert torch.equal(first[key], second[key])
-            torch.testing.assert_close(first[key], value, rtol=1e-3, atol=1e-4)
+            # Adam divides a gradient by its own size, so that of one near 0 rounding decides the sign: in each of ten
+            # steps two weights may part by 2 lr. All others go the same way.
+            apart = (first[key] - value).abs()
+            assert apart.max() <= 10 * 2 * 1e-3
+            assert (apart > 1e-5).double().mean() < 0.01
+        # Of the pixels on the border of two classes a few may change sides, and of the rarest class they count most.
+        pixels = Shards(data, "val").pixels_per_class()
+        few = 5 / pixels[pixels > 0].min()
         for mine, theirs in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
-            assert mine == pytest.approx(theirs, rel=5e-3, abs=5e-3, nan_ok=True)
+            assert mine == pytest.approx(theirs, rel=1e-3, abs=few, nan_ok=True)
 
 
 @pytest.mark.slow

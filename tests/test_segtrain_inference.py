@@ -146,7 +146,8 @@ def test_labels_come_back_as_from_the_whole_probability(h: int, w: int, tall: in
     label = np.concatenate(blocks)
     assert label.shape == (tall, wide)
     best, found = values.max(axis=0), np.take_along_axis(values, label[None].astype(int), 0)[0]
-    np.testing.assert_allclose(found, best, rtol=0, atol=1e-5)
+    # Probabilities are read at places of up to 60 px in fp32, which both sides round by 2 ** -24 of them.
+    np.testing.assert_allclose(found, best, rtol=0, atol=4 * 60 * 2**-24)
 
 
 def test_a_field_is_labelled_at_the_scale_of_the_network() -> None:

@@ -1,5 +1,6 @@
 """What every network of the registry must do, whatever its options."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rounding import assert_within, rounding_bound
 from torch import Tensor, nn
 
 from segtrain.inference.onnx_runtime import open_onnx, run_onnx, to_onnx
 from segtrain.inference.ready_networks import program
 from segtrain.networks import checkpoint
+from segtrain.networks.deconvnet import DeconvNet
 from segtrain.networks.registry import MODELS, build_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,10 +52,12 @@ def picture(*size: int, seed: int = 1) -> Tensor:
     return torch.from_numpy(values / 127.5 - 1)
 
 
-def assert_same(found: Tensor, expected: Tensor, within: float = 2e-5) -> None:
-    """But for rounding, of which deep and wide sums in another order have some, beside the size of the logits."""
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= within * expected.abs().max()
+def assert_same(found: Tensor, logits: Tensor, model: nn.Module, *, softmax: bool = False) -> None:
+    """The logits, or their softmax, but for rounding. Of two nearly equal maxima it may make the switches of a
+    `deconvnet` take the other: a value moves to the pixel beside, and whatever sees it changes."""
+    expected, factor = (logits.softmax(dim=1), 0.5) if softmax else (logits, 1)
+    share = 0.9 if isinstance(model, DeconvNet) else 1.0
+    assert_within(factor * rounding_bound(model, logits), found, expected, share=share)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -69,7 +74,7 @@ class TestEveryModel:
     def test_an_odd_size_is_the_image_with_its_edge_repeated(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(1, 3, 57, 59)
         padded = torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, 0), (0, 7), (0, 5)), mode="edge"))
-        assert_same(model(image), model(padded)[..., :57, :59])
+        assert_same(model(image), model(padded)[..., :57, :59], model)
 
     def test_the_gradient_reaches_every_parameter(self, name: str, options: dict[str, Any]) -> None:
         model = make(name, options).train()
@@ -103,7 +108,7 @@ class TestEveryModel:
 
     def test_images_of_a_batch_do_not_touch(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(3, 3, 32, 32)
-        assert_same(model(image)[1:2], model(image[1:2]))
+        assert_same(model(image)[1:2], model(image[1:2]), model)
 
     def test_bf16_agrees_with_fp32(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(2, 3, 48, 48)
@@ -111,19 +116,28 @@ class TestEveryModel:
             half = model(image)
         full = model(image)
         assert half.dtype == torch.bfloat16
-        # Of values that are equal in bf16 the switches take the first: some unpooled ones come to lie beside.
-        assert (half.float() - full).std() < (0.3 if name == "deconvnet" else 0.03) * full.std()
+        # A convolution rounds its weights and its output, a normalisation its output, each by at most 2 ** -9 of the
+        # value; a sum keeps the relative size of such errors, and those of different layers are independent.
+        layers = list(model.modules())
+        roundings = 2 * sum(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in layers)
+        roundings += sum(isinstance(layer, nn.BatchNorm2d | nn.GroupNorm) for layer in layers)
+        share = 2**-9 * math.sqrt(roundings)
+        if name == "deconvnet":
+            # Of values in a window that are equal in bf16 the switches take the first: a step of 2 ** -8 among
+            # four of them, at each of three poolings, moves so large a part of what is unpooled.
+            share = math.sqrt(3 * 4 * 2**-8)
+        assert (half.float() - full).std() < share * full.std()
 
     def test_channels_last_agrees_and_stays(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(2, 3, 48, 48)
         first = model(image)
         last = model.to(memory_format=torch.channels_last)(image.contiguous(memory_format=torch.channels_last))
         assert last.stride(1) == 1, "a pixel's channels lie together"
-        assert_same(last, first)
+        assert_same(last, first, model)
 
     def test_exported_it_gives_the_same_logits(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(2, 3, 37, 50)
-        assert_same(torch.export.export(model, (image,)).module()(image), model(image))
+        assert_same(torch.export.export(model, (image,)).module()(image), model(image), model)
 
     @pytest.mark.slow
     def test_exported_and_as_onnx_it_gives_the_same_probabilities_for_every_batch_and_size(
@@ -137,25 +151,26 @@ class TestEveryModel:
         for size in ((2, 3, 64, 96), (1, 3, 128, 64), (3, 3, 96, 160)):
             image = picture(*size)
             pixels = ((image + 1) * 127.5).round().to(torch.uint8)
-            expected = model(image).softmax(dim=1)
-            assert_same(traced.module()(pixels), expected)
-            # Of nearly equal values in a window the switches may take another.
-            assert_same(run_onnx(session, pixels), expected, within=1e-3 if name == "deconvnet" else 1e-4)
+            assert_same(traced.module()(pixels), model(image), model, softmax=True)
+            assert_same(run_onnx(session, pixels), model(image), model, softmax=True)
 
     @pytest.mark.slow
     @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
     def test_compiled_agrees_with_eager_in_logits_and_gradients(self, name: str, options: dict[str, Any]) -> None:
-        model, image = make(name, options), picture(2, 3, 48, 50)
-        compiled = torch.compile(model)
-        gradients = []
-        for run in (model, compiled):
+        # In double precision: in a single one, rounding decides some maxima and signs the other way, and what a
+        # gradient makes of that has no bound.
+        model, image = make(name, options).double(), picture(2, 3, 48, 50).double()
+        found = []
+        for run in (model, torch.compile(model)):
             model.zero_grad()
             logits = run(image)
             logits.square().mean().backward()
-            gradients.append([logits.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
-        for eager, fused in zip(*gradients, strict=True):
-            # Rounding decides some maxima and signs the other way, which a gradient through a few pixels shows.
-            assert_same(fused, eager, within=1e-2)
+            found.append([logits.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
+        # A gradient is a chain twice as long, and a sum over pixels.
+        pixels = image[:, 0].numel()
+        for eager, fused in zip(*found, strict=True):
+            bound = (2 + math.sqrt(pixels)) * rounding_bound(model, eager)
+            assert (fused - eager).abs().max() <= bound
 
     @gpu
     def test_on_a_gpu_two_steps_give_the_same_bits_and_never_wait(self, name: str, options: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from rounding import assert_within, rounding_bound
 from shard_set import write_set
 from torch import Tensor
 
@@ -56,7 +57,7 @@ class TestPretrained:
             weight, bias = state[f"features.{number}.weight"], state[f"features.{number}.bias"]
             x = F.conv2d(x, weight, bias, padding=1).relu()
             x = F.max_pool2d(x, 2) if after - number == 3 else x
-        torch.testing.assert_close(found[0], x, rtol=1e-4, atol=1e-5)
+        assert_within(rounding_bound(model, x), found[0], x)
 
     def test_weights_of_another_network_are_refused_and_change_nothing(self, tmp_path: Path) -> None:
         model = build_model("vgg11_unet", classes=2, width=8)
