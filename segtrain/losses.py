@@ -1,20 +1,12 @@
-"""Labels as losses want them. No call here waits for the device.
+"""Losses: each of its own, and the sum of them that a config asks for.
 
-The weight of a class from how many pixels it has.
+Everywhere logits are float (B, C, H, W) and labels int64 (B, H, W), 255 = ignored; a loss is a scalar, and no call
+waits for the device.
 
-Losses that are a mean over pixels. Logits are float (B, C, H, W), labels i8 (B, H, W), 255 = ignored.
-
-Each pixel's value is computed apart and weighted by a map, and never by the `weight` and `mean` of torch's own loss,
-whose normalisation differs and whose sum is not deterministic on CUDA.
-
-Losses on the overlap of each class. Logits are float (B, C, H, W), labels i8 (B, H, W), 255 = ignored.
-
-All pixels of a batch count together, not image by image: most smears lack most classes. A class without a pixel in the
-batch does not enter; without any class the loss is 0.
-
-Which losses a training sums, and with which options.
-
-A sum of losses from its specification.
+Losses over pixels compute each pixel's value apart and weight it by a map, and never by the `weight` and `mean` of
+torch's own loss, whose normalisation differs and whose sum is not deterministic on CUDA. Losses over the overlap of a
+class count all pixels of a batch together, not image by image, since most smears lack most classes: a class without a
+pixel in the batch does not enter, and without any class the loss is 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,131 +21,10 @@ from torch import Tensor
 from smearsynth.base.validation import Spec
 from smearsynth.taxonomy import IGNORE
 
-
-def valid(label: Tensor) -> Tensor:
-    """bool, of the same shape: pixels that are not ignored."""
-    return label != IGNORE
-
-
-def is_class(label: Tensor, classes: int) -> Tensor:
-    """bool (B, C, H, W): whether a pixel of `label` (B, H, W) is of the class; an ignored one is of none."""
-    return label[:, None] == torch.arange(classes, device=label.device)[:, None, None]
-
-
 Weighting = Literal["none", "inverse", "inverse_sqrt"]
-
-
-def class_weights(pixels: Tensor, weighting: Weighting) -> Tensor:
-    """fp32 (C,) on the CPU: weight of each class; 0 for a class without a pixel, whatever the weighting.
-
-    pixels: i8 (C,), pixels of each class in the training set. "inverse": all pixels / pixels of the class, as the
-    reference training has it; "inverse_sqrt": the root of that; "none": 1.
-    """
-    count = pixels.to("cpu", torch.float64)
-    share = torch.where(count > 0, count.sum() / count.clamp(min=1), 0.0)
-    exponent = {"none": 0.0, "inverse": 1.0, "inverse_sqrt": 0.5}[weighting]
-    return torch.where(count > 0, share**exponent, 0.0).float()
-
-
-def absent_classes(pixels: Tensor, keys: Sequence[str]) -> str:
-    """A sentence for the log on the classes that the training set lacks; "" where it lacks none.
-
-    pixels: i8 (C,), pixels of each class in the training set. keys: C names.
-    """
-    absent = [key for key, count in zip(keys, pixels.tolist(), strict=True) if not count]
-    return f"the training set has no pixel of {', '.join(absent)}: this cannot be learned from it" if absent else ""
-
-
 Norm = Literal["count", "sum"]
-
-
-def weighted_cross_entropy(logits: Tensor, label: Tensor, *, weights: Tensor, norm: Norm) -> Tensor:
-    """sum(w * ce) over the count of pixels with w != 0, or over sum(w); 0 where no pixel has a weight.
-
-    weights: (C,), w of a pixel is its class's.
-    """
-    return _mean(_cross_entropy(logits, label), _weight_map(label, weights), norm)
-
-
-def focal(logits: Tensor, label: Tensor, *, weights: Tensor, norm: Norm, gamma: float) -> Tensor:
-    """Cross-entropy times (1 - p) ** gamma, p = probability of the true class (Lin et al., arXiv:1708.02002);
-    weighted and normalised as `weighted_cross_entropy`. gamma: above 0."""
-    ce = _cross_entropy(logits, label)
-    # 1 - exp(-ce) without cancellation; away from 0, where a power below 1 has no slope.
-    wrong = -torch.expm1(-ce)
-    hard = wrong.clamp(min=torch.finfo(ce.dtype).tiny) ** gamma
-    return _mean(hard * ce, _weight_map(label, weights), norm)
-
-
-def bce(logits: Tensor, label: Tensor) -> Tensor:
-    """Binary cross-entropy of every class's sigmoid against all others, mean over classes and pixels; 0 where all
-    pixels are ignored."""
-    target = is_class(label, logits.shape[1]).to(logits.dtype)
-    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=1)
-    return _mean(each, valid(label).to(logits.dtype), "count")
-
-
-def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    return F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
-
-
-def _weight_map(label: Tensor, weights: Tensor) -> Tensor:
-    return torch.where(valid(label), weights[label.clamp(max=len(weights) - 1)], 0)
-
-
-def _mean(each: Tensor, weight: Tensor, norm: Norm) -> Tensor:
-    total = (weight * each).sum()
-    if norm == "sum":
-        return total / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
-    return total / weight.count_nonzero().clamp(min=1)
-
-
-def dice(logits: Tensor, label: Tensor, *, smooth: float) -> Tensor:
-    """1 - (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth), mean over the classes present. p: softmax; t: 0 or 1."""
-    truth = is_class(label, logits.shape[1])
-    probability = logits.softmax(dim=1) * valid(label)[:, None]
-    inside = (probability * truth).sum(dim=(0, 2, 3))
-    pixels = truth.sum(dim=(0, 2, 3))
-    both = probability.sum(dim=(0, 2, 3)) + pixels + smooth
-    overlap = (2 * inside + smooth) / both.clamp(min=torch.finfo(both.dtype).tiny)
-    return _mean_of_present(1 - overlap, pixels)
-
-
-def lovasz(logits: Tensor, label: Tensor) -> Tensor:
-    """Lovasz-softmax, the piecewise linear extension of 1 - IoU, mean over the classes present (Berman et al.,
-    arXiv:1705.08790)."""
-    truth = is_class(label, logits.shape[1])
-    error = (truth.to(logits.dtype) - logits.softmax(dim=1)).abs() * valid(label)[:, None]
-    # Class by class: one sort over all of them would take ten times the memory.
-    each = [_lovasz_of_class(error[:, c].flatten(), truth[:, c].flatten()) for c in range(logits.shape[1])]
-    return _mean_of_present(torch.stack(each), truth.sum(dim=(0, 2, 3)))
-
-
-def _lovasz_of_class(error: Tensor, truth: Tensor) -> Tensor:
-    """error: (N,), 0 where ignored. Those pixels come after all others, so that they change nobody's slope."""
-    with torch.no_grad():
-        order = error.argsort(descending=True, stable=True)
-        slope = torch.empty_like(error)
-        slope[order] = _jaccard_slope(truth[order]).to(error.dtype)
-    return (error * slope).sum()
-
-
-def _jaccard_slope(truth: Tensor) -> Tensor:
-    """How much 1 - IoU rises when, in this order, one more pixel becomes wrong. truth: bool (N,).
-
-    Counted in whole numbers, since cumsum of floats is not deterministic on CUDA, and divided in double precision: with
-    millions of pixels the steps are smaller than fp32 resolves near 1.
-    """
-    found = truth.cumsum(0)
-    pixels = found[-1]
-    union = pixels + (~truth).cumsum(0)
-    loss = 1 - (pixels - found).double() / union.clamp(min=1)
-    return loss.diff(prepend=loss.new_zeros(1))
-
-
-def _mean_of_present(each: Tensor, pixels: Tensor) -> Tensor:
-    present = pixels > 0
-    return (each * present).sum() / present.sum().clamp(min=1)
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits and labels to a scalar."""
 
 
 class _Term(Spec):
@@ -162,7 +33,7 @@ class _Term(Spec):
 
 class _Weighted(_Term):
     weights: Weighting = Field("inverse", description="weight of a class, from its pixels in the training set")
-    norm: Literal["count", "sum"] = Field(
+    norm: Norm = Field(
         "count", description="divide by the count of pixels that have a weight (as the reference), or by their weights"
     )
 
@@ -207,14 +78,11 @@ class LossSpec(Spec):
         return self
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
 def make_loss(spec: LossSpec, pixels: Tensor, *, device: torch.device | str = "cpu") -> Loss:
-    """The loss of logits, float (B, C, H, W), and labels, u1 or i8 (B, H, W), 255 = ignored: a scalar, fp32 whatever
-    autocast says. Never waits for the device; deterministic there.
+    """The sum of the losses that `spec` names, float32 whatever autocast says. It takes labels of uint8, too, and is
+    deterministic on every device.
 
-    pixels: i8 (C,), pixels of each class in the training set.
+    pixels: int64 (C,), pixels of each class in the training set.
     """
     terms: list[tuple[float, Loss]] = []
     if spec.cross_entropy:
@@ -238,3 +106,123 @@ def _sum(terms: Sequence[tuple[float, Loss]], logits: Tensor, label: Tensor) -> 
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     label = label.long()
     return torch.stack([factor * loss(logits, label) for factor, loss in terms]).sum()
+
+
+def class_weights(pixels: Tensor, weighting: Weighting) -> Tensor:
+    """float32 (C,) on the CPU: weight of each class; 0 for a class without a pixel, whatever the weighting.
+
+    pixels: int64 (C,), pixels of each class in the training set. "inverse": all pixels / pixels of the class, as the
+    reference training has it; "inverse_sqrt": the root of that; "none": 1.
+    """
+    count = pixels.to("cpu", torch.float64)
+    share = torch.where(count > 0, count.sum() / count.clamp(min=1), 0.0)
+    exponent = {"none": 0.0, "inverse": 1.0, "inverse_sqrt": 0.5}[weighting]
+    return torch.where(count > 0, share**exponent, 0.0).float()
+
+
+def absent_classes(pixels: Tensor, keys: Sequence[str]) -> str:
+    """A sentence for the log on the classes that the training set lacks; "" where it lacks none.
+
+    pixels: int64 (C,), pixels of each class in the training set. keys: C names.
+    """
+    absent = [key for key, count in zip(keys, pixels.tolist(), strict=True) if not count]
+    return f"the training set has no pixel of {', '.join(absent)}: this cannot be learned from it" if absent else ""
+
+
+def weighted_cross_entropy(logits: Tensor, label: Tensor, *, weights: Tensor, norm: Norm) -> Tensor:
+    """sum(w * ce) over the count of pixels with w != 0, or over sum(w); 0 where no pixel has a weight.
+
+    weights: (C,), w of a pixel is its class's.
+    """
+    return _mean(_cross_entropy(logits, label), _weight_map(label, weights), norm)
+
+
+def focal(logits: Tensor, label: Tensor, *, weights: Tensor, norm: Norm, gamma: float) -> Tensor:
+    """Cross-entropy times (1 - p) ** gamma, p = probability of the true class (Lin et al., arXiv:1708.02002);
+    weighted and normalised as `weighted_cross_entropy`. gamma: above 0."""
+    ce = _cross_entropy(logits, label)
+    # 1 - exp(-ce) without cancellation; away from 0, where a power below 1 has no slope.
+    wrong = -torch.expm1(-ce)
+    hard = wrong.clamp(min=torch.finfo(ce.dtype).tiny) ** gamma
+    return _mean(hard * ce, _weight_map(label, weights), norm)
+
+
+def bce(logits: Tensor, label: Tensor) -> Tensor:
+    """Binary cross-entropy of every class's sigmoid against all others, mean over classes and pixels; 0 where all
+    pixels are ignored."""
+    target = _is_class(label, logits.shape[1]).to(logits.dtype)
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=1)
+    return _mean(each, _valid(label).to(logits.dtype), "count")
+
+
+def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    return F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
+
+
+def _weight_map(label: Tensor, weights: Tensor) -> Tensor:
+    return torch.where(_valid(label), weights[label.clamp(max=len(weights) - 1)], 0)
+
+
+def _mean(each: Tensor, weight: Tensor, norm: Norm) -> Tensor:
+    total = (weight * each).sum()
+    if norm == "sum":
+        return total / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+    return total / weight.count_nonzero().clamp(min=1)
+
+
+def dice(logits: Tensor, label: Tensor, *, smooth: float) -> Tensor:
+    """1 - (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth), mean over the classes present. p: softmax; t: 0 or 1."""
+    truth = _is_class(label, logits.shape[1])
+    probability = logits.softmax(dim=1) * _valid(label)[:, None]
+    inside = (probability * truth).sum(dim=(0, 2, 3))
+    pixels = truth.sum(dim=(0, 2, 3))
+    both = probability.sum(dim=(0, 2, 3)) + pixels + smooth
+    overlap = (2 * inside + smooth) / both.clamp(min=torch.finfo(both.dtype).tiny)
+    return _mean_of_present(1 - overlap, pixels)
+
+
+def lovasz(logits: Tensor, label: Tensor) -> Tensor:
+    """Lovasz-softmax, the piecewise linear extension of 1 - IoU, mean over the classes present (Berman et al.,
+    arXiv:1705.08790)."""
+    truth = _is_class(label, logits.shape[1])
+    error = (truth.to(logits.dtype) - logits.softmax(dim=1)).abs() * _valid(label)[:, None]
+    # Class by class: one sort over all of them would take ten times the memory.
+    each = [_lovasz_of_class(error[:, c].flatten(), truth[:, c].flatten()) for c in range(logits.shape[1])]
+    return _mean_of_present(torch.stack(each), truth.sum(dim=(0, 2, 3)))
+
+
+def _lovasz_of_class(error: Tensor, truth: Tensor) -> Tensor:
+    """error: (N,), 0 where ignored. Those pixels come after all others, so that they change nobody's slope."""
+    with torch.no_grad():
+        order = error.argsort(descending=True, stable=True)
+        slope = torch.empty_like(error)
+        slope[order] = _jaccard_slope(truth[order]).to(error.dtype)
+    return (error * slope).sum()
+
+
+def _jaccard_slope(truth: Tensor) -> Tensor:
+    """How much 1 - IoU rises when, in this order, one more pixel becomes wrong. truth: bool (N,).
+
+    Counted in whole numbers, since cumsum of floats is not deterministic on CUDA, and divided in double precision: with
+    millions of pixels the steps are smaller than fp32 resolves near 1.
+    """
+    found = truth.cumsum(0)
+    pixels = found[-1]
+    union = pixels + (~truth).cumsum(0)
+    loss = 1 - (pixels - found).double() / union.clamp(min=1)
+    return loss.diff(prepend=loss.new_zeros(1))
+
+
+def _mean_of_present(each: Tensor, pixels: Tensor) -> Tensor:
+    present = pixels > 0
+    return (each * present).sum() / present.sum().clamp(min=1)
+
+
+def _valid(label: Tensor) -> Tensor:
+    """bool, of the same shape: pixels that are not ignored."""
+    return label != IGNORE
+
+
+def _is_class(label: Tensor, classes: int) -> Tensor:
+    """bool (B, C, H, W): whether a pixel of `label` (B, H, W) is of the class; an ignored one is of none."""
+    return label[:, None] == torch.arange(classes, device=label.device)[:, None, None]

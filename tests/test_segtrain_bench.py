@@ -9,7 +9,7 @@ from shard_set import write_set
 from torch import nn
 
 from segtrain.experiments.benchmark import bench, table
-from segtrain.networks import catalogue
+from segtrain.networks.catalogue import flops_per_image
 from segtrain.networks.registry import build_model
 from smearsynth.base.errors import UserError
 
@@ -38,14 +38,14 @@ def multiplications(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
 def test_flops_are_those_of_the_convolutions(size: tuple[int, int]) -> None:
     forward, first = multiplications(build_model("unet_half", classes=10, width=4), size)
     # Backward has each product twice, but for the image, which needs no gradient.
-    assert catalogue.per_image(build_model("unet_half", classes=10, width=4), size) == (
+    assert flops_per_image(build_model("unet_half", classes=10, width=4), size) == (
         2 * forward,
         6 * forward - 2 * first,
     )
 
 
 def test_the_reference_network_takes_55_gflop_per_training_image() -> None:
-    forward, step = catalogue.per_image(build_model("unet_half", classes=10), (224, 224))
+    forward, step = flops_per_image(build_model("unet_half", classes=10), (224, 224))
     assert forward == pytest.approx(2 * 9.26e9, rel=1e-3)
     assert step == pytest.approx(55.5e9, rel=2e-3)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from segtrain.networks import checkpoint
+from segtrain.training.generators import random_states, restore_random_states
 from smearsynth.base.errors import UserError
 
 
@@ -117,11 +118,11 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 def test_every_generator_goes_on_where_it_stood(tmp_path: Path) -> None:
     random.gauss(0, 1)
     np.random.standard_normal()  # noqa: NPY002  (leaves the second of its pair waiting)
-    checkpoint.save(tmp_path / "s.pt", checkpoint.random_states())
+    checkpoint.save(tmp_path / "s.pt", random_states())
     expected = draws()
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
     assert draws() != expected
-    checkpoint.restore_random_states(checkpoint.load(tmp_path / "s.pt"))
+    restore_random_states(checkpoint.load(tmp_path / "s.pt"))
     assert draws() == expected

@@ -13,12 +13,12 @@ from shard_set import write_set
 import segtrain
 from segtrain.cli import main
 from segtrain.experiments.compare import Compared, read_budget
-from segtrain.experiments.comparison_table import read_contenders
+from segtrain.experiments.comparison_table import read_candidates
 from segtrain.reporting.curves import read_columns
 from segtrain.training import loop
 from segtrain.training.config import load_config
+from segtrain.training.processes import TrainingStoppedError
 from segtrain.training.run_folder import METRICS
-from segtrain.training.stop_signal import StoppedError
 from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -148,16 +148,16 @@ class TestResume:
         train, begun = loop.train, []
 
         def stopped(t: object, wish: object) -> str:
-            begun.append(t.run.folder.name)
-            if t.run.folder.name == "wide":
-                raise StoppedError("Stopped.")
+            begun.append(t.run.path.name)
+            if t.run.path.name == "wide":
+                raise TrainingStoppedError("Stopped.")
             return train(t, wish)
 
         monkeypatch.setattr(loop, "train", stopped)
-        with pytest.raises(StoppedError):
+        with pytest.raises(TrainingStoppedError):
             segtrain.compare(**given)
         assert not (tmp_path / "out" / "results.md").exists()
-        monkeypatch.setattr(loop, "train", lambda t, wish: begun.append(t.run.folder.name) or train(t, wish))
+        monkeypatch.setattr(loop, "train", lambda t, wish: begun.append(t.run.path.name) or train(t, wish))
         done = segtrain.compare(**given, resume=True)
         assert begun == ["plain", "wide", "wide"]
         assert not done.failed
@@ -167,7 +167,7 @@ class TestResume:
         train = loop.train
 
         def breaks(t: object, wish: object) -> str:
-            if t.run.folder.name == "plain":
+            if t.run.path.name == "plain":
                 raise RuntimeError("sizes of tensors differ")
             return train(t, wish)
 
@@ -184,10 +184,10 @@ class TestResume:
             segtrain.compare(**options(folder, "plain"), out=done.out)
 
 
-class TestContenders:
+class TestCandidates:
     def test_every_combination_of_what_is_varied(self, folder: Path) -> None:
         varied = ["optimiser.lr=1e-3,1e-5", "schedule={cosine: {warmup_epochs: 1}},{}"]
-        found = read_contenders([folder / "plain.yaml"], varied=varied, overrides=["batch=2"], data=folder / "one")
+        found = read_candidates([folder / "plain.yaml"], varied=varied, overrides=["batch=2"], data=folder / "one")
         assert [c.name for c in found][1::2] == ["plain lr=0.001 schedule={}", "plain lr=1e-05 schedule={}"]
         configs = [c.config() for c in found]
         assert [(c.optimiser.lr, c.schedule.cosine is None, c.batch) for c in configs[:1] + configs[2:3]] == [
@@ -199,12 +199,12 @@ class TestContenders:
         other = tmp_path / "plain.yaml"
         other.write_text("epochs: 3\n")
         with pytest.raises(UserError, match=r"would both be called 'plain'"):
-            read_contenders([folder / "plain.yaml", other], varied=[], overrides=[], data=None)
+            read_candidates([folder / "plain.yaml", other], varied=[], overrides=[], data=None)
 
     @pytest.mark.parametrize("text", ["optimiser.lr", "optimiser.lr=", "optimiser.lr=[1"])
     def test_what_varies_nothing_is_refused(self, folder: Path, text: str) -> None:
         with pytest.raises(UserError, match=r"must read key=value,value"):
-            read_contenders([folder / "plain.yaml"], varied=[text], overrides=[], data=None)
+            read_candidates([folder / "plain.yaml"], varied=[text], overrides=[], data=None)
 
 
 def call(*arguments: object) -> object:

@@ -9,8 +9,8 @@ from shard_set import write_set
 
 from segtrain.training.config import Config, Monitor, load_config
 from segtrain.training.epoch import ValidationTotals
-from segtrain.training.learning_rate import lr
-from segtrain.training.ranks import Ranks
+from segtrain.training.processes import Ranks
+from segtrain.training.schedules import learning_rate_factor
 from smearsynth.base.documents import DocumentError, dump_yaml
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "fit"
@@ -172,7 +172,7 @@ class TestShipped:
         assert config.early_stop is None
         steps = 654
         rates = [
-            config.optimiser.lr * lr(config.schedule, epoch * steps, steps_per_epoch=steps, epochs=35)
+            config.optimiser.lr * learning_rate_factor(config.schedule, epoch * steps, steps_per_epoch=steps, epochs=35)
             for epoch in range(35)
         ]
         assert rates == pytest.approx([1e-3] * 5 + [1e-4] * 30)
@@ -190,7 +190,8 @@ class TestShipped:
         assert config.early_stop.patience == 10
         # Ten epochs without a rise: 1e-4 times 0.95 an epoch, halved after the sixth and not under 1e-6.
         rates = [
-            config.optimiser.lr * lr(config.schedule, epoch, steps_per_epoch=1, epochs=100, history=[0.5] + [0.4] * 99)
+            config.optimiser.lr
+            * learning_rate_factor(config.schedule, epoch, steps_per_epoch=1, epochs=100, history=[0.5] + [0.4] * 99)
             for epoch in range(100)
         ]
         assert rates[:9] == pytest.approx([1e-4 * 0.95**e * (0.5 if e > 6 else 1) for e in range(9)])

@@ -23,7 +23,7 @@ from segtrain.experiments.cross_validation import assign
 from segtrain.networks import checkpoint
 from segtrain.training import loop
 from segtrain.training.config import load_config
-from segtrain.training.training_data import read_parts
+from segtrain.training.training_data import read_training_data
 from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,7 +83,7 @@ class TestParts:
         fold = {row["sample_id"]: row["fold"] for row in rows_of(done)}
         held_out = []
         for number in (1, 2, 3):
-            parts = read_parts(load_config(done / f"fold-{number}" / "config.yaml"))
+            parts = read_training_data(load_config(done / f"fold-{number}" / "config.yaml"))
             names = [{parts.shards.sample_id(i) for i in part} for part in (parts.training, parts.validation)]
             assert names[0] | names[1] == fold.keys()
             assert not names[0] & names[1]
@@ -92,7 +92,7 @@ class TestParts:
         assert sorted(held_out) == sorted(fold), "every sample is held out once"
 
     def test_classes_are_weighed_by_the_pixels_that_are_learnt_from(self, data: Path, done: Path) -> None:
-        parts = read_parts(load_config(done / "fold-2" / "config.yaml"))
+        parts = read_training_data(load_config(done / "fold-2" / "config.yaml"))
         fold = {row["sample_id"]: row["fold"] for row in rows_of(done)}
         counted = np.zeros(2, np.int64)
         for path in (*data.glob("train-*.h5"), *data.glob("val-*.h5")):

@@ -11,8 +11,7 @@ from shard_set import write_set
 from torch import Tensor
 
 from segtrain.experiments.fit import fit
-from segtrain.networks.registry import build_model
-from segtrain.networks.starting_weights import load_pretrained
+from segtrain.networks.registry import build_model, load_pretrained
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from segtrain.training.epoch import Progress
-from segtrain.training.run_folder import Run
+from segtrain.training.run_folder import RunFolder
 
 
 class Terminal(io.StringIO):
@@ -21,7 +21,7 @@ def said(folder: Path, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, 
     monkeypatch.setattr(sys, "stderr", stream)
     clock = SimpleNamespace(perf_counter=iter([10.0, 14.0, 18.0]).__next__)
     monkeypatch.setattr("segtrain.training.epoch.time", clock)
-    progress = Progress(Run(folder), speaks=speaks)
+    progress = Progress(RunFolder(folder), speaks=speaks)
     progress.begin_epoch("epoch 2/4", step=10, steps=40)
     progress.trained(4, 16, 0.5)
     progress.trained(4, 16, 0.125)

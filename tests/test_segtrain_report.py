@@ -26,7 +26,7 @@ from segtrain.reporting.run_pictures import (
     short,
     write_pictures,
 )
-from segtrain.training import tensorboard
+from segtrain.training.epoch import TensorBoard
 from segtrain.training.run_folder import METRICS
 from smearsynth.base.errors import UserError
 
@@ -151,27 +151,27 @@ def test_pictures_are_computed_where_the_run_was_and_can_be_interrupted(
     assert asked == ["cpu", before]
 
 
-@pytest.mark.skipif(not tensorboard.installed(), reason="tensorboard is not installed")
+@pytest.mark.skipif(not TensorBoard.installed(), reason="tensorboard is not installed")
 def test_a_training_leaves_no_writer_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[tensorboard.Scalars] = []
-    monkeypatch.setattr(tensorboard.Scalars, "close", lambda scalars: closed.append(scalars))
+    closed: list[TensorBoard] = []
+    monkeypatch.setattr(TensorBoard, "close", lambda scalars: closed.append(scalars))
     data = write_set(tmp_path / "tiny", train=4, val=2)
     fit(data, overrides=("model.width=2", "epochs=1"), run=tmp_path / "run", pictures=False)
     assert len(closed) == 1
 
 
-@pytest.mark.skipif(not tensorboard.installed(), reason="tensorboard is not installed")
+@pytest.mark.skipif(not TensorBoard.installed(), reason="tensorboard is not installed")
 def test_tensorboard_shows_each_epoch_once_after_a_resume(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    killed = tensorboard.Scalars(tmp_path, epoch=1)
+    killed = TensorBoard(tmp_path, epoch=1)
     for epoch, loss in ((1, 0.5), (2, 9.0)):
         killed.add({"epoch": epoch, "step": 10 * epoch, "lr": 0.1, "train_loss": loss, "val_iou_a": 0.25})
     killed.close()
-    resumed = tensorboard.Scalars(tmp_path, epoch=2)
+    resumed = TensorBoard(tmp_path, epoch=2)
     resumed.add({"epoch": 2, "step": 20, "lr": 0.1, "train_loss": 0.25, "val_iou_a": 0.5})
     resumed.close()
-    events = EventAccumulator(str(tmp_path / tensorboard.FOLDER)).Reload()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss/train")] == [(1, 0.5), (2, 0.25)]
     assert [e.value for e in events.Scalars("iou_a/val")] == [0.25, 0.5]
     assert set(events.Tags()["scalars"]) == {"lr", "loss/train", "iou_a/val"}

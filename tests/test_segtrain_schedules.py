@@ -13,9 +13,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from segtrain.networks import checkpoint
-from segtrain.training.early_stopping import EarlyStop, EarlyStopSpec
-from segtrain.training.learning_rate import ScheduleSpec, lr
-from segtrain.training.weight_average import Ema
+from segtrain.training.schedules import EarlyStop, EarlyStopSpec, Ema, ScheduleSpec, learning_rate_factor
 
 STEPS, EPOCHS = 7, 12
 
@@ -24,7 +22,7 @@ def factors(spec: dict[str, Any], history: list[float] | None = None) -> list[fl
     """The factor of every step."""
     schedule = ScheduleSpec.model_validate(spec)
     return [
-        lr(schedule, step, steps_per_epoch=STEPS, epochs=EPOCHS, history=history or [])
+        learning_rate_factor(schedule, step, steps_per_epoch=STEPS, epochs=EPOCHS, history=history or [])
         for step in range(STEPS * EPOCHS)
     ]
 
@@ -124,7 +122,7 @@ class TestRate:
         schedule = ScheduleSpec.model_validate({"plateau": {"patience": 1}})
         for epoch in range(5):
             now, later = (
-                lr(schedule, epoch * STEPS, steps_per_epoch=STEPS, epochs=EPOCHS, history=known)
+                learning_rate_factor(schedule, epoch * STEPS, steps_per_epoch=STEPS, epochs=EPOCHS, history=known)
                 for known in (history[:epoch], history)
             )
             assert now == later
@@ -216,7 +214,7 @@ class TestEma:
             for key, value in model.state_dict().items():
                 expected[key] = decay * expected[key] + (1 - decay) * value.double()
             ema.update(model)
-        found = ema.model.state_dict()
+        found = ema.averaged_model.state_dict()
         assert found.pop("1.num_batches_tracked") == 5
         for key, value in found.items():
             torch.testing.assert_close(value.double(), expected[key], rtol=1e-6, atol=1e-7)
@@ -232,8 +230,8 @@ class TestEma:
             torch.equal(a, b) for a, b in zip(model.state_dict().values(), twin.state_dict().values(), strict=True)
         )
         assert model.training
-        assert not ema.model.training
-        assert not any(p.requires_grad for p in ema.model.parameters())
+        assert not ema.averaged_model.training
+        assert not any(p.requires_grad for p in ema.averaged_model.parameters())
 
     def test_goes_on_from_a_checkpoint_to_the_same_bits(self, tmp_path: Path) -> None:
         model = network()
@@ -246,5 +244,5 @@ class TestEma:
             straight.update(model)
             if t >= 3:
                 other.update(model)
-        pairs = zip(straight.model.state_dict().values(), other.model.state_dict().values(), strict=True)
-        assert all(torch.equal(a, b) for a, b in pairs)
+        averages, again = straight.averaged_model.state_dict(), other.averaged_model.state_dict()
+        assert all(torch.equal(averages[key], again[key]) for key in averages)

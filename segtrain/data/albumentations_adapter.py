@@ -1,7 +1,7 @@
-"""Augmentation on the host: the one module that knows albumentations.
+"""Augmentation of single samples on the host: the one module that knows albumentations.
 
-Its transforms are applied with our own draws, because what albumentations draws itself depends on the layout of the
-workers. Colour in optical density and keyed noise it does not have; those are here.
+Its transforms are applied with draws of `augmentation`, because what albumentations draws itself depends on the layout
+of the workers. Colour in optical density and keyed noise it does not have; those are here.
 """
 
 import os
@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 
 from segtrain.data.augmentation import Draws, blur_kernel, od_table
-from segtrain.data.keyed_noise import noise
+from segtrain.data.keyed_random import noise
 from segtrain.data.samples import Image, Label
 from smearsynth.taxonomy import IGNORE
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network on import
-
 
 cv2.setNumThreads(1)  # workers share the cores already
 
@@ -26,10 +25,10 @@ _zoom_label = A.Affine(mask_interpolation=cv2.INTER_NEAREST, border_mode=cv2.BOR
 _blur, _jpeg = A.GaussianBlur(), A.ImageCompression()
 
 
-def augment(image: Image, label: Label, draws: Draws, row: int) -> tuple[Image, Label]:
+def augment_sample(image: Image, label: Label, draws: Draws, row: int) -> tuple[Image, Label]:
     """One sample, changed as row `row` of the draws says.
 
-    image: u1 (H, W, 3) RGB. label: u1 (H, W); pixels from outside the image become 255.
+    image: uint8 (H, W, 3) RGB. label: uint8 (H, W); pixels from outside the image become 255.
     """
     if draws.flip_x[row]:
         image, label = _mirror_x.apply(image), _mirror_x.apply(label)

@@ -1,12 +1,11 @@
-"""What augmentation may do to a sample, and what it does to which: the only place where its parameters are drawn.
+"""Augmentation: its ranges, the draws that say what is done to which sample, and the work on batches in torch.
 
-`augment_host` and `augment_device` apply the same draws, in the same order: mirror, turn, zoom, colour, blur, noise,
-JPEG. A draw has a number of its own, so that switching one augmentation on leaves the others as they are.
+`draw` is the only place where parameters are drawn. `augment_batch` here, on the device, and `augment_sample` in
+`albumentations_adapter`, on the host, apply the same draws in the same order: mirror, turn, zoom, colour, blur, noise,
+and on the host JPEG. Each augmentation has a number of its own, so that switching one on leaves the others as they are.
 
-Augmentation of whole batches on the device, in torch: the same draws as on the host, in the same order.
-
-Mirror, turn and zoom are one map, so that an image is resampled once; it is exact where nothing is zoomed. What is
-computed for a sample depends on the ranges and on its own draws, never on the batch it happens to be in.
+On the device mirror, turn and zoom are one map, so that an image is resampled once; it is exact where nothing is
+zoomed. What is computed for a sample depends on the ranges and on its own draws, never on the rest of its batch.
 """
 
 import math
@@ -20,7 +19,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 from torch.nn import functional
 
-from segtrain.data.keyed_noise import keys, noise_on_device, uniforms
+from segtrain.data.keyed_random import keys, noise_on_device, uniforms
 from smearsynth.base.validation import Spec
 from smearsynth.taxonomy import IGNORE
 
@@ -86,11 +85,11 @@ class Draws:
     noise: Floats
     quality: npt.NDArray[np.int64]
     key: npt.NDArray[np.uint64]
-    """Of the noise field."""
+    """Key of the noise field."""
 
 
 def draw(spec: AugmentSpec, *, seed: int, epoch: int, index: npt.NDArray[np.int64]) -> Draws:
-    """The draws for the samples `index`, i8 (n,): each a function of (seed, epoch, its number in the split)."""
+    """The draws for the samples `index`, int64 (n,): each a function of (seed, epoch, its number in the split)."""
     key = keys(seed, epoch, index)
     u = uniforms(key, _DRAWS)
     low, high = spec.jpeg_range
@@ -109,14 +108,14 @@ def draw(spec: AugmentSpec, *, seed: int, epoch: int, index: npt.NDArray[np.int6
 
 
 def od_table(gain: Floats, offset: Floats) -> npt.NDArray[np.uint8]:
-    """u1 (..., 256, 3): the new value of each value of each channel, when its optical density -log10(value / 255) is
+    """uint8 (..., 256, 3): the new value of each value of each channel, when its optical density -log10(value / 255) is
     multiplied by `gain` and then raised by `offset`, both (..., 3)."""
     light = (np.arange(256) / 255)[:, None] ** gain[..., None, :] * 10.0 ** -offset[..., None, :]
     return np.rint(255 * light.clip(0, 1)).astype(np.uint8)
 
 
 def blur_kernel(sigma: float) -> npt.NDArray[np.float32]:
-    """f4 (2 r + 1,): a Gaussian of `sigma` px, cut at three of them, that sums to 1; for sigma 0 one 1."""
+    """float32 (2 r + 1,): a Gaussian of `sigma` px, cut at three of them, that sums to 1; for sigma 0 one 1."""
     radius = math.ceil(3 * sigma)
     distance = np.arange(-radius, radius + 1)
     weight = np.exp(-0.5 * (distance / sigma) ** 2) if sigma else np.ones(1)
@@ -132,27 +131,27 @@ _UNTURNED = np.array([np.linalg.matrix_power([[0, -1], [1, 0]], turns) for turns
 """(4, 2, 2): from (x, y) about the centre of an image that was turned to where it lay before."""
 
 
-def augment(image: Tensor, label: Tensor, draws: Draws, spec: AugmentSpec) -> tuple[Tensor, Tensor]:
-    """A batch, changed as its draws from `spec` say: both u1, on their device, the images channels_last.
+def augment_batch(image: Tensor, label: Tensor, draws: Draws, spec: AugmentSpec) -> tuple[Tensor, Tensor]:
+    """A batch, changed as its draws from `spec` say: both uint8, on their device, the images channels_last.
 
-    image: u1 (B, 3, H, W) RGB. label: u1 (B, H, W); pixels from outside the image become 255. JPEG is left out.
+    image: uint8 (B, 3, H, W) RGB. label: uint8 (B, H, W); pixels from outside the image become 255. JPEG is left out.
     """
     plain = AugmentSpec()
     if spec.flips or spec.quarter_turns or spec.scale_range != plain.scale_range:
-        image, label = _moved(image, label, draws)
+        image, label = _mirror_turn_zoom(image, label, draws)
     if (spec.od_gain_range, spec.od_offset_range) != (plain.od_gain_range, plain.od_offset_range):
-        image = _coloured(image, draws)
+        image = _change_density(image, draws)
     if spec.blur_range != plain.blur_range:
-        image = _blurred(image, draws)
+        image = _blur(image, draws)
     if spec.noise_range != plain.noise_range:
-        image = _noisy(image, draws)
+        image = _add_noise(image, draws)
     return image.contiguous(memory_format=torch.channels_last), label
 
 
-def _moved(image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+def _mirror_turn_zoom(image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     height, width = label.shape[1:]
     mirror = np.stack([1 - 2 * draws.flip_x, 1 - 2 * draws.flip_y], axis=1)[:, :, None]
-    back = _on(mirror * _UNTURNED[draws.turns] / draws.scale[:, None, None], image)
+    back = _to_device(mirror * _UNTURNED[draws.turns] / draws.scale[:, None, None], image)
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     to_x = torch.arange(width, device=image.device) - middle_x
     to_y = (torch.arange(height, device=image.device) - middle_y)[:, None]
@@ -166,20 +165,20 @@ def _moved(image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     source = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
     moved = label.flatten(1).gather(1, source.flatten(1)).view_as(label)
-    return _bytes(pixels), torch.where(inside, moved, IGNORE)
+    return _to_uint8(pixels), torch.where(inside, moved, IGNORE)
 
 
-def _coloured(image: Tensor, draws: Draws) -> Tensor:
+def _change_density(image: Tensor, draws: Draws) -> Tensor:
     table = torch.from_numpy(od_table(draws.gain, draws.offset)).to(image.device, non_blocking=True)
     sample = torch.arange(0, table.numel(), 256 * 3, dtype=torch.int32, device=image.device).view(-1, 1, 1, 1)
     channel = torch.arange(3, dtype=torch.int32, device=image.device).view(3, 1, 1)
     return table.flatten()[image.int() * 3 + sample + channel]
 
 
-def _blurred(image: Tensor, draws: Draws) -> Tensor:
+def _blur(image: Tensor, draws: Draws) -> Tensor:
     kernels = [blur_kernel(sigma) for sigma in draws.blur]
     radius = max(len(kernel) // 2 for kernel in kernels)
-    weights = _on(np.stack([np.pad(kernel, radius - len(kernel) // 2) for kernel in kernels]), image)
+    weights = _to_device(np.stack([np.pad(kernel, radius - len(kernel) // 2) for kernel in kernels]), image)
     pixels = image.float()
     for dim in (2, 3):
         padding = (0, 0, radius, radius) if dim == 2 else (radius, radius, 0, 0)
@@ -189,18 +188,18 @@ def _blurred(image: Tensor, draws: Draws) -> Tensor:
             (padded.narrow(dim, k, size) * weights[:, k, None, None, None] for k in range(2 * radius + 1)),
             start=torch.zeros_like(pixels),
         )
-    return _bytes(pixels)
+    return _to_uint8(pixels)
 
 
-def _noisy(image: Tensor, draws: Draws) -> Tensor:
+def _add_noise(image: Tensor, draws: Draws) -> Tensor:
     height, width = image.shape[2:]
     grain = noise_on_device(draws.key, (height, width, 3), image.device).permute(0, 3, 1, 2)
-    return _bytes(image + grain * _on(draws.noise, image)[:, None, None, None])
+    return _to_uint8(image + grain * _to_device(draws.noise, image)[:, None, None, None])
 
 
-def _on(values: npt.NDArray[np.float64], image: Tensor) -> Tensor:
+def _to_device(values: npt.NDArray[np.float64], image: Tensor) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).to(image.device, non_blocking=True)
 
 
-def _bytes(pixels: Tensor) -> Tensor:
+def _to_uint8(pixels: Tensor) -> Tensor:
     return pixels.round().clamp(0, 255).to(torch.uint8)

@@ -1,13 +1,12 @@
-"""Two ways from sample numbers to a batch on the device: through the host, or within the GPU that holds the set.
-
-`begin` may run in any thread; `finish` runs in the caller's, whose stream of GPU work the batch then belongs to.
-
-Batches of one split for the training loop: what is in them is a function of (seed, epoch, step), nothing else.
+"""Batches of one split for the training loop: what is in them is a function of (seed, epoch, step), nothing else.
 
 Workers are threads, because inflating and OpenCV leave the interpreter's lock: on two shared cores two threads read
 4,800 samples/s from gzip shards and two processes, which must pass each batch through shared memory, 2,900. There is no
 fork beside a GPU, nothing to leak, and no worker that dies apart from the program: what goes wrong in one is raised
 where its batch is due. A GPU augments by itself; where there is none, albumentations takes an eighth of torch's time.
+
+A batch is fetched in two halves: `begin` runs in any thread, `finish` in the caller's, whose stream of GPU work the
+batch then belongs to.
 """
 
 import os
@@ -21,98 +20,97 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.data import augmentation
-from segtrain.data.augmentation import AugmentSpec, draw
-from segtrain.data.in_memory import Resident
+from segtrain.data.augmentation import AugmentSpec, augment_batch, draw
+from segtrain.data.in_memory import InMemoryDataset
 from segtrain.data.sampler import Budget, Index, budget_batches, evaluation_batches, training_batches
 from segtrain.data.samples import Shards
 from smearsynth.base.errors import UserError
 from smearsynth.base.workers import usable_cores
 
+_AHEAD = 2
+"""Batches that are begun beyond one for each worker."""
+_MOST_WORKERS = 8
+
 
 class Batch(NamedTuple):
-    """image: u1 (B, 3, H, W) RGB, channels_last in memory. label: u1 (B, H, W), 255 = ignore. number: i8 (B,), on the
-    host: numbers of the samples in their split."""
+    """image: uint8 (B, 3, H, W) RGB, channels_last in memory. label: uint8 (B, H, W), 255 = ignore. number: int64 (B,),
+    on the host: numbers of the samples in their split."""
 
     image: Tensor
     label: Tensor
     number: Tensor
 
 
-class Begun(NamedTuple):
+class PendingBatch(NamedTuple):
     """A batch, and what the GPU must have done before it is whole."""
 
     batch: Batch
     copied: torch.cuda.Event | None
 
 
-class FromHost:
+class HostFetcher:
     """Reads samples, augments them if asked to, and copies batches to a GPU beside its other work."""
 
     def __init__(
-        self, source: Shards | Resident, *, augment: AugmentSpec | None, seed: int, device: torch.device
+        self, source: Shards | InMemoryDataset, *, augment: AugmentSpec | None, seed: int, device: torch.device
     ) -> None:
         """augment: what is done here, on the host."""
         self._source, self._augment, self._seed, self._device = source, augment, seed, device
         self._size = source.size
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def begin(self, epoch: int, number: Index) -> Begun:
-        """Reads; the copy to the GPU is under way when it returns."""
-        batch = self._read(epoch, number)
+    def begin(self, key: int, number: Index) -> PendingBatch:
+        """Reads the samples `number`; the copy to the GPU is under way when it returns. key: what
+        augmentation is drawn by beside the sample."""
+        batch = self._read(key, number)
         if self._copies is None:
-            return Begun(batch, None)
+            return PendingBatch(batch, None)
         with torch.cuda.stream(self._copies):
             image, label = (host.to(self._device, non_blocking=True) for host in (batch.image, batch.label))
-            return Begun(Batch(image, label, batch.number), self._copies.record_event())
+            return PendingBatch(Batch(image, label, batch.number), self._copies.record_event())
 
-    def finish(self, begun: Begun) -> Batch:
+    def finish(self, pending: PendingBatch) -> Batch:
         """The batch; the GPU, not the caller, waits for the copy."""
-        if begun.copied is not None:
+        if pending.copied is not None:
             stream = torch.cuda.current_stream(self._device)
-            stream.wait_event(begun.copied)
-            begun.batch.image.record_stream(stream)
-            begun.batch.label.record_stream(stream)
-        return begun.batch
+            stream.wait_event(pending.copied)
+            pending.batch.image.record_stream(stream)
+            pending.batch.label.record_stream(stream)
+        return pending.batch
 
-    def _read(self, epoch: int, number: Index) -> Batch:
+    def _read(self, key: int, number: Index) -> Batch:
         pinned = self._copies is not None
         images = torch.empty((len(number), *self._size, 3), dtype=torch.uint8, pin_memory=pinned)
         labels = torch.empty((len(number), *self._size), dtype=torch.uint8, pin_memory=pinned)
         to_image, to_label = images.numpy(), labels.numpy()
         if self._augment is not None:
-            from segtrain.data.albumentations_adapter import augment  # albumentations takes seconds to load
+            from segtrain.data.albumentations_adapter import augment_sample  # albumentations takes seconds to load
 
-            draws = draw(self._augment, seed=self._seed, epoch=epoch, index=number)
+            draws = draw(self._augment, seed=self._seed, epoch=key, index=number)
         for row, sample in enumerate(number.tolist()):
             image, label = self._source.read(sample)
             if self._augment is not None:
-                image, label = augment(image, label, draws, row)
+                image, label = augment_sample(image, label, draws, row)
             to_image[row], to_label[row] = image, label
         return Batch(images.permute(0, 3, 1, 2), labels, torch.from_numpy(number))
 
 
-class FromDevice:
-    """Picks the samples out of a set that lies in the memory of the device."""
+class GpuFetcher:
+    """Picks samples out of a set that is in the memory of the GPU."""
 
-    def __init__(self, resident: Resident) -> None:
-        self._resident = resident
+    def __init__(self, dataset: InMemoryDataset) -> None:
+        self._dataset = dataset
 
-    def begin(self, epoch: int, number: Index) -> Begun:  # noqa: ARG002
-        """Picks."""
+    def begin(self, key: int, number: Index) -> PendingBatch:  # noqa: ARG002
+        """Picks the samples `number`."""
         numbers = torch.from_numpy(number)
-        rows = numbers.to(self._resident.device, non_blocking=True)
-        image = self._resident.image.index_select(0, rows).permute(0, 3, 1, 2)
-        return Begun(Batch(image, self._resident.label.index_select(0, rows), numbers), None)
+        rows = numbers.to(self._dataset.device, non_blocking=True)
+        image = self._dataset.image.index_select(0, rows).permute(0, 3, 1, 2)
+        return PendingBatch(Batch(image, self._dataset.label.index_select(0, rows), numbers), None)
 
-    def finish(self, begun: Begun) -> Batch:
+    def finish(self, pending: PendingBatch) -> Batch:
         """The batch."""
-        return begun.batch
-
-
-_AHEAD = 2
-"""Batches that are begun beyond one for each worker."""
-_MOST_WORKERS = 8
+        return pending.batch
 
 
 class Loader:
@@ -120,7 +118,7 @@ class Loader:
 
     def __init__(
         self,
-        source: Shards | Resident,
+        source: Shards | InMemoryDataset,
         *,
         batch: int,
         shuffle: bool,
@@ -149,14 +147,14 @@ class Loader:
 
         spec = None if augment is None or augment.changes_nothing else augment
         if spec is not None:
-            refuse_augmentation(spec, source)
+            _refuse_augmentation(spec, source)
         by_gpu = self.device.type == "cuda" and spec is not None and not spec.needs_host
         self._on_device = spec if by_gpu else None
-        self._fetch: FromDevice | FromHost
-        if isinstance(source, Resident) and source.on_gpu:
-            self._fetch, self.workers = FromDevice(source), 0
+        self._fetch: GpuFetcher | HostFetcher
+        if isinstance(source, InMemoryDataset) and source.on_gpu:
+            self._fetch, self.workers = GpuFetcher(source), 0
         else:
-            self._fetch = FromHost(source, augment=None if by_gpu else spec, seed=seed, device=self.device)
+            self._fetch = HostFetcher(source, augment=None if by_gpu else spec, seed=seed, device=self.device)
             self.workers = default_workers(self.device) if workers is None else workers
         # Asked for at every step, and a plan shuffles the whole split.
         self._batches = len(self._plan(0))
@@ -174,12 +172,12 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on."""
         plan = [(self._key(epoch, step), number) for step, number in enumerate(self._plan(epoch))][start:]
-        begun = self._begun(plan)
+        fetched = self._fetched(plan)
         for key, _ in plan:
             called = time.perf_counter()
-            next_begun = next(begun)
+            pending = next(fetched)
             self.waited += time.perf_counter() - called
-            yield self._augmented(key, self._fetch.finish(next_begun))
+            yield self._augmented_on_device(key, self._fetch.finish(pending))
 
     def close(self) -> None:
         """Ends the workers; the next epoch starts new ones."""
@@ -200,13 +198,13 @@ class Loader:
             )
         return evaluation_batches(self._samples, self.batch, rank=self.rank, world=self.world)
 
-    def _begun(self, plan: list[tuple[int, Index]]) -> Iterator[Begun]:
+    def _fetched(self, plan: list[tuple[int, Index]]) -> Iterator[PendingBatch]:
         if self.workers == 0:
             yield from (self._fetch.begin(key, number) for key, number in plan)
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="loader")
-        ahead: deque[Future[Begun]] = deque()
+        ahead: deque[Future[PendingBatch]] = deque()
         try:
             for key, number in plan:
                 ahead.append(self._pool.submit(self._fetch.begin, key, number))
@@ -218,20 +216,20 @@ class Loader:
             for future in ahead:
                 future.cancel()
 
-    def _augmented(self, key: int, batch: Batch) -> Batch:
+    def _augmented_on_device(self, key: int, batch: Batch) -> Batch:
         if self._on_device is None:
             return batch
         draws = draw(self._on_device, seed=self.seed, epoch=key, index=batch.number.numpy())
-        image, label = augmentation.augment(batch.image, batch.label, draws, self._on_device)
+        image, label = augment_batch(batch.image, batch.label, draws, self._on_device)
         return Batch(image, label, batch.number)
 
 
-def refuse_augmentation(spec: AugmentSpec, source: Shards | Resident) -> None:
+def _refuse_augmentation(spec: AugmentSpec, source: Shards | InMemoryDataset) -> None:
     """UserError where `spec` cannot be done to the images of `source`."""
     height, width = source.size
     if spec.quarter_turns and height != width:
         raise UserError(f"augment.quarter_turns needs square images, these are {width} x {height} px: switch it off.")
-    if spec.needs_host and isinstance(source, Resident) and source.on_gpu:
+    if spec.needs_host and isinstance(source, InMemoryDataset) and source.on_gpu:
         raise UserError("augment.jpeg_range works on the host only: leave it out, or leave --resident out.")
 
 

@@ -16,14 +16,14 @@ from smearsynth.base.errors import UserError
 
 FOLDS = "folds.csv"
 """The table's name in the run of a cross-validation."""
-HEAD = ("sample_id", "group", "fold")
-POOLED = ("train", "val")
+_HEADER = ("sample_id", "group", "fold")
+_POOLED = ("train", "val")
 """Splits whose samples are divided anew. The test split stays what nothing was trained on or chosen by."""
 
 
 def pooled(root: Path) -> Shards:
     """The samples that folds are made of. UserError where the set does not say which belong together."""
-    shards = Shards(root, *POOLED)
+    shards = Shards(root, *_POOLED)
     if shards.groups is None:
         raise UserError(
             f"{root} cannot be divided into folds: its shards record no group per sample, and smears composed of the "
@@ -34,48 +34,44 @@ def pooled(root: Path) -> Shards:
 
 
 def table_of(shards: Shards, fold: Index) -> str:
-    """The table as text. fold: i8 (N,), from 1."""
+    """The table as text. fold: int64 (N,), from 1."""
     assert shards.groups is not None
     text = io.StringIO()
     rows = ((shards.sample_id(i), shards.groups[i], fold[i]) for i in range(len(shards)))
-    csv.writer(text, lineterminator="\n").writerows([HEAD, *rows])
+    csv.writer(text, lineterminator="\n").writerows([_HEADER, *rows])
     return text.getvalue()
 
 
 def read_folds(table: Path, shards: Shards) -> Index:
-    """i8 (N,): the fold of every sample. UserError where the table is not one of these samples, leaves a fold empty, or
-    divides a group."""
+    """int64 (N,): the fold of every sample. UserError where the table is not one of these samples, leaves a fold empty,
+    or divides a group."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
-            head, *rows = list(csv.reader(file)) or [[]]
+            header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{table} cannot be read as a table of folds ({reason}): check its path.") from error
-    if tuple(head) != HEAD or not all(len(row) == 3 and row[1].isdecimal() and row[2].isdecimal() for row in rows):
-        raise UserError(f"{table} is no table of folds: its lines must read {','.join(HEAD)}, the last two numbers.")
+    if tuple(header) != _HEADER or not all(len(row) == 3 and row[1].isdecimal() and row[2].isdecimal() for row in rows):
+        raise UserError(f"{table} is no table of folds: its lines must read {','.join(_HEADER)}, the last two numbers.")
     found = {name: (int(group), int(fold)) for name, group, fold in rows}
     assert shards.groups is not None
     for i, group in enumerate(shards.groups.tolist()):
         name = shards.sample_id(i)
-        if found.get(name, (None, 0))[0] != group:
-            raise _other_samples(table, shards, name)
+        if name not in found or found[name][0] != group:
+            raise UserError(
+                f"{table} is of another set than {shards.root}: it lacks the sample {name}, or has it in another "
+                "group; use the table of this set, or let --folds K write one."
+            )
     if len(rows) != len(shards):
         raise UserError(
             f"{table} has {len(rows)} samples of {shards.root}, which has {len(shards)}: use its own table."
         )
     fold = np.array([found[shards.sample_id(i)][1] for i in range(len(shards))], np.int64)
-    _check(table, fold, shards.groups)
+    _check_folds(table, fold, shards.groups)
     return fold
 
 
-def _other_samples(table: Path, shards: Shards, name: str) -> UserError:
-    return UserError(
-        f"{table} is of another set than {shards.root}: it lacks the sample {name}, or has it in another group; use "
-        "the table of this set, or let --folds K write one."
-    )
-
-
-def _check(table: Path, fold: Index, groups: Index) -> None:
+def _check_folds(table: Path, fold: Index, groups: Index) -> None:
     numbers = set(fold.tolist())
     if len(numbers) < 2 or numbers != set(range(1, len(numbers) + 1)):
         raise UserError(f"{table}: folds are numbered {sorted(numbers)}; number two or more from 1 without gaps.")

@@ -13,38 +13,41 @@ import torch
 from segtrain.data.samples import Image, Label, Shards
 from smearsynth.base.errors import UserError
 
-_PIECE = 512
+_CHUNK = 512
 """Samples that are inflated before they are copied to a device together."""
 _SHARE = 0.6
 """Of the free memory, what a set may take; the rest is for the network and its batches."""
 
 
-class Resident:
-    """image: u1 (N, H, W, 3) RGB, label: u1 (N, H, W), both on `device`."""
+class InMemoryDataset:
+    """A split whose samples are all in memory.
+
+    image: uint8 (N, H, W, 3) RGB, and label: uint8 (N, H, W), both on `device`.
+    """
 
     def __init__(self, shards: Shards, device: torch.device, *, workers: int) -> None:
-        """Reads the whole split with `workers` threads. UserError where its images have several sizes."""
+        """Reads the whole split with `workers` threads, 1 or more. UserError where its images have several sizes."""
         height, width = shards.size
         self.size, self.device = shards.size, device
         self.image = torch.empty((len(shards), height, width, 3), dtype=torch.uint8, device=device)
         self.label = torch.empty((len(shards), height, width), dtype=torch.uint8, device=device)
-        with ThreadPoolExecutor(max(workers, 1)) as pool:
-            for first in range(0, len(shards), _PIECE):
-                rows = range(first, min(first + _PIECE, len(shards)))
-                pairs = list(pool.map(shards.read, rows))
-                self.image[first : rows.stop] = torch.from_numpy(np.stack([image for image, _ in pairs]))
-                self.label[first : rows.stop] = torch.from_numpy(np.stack([label for _, label in pairs]))
+        with ThreadPoolExecutor(workers) as pool:
+            for first in range(0, len(shards), _CHUNK):
+                rows = range(first, min(first + _CHUNK, len(shards)))
+                images, labels = zip(*pool.map(shards.read, rows), strict=True)
+                self.image[first : rows.stop] = torch.from_numpy(np.stack(images))
+                self.label[first : rows.stop] = torch.from_numpy(np.stack(labels))
 
     def __len__(self) -> int:
         return len(self.label)
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it lies in the memory of a GPU."""
+        """Whether it is in the memory of a GPU."""
         return self.device.type == "cuda"
 
     def read(self, i: int) -> tuple[Image, Label]:
-        """Sample i as `Shards.read` gives it; in the host's memory only."""
+        """Sample i as `Shards.read` gives it; from the host's memory only."""
         return self.image[i].numpy(), self.label[i].numpy()
 
 

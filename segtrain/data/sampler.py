@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.data.keyed_noise import keys
+from segtrain.data.keyed_random import keys
 
 Index = npt.NDArray[np.int64]
+"""int64 (n,): numbers of samples in their split, or their folds or groups."""
 
 
 class Budget(NamedTuple):
@@ -26,11 +27,6 @@ class Budget(NamedTuple):
         return -(-self.images // (self.epochs * batch))
 
 
-def order(n: int, seed: int, epoch: int) -> Index:
-    """i8 (n,): a permutation of 0 to n - 1."""
-    return np.argsort(keys(seed, epoch, np.arange(n)), kind="stable")
-
-
 def training_batches(
     samples: Index, batch: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
 ) -> list[Index]:
@@ -39,7 +35,7 @@ def training_batches(
     A step takes `batch` samples on every rank; the last step of an epoch has the rest, less at most world - 1
     samples that cannot be shared.
     """
-    shuffled = samples[order(len(samples), seed, epoch)]
+    shuffled = samples[shuffled_order(len(samples), seed, epoch)]
     even = shuffled[: len(samples) - len(samples) % world]
     return [step[rank::world] for step in _cut(even, batch * world)]
 
@@ -50,14 +46,19 @@ def budget_batches(samples: Index, batch: int, budget: Budget, *, seed: int, epo
     steps = budget.steps(batch)
     cuts = [budget.images * step // (budget.epochs * steps) for step in range(epoch * steps, (epoch + 1) * steps + 1)]
     passes = range(cuts[0] // len(samples), -(-cuts[-1] // len(samples)))
-    stream = np.concatenate([samples[order(len(samples), seed, number)] for number in passes])
+    stream = np.concatenate([samples[shuffled_order(len(samples), seed, number)] for number in passes])
     before = passes.start * len(samples)
     return [stream[start - before : end - before] for start, end in pairwise(cuts)]
 
 
 def evaluation_batches(samples: Index, batch: int, *, rank: int = 0, world: int = 1) -> list[Index]:
-    """The batches of one rank in the order of the samples: over all ranks every sample exactly once, none twice."""
+    """The batches of one rank in the order of the samples: over all ranks every sample exactly once."""
     return _cut(samples[len(samples) * rank // world : len(samples) * (rank + 1) // world], batch)
+
+
+def shuffled_order(n: int, seed: int, epoch: int) -> Index:
+    """int64 (n,): a permutation of 0 to n - 1."""
+    return np.argsort(keys(seed, epoch, np.arange(n)), kind="stable")
 
 
 def _cut(samples: Index, size: int) -> list[Index]:

@@ -1,4 +1,4 @@
-"""How fast a config trains, part by part: the loop stripped to what is timed."""
+"""How fast a config trains, part by part: the loader, the forward pass, the training step, and the whole loop."""
 
 import resource
 import sys
@@ -15,14 +15,15 @@ from segtrain.data.dataloader import Batch, Loader
 from segtrain.inference.onnx_runtime import open_onnx, run_onnx, to_onnx
 from segtrain.inference.ready_networks import program
 from segtrain.losses import make_loss
-from segtrain.networks import catalogue
+from segtrain.networks.catalogue import flops_per_image, known_peak
 from segtrain.training.config import Config, load_config
 from segtrain.training.device import Compute, choose
-from segtrain.training.epoch import Guard, TrainingTotals
-from segtrain.training.ranks import Ranks
-from segtrain.training.setup import as_called, make_loaders, make_optimiser, start_generators
-from segtrain.training.training_data import Parts, read_parts
-from segtrain.training.weight_average import Ema
+from segtrain.training.epoch import FiniteGuard, TrainingTotals
+from segtrain.training.generators import seed_generators
+from segtrain.training.processes import Ranks
+from segtrain.training.schedules import Ema
+from segtrain.training.setup import make_loaders, make_optimiser, wrap_model
+from segtrain.training.training_data import TrainingData, read_training_data
 from smearsynth.taxonomy import CLASSES
 
 Figures = dict[str, Any]
@@ -59,26 +60,26 @@ def bench(
     asked = load_config(config, overrides)
     root = dataset or asked.data
     compute = choose(amp=asked.amp, channels_last=asked.channels_last, device=asked.device)
-    data = read_parts(asked.model_copy(update={"data": str(root)})) if root else None
+    data = read_training_data(asked.model_copy(update={"data": str(root)})) if root else None
     size, classes = (data.shards.size, len(data.shards.classes)) if data else (SIZE, len(CLASSES))
-    forward, step = catalogue.per_image(asked.model.build(classes=classes), size)
-    peak = peak_tflops or catalogue.known_peak(compute.device)
-    parts = _Parts(asked, compute, classes)
-    stages = _time_stages(parts, asked, data, size, repeats)
+    forward_flops, step_flops = flops_per_image(asked.model.build(classes=classes), size)
+    peak = peak_tflops or known_peak(compute.device)
+    step = _Step(asked, compute, classes)
+    stages = _time_stages(step, asked, data, size, repeats)
     if onnx:
         stages["onnx"] = _time_onnx(asked, classes, size, repeats)
-    for name, work in (("loader", 0), ("forward", forward), ("step", step), ("loop", step), ("onnx", 0)):
-        if name in stages:
-            rate = stages[name]["images_per_second"]
-            stages[name]["utilisation"] = rate * work / (peak * 1e12) if peak and work else None
+    work = {"forward": forward_flops, "step": step_flops, "loop": step_flops}
+    for name, stage in stages.items():
+        rate = stage["images_per_second"]
+        stage["utilisation"] = rate * work[name] / (peak * 1e12) if peak and name in work else None
     return {
         "device": str(compute),
         "model": asked.model.name,
-        "parameters": sum(p.numel() for p in parts.model.parameters()),
+        "parameters": sum(p.numel() for p in step.model.parameters()),
         "batch": asked.batch,
         "size": list(size),
-        "gflop_forward": forward / 1e9,
-        "gflop_step": step / 1e9,
+        "gflop_forward": forward_flops / 1e9,
+        "gflop_step": step_flops / 1e9,
         "peak_tflops": peak,
         "stages": stages,
         "peak_mb": _peak_mb(),
@@ -89,12 +90,12 @@ def training_speed(config: Config) -> float:
     """Images per second of the whole training loop of a config, its `data` named, over half a second or more. Raises
     UserError."""
     compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device)
-    data = read_parts(config)
-    parts = _Parts(config, compute, len(data.shards.classes))
+    data = read_training_data(config)
+    step = _Step(config, compute, len(data.shards.classes))
     loader, _ = make_loaders(config, data, compute, Ranks())
     batches = _endless(loader)
     try:
-        return float(_time(lambda: parts.step(next(batches)), 1, compute.device)["images_per_second"])
+        return float(_time(lambda: step.train(next(batches)), 1, compute.device)["images_per_second"])
     finally:
         batches.close()
         loader.close()
@@ -119,33 +120,35 @@ def table(figures: Figures) -> str:
     return "\n".join([*lines, "", f"peak memory of the process {figures['peak_mb']:,.0f} MB{waiting}"])
 
 
-class _Parts:
-    """What a training step needs, put together as a training puts it together."""
+class _Step:
+    """One step, with what it needs put together as a training does: the loop without what it reads, logs and saves."""
 
     def __init__(self, config: Config, compute: Compute, classes: int) -> None:
-        start_generators(config)
+        seed_generators(config.seed, deterministic=config.deterministic)
         self.compute, self.classes = compute, classes
         self.model = compute.place(config.model.build(classes=classes))
-        self.network = as_called(self.model, config, compute, Ranks())
+        self.wrapped_model = wrap_model(self.model, config, compute, Ranks())
         self.loss = make_loss(config.loss, torch.ones(classes, dtype=torch.int64), device=compute.device)
-        self.guard = Guard(self.model, make_optimiser(config, self.model), compute.device)
+        self.optimiser = make_optimiser(config, self.model)
+        self.guard = FiniteGuard(self.model, self.optimiser, compute.device)
         self.ema = Ema(self.model, config.ema) if config.ema else None
         self.totals = TrainingTotals(compute.device)
 
     def forward(self, batch: Batch) -> int:
         """A prediction; returns the number of images."""
         with torch.inference_mode():
-            self.compute.logits(self.network.eval(), batch.image)
+            self.compute.logits(self.wrapped_model.eval(), batch.image)
         return len(batch.label)
 
-    def step(self, batch: Batch) -> int:
+    def train(self, batch: Batch) -> int:
         """A step of the training loop; returns the number of images."""
         label = batch.label.to(self.compute.device, non_blocking=True)
-        logits = self.compute.logits(self.network.train(), batch.image)
+        logits = self.compute.logits(self.wrapped_model.train(), batch.image)
         loss = self.loss(logits, label)
-        self.model.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.guard.step(loss)
+        self.guard.watch(loss)
+        self.optimiser.step()
         if self.ema:
             self.ema.update(self.model)
         self.totals.add(loss, logits, label)
@@ -153,23 +156,23 @@ class _Parts:
 
 
 def _time_stages(
-    parts: _Parts, config: Config, data: Parts | None, size: tuple[int, int], repeats: int
+    step: _Step, config: Config, data: TrainingData | None, size: tuple[int, int], repeats: int
 ) -> dict[str, Figures]:
-    device = parts.compute.device
+    device = step.compute.device
     if data is None:
-        fixed = _random_batch(config.batch, size, parts.classes, device)
+        fixed = _random_batch(config.batch, size, step.classes, device)
         return {
-            "forward": _time(lambda: parts.forward(fixed), repeats, device),
-            "step": _time(lambda: parts.step(fixed), repeats, device),
+            "forward": _time(lambda: step.forward(fixed), repeats, device),
+            "step": _time(lambda: step.train(fixed), repeats, device),
         }
-    loader, _ = make_loaders(config, data, parts.compute, Ranks())
+    loader, _ = make_loaders(config, data, step.compute, Ranks())
     batches = _endless(loader)
     fixed = next(batches)
     stages = {
         "loader": _time(lambda: len(next(batches).label), repeats, device),
-        "forward": _time(lambda: parts.forward(fixed), repeats, device),
-        "step": _time(lambda: parts.step(fixed), repeats, device),
-        "loop": _time(lambda: parts.step(next(batches)), repeats, device, waited=lambda: loader.waited),
+        "forward": _time(lambda: step.forward(fixed), repeats, device),
+        "step": _time(lambda: step.train(fixed), repeats, device),
+        "loop": _time(lambda: step.train(next(batches)), repeats, device, waited=lambda: loader.waited),
     }
     batches.close()
     loader.close()

@@ -1,19 +1,18 @@
-"""What every training of a comparison may spend: so many training images, or so many minutes of training.
+"""Several trainings under equal budgets, each measured on the same split: one table, and their curves in one picture.
 
-Either is a number of images before a training begins, so its learning rate is planned for it: the config's epochs, in
-which schedules are written, become equal shares of these images (the config's `images`). A schedule that falls after a
-third of the epochs falls after a third of the budget; no training is cut off half-way.
+OUT/
+  NAME/ ...       a run each, as `training.run_folder` says, and `SPLIT.json`, what `evaluate` said of it
+  budget.json     the budget, and the speeds that made it images
+  results.md, results.csv, curves.png
+
+A budget is so many training images, or so many minutes of training. Either is a number of images before a training
+begins, so its learning rate is planned for it: the config's epochs, in which schedules are written, become equal shares
+of these images (the config's `images`). A schedule that falls after a third of the epochs falls after a third of the
+budget; no training is cut off half-way.
 
 Minutes become images by the speed of each config, measured before the first training, in turn, so that whatever else
 the machine does falls on all alike. Validation is outside the budget. What the training then really took is in the
 table; on a machine whose speed changes it may differ from what was asked for, while the images are the plan's.
-
-Several trainings under equal budgets, each measured on the same split: one table, and their curves in one picture.
-
-OUT/
-  NAME/ ...       a run each, as `run` says, and `SPLIT.json`, what `evaluate` said of it
-  budget.json     the budget, and the speeds that made it images
-  results.md, results.csv, curves.png
 """
 
 import json
@@ -34,55 +33,16 @@ from segtrain.evaluation.baseline import baseline
 from segtrain.evaluation.evaluate import evaluate
 from segtrain.evaluation.figures import Figures
 from segtrain.experiments.benchmark import training_speed
-from segtrain.experiments.comparison_table import Contender, Row, as_csv, markdown, read_contenders
+from segtrain.experiments.comparison_table import Candidate, Row, as_csv, markdown, read_candidates
 from segtrain.experiments.fit import fit_unfinished
-from segtrain.networks import catalogue
+from segtrain.networks.catalogue import flops_per_image
 from segtrain.reporting.curves import Course, draw_courses, read_columns
 from segtrain.training.config import Config
 from segtrain.training.device import machine, threads
-from segtrain.training.ranks import joined
-from segtrain.training.run_folder import METRICS, Run
-from segtrain.training.stop_signal import StoppedError
-from segtrain.training.training_data import read_parts
+from segtrain.training.processes import TrainingStoppedError, joined
+from segtrain.training.run_folder import METRICS, RunFolder
+from segtrain.training.training_data import read_training_data
 from smearsynth.base.errors import UserError, WorkError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spending:
-    """kind: "images" or "minutes"."""
-
-    kind: str
-    amount: float
-
-    def __str__(self) -> str:
-        return f"{self.kind}={self.amount:g}" if self.kind == "minutes" else f"{self.kind}={int(self.amount)}"
-
-    @property
-    def in_words(self) -> str:
-        """For the table."""
-        return f"{self.amount:,.0f} images" if self.kind == "images" else f"{self.amount:g} min of training"
-
-    def images(self, config: Config, images_per_second: float | None) -> int:
-        """How many images this is for a config. images_per_second: of its training, for minutes."""
-        if self.kind == "images":
-            return int(self.amount)
-        assert images_per_second is not None
-        images = int(60 * self.amount * images_per_second)
-        return max(images - images % config.epochs, config.epochs)
-
-
-def read_budget(text: str) -> Spending:
-    """text: "images=N" or "minutes=M". Raises UserError."""
-    kind, _, number = text.partition("=")
-    try:
-        amount = float(number)
-    except ValueError:
-        amount = math.nan
-    whole = kind != "images" or amount.is_integer()
-    if kind not in ("images", "minutes") or not (0 < amount < math.inf) or not whole:
-        raise UserError(f"--budget {text}: give images=N, a whole number, or minutes=M.")
-    return Spending(kind=kind, amount=amount)
-
 
 BUDGET, MARKDOWN, CSV, CURVES = "budget.json", "results.md", "results.csv", "curves.png"
 _ROUNDS = 3
@@ -91,7 +51,7 @@ _ROUNDS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A finished comparison. rows: as `comparing.table` says, baselines first."""
+    """A finished comparison. rows: as `comparison_table` says, baselines first."""
 
     out: Path
     split: str
@@ -124,67 +84,104 @@ def compare(
     """Trains each config and measures its best epoch on `split`; beside them what needs no network.
 
     vary: "key=value,value,..." each, of which every config is trained with every combination. overrides: of all
-    configs. budget: "images=N" or "minutes=M", see `comparing.budget`; None: each trains as long as its config says.
+    configs. budget: "images=N" or "minutes=M"; None: each trains as long as its config says.
     data: the dataset of configs that name none. out: folder to make, or with `resume` to go on with; runs that are
     finished are not trained again. pictures: whether each run has its own drawn, too.
     A training that fails has a row that says why, and does not keep the others from theirs. Raises UserError before
-    anything is written where none can begin; StoppedError when it is asked to stop.
+    anything is written where none can begin; TrainingStoppedError when it is asked to stop.
     """
     with joined() as ranks:
         if ranks.world > 1:
             raise UserError("compare trains in one process, one config after another: leave torchrun out.")
     spending, out = read_budget(budget) if budget is not None else None, Path(out)
-    contenders = read_contenders([Path(file) for file in configs], varied=vary, overrides=overrides, data=data)
-    ready, faults = _ready(contenders, spending, split)
+    candidates = read_candidates([Path(file) for file in configs], varied=vary, overrides=overrides, data=data)
+    ready, errors = _ready(candidates, spending, split)
     if not ready:
-        raise UserError("\n".join(dict.fromkeys(faults.values())))
+        raise UserError("\n".join(dict.fromkeys(errors.values())))
     speeds = _begin(out, spending, resume=resume)
-    for name, sentence in faults.items():
+    for name, sentence in errors.items():
         _say(f"{name} cannot be trained: {sentence}")
     if spending and spending.kind == "minutes":
-        _measure(ready, speeds, faults)
+        _measure(ready, speeds, errors)
         _write_budget(out, spending, speeds)
     rows, courses = [], []
-    for number, contender in enumerate(contenders, 1):
-        row: Row = {"name": contender.name, "split": split, "error": faults.get(contender.name)}
+    for number, candidate in enumerate(candidates, 1):
+        row: Row = {"name": candidate.name, "split": split, "error": errors.get(candidate.name)}
         if not row["error"]:
-            _say(f"{number} of {len(contenders)}: {contender.name}")
-            where = Run(out / contender.folder)
-            row |= _attempt(contender, where, spending, speeds, split, pictures=pictures, progress=progress)
+            _say(f"{number} of {len(candidates)}: {candidate.name}")
+            target = RunFolder(out / candidate.folder)
+            row |= _attempt(candidate, target, spending, speeds, split, pictures=pictures, progress=progress)
         rows.append(row)
         if not row["error"]:
-            columns = read_columns(out / contender.folder / METRICS)
-            courses.append(Course(contender.name, columns, images=row["images"]))
+            columns = read_columns(out / candidate.folder / METRICS)
+            courses.append(Course(candidate.name, columns, images=row["images"]))
     rows = [*_baselines(rows, split, progress=progress), *rows]
     words = f"{spending.in_words} each" if spending else "each as long as its config says"
     done = Compared(out=out, split=split, budget=words, machine=_machine(), rows=tuple(rows))
-    here = Run(out)
-    here.write_text(MARKDOWN, str(done))
-    here.write_text(CSV, as_csv(rows))
+    folder = RunFolder(out)
+    folder.write_text(MARKDOWN, str(done))
+    folder.write_text(CSV, as_csv(rows))
     if courses:
         draw_courses(courses, out / CURVES)
     return done
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComparisonBudget:
+    """What every training may spend. kind: "images" or "minutes"."""
+
+    kind: str
+    amount: float
+
+    def __str__(self) -> str:
+        return f"{self.kind}={self.amount:g}" if self.kind == "minutes" else f"{self.kind}={int(self.amount)}"
+
+    @property
+    def in_words(self) -> str:
+        """For the table."""
+        return f"{self.amount:,.0f} images" if self.kind == "images" else f"{self.amount:g} min of training"
+
+    def images(self, config: Config, images_per_second: float | None) -> int:
+        """How many images this is for a config. images_per_second: of its training, for minutes."""
+        if self.kind == "images":
+            return int(self.amount)
+        assert images_per_second is not None
+        images = int(60 * self.amount * images_per_second)
+        return max(images - images % config.epochs, config.epochs)
+
+
+def read_budget(text: str) -> ComparisonBudget:
+    """text: "images=N" or "minutes=M". Raises UserError."""
+    kind, _, number = text.partition("=")
+    try:
+        amount = float(number)
+    except ValueError:
+        amount = math.nan
+    whole = kind != "images" or amount.is_integer()
+    if kind not in ("images", "minutes") or not (0 < amount < math.inf) or not whole:
+        raise UserError(f"--budget {text}: give images=N, a whole number, or minutes=M.")
+    return ComparisonBudget(kind=kind, amount=amount)
+
+
 def _ready(
-    contenders: Sequence[Contender], spending: Spending | None, split: str
+    candidates: Sequence[Candidate], spending: ComparisonBudget | None, split: str
 ) -> tuple[dict[str, Config], dict[str, str]]:
     """The configs that are sound, with data that has what they need, and what is wrong with the others; by name."""
-    ready, faults = {}, {}
-    for contender in contenders:
+    ready, errors = {}, {}
+    for candidate in candidates:
         try:
-            config = contender.config()
+            config = candidate.config()
             if spending and spending.kind == "images":
-                config = contender.config(f"images={spending.images(config, None)}")
-            read_parts(config)
+                config = candidate.config(f"images={spending.images(config, None)}")
+            read_training_data(config)
             Shards(Path(config.data or ""), split)
-            ready[contender.name] = config
+            ready[candidate.name] = config
         except UserError as error:
-            faults[contender.name] = str(error)
-    return ready, faults
+            errors[candidate.name] = str(error)
+    return ready, errors
 
 
-def _begin(out: Path, spending: Spending | None, *, resume: bool) -> dict[str, float]:
+def _begin(out: Path, spending: ComparisonBudget | None, *, resume: bool) -> dict[str, float]:
     """Makes the folder, or finds it begun under the same budget; images/s that were measured already, by name."""
     file = out / BUDGET
     if resume:
@@ -202,30 +199,30 @@ def _begin(out: Path, spending: Spending | None, *, resume: bool) -> dict[str, f
     return {}
 
 
-def _write_budget(out: Path, spending: Spending | None, speeds: dict[str, float]) -> None:
+def _write_budget(out: Path, spending: ComparisonBudget | None, speeds: dict[str, float]) -> None:
     content = {"budget": str(spending) if spending else None, "images_per_second": speeds, "machine": machine()}
-    Run(out).write_text(BUDGET, json.dumps(content, indent=1) + "\n")
+    RunFolder(out).write_text(BUDGET, json.dumps(content, indent=1) + "\n")
 
 
-def _measure(ready: dict[str, Config], speeds: dict[str, float], faults: dict[str, str]) -> None:
-    """Adds the images/s of every config that has none yet, or its fault."""
+def _measure(ready: dict[str, Config], speeds: dict[str, float], errors: dict[str, str]) -> None:
+    """Adds the images/s of every config that has none yet, or its error."""
     rates: dict[str, list[float]] = {name: [] for name in ready if name not in speeds}
     with tqdm(total=_ROUNDS * len(rates), desc="speeds", leave=False, disable=None, file=sys.stderr) as bar:
         for _ in range(_ROUNDS):
             for name in rates:
-                if name not in faults:
+                if name not in errors:
                     try:
                         rates[name].append(training_speed(ready[name]))
                     except Exception as error:
-                        faults[name] = _sentence(error)
+                        errors[name] = _sentence(error)
                 bar.update()
-    speeds |= {name: median(found) for name, found in rates.items() if name not in faults}
+    speeds |= {name: median(found) for name, found in rates.items() if name not in errors}
 
 
 def _attempt(
-    contender: Contender,
-    where: Run,
-    spending: Spending | None,
+    candidate: Candidate,
+    target: RunFolder,
+    spending: ComparisonBudget | None,
     speeds: dict[str, float],
     split: str,
     *,
@@ -234,17 +231,17 @@ def _attempt(
 ) -> Row:
     """The row of a training; with `error` where it failed, however it did, since hours of others hang on this one."""
     try:
-        config = contender.config()
+        config = candidate.config()
         if spending:
-            config = contender.config(f"images={spending.images(config, speeds.get(contender.name))}")
-        fitted = fit_unfinished(config, where, pictures=pictures)
-        return _row(config, where, fitted.figures, split, progress=progress)
-    except StoppedError:
+            config = candidate.config(f"images={spending.images(config, speeds.get(candidate.name))}")
+        fitted = fit_unfinished(config, target, pictures=pictures)
+        return _row(config, target, fitted.figures, split, progress=progress)
+    except TrainingStoppedError:
         raise
     except Exception as error:
-        if not isinstance(error, UserError | WorkError) and where.folder.is_dir():
-            where.log(traceback.format_exc())
-        _say(f"{contender.name} failed: {_sentence(error)}")
+        if not isinstance(error, UserError | WorkError) and target.path.is_dir():
+            target.log(traceback.format_exc())
+        _say(f"{candidate.name} failed: {_sentence(error)}")
         return {"error": _sentence(error)}
 
 
@@ -255,34 +252,34 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _row(config: Config, where: Run, summary: dict[str, Any], split: str, *, progress: bool) -> Row:
+def _row(config: Config, target: RunFolder, summary: dict[str, Any], split: str, *, progress: bool) -> Row:
     root = Path(config.data or "")
     shards = Shards(root, split)
     with torch.device("meta"):
         model = config.model.build(classes=len(shards.classes))
-    forward, _ = catalogue.per_image(model, shards.size)
+    forward, _ = flops_per_image(model, shards.size)
     kept = ("parameters", "images", "images_per_second", "training_seconds", "epochs", "best_epoch")
     return {
         "model": config.model.name,
         "data": str(root),
         "data_digest": shards.digest,
-        **_figures(where, root, split, progress=progress),
+        **_figures(target, root, split, progress=progress),
         **{key: summary[key] for key in kept},
         "gmac": forward / 2e9,
         "size": list(shards.size),
         "budget": f"images={config.images}" if config.images else f"epochs={config.epochs}",
-        "run": str(where.folder),
+        "run": str(target.path),
     }
 
 
-def _figures(where: Run, root: Path, split: str, *, progress: bool) -> Figures:
+def _figures(target: RunFolder, root: Path, split: str, *, progress: bool) -> Figures:
     """What `evaluate` says of the run, once and for all."""
-    file = where.folder / f"{split}.json"
+    file = target.path / f"{split}.json"
     if file.is_file():
         figures: Figures = json.loads(file.read_text(encoding="utf-8"))
     else:
-        figures = evaluate(where.folder, root, split=split, progress=progress)
-        where.write_text(file.name, json.dumps(figures, indent=1) + "\n")
+        figures = evaluate(target.path, root, split=split, progress=progress)
+        target.write_text(file.name, json.dumps(figures, indent=1) + "\n")
     return figures
 
 

@@ -1,6 +1,4 @@
-"""Who takes part in a comparison: configs, and what is varied of each.
-
-The table of a comparison, as Markdown for people and as CSV for programs.
+"""Who takes part in a comparison: configs, and what is varied of each. And its table, as Markdown and as CSV.
 
 A row is a mapping: name, model, data, data_digest, split, budget, run, error; figures as `evaluate` gives them, with
 per_class; parameters, gmac, size; images, images_per_second, training_seconds, epochs, best_epoch. What a row lacks (a
@@ -25,7 +23,7 @@ from smearsynth.taxonomy import display_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class Candidate:
     """One training. name: the config's file name, and what is varied. overrides: "key=value" each, in their order."""
 
     name: str
@@ -40,7 +38,7 @@ class Contender:
         return re.sub(r"[^\w.=+-]+", "-", self.name)
 
     def config(self, *further: str) -> Config:
-        """With `further` overrides, its `data` an absolute path. Raises UserError with every fault."""
+        """With `further` overrides, its `data` an absolute path. Raises UserError with every error."""
         config = load_config(self.file, (*self.overrides, *further))
         root = config.data or self.data
         if root is None:
@@ -48,15 +46,15 @@ class Contender:
         return config.model_copy(update={"data": str(Path(root).absolute())})
 
 
-def read_contenders(
+def read_candidates(
     files: Sequence[Path], *, varied: Sequence[str], overrides: Sequence[str], data: str | Path | None
-) -> list[Contender]:
+) -> list[Candidate]:
     """Every config with every combination of what is varied. varied: "key=value,value,..." each. Raises UserError."""
     if not files:
         raise UserError("There is nothing to compare: name configs, each by -c.")
     choices = [_choices(text) for text in varied]
     found = [
-        Contender(
+        Candidate(
             name=" ".join((file.stem, *(name for name, _ in chosen))),
             file=file,
             overrides=(*overrides, *(override for _, override in chosen)),
@@ -65,12 +63,12 @@ def read_contenders(
         for file in files
         for chosen in product(*choices)
     ]
-    of_folder: dict[str, Contender] = {}
-    for contender in found:
-        other = of_folder.setdefault(contender.folder, contender)
-        if other is not contender:
+    of_folder: dict[str, Candidate] = {}
+    for candidate in found:
+        other = of_folder.setdefault(candidate.folder, candidate)
+        if other is not candidate:
             raise UserError(
-                f"{contender.file} and {other.file} would both be called {contender.name!r}: rename a file, or name "
+                f"{candidate.file} and {other.file} would both be called {candidate.name!r}: rename a file, or name "
                 "each but once."
             )
     return found

@@ -25,8 +25,8 @@ from segtrain.data.samples import Shards
 from segtrain.experiments.fit import fit_unfinished, resolve
 from segtrain.importing.import_splits import split_by_shares
 from segtrain.training.config import Config, FoldSpec
-from segtrain.training.ranks import joined
-from segtrain.training.run_folder import CONFIG, Run
+from segtrain.training.processes import joined
+from segtrain.training.run_folder import CONFIG, RunFolder
 from smearsynth.base.documents import dump_yaml
 from smearsynth.base.errors import UserError
 
@@ -82,30 +82,30 @@ def cross_validate(
     with joined() as ranks:
         if ranks.world > 1:
             raise UserError("--folds trains in one process, one fold after another: leave torchrun out.")
-    asked, where = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
+    asked, target = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
     if asked.fold:
         raise UserError("fold: is set for each training by --folds: remove it from the config.")
     if asked.overfit:
         raise UserError("overfit: chooses the samples, as --folds does: remove one of them.")
     samples = pooled(Path(asked.data or ""))
-    table = where.folder / FOLDS
+    table = target.path / FOLDS
     wanted = int(str(folds)) if str(folds).isdecimal() else Path(str(folds))
-    _begin(asked, where, samples, wanted, resume=resume)
+    _begin(asked, target, samples, wanted, resume=resume)
     fold = read_folds(table, samples)
     runs = []
     for number in range(1, int(fold.max()) + 1):
         one = asked.model_copy(update={"fold": FoldSpec(table=str(table.absolute()), number=number)})
-        fitted = fit_unfinished(one, Run(where.folder / f"fold-{number}"), pictures=pictures)
+        fitted = fit_unfinished(one, RunFolder(target.path / f"fold-{number}"), pictures=pictures)
         runs.append({"fold": number, "held_out": int((fold == number).sum()), **fitted.figures})
-    done = CrossValidated(run=where.folder, figures=_summary(runs, samples))
-    where.write_text(TEXT, f"{done}\n")
-    where.write_summary(done.figures)
+    done = CrossValidated(run=target.path, figures=_summary(runs, samples))
+    target.write_text(TEXT, f"{done}\n")
+    target.write_summary(done.figures)
     return done
 
 
 def assign(groups: Index, folds: int, *, seed: int) -> Index:
-    """i8 (N,): the fold of every sample, from 1, by the group of each; of about equal size, drawn by `seed`. UserError
-    where there are fewer groups than folds."""
+    """int64 (N,): the fold of every sample, from 1, by the group of each, int64 (N,); of about equal size, drawn by
+    `seed`. UserError where there are fewer groups than folds."""
     if folds < 2:
         raise UserError(f"--folds {folds}: two at least are needed.")
     found = len(np.unique(groups))
@@ -118,23 +118,23 @@ def assign(groups: Index, folds: int, *, seed: int) -> Index:
     return np.array(split_by_shares([str(group) for group in groups], shares, seed=seed), np.int64)
 
 
-def _begin(asked: Config, where: Run, samples: Shards, folds: int | Path, *, resume: bool) -> None:
+def _begin(asked: Config, target: RunFolder, samples: Shards, folds: int | Path, *, resume: bool) -> None:
     """Writes config and table of a new run, or holds those of an old one against what is asked for."""
-    table = where.folder / FOLDS
+    table = target.path / FOLDS
     assert samples.groups is not None
     fold = read_folds(folds, samples) if isinstance(folds, Path) else assign(samples.groups, folds, seed=asked.seed)
     if resume:
         if not table.is_file():
-            raise UserError(f"{where.folder} holds no cross-validation to resume: leave --resume out, or check --run.")
+            raise UserError(f"{target.path} holds no cross-validation to resume: leave --resume out, or check --run.")
         old = read_folds(table, samples)
         if old.max() != fold.max() or (isinstance(folds, Path) and not np.array_equal(old, fold)):
             raise UserError(f"{table} has other folds than --folds {folds}: name that table, or use a new --run.")
-    elif where.folder.exists() and not _not_begun(where.folder):
-        raise UserError(f"{where.folder} is not empty: go on with its run by --resume, or name another by --run.")
+    elif target.path.exists() and not _not_begun(target.path):
+        raise UserError(f"{target.path} is not empty: go on with its run by --resume, or name another by --run.")
     else:
-        where.folder.mkdir(parents=True, exist_ok=True)
-        where.write_text(CONFIG, dump_yaml(asked.model_dump(mode="json")))
-        where.write_text(FOLDS, table_of(samples, fold))
+        target.path.mkdir(parents=True, exist_ok=True)
+        target.write_text(CONFIG, dump_yaml(asked.model_dump(mode="json")))
+        target.write_text(FOLDS, table_of(samples, fold))
 
 
 def _not_begun(folder: Path) -> bool:

@@ -1,4 +1,5 @@
-"""A config and a dataset to a trained network: everything is checked, then put together, then trained."""
+"""A config and a dataset to a trained network: everything is checked, then put together, then trained; at the end the
+run's summary and pictures."""
 
 import re
 from collections.abc import Sequence
@@ -11,11 +12,10 @@ from segtrain.training import loop
 from segtrain.training.config import Config, load_config
 from segtrain.training.device import machine, versions
 from segtrain.training.loop import Training
-from segtrain.training.ranks import joined
-from segtrain.training.run_folder import CONFIG, Run, check_unchanged, identity, plain
+from segtrain.training.processes import joined, listening
+from segtrain.training.run_folder import CONFIG, RunFolder, plain
 from segtrain.training.setup import prepare
-from segtrain.training.stop_signal import listening
-from segtrain.training.training_data import read_parts
+from segtrain.training.training_data import check_unchanged, identity_of, read_training_data
 from smearsynth.base.errors import UserError, WorkError
 
 
@@ -52,8 +52,8 @@ def fit(
     Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
     or met a loss that is not finite.
     """
-    asked, where = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
-    return fit_config(asked, where, resume=resume, pictures=pictures)
+    asked, folder = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
+    return fit_config(asked, folder, resume=resume, pictures=pictures)
 
 
 def resolve(
@@ -63,25 +63,26 @@ def resolve(
     overrides: Sequence[str],
     run: str | Path | None,
     resume: bool,
-) -> tuple[Config, Run]:
+) -> tuple[Config, RunFolder]:
     """The config and the run that such arguments of `fit` mean. Raises UserError."""
+    asked = None
     if run is None:
         asked = load_config(config, overrides)
         name = re.sub("[:/]", "-", asked.model.name)
-        run = Path("runs") / f"{_root(dataset or asked.data).name}-{name}"
-    where = Run(Path(run))
-    if resume and config is None and (where.folder / CONFIG).is_file():
-        config = where.folder / CONFIG
-    asked = load_config(config, overrides)
-    return asked.model_copy(update={"data": str(_root(dataset or asked.data))}), where
+        run = Path("runs") / f"{_dataset(dataset, asked).name}-{name}"
+    folder = RunFolder(Path(run))
+    if resume and config is None and (folder.path / CONFIG).is_file():
+        asked = load_config(folder.path / CONFIG, overrides)
+    asked = asked or load_config(config, overrides)
+    return asked.model_copy(update={"data": str(_dataset(dataset, asked))}), folder
 
 
-def fit_config(asked: Config, where: Run, *, resume: bool, pictures: bool) -> Fitted:
+def fit_config(asked: Config, folder: RunFolder, *, resume: bool, pictures: bool) -> Fitted:
     """`fit` of a config that is ready, its `data` named."""
-    with joined() as ranks, listening() as wish:
-        t = prepare(asked, where, ranks, resume=resume)
+    with joined() as ranks, listening() as stop:
+        t = prepare(asked, folder, ranks, resume=resume)
         try:
-            reason = loop.train(t, wish)
+            reason = loop.train(t, stop)
         except WorkError as error:
             _summarise(t, str(error), finished=False)
             raise
@@ -89,32 +90,34 @@ def fit_config(asked: Config, where: Run, *, resume: bool, pictures: bool) -> Fi
             t.progress.close()
             t.training.close()
             t.validation.close()
-            if t.scalars:
-                t.scalars.close()
+            if t.tensorboard:
+                t.tensorboard.close()
         figures = _summarise(t, reason, finished=True)
     # The training is safe: whoever interrupts now means the pictures, and the other processes need not wait for them.
     if pictures and ranks.first:
         from segtrain.reporting.run_pictures import write_pictures
 
-        write_pictures(where.folder, device=asked.device)
-    return Fitted(run=where.folder, figures=figures)
+        write_pictures(folder.path, device=asked.device)
+    return Fitted(run=folder.path, figures=figures)
 
 
-def fit_unfinished(asked: Config, where: Run, *, pictures: bool) -> Fitted:
+def fit_unfinished(asked: Config, folder: RunFolder, *, pictures: bool) -> Fitted:
     """`fit_config` from wherever the run is: not begun, interrupted, or finished; a finished one is left as it is.
     UserError where it was begun with another config or on other data."""
-    begun = (where.folder / CONFIG).is_file()
-    figures = where.read_summary()
+    begun = (folder.path / CONFIG).is_file()
+    figures = folder.read_summary()
     if begun and figures.get("finished"):
-        check_unchanged(checkpoint.load(where.last)["identity"], identity(asked, read_parts(asked)), str(where.folder))
-        return Fitted(run=where.folder, figures=figures)
-    return fit_config(asked, where, resume=begun, pictures=pictures)
+        now = identity_of(asked, read_training_data(asked))
+        check_unchanged(checkpoint.load(folder.last)["identity"], now, folder.path)
+        return Fitted(run=folder.path, figures=figures)
+    return fit_config(asked, folder, resume=begun, pictures=pictures)
 
 
-def _root(dataset: str | Path | None) -> Path:
-    if dataset is None:
+def _dataset(given: str | Path | None, config: Config) -> Path:
+    root = given or config.data
+    if root is None:
         raise UserError("There is no dataset to train on: name its folder, or give the config a `data:`.")
-    return Path(dataset).absolute()
+    return Path(root).absolute()
 
 
 def _summarise(t: Training, reason: str, *, finished: bool) -> dict[str, Any]:

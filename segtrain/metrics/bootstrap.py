@@ -17,7 +17,7 @@ import numpy.typing as npt
 RESAMPLES = 1000
 LEVEL = 0.95
 _BLOCK = 100
-"""Resamples that are weighed at a time, for the sake of memory."""
+"""Resamples that are computed at a time, for the sake of memory."""
 
 Counts = npt.NDArray[np.integer[Any] | np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -36,8 +36,9 @@ def bootstrap(
 ) -> list[Estimate]:
     """The figures that `statistic` makes of the sum of all counts, each with its interval.
 
-    counts: (N, ...), of each image. units: i8 (N,), images of one number are drawn together. statistic: sums
-    f8 (B, ...) to figures f8 (B, M), nan where there is none; resamples without a figure are left out of its interval.
+    counts: (N, ...), of each image. units: int64 (N,), images of one number are drawn together. statistic: of sums,
+    float64 (B, ...), makes figures, float64 (B, M), nan where there is none; resamples without a figure are left out of
+    its interval.
     """
     of_units = by_unit(counts, units)
     values = statistic(of_units.sum(axis=0, keepdims=True))[0]
@@ -52,7 +53,7 @@ def bootstrap(
 
 
 def by_unit(counts: Counts, units: npt.NDArray[np.int64]) -> Floats:
-    """f8 (U, ...): the sums over the images of each unit, in the order of their numbers."""
+    """float64 (U, ...): the sums over the images of each unit, in the order of their numbers."""
     names, unit = np.unique(units, return_inverse=True)
     sums = np.zeros((len(names), *counts.shape[1:]))
     np.add.at(sums, unit, counts)
@@ -60,7 +61,8 @@ def by_unit(counts: Counts, units: npt.NDArray[np.int64]) -> Floats:
 
 
 def resampled(of_units: Floats, *, seed: int) -> Floats:
-    """f8 (RESAMPLES, ...): sums over as many units as there are, drawn with replacement; exact, as counts are whole."""
+    """float64 (RESAMPLES, ...): sums over as many units as there are, drawn with replacement; exact, since counts are
+    whole."""
     generator, n = np.random.default_rng(seed), len(of_units)
     flat = of_units.reshape(n, -1)
     blocks = []

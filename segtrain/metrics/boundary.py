@@ -1,4 +1,4 @@
-"""How near the predicted outlines lie to the true ones, class by class.
+"""How near the predicted outlines are to the true ones, class by class.
 
 Distances come from scipy on the host, image by image: for evaluation, not for the training loop.
 """
@@ -42,7 +42,7 @@ class BoundaryScores:
         self._sums = torch.zeros(classes, 7, dtype=torch.int64, device=device)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Takes a batch. logits: float (B, C, H, W). label: u1 or i8 (B, H, W), 255 = ignored."""
+        """Takes a batch. logits: float (B, C, H, W). label: uint8 or int64 (B, H, W), 255 = ignored."""
         self.update_classes(logits.argmax(dim=1), label)
 
     def update_classes(self, prediction: Tensor, label: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Whether a network is right as often as it believes."""
+"""Whether a network is right as often as its probabilities say."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ class CalibrationError:
         self._sums = torch.zeros(3, BINS, dtype=torch.int64, device=device)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Takes a batch. logits: float (B, C, H, W). label: u1 or i8 (B, H, W), 255 = ignored. Never waits."""
+        """Takes a batch. logits: float (B, C, H, W). label: uint8 or int64 (B, H, W), 255 = ignored. Never waits."""
         probability, prediction = logits.float().softmax(dim=1).max(dim=1)
         confidence = (probability.double() * _ONE).round().long()
         right = prediction == label

@@ -1,13 +1,7 @@
-"""Counts and sums of one process to those of all.
+"""Metrics of pixels, from one confusion matrix of a whole set in whole numbers.
 
-How often each number occurs, in whole numbers.
-
-The confusion matrix of a whole set, and what follows from it.
-
-One matrix over all pixels, in whole numbers: means of per-image values weigh a pixel by how rare its class is in its
-image, and float sums stop counting at 2 ** 24.
-
-Pixel accuracy as the reference system measures its own.
+Means of per-image values weigh a pixel by how rare its class is in its image, and float sums stop counting at 2 ** 24.
+Beside it the pixel accuracy as the reference study measures its own.
 """
 
 import math
@@ -21,30 +15,6 @@ from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import IGNORE
 
 
-def add_up(sums: Tensor) -> None:
-    """Replaces `sums` by their total over all processes, in all of them."""
-    if dist.is_initialized():
-        dist.all_reduce(sums)
-
-
-def count(numbers: Tensor, n: int) -> Tensor:
-    """i8 (n,): how often each of 0 to n - 1 occurs in `numbers`, integers in that range and of any shape.
-
-    Exact at any size and deterministic. torch's bincount makes a CUDA device wait for its largest number, so there it
-    is a sort instead.
-    """
-    if numbers.device.type == "cpu":
-        return torch.bincount(numbers.flatten(), minlength=n)
-    return count_by_sorting(numbers, n)
-
-
-def count_by_sorting(numbers: Tensor, n: int) -> Tensor:
-    """As `count`, and never waits for the device."""
-    ascending = numbers.flatten().to(torch.int32).sort().values
-    limits = torch.arange(n + 1, dtype=torch.int32, device=numbers.device)
-    return torch.searchsorted(ascending, limits).diff()
-
-
 class Confusion:
     """Counts pixels by true class and predicted class, on the device; 255 in the truth is left out."""
 
@@ -54,7 +24,7 @@ class Confusion:
         self._counts = torch.zeros(classes * classes + 2, dtype=torch.int64, device=device)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Takes a batch. logits: float (B, C, H, W). label: u1 or i8 (B, H, W). Never waits for the device."""
+        """Takes a batch. logits: float (B, C, H, W). label: uint8 or int64 (B, H, W). Never waits for the device."""
         self.update_classes(logits.argmax(dim=1), label)
 
     def update_classes(self, prediction: Tensor, label: Tensor) -> None:
@@ -67,7 +37,7 @@ class Confusion:
 
     @property
     def matrix(self) -> Tensor:
-        """i8 (C, C) on the CPU: pixels, rows truth, columns prediction. UserError where a label was no class."""
+        """int64 (C, C) on the CPU: pixels, rows truth, columns prediction. UserError where a label was no class."""
         counts = self._counts.cpu()
         if counts[-1]:
             raise UserError(
@@ -82,9 +52,9 @@ class Confusion:
 
 
 def per_image(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
-    """i8 (B, C, C) on their device: the confusion matrix of each image, rows truth; what is no class is left out.
+    """int64 (B, C, C) on their device: the confusion matrix of each image, rows truth; what is no class is left out.
 
-    prediction: integers (B, H, W), class ids. label: u1 or i8 (B, H, W), 255 = ignored.
+    prediction: integers (B, H, W), class ids. label: uint8 or int64 (B, H, W), 255 = ignored.
     """
     images, numbers = len(label), classes * classes + 2
     first = torch.arange(images, dtype=torch.int32, device=label.device) * numbers
@@ -93,7 +63,7 @@ def per_image(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
 
 
 def scores(matrix: Tensor) -> dict[str, Any]:
-    """Plain numbers from a confusion matrix, i8 (C, C), rows truth.
+    """Plain numbers from a confusion matrix, int64 (C, C), rows truth.
 
     What `whole_scores` gives; per_class, a list by id of pixels (true) and what `class_scores` gives.
     """
@@ -106,7 +76,7 @@ def scores(matrix: Tensor) -> dict[str, Any]:
 
 
 def class_scores(matrix: Tensor) -> dict[str, Tensor]:
-    """iou, dice, precision, recall of each class, f8 (..., C), of confusion matrices (..., C, C), rows truth.
+    """iou, dice, precision, recall of each class, float64 (..., C), of confusion matrices (..., C, C), rows truth.
 
     Where a fraction is 0 / 0 it is nan: IoU and Dice of a class that is in neither truth nor prediction.
     """
@@ -122,8 +92,8 @@ def class_scores(matrix: Tensor) -> dict[str, Tensor]:
 
 
 def whole_scores(matrix: Tensor) -> dict[str, Tensor]:
-    """f8 (...,) of confusion matrices (..., C, C): pixel_accuracy; miou, the mean of IoU over the classes that have
-    one; foreground_dice, all classes but 0 against class 0. nan where there is nothing to measure."""
+    """float64 (...,) of confusion matrices (..., C, C): pixel_accuracy; miou, the mean of IoU over the classes that
+    have one; foreground_dice, all classes but 0 against class 0. nan where there is nothing to measure."""
     pixels = matrix.double()
     hit, true, predicted = (pixels[..., rows, columns].sum(dim=(-2, -1)) for rows, columns in _FOREGROUND)
     return {
@@ -135,14 +105,6 @@ def whole_scores(matrix: Tensor) -> dict[str, Tensor]:
 
 _FOREGROUND = ((slice(1, None), slice(1, None)), (slice(1, None), slice(None)), (slice(None), slice(1, None)))
 """Parts of a matrix: cells that are found, all in the truth, all in the prediction."""
-
-
-def _pair_numbers(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
-    """i4 of the label's shape: row * C + column of each pixel's place in the matrix; C * C where it is ignored, one
-    more where its label is no class."""
-    prediction, label = prediction.to(torch.int32), label.to(torch.int32)
-    outside = torch.where(label == IGNORE, classes * classes, classes * classes + 1)
-    return torch.where(label < classes, label * classes + prediction, outside)
 
 
 class ReferenceAccuracy:
@@ -157,7 +119,7 @@ class ReferenceAccuracy:
         self._counts = torch.zeros(2, dtype=torch.int64, device=device)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Takes a batch. logits: float (B, C, H, W). label: u1 or i8 (B, H, W), 255 = ignored. Never waits."""
+        """Takes a batch. logits: float (B, C, H, W). label: uint8 or int64 (B, H, W), 255 = ignored. Never waits."""
         probability, prediction = logits.float().softmax(dim=1).max(dim=1)
         # At most one channel is over 0.5, so that all channels agree when that one, or none for background, is right.
         prediction = torch.where(probability > 0.5, prediction, 0)
@@ -171,3 +133,35 @@ class ReferenceAccuracy:
         """reference_accuracy, 0 to 1; nan before any pixel."""
         right, pixels = self._counts.tolist()
         return {"reference_accuracy": right / pixels if pixels else math.nan}
+
+
+def _pair_numbers(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
+    """int32 of the label's shape: row * C + column of each pixel's place in the matrix; C * C where it is ignored, one
+    more where its label is no class."""
+    prediction, label = prediction.to(torch.int32), label.to(torch.int32)
+    outside = torch.where(label == IGNORE, classes * classes, classes * classes + 1)
+    return torch.where(label < classes, label * classes + prediction, outside)
+
+
+def add_up(sums: Tensor) -> None:
+    """Replaces `sums` by their total over all processes, in all of them."""
+    if dist.is_initialized():
+        dist.all_reduce(sums)
+
+
+def count(numbers: Tensor, n: int) -> Tensor:
+    """int64 (n,): how often each of 0 to n - 1 occurs in `numbers`, integers in that range and of any shape.
+
+    Exact at any size and deterministic. torch's bincount makes a CUDA device wait for its largest number, so there it
+    is a sort instead.
+    """
+    if numbers.device.type == "cpu":
+        return torch.bincount(numbers.flatten(), minlength=n)
+    return count_by_sorting(numbers, n)
+
+
+def count_by_sorting(numbers: Tensor, n: int) -> Tensor:
+    """As `count`, and never waits for the device."""
+    ascending = numbers.flatten().to(torch.int32).sort().values
+    limits = torch.arange(n + 1, dtype=torch.int32, device=numbers.device)
+    return torch.searchsorted(ascending, limits).diff()

@@ -29,7 +29,7 @@ class ObjectScores:
         self._images = 0
 
     def update(self, found: Map, found_class: Numbers, true: Map, true_class: Numbers) -> None:
-        """One image. found, true: (h, w), 0 = no cell, else 1 + row of `found_class`, `true_class`, i8 (n,), class
+        """One image. found, true: (h, w), 0 = no cell, else 1 + row of `found_class`, `true_class`, int64 (n,), class
         ids from 1."""
         one, other, iou = matches(found, true)
         ours, theirs = found_class[one - 1], true_class[other - 1]
@@ -65,7 +65,7 @@ class ObjectScores:
 
 
 def matches(found: Map, true: Map) -> tuple[Numbers, Numbers, npt.NDArray[np.float64]]:
-    """Pairs of cells with an IoU over 0.5: i8 (n,) numbers of found and of true ones, and f8 (n,) their IoU."""
+    """Pairs of cells with an IoU over 0.5: int64 (n,) numbers of found and of true ones, and float64 (n,) their IoU."""
     here, there = found.ravel().astype(np.int64), true.ravel().astype(np.int64)
     area, true_area = np.bincount(here), np.bincount(there)
     both = (here > 0) & (there > 0)
@@ -77,5 +77,5 @@ def matches(found: Map, true: Map) -> tuple[Numbers, Numbers, npt.NDArray[np.flo
 
 
 def _by_class(classes: Numbers, n: int, *, total: int | None = None) -> Numbers:
-    """i8 (n + 1,): how many of each class, and of all."""
+    """int64 (n + 1,): how many of each class, and of all."""
     return np.append(np.bincount(classes, minlength=n), len(classes) if total is None else total)

@@ -1,6 +1,7 @@
-"""What networks are made of: sizes that halve evenly, convolutions in one style, the first weights.
+"""What networks are made of: convolutions in one style, the weights they begin with, images padded to even sizes.
 
-What all U-Nets share: levels that halve the image, and back up, each level joined to its mirror image by a skip.
+`EncoderDecoder` is what all U-Nets share: levels that halve the image, and levels back up, each joined by a skip to its
+counterpart on the way down.
 """
 
 import math
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from smearsynth.base.errors import UserError
 
 MAX_WIDTH = 1024
-"""At which a U-Net has eight thousand million parameters: more is a slip of the hand, and no machine's memory."""
+"""Of the first level. A U-Net then has eight thousand million parameters: more is a mistake."""
 _GROUPS = 8
 Activation = Literal["leaky_relu", "relu"]
 Norm = Literal["none", "batch", "group"]
@@ -114,9 +115,9 @@ class Concatenate(nn.Module):
 class EncoderDecoder(nn.Module):
     """Image to one logit per class and pixel.
 
-    Takes float (B, channels, H, W), -1 to 1, which is u1 / 127.5 - 1; colour in the order RGB. Returns (B, classes, H,
-    W). H and W are at least 1 and otherwise free: `pad` brings the image to a size that halves evenly, and the logits
-    are cut back.
+    Takes float (B, channels, H, W), -1 to 1, which is uint8 / 127.5 - 1; colour in the order RGB. Returns (B, classes,
+    H, W). H and W are at least 1 and otherwise free: `pad` brings the image to a size that halves evenly, and the
+    logits are cut back.
     """
 
     first_weights = staticmethod(he_normal)
@@ -136,9 +137,9 @@ class EncoderDecoder(nn.Module):
         beyond: int = 0,
     ) -> None:
         """down: N levels from the image's size down; `pool` halves before each but the first (None: 2x2 maximum).
-        up, join, merge: N - 1 each, from the lowest level up. Up doubles; join takes (skip, what came up), None
-        concatenates; merge takes what join returns. shrink: how many times smaller than
-        the image the first level is. margin, beyond: see `pad`."""
+        up, join, merge: N - 1 each, from the lowest level up. `up` doubles; `join` takes (skip, what came up), None
+        concatenates; `merge` takes what `join` returns. shrink: how many times smaller than the image the first level
+        is. margin, beyond: see `pad`."""
         super().__init__()
         self.down = nn.ModuleList(down)
         self.up = nn.ModuleList(up)

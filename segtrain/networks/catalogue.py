@@ -1,7 +1,4 @@
-"""How much work an image is, and how much a device could do.
-
-What `segtrain models` says of every network.
-"""
+"""What `segtrain models` says of every network; how much work an image is, and how much a device could do."""
 
 from typing import Any
 
@@ -11,47 +8,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segtrain.networks.registry import MODELS, build_model, default_options
 
-PEAKS = {
-    "H100 PCIe": 756,
-    "H100 NVL": 835,
-    "H100": 989,
-    "H200": 989,
-    "GH200": 989,
-    "A100": 312,
-    "L40S": 362,
-    "L4": 121,
-    "RTX 4090": 165,
-}
-"""Dense bf16 matrix TFLOP/s with fp32 accumulation by part of the device's name, the first that fits; from the makers'
-data sheets."""
-
-
-def per_image(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    """Floating point operations (a multiply-add is two) for one image of `size` (height, width): of the forward pass,
-    and of the forward and backward pass; convolutions and matrix products only, as torch counts them.
-
-    model: is moved to the meta device, where nothing is computed.
-    """
-    model = model.to("meta").train()
-    image = torch.empty(1, 3, *size, device="meta")
-    with FlopCounterMode(display=False) as forward:
-        logits = model(image)
-    with FlopCounterMode(display=False) as backward:
-        logits.sum().backward()
-    return forward.get_total_flops(), forward.get_total_flops() + backward.get_total_flops()
-
-
-def known_peak(device: torch.device) -> float | None:
-    """TFLOP/s of a device's data sheet; None for one that is not known, and for a CPU."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for part, peak in PEAKS.items() if part in name), None)
-
-
-CLASSES = 10
-SIZE = (224, 224)
-
 
 def catalogue() -> dict[str, dict[str, Any]]:
     """By name, with all defaults, for RGB and ten classes: parameters; gmac, 10 ** 9 multiply-adds of a forward pass
@@ -59,8 +15,8 @@ def catalogue() -> dict[str, dict[str, Any]]:
     found = {}
     for name, architecture in MODELS.items():
         with torch.device("meta"):
-            model = build_model(name, classes=CLASSES)
-        forward, _ = per_image(model, SIZE)
+            model = build_model(name, classes=10)
+        forward, _ = flops_per_image(model, (224, 224))
         found[name] = {
             "parameters": sum(p.numel() for p in model.parameters()),
             "gmac": forward / 2e9,
@@ -77,3 +33,41 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     lines += ["", "options and their defaults"]
     lines += [f"{n:<16}{', '.join(f'{o}: {v}' for o, v in m['options'].items())}" for n, m in found.items()]
     return "\n".join(lines)
+
+
+def flops_per_image(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Floating point operations (a multiply-add is two) for one image of `size` (height, width): of the forward pass,
+    and of the forward and backward pass; convolutions and matrix products only, as torch counts them.
+
+    model: is moved to the meta device, where nothing is computed.
+    """
+    model = model.to("meta").train()
+    image = torch.empty(1, 3, *size, device="meta")
+    with FlopCounterMode(display=False) as forward:
+        logits = model(image)
+    with FlopCounterMode(display=False) as backward:
+        logits.sum().backward()
+    return forward.get_total_flops(), forward.get_total_flops() + backward.get_total_flops()
+
+
+_PEAKS = {
+    "H100 PCIe": 756,
+    "H100 NVL": 835,
+    "H100": 989,
+    "H200": 989,
+    "GH200": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L4": 121,
+    "RTX 4090": 165,
+}
+"""Dense bf16 matrix TFLOP/s with fp32 accumulation by part of the device's name, the first that fits; from the makers'
+data sheets."""
+
+
+def known_peak(device: torch.device) -> float | None:
+    """TFLOP/s of a device's data sheet; None for one that is not known, and for a CPU."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in _PEAKS.items() if part in name), None)

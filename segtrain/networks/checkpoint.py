@@ -1,22 +1,19 @@
-"""Checkpoints: plain tensors, numbers and text in one file, whole or not there at all.
+"""Checkpoints and weights in files: plain tensors, numbers and text, whole or not there at all.
 
-A checkpoint is read with torch's `weights_only` unpickler and never with another, so that a file from a stranger cannot
-run code; what that unpickler does not know (numpy arrays, our own classes) is therefore turned into tensors and plain
-data before it is saved.
+A file is read with torch's `weights_only` unpickler and never with another, so that one from a stranger cannot run
+code. What that unpickler does not know (numpy arrays, our own classes) must be tensors and plain data in a checkpoint.
 """
 
-import os
 import pickle
-import random
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.files import publish
 
 State = dict[str, Any]
 
@@ -30,16 +27,13 @@ def save(path: Path, state: State) -> None:
     try:
         with part.open("wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        publish(part, path)
     except BaseException as error:
         part.unlink(missing_ok=True)
         # torch's writer, closed by a full disk, complains of its own state and hides what the disk said.
         if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
-    part.replace(path)
-    _sync_folder(path.parent)
 
 
 def load(path: Path) -> State:
@@ -73,11 +67,6 @@ def _read(path: Path, *, what: str, missing: str, broken: str) -> State:
     return state
 
 
-def in_short(error: Exception) -> str:
-    """The first sentence of an error, for a sentence of ours; many of torch's are pages long."""
-    return str(error).partition("\n")[0].partition(". ")[0].rstrip(" .:") or "it is cut off"
-
-
 def _check_sums(path: Path) -> None:
     """ValueError where bytes of a checkpoint have changed since it was written: torch writes sums and does not look."""
     if zipfile.is_zipfile(path):
@@ -86,37 +75,6 @@ def _check_sums(path: Path) -> None:
                 raise ValueError("its bytes are not those that were written")
 
 
-def random_states() -> State:
-    """The states of every global generator: Python's, numpy's, torch's on the CPU and on each GPU."""
-    version, words, gauss = random.getstate()
-    twister: State = np.random.get_state(legacy=False)  # noqa: NPY002
-    words_of_numpy = torch.from_numpy(twister["state"]["key"].astype(np.int64))
-    return {
-        "python": (version, torch.tensor(words, dtype=torch.int64), gauss),
-        "numpy": {**twister, "state": {**twister["state"], "key": words_of_numpy}},
-        "cpu": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_states(state: State) -> None:
-    """Sets every global generator to where `random_states` found it; the GPUs' only where there are as many."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words.tolist()), gauss))
-    twister = state["numpy"]
-    words_of_numpy = twister["state"]["key"].numpy().astype(np.uint32)
-    np.random.set_state({**twister, "state": {**twister["state"], "key": words_of_numpy}})  # noqa: NPY002
-    torch.set_rng_state(state["cpu"])
-    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
-        torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def _sync_folder(folder: Path) -> None:
-    """Brings a rename to the disk, where the system lets a folder be opened."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def in_short(error: Exception) -> str:
+    """The first sentence of an error, for a sentence of ours; many of torch's are pages long."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(" .:") or "it is cut off"

@@ -1,7 +1,7 @@
-"""What may stand before and behind any network: colour reduced to grey, two classes told by one output.
+"""Networks by name, what may stand before and behind any of them, and the weights that some begin with.
 
-Networks by name. A network is a module that takes (B, channels, H, W) of any size, values -1 to 1, and returns
-logits (B, classes, H, W); its options are the keyword arguments of its constructor.
+A network is a module that takes float (B, channels, H, W) of any size, values -1 to 1, and returns logits (B, classes,
+H, W). Its options are the keyword arguments of its constructor, and their annotations what is allowed.
 """
 
 import inspect
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from segtrain.networks import smp_networks
 from segtrain.networks.attention_unet import AttentionUNet
+from segtrain.networks.checkpoint import load_weights
 from segtrain.networks.compact import Compact
 from segtrain.networks.deconvnet import DeconvNet
 from segtrain.networks.res_unet import ResUNet
@@ -23,31 +25,6 @@ from segtrain.networks.unet import UNet, UNetHalf
 from segtrain.networks.unet_pp import UNetPlusPlus
 from segtrain.networks.vgg_unet import VggUNet
 from smearsynth.base.errors import UserError
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of R, G, B (ITU-R BT.601), as image libraries turn colour to grey."""
-
-
-class Adapted(nn.Module):
-    """Takes RGB, (B, 3, H, W), -1 to 1, and returns logits as every network does.
-
-    With `sigmoid` its two logits are 0 and what the network gives: their softmax is the sigmoid of that, cross-entropy
-    is binary cross-entropy, and the larger one is where the sigmoid is over 1/2. So every loss and figure holds.
-    """
-
-    luma: Tensor
-
-    def __init__(self, network: nn.Module, *, grey: bool, sigmoid: bool) -> None:
-        """network: for one channel where `grey`, with one class where `sigmoid`."""
-        super().__init__()
-        self.network, self.grey, self.sigmoid = network, grey, sigmoid
-        self.register_buffer("luma", torch.tensor(LUMA)[:, None, None], persistent=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        if self.grey:
-            image = (image * self.luma).sum(dim=1, keepdim=True)
-        logits: Tensor = self.network(image)
-        return torch.cat((torch.zeros_like(logits), logits), dim=1) if self.sigmoid else logits
 
 
 @dataclass(frozen=True)
@@ -85,6 +62,56 @@ def build_model(name: str, *, classes: int, channels: int = 3, **options: Any) -
 def default_options(name: str) -> dict[str, Any]:
     """The options of a network and their defaults. UserError for a name that does not exist."""
     return {option: parameter.default for option, parameter in _options(name).items()}
+
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G, B (ITU-R BT.601), as image libraries turn colour to grey."""
+
+
+class Adapted(nn.Module):
+    """A network that is shown grey images, or tells two classes by one output; it takes RGB, (B, 3, H, W), -1 to 1, and
+    returns logits as every network does.
+
+    With `sigmoid` its two logits are 0 and what the network gives: their softmax is the sigmoid of that, cross-entropy
+    is binary cross-entropy, and the larger one is where the sigmoid is over 1/2. So every loss and figure holds.
+    """
+
+    luma: Tensor
+
+    def __init__(self, network: nn.Module, *, grey: bool, sigmoid: bool) -> None:
+        """network: for one channel where `grey`, with one class where `sigmoid`."""
+        super().__init__()
+        self.network, self.grey, self.sigmoid = network, grey, sigmoid
+        self.register_buffer("luma", torch.tensor(_LUMA)[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.grey:
+            image = (image * self.luma).sum(dim=1, keepdim=True)
+        logits: Tensor = self.network(image)
+        return torch.cat((torch.zeros_like(logits), logits), dim=1) if self.sigmoid else logits
+
+
+def pretrained_part(model: nn.Module) -> VggUNet | None:
+    """The part of a network that can begin with weights of others; None where it has none."""
+    return next((part for part in model.modules() if isinstance(part, VggUNet)), None)
+
+
+def load_pretrained(model: nn.Module, path: Path) -> None:
+    """Puts the weights of a file as torchvision offers it, such as vgg16-397923af.pth, into a network that can begin
+    with them; nothing is fetched.
+
+    The file is read as tensors alone, and runs no code. UserError where it cannot be read, or is of another network.
+    """
+    part = pretrained_part(model)
+    assert part is not None, "the config has checked it"
+    state = load_weights(path)
+    try:
+        part.load_pretrained(state)
+    except ValueError as error:
+        raise UserError(
+            f"model.pretrained: {path} does not fit, {error}: name torchvision's weights of VGG{part.layers} without "
+            "batch normalisation, and leave model.width at 64."
+        ) from None
 
 
 def _build(name: str) -> Callable[..., nn.Module]:

@@ -1,4 +1,4 @@
-"""Networks of segmentation_models_pytorch by `smp:ARCHITECTURE/ENCODER`, as in `smp:Unet/resnet34`.
+"""Networks of segmentation_models_pytorch (extra `smp`) by `smp:ARCHITECTURE/ENCODER`, as in `smp:Unet/resnet34`.
 
 They train from scratch: pretrained encoders would be fetched from the network while a training starts.
 """
@@ -14,9 +14,9 @@ from segtrain.networks.checkpoint import in_short
 from smearsynth.base.errors import UserError
 
 PREFIX = "smp:"
-MULTIPLE = 32
+_MULTIPLE = 32
 """Of an image's sides, which every architecture of the library takes."""
-OF_TIMM = "tu-"
+_OF_TIMM = "tu-"
 """Begins the name of an encoder of timm, of which the library has no list."""
 _REMEDY = "pip install 'smearsynth[smp]'"
 
@@ -30,7 +30,7 @@ class Padded(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        logits: Tensor = self.network(pad(image, MULTIPLE))
+        logits: Tensor = self.network(pad(image, _MULTIPLE))
         return logits[..., :height, :width]
 
 
@@ -45,7 +45,7 @@ def build(name: str, *, classes: int, channels: int = 3) -> nn.Module:
     if wanted.lower() not in architectures:
         raise UserError(f'name: there is no architecture "{wanted}": there are {", ".join(architectures.values())}.')
     encoders = smp.encoders.get_encoder_names()
-    if encoder not in encoders and not encoder.startswith(OF_TIMM):
+    if encoder not in encoders and not encoder.startswith(_OF_TIMM):
         near = get_close_matches(encoder, encoders, n=1) or ["resnet34"]
         raise UserError(f'name: there is no encoder "{encoder}": did you mean "{PREFIX}{wanted}/{near[0]}"?')
     try:

@@ -5,7 +5,7 @@ The paper pads nothing: each 3x3 convolution costs the border, a skip is cut to 
 and no zero ever enters; for 224x224 px it takes 1.7 times the multiply-adds. `padding: same` pads every convolution
 with zeros.
 
-The reference study's network: the original U-Net with half the channels, 32-64-128-256-512, and same padding.
+`UNetHalf`, with half the channels, 32-64-128-256-512, and same padding, is the reference study's network.
 """
 
 from functools import partial
@@ -24,7 +24,8 @@ SMALLER = 60
 
 
 class UNet(EncoderDecoder):
-    """31,031,810 parameters for RGB and two classes (31,030,658 for grey images as in the paper, which states none).
+    """The paper's U-Net: 31,031,810 parameters for RGB and two classes (31,030,658 for grey images as in the paper,
+    which states none).
 
     A widely used Keras version has 31,031,685: one more 3x3 convolution, to two channels, before its one sigmoid.
     """
@@ -57,7 +58,7 @@ class UNet(EncoderDecoder):
 
 
 class UNetHalf(UNet):
-    """7,760,394 parameters at three channels and ten classes without normalisation.
+    """The reference study's U-Net: 7,760,394 parameters at three channels and ten classes without normalisation.
 
     Reads colour in the order RGB. The reference training reads BGR: its published weights would need their first
     layer's input channels reversed. Weights are Glorot-normal and biases zero, as in the reference code.

@@ -14,7 +14,7 @@ from segtrain.data.samples import INDEX, read_index
 from segtrain.evaluation.figures import NAMES
 from segtrain.metrics.bootstrap import Estimate
 from segtrain.training.config import Config, load_config
-from segtrain.training.run_folder import CONFIG, Run, Trained, load_trained
+from segtrain.training.run_folder import CONFIG, RunFolder, Trained, load_trained
 from smearsynth.taxonomy import display_name
 
 CARD = "MODEL_CARD.md"
@@ -75,7 +75,7 @@ def read_run_facts(run: Path, dataset: Path | None = None) -> RunFacts:
         name=run.resolve().name,
         trained=trained,
         config=config,
-        summary=Run(run).read_summary(),
+        summary=RunFolder(run).read_summary(),
         index=index,
     )
 

@@ -40,8 +40,8 @@ from segtrain.reporting.run_pictures import (
 )
 from segtrain.reporting.slices import Slices, slices
 from segtrain.training.device import choose
-from segtrain.training.run_folder import BEST, METRICS, SPEED, Run
-from segtrain.training.training_data import read_parts
+from segtrain.training.run_folder import BEST, METRICS, SPEED, RunFolder
+from segtrain.training.training_data import read_training_data
 from smearsynth.base.errors import UserError
 from smearsynth.base.html_page import Inline, inline, inline_indexed, write_page
 
@@ -96,7 +96,7 @@ def write_report(
         device=str(compute),
     )
     write_run_page(page, data)
-    Run(run).write_text(CARD, markdown(about, reached))
+    RunFolder(run).write_text(CARD, markdown(about, reached))
     return [page, run / CARD]
 
 
@@ -135,7 +135,7 @@ def _chosen(run: Path, about: RunFacts, split: str) -> tuple[Shards, Index | Non
             "`segtrain evaluate` measures a run on others."
         )
     if split == "val":
-        parts = read_parts(about.config)
+        parts = read_training_data(about.config)
         return parts.held_out, parts.validation
     shards = Shards(root, split)
     check_held_out(about.trained, shards, run)

@@ -21,7 +21,7 @@ from segtrain.reporting.curves import draw_curves, read_columns
 from segtrain.training.config import load_config
 from segtrain.training.device import choose
 from segtrain.training.run_folder import CONFIG, METRICS, load_trained
-from segtrain.training.training_data import read_parts
+from segtrain.training.training_data import read_training_data
 from smearsynth.taxonomy import IGNORE
 
 Pixels = npt.NDArray[np.uint8]
@@ -49,7 +49,7 @@ def write_pictures(run: Path, *, device: str = "auto", progress: bool = True) ->
     """
     run = Path(run)
     draw_curves(read_columns(run / METRICS), run / CURVES)
-    trained, parts = load_trained(run), read_parts(load_config(run / CONFIG))
+    trained, parts = load_trained(run), read_training_data(load_config(run / CONFIG))
     compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
     shards, predict = parts.held_out, predict_on(trained, compute)
     measured = measure_images(

@@ -16,10 +16,9 @@ from torch import nn
 
 from segtrain.data.augmentation import AugmentSpec
 from segtrain.losses import CrossEntropySpec, LossSpec
-from segtrain.networks.registry import MODELS, Adapted, build_model, default_options
-from segtrain.networks.starting_weights import pretrained_part
-from segtrain.training.early_stopping import EarlyStopSpec
-from segtrain.training.learning_rate import ScheduleSpec
+from segtrain.networks.registry import MODELS, Adapted, build_model, default_options, pretrained_part
+from segtrain.training.device import Amp
+from segtrain.training.schedules import EarlyStopSpec, ScheduleSpec
 from smearsynth.base.documents import DocumentKind, parse_document, read_document
 from smearsynth.base.errors import UserError
 from smearsynth.base.validation import Spec, validate
@@ -143,7 +142,7 @@ class Config(Spec):
         default=None, ge=1, description="train and validate on the first so many training samples; null: on all"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU where there is one")
-    amp: Literal["auto", "off", "bf16"] = Field(
+    amp: Amp = Field(
         default="auto", description="number format of products; auto: bf16 where the hardware has it, else fp32"
     )
     channels_last: bool = Field(default=True, description="memory layout with a pixel's channels together; faster")
@@ -187,7 +186,7 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
 
     `data` and `fold.table` come back relative to the working folder, `model.pretrained` whole. Raises DocumentError (a
-    UserError) with every fault.
+    UserError) with every error.
     """
     if path is None:
         return validate(Config, parse_document("{}", "the defaults", KIND), overrides)

@@ -1,6 +1,4 @@
-"""What a training runs on: versions, processor, cores.
-
-Where and how a network is computed: device, number format, memory layout.
+"""Where and how a network is computed: device, number format, memory layout; and what the machine and its software are.
 
 On a CPU that multiplies bf16 in hardware and on every recent GPU, bf16 with channels last is the fastest way to run
 a convolutional network (here 2.7 times fp32 on two cores), and bf16 has the range of fp32, so nothing needs scaling.
@@ -19,6 +17,61 @@ from torch import Tensor, nn
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.workers import usable_cores
+
+Amp = Literal["auto", "off", "bf16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """device: where. bf16: whether products are in bf16. channels_last: whether a pixel's channels lie together."""
+
+    device: torch.device
+    bf16: bool
+    channels_last: bool
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """`model` on the device, in the memory layout."""
+        return model.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
+
+    def logits(self, model: nn.Module, image: Tensor) -> Tensor:
+        """float32 (B, classes, H, W) of `image`, uint8 (B, 3, H, W), which enters the network as -1 to 1."""
+        pixels = image.to(self.device, torch.float32, non_blocking=True).contiguous(memory_format=self._layout)
+        context = torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+        with context:
+            logits: Tensor = model(pixels / 127.5 - 1)
+        return logits.float()
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"CPU with {threads()}"
+        precision = "bf16 products, fp32 weights and loss" if self.bf16 else "fp32"
+        return f"{name}, {precision}, {'channels last' if self.channels_last else 'channels first'}"
+
+
+def choose(*, amp: Amp = "auto", channels_last: bool = True, device: str = "auto", local: int = 0) -> Compute:
+    """The fastest that this machine has, within what is asked for. UserError where it has not what is asked for.
+
+    device: "auto", "cpu", "cuda". local: number of the GPU to take on this machine.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda is asked for and this machine shows torch no GPU: set `device: auto` or `cpu`.")
+    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if on_gpu and local >= torch.cuda.device_count():
+        raise UserError(f"There are {torch.cuda.device_count()} GPUs here: start no more processes than that.")
+    place = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(place)
+    return Compute(place, amp == "bf16" or (amp == "auto" and _has_bf16(place)), channels_last)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether bf16 is done in hardware; in software it is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def versions() -> dict[str, str]:
@@ -50,61 +103,3 @@ def threads() -> str:
     """How many threads torch computes with, in words."""
     count = torch.get_num_threads()
     return f"{count} thread{'s' * (count > 1)}"
-
-
-Amp = Literal["auto", "off", "bf16"]
-
-
-@dataclass(frozen=True)
-class Compute:
-    """device: where. bf16: whether products are in bf16. channels_last: whether a pixel's channels lie together."""
-
-    device: torch.device
-    bf16: bool
-    channels_last: bool
-
-    def place(self, model: nn.Module) -> nn.Module:
-        """`model` on the device, in the memory layout."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
-
-    def logits(self, model: nn.Module, image: Tensor) -> Tensor:
-        """fp32 (B, classes, H, W) of `image`, u1 (B, 3, H, W), which enters the network as -1 to 1."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        pixels = image.to(self.device, torch.float32, non_blocking=True).contiguous(memory_format=layout)
-        context = torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
-        with context:
-            logits: Tensor = model(pixels / 127.5 - 1)
-        return logits.float()
-
-    def __str__(self) -> str:
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu()
-        precision = "bf16 products, fp32 weights and loss" if self.bf16 else "fp32"
-        return f"{name}, {precision}, {'channels last' if self.channels_last else 'channels first'}"
-
-
-def choose(*, amp: Amp = "auto", channels_last: bool = True, device: str = "auto", local: int = 0) -> Compute:
-    """The fastest that this machine has, within what is asked for. UserError where it has not what is asked for.
-
-    device: "auto", "cpu", "cuda". local: number of the GPU to take on this machine.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda is asked for and this machine shows torch no GPU: set `device: auto` or `cpu`.")
-    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    if on_gpu and local >= torch.cuda.device_count():
-        raise UserError(f"There are {torch.cuda.device_count()} GPUs here: start no more processes than that.")
-    place = torch.device("cuda", local) if on_gpu else torch.device("cpu")
-    if on_gpu:
-        torch.cuda.set_device(place)
-    return Compute(place, amp == "bf16" or (amp == "auto" and _has_bf16(place)), channels_last)
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Whether bf16 is done in hardware; in software it is slower than fp32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _cpu() -> str:
-    return f"CPU with {threads()}"

@@ -1,16 +1,14 @@
-"""Stops a training before a loss that is no number reaches the weights, without making the host wait for the device.
+"""What an epoch of training watches, adds up and says.
 
-Each step leaves a flag on the device: 0, or 1 from the first step on whose loss or gradients were not finite. The fused
-optimisers of torch take such a flag (they were given it for loss scaling) and then leave the weights alone. So the host
-may look at it seldom, and still finds the weights as they were before that step.
-
-What an epoch adds up to, on the device: sums that no order of adding changes, but for the loss's last bits.
-
-What a training says while it runs: lines in its log and on the terminal, a bar with loss, speed and time left.
+The sums are on the device and, but for the loss's last bits, no order of adding changes them. Nothing here makes the
+host wait for the device before a figure is read.
 """
 
 import sys
 import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +16,20 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from segtrain.metrics.confusion import Confusion, ReferenceAccuracy
-from segtrain.training.ranks import Ranks
-from segtrain.training.run_folder import Run
+from segtrain.training.processes import Ranks
+from segtrain.training.run_folder import TENSORBOARD, RunFolder
 from smearsynth.taxonomy import IGNORE
 
+Figures = dict[str, float]
 
-class Guard:
-    """Watches the loss and gradients of every step."""
+
+class FiniteGuard:
+    """Keeps a loss or gradient that is not finite from the weights.
+
+    Each step leaves a flag on the device: 0, or 1 from the first step on that was not finite. The fused optimisers of
+    torch take such a flag (they were given it for loss scaling) and then leave the weights alone. So the host may look
+    at it seldom, and still finds the weights as they were before that step.
+    """
 
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
         """optimiser: a fused one, over the parameters of `model`."""
@@ -33,22 +38,18 @@ class Guard:
         self._tripped = torch.zeros((), device=device)
         self._good = torch.zeros((), dtype=torch.int64, device=device)
 
-    def step(self, loss: Tensor) -> None:
-        """The optimiser's step, which changes nothing from the first step on that is not finite. Never waits."""
+    def watch(self, loss: Tensor) -> None:
+        """Before each step of the optimiser, which changes nothing from the first one on that is not finite."""
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         bad = ~torch.isfinite(loss.detach() + norm)
         self._tripped = torch.maximum(self._tripped, bad.float())
         self._good += self._tripped == 0
         self._optimiser.found_inf = self._tripped  # type: ignore[attr-defined]
-        self._optimiser.step()
 
     @property
     def good_steps(self) -> int:
         """Steps so far, up to the one that was not finite; reading it waits for the device."""
         return int(self._good)
-
-
-Figures = dict[str, float]
 
 
 class TrainingTotals:
@@ -59,7 +60,7 @@ class TrainingTotals:
         self._counts = torch.zeros(3, dtype=torch.int64, device=device)
 
     def add(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
-        """A batch. loss: its mean. logits: fp32 (B, C, H, W). label: u1 (B, H, W). Never waits for the device."""
+        """A batch. loss: its mean. logits: float32 (B, C, H, W). label: uint8 (B, H, W), 255 = ignored."""
         right = (logits.detach().argmax(dim=1) == label).sum()
         self._loss += loss.detach().double() * len(label)
         self._counts += torch.stack([right, (label != IGNORE).sum(), right.new_full((), len(label))])
@@ -98,7 +99,7 @@ class ValidationTotals:
         self._reference.update(logits, label)
 
     def report(self, ranks: Ranks) -> dict[str, Any]:
-        """loss, mean over samples; reference_accuracy; what `metrics.scores` gives. Over all processes."""
+        """loss, mean over samples; reference_accuracy; what `metrics.confusion.scores` gives. Over all processes."""
         self._confusion.all_reduce()
         self._reference.all_reduce()
         loss, samples = ranks.total(self._loss).tolist()
@@ -106,9 +107,10 @@ class ValidationTotals:
 
 
 class Progress:
-    """Speaks for the first process of a training; the others are silent."""
+    """What the first process of a training says: lines in the log and at the terminal, a bar with loss, speed and time
+    left. The others are silent."""
 
-    def __init__(self, run: Run, *, speaks: bool) -> None:
+    def __init__(self, run: RunFolder, *, speaks: bool) -> None:
         self._run, self._speaks = run, speaks
         self._bar: tqdm[Any] | None = None
         self._began, self._images, self._seconds = 0.0, 0, 0.0
@@ -134,8 +136,8 @@ class Progress:
         self._bar.set_postfix_str(f"loss {loss:.4g}, {self._images / self._seconds:,.1f} images/s", refresh=False)
         self._bar.update(steps)
 
-    def speed(self, waited: float) -> dict[str, float]:
-        """Of what was trained in this epoch, here. waited: seconds that it waited for data."""
+    def speed(self, waited: float) -> Figures:
+        """Of what this process trained in this epoch. waited: seconds that it waited for data."""
         seconds = self._seconds or 1.0
         return {
             "images": self._images,
@@ -149,3 +151,31 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class TensorBoard:
+    """Writes the rows of `metrics.csv` for TensorBoard."""
+
+    @staticmethod
+    def installed() -> bool:
+        """Whether it can be written."""
+        return find_spec("tensorboard") is not None
+
+    def __init__(self, run: Path, epoch: int) -> None:
+        """epoch: what an interrupted training wrote from this one on is dropped."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(run / TENSORBOARD), purge_step=epoch)
+
+    def add(self, row: Mapping[str, float | int]) -> None:
+        """row: column to value; train_* and val_* of a measure share a plot's name, `measure/train`."""
+        for column, value in row.items():
+            if column not in ("epoch", "step"):
+                prefix, _, measure = column.partition("_")
+                tag = f"{measure}/{prefix}" if prefix in ("train", "val") else column
+                self._writer.add_scalar(tag, value, int(row["epoch"]))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._writer.close()

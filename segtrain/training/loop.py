@@ -8,7 +8,7 @@ checkpoint: so a training that was killed and resumed ends with the weights of o
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -19,25 +19,16 @@ from segtrain.losses import Loss
 from segtrain.networks import checkpoint
 from segtrain.training.config import Config
 from segtrain.training.device import Compute
-from segtrain.training.early_stopping import EarlyStop
-from segtrain.training.epoch import Figures, Guard, Progress, TrainingTotals, ValidationTotals
-from segtrain.training.learning_rate import lr
-from segtrain.training.ranks import Ranks
-from segtrain.training.run_folder import METRICS, SPEED, Run
-from segtrain.training.stop_signal import StoppedError, StopWish
-from segtrain.training.weight_average import Ema
+from segtrain.training.epoch import Figures, FiniteGuard, Progress, TensorBoard, TrainingTotals, ValidationTotals
+from segtrain.training.generators import random_states, restore_random_states
+from segtrain.training.processes import Ranks, StopSignal, TrainingStoppedError
+from segtrain.training.run_folder import METRICS, SPEED, RunFolder
+from segtrain.training.schedules import EarlyStop, Ema, learning_rate_factor
+from segtrain.training.training_data import Identity
 from smearsynth.base.errors import UserError, WorkError
 
 STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}
 """Of the loss, by device; a CPU has nothing to run ahead of."""
-
-
-class Scalars(Protocol):
-    """Whoever else is told the rows of `metrics.csv`."""
-
-    def add(self, row: Figures) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -47,25 +38,26 @@ class Training:
     config: Config
     compute: Compute
     ranks: Ranks
-    run: Run
+    run: RunFolder
     progress: Progress
     shards: Shards
     """The training split, for its classes and the names of its samples."""
-    identity: dict[str, Any]
-    """Of the checkpoint: what a resume must find unchanged, and what whoever uses the network must know."""
+    identity: Identity
+    """What a resume must find unchanged, and what whoever uses the network must know."""
     model: nn.Module
-    """The network as it is saved."""
-    network: nn.Module
-    """The same network as it is called: compiled, or wrapped to share its gradients."""
+    """The network itself, as it is saved."""
+    wrapped_model: nn.Module
+    """The same network as it is called in training: compiled, or wrapped to share its gradients."""
+    ema: Ema | None
+    """Holds a copy of the network with averaged weights."""
     loss: Loss
     optimiser: torch.optim.Optimizer
     training: Loader
     validation: Loader
-    ema: Ema | None
     early_stop: EarlyStop | None
     totals: TrainingTotals
     """Of the epoch that is being trained."""
-    scalars: Scalars | None = None
+    tensorboard: TensorBoard | None
     epoch: int = 0
     """Finished epochs."""
     step: int = 0
@@ -76,9 +68,17 @@ class Training:
     """Of `speed.csv`."""
 
     @property
-    def weights(self) -> nn.Module:
-        """The network that is validated and handed on."""
-        return self.ema.model if self.ema else self.model
+    def evaluated_model(self) -> nn.Module:
+        """The network that is validated and handed on: with averaged weights, where the config asks for them."""
+        return self.ema.averaged_model if self.ema else self.model
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the step that comes next: a function of its number and, for a plateau, of the finished epochs."""
+        steps, epochs = len(self.training), self.config.epochs
+        step, history = self.epoch * steps + self.step, self.watched
+        factor = learning_rate_factor(self.config.schedule, step, steps_per_epoch=steps, epochs=epochs, history=history)
+        return self.config.optimiser.lr * factor
 
     @property
     def watched(self) -> list[float]:
@@ -92,17 +92,17 @@ class Training:
         return known.index(max(known)) + 1 if known else 0
 
 
-def train(t: Training, wish: StopWish) -> str:
+def train(t: Training, stop: StopSignal) -> str:
     """Trains to the end and returns why it ended.
 
-    Raises StoppedError after saving, when `wish` asks to stop; WorkError without saving, for a loss that is not finite
-    and for a GPU whose memory is full.
+    Raises TrainingStoppedError after saving, when a signal asked for it; WorkError without saving, for a loss that is
+    not finite and for a GPU whose memory is full.
     """
     try:
         while t.epoch < t.config.epochs and not (t.early_stop and t.early_stop.reason):
             began = time.perf_counter()
-            trained = _train_epoch(t, wish)
-            validated = _validate(t, wish)
+            trained = _train_epoch(t, stop)
+            validated = _validate(t, stop)
             _finish_epoch(t, trained, validated, time.perf_counter() - began)
     except torch.OutOfMemoryError as error:
         raise WorkError(
@@ -112,59 +112,55 @@ def train(t: Training, wish: StopWish) -> str:
     return (t.early_stop and t.early_stop.reason) or f"all {t.config.epochs} epochs are done"
 
 
-def _train_epoch(t: Training, wish: StopWish) -> Figures:
+def _train_epoch(t: Training, stop: StopSignal) -> Figures:
     """The rest of an epoch; its speed."""
     config, device, steps = t.config, t.compute.device, len(t.training)
     every = STEPS_BETWEEN_READINGS[device.type]
-    guard = Guard(t.model, t.optimiser, device)
+    guard = FiniteGuard(t.model, t.optimiser, device)
     waited, saved, read = t.training.waited, time.monotonic(), 0
     numbers: list[Tensor] = []
-    name, step = f"epoch {t.epoch + 1}/{config.epochs}", t.epoch * steps + t.step
-    t.progress.begin_epoch(name, step=step, steps=config.epochs * steps)
-    t.network.train()
+    name = f"epoch {t.epoch + 1}/{config.epochs}"
+    t.progress.begin_epoch(name, step=t.epoch * steps + t.step, steps=config.epochs * steps)
+    t.wrapped_model.train()
     for batch in t.training.epoch(t.epoch, start=t.step):
         numbers.append(batch.number)
+        rate = t.learning_rate
         for group in t.optimiser.param_groups:
-            group["lr"] = learning_rate(t)
+            group["lr"] = rate
         label = batch.label.to(device, non_blocking=True)
-        logits = t.compute.logits(t.network, batch.image)
+        logits = t.compute.logits(t.wrapped_model, batch.image)
         loss = t.loss(logits, label)
         t.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        guard.step(loss)
+        guard.watch(loss)
+        t.optimiser.step()
         if t.ema:
             t.ema.update(t.model)
         t.totals.add(loss, logits, label)
         t.step += 1
         # Several processes must agree on a stop, for which they wait for each other: only where they do so anyway.
-        stopping_alone = wish.by and t.ranks.world == 1
+        stopping_alone = stop.by and t.ranks.world == 1
         if t.step % every and t.step < steps and not stopping_alone:
             continue
         # The rest of the loop is where the host waits for the device.
         good = guard.good_steps
         due = t.ranks.first and time.monotonic() - saved > 60 * config.save_minutes
-        bad, stopping, saving = t.ranks.any(good < len(numbers), bool(wish.by), due, device=device)
+        bad, stopping, saving = t.ranks.any(good < len(numbers), bool(stop.by), due, device=device)
         if bad:
             _refuse_to_go_on(t, numbers, good)
         images = t.ranks.world * sum(map(len, numbers[read:]))
         t.progress.trained(len(numbers) - read, images, loss.item())
         read = len(numbers)
         if stopping:
-            _stop(t, wish)
+            _save_and_stop(t, stop)
         if saving:
             save(t)
             saved = time.monotonic()
     return t.progress.speed(t.training.waited - waited)
 
 
-def learning_rate(t: Training) -> float:
-    """Of the step that comes next: a function of its number and, for a plateau, of the finished epochs."""
-    steps = len(t.training)
-    step, epochs = t.epoch * steps + t.step, t.config.epochs
-    return t.config.optimiser.lr * lr(t.config.schedule, step, steps_per_epoch=steps, epochs=epochs, history=t.watched)
-
-
 def _refuse_to_go_on(t: Training, numbers: list[Tensor], good: int) -> NoReturn:
+    """numbers: of the samples of every step so far. good: how many of these steps were finite."""
     step = t.step - len(numbers) + good + 1
     mine = numbers[good].tolist() if good < len(numbers) else []
     names = [t.shards.sample_id(number) for number in mine]
@@ -175,60 +171,57 @@ def _refuse_to_go_on(t: Training, numbers: list[Tensor], good: int) -> NoReturn:
     )
 
 
-def _stop(t: Training, wish: StopWish) -> NoReturn:
+def _save_and_stop(t: Training, stop: StopSignal) -> NoReturn:
     save(t)
-    raise StoppedError(
-        f"Stopped{f' by {wish.by}' * bool(wish.by)} in epoch {t.epoch + 1} after step {t.step} of {len(t.training)}; "
-        f"saved in {t.run.last}. Go on with --resume."
+    by = f" by {stop.by}" if stop.by else ""  # another process was signalled
+    raise TrainingStoppedError(
+        f"Stopped{by} in epoch {t.epoch + 1} after step {t.step} of {len(t.training)}; saved in {t.run.last}. Go on "
+        "with --resume."
     )
 
 
-def _validate(t: Training, wish: StopWish) -> dict[str, Any]:
+def _validate(t: Training, stop: StopSignal) -> dict[str, Any]:
     """What `ValidationTotals.report` says of the validation split, each sample counted once."""
     # Running means of batch normalisation differ between processes; those of the first are saved.
-    t.ranks.share([*t.model.buffers(), *t.weights.buffers()])
+    t.ranks.share([*t.model.buffers(), *t.evaluated_model.buffers()])
     totals = ValidationTotals(len(t.shards.classes), t.compute.device)
-    model = t.weights.eval()
+    model = t.evaluated_model.eval()
     with torch.inference_mode():
         for batch in t.validation.epoch(0):
             label = batch.label.to(t.compute.device, non_blocking=True)
             logits = t.compute.logits(model, batch.image)
             totals.add(t.loss(logits, label), logits, label)
-            if wish.by and t.ranks.world == 1:
-                _stop(t, wish)
+            if stop.by and t.ranks.world == 1:
+                _save_and_stop(t, stop)
     return totals.report(t.ranks)
 
 
 def _finish_epoch(t: Training, trained: Figures, validated: dict[str, Any], seconds: float) -> None:
     """The epoch's rows, checkpoints and line in the log."""
-    rate = t.optimiser.param_groups[0]["lr"]
     per_class = zip(t.shards.classes.keys, validated.pop("per_class"), strict=True)
-    row = {"epoch": t.epoch + 1, "step": (t.epoch + 1) * len(t.training), "lr": rate}
+    row = {"epoch": t.epoch + 1, "step": (t.epoch + 1) * len(t.training), "lr": t.optimiser.param_groups[0]["lr"]}
     row |= {f"train_{name}": value for name, value in t.totals.figures(t.ranks).items()}
     row |= {f"val_{name}": value for name, value in validated.items()}
     row |= {f"val_iou_{key}": scores["iou"] for key, scores in per_class}
+    speed = {"epoch": t.epoch + 1, "seconds": seconds, **trained}
     t.rows.append(row)
-    t.speeds.append({"epoch": t.epoch + 1, "seconds": seconds, **trained})
+    t.speeds.append(speed)
     if t.early_stop:
         t.early_stop.update(t.watched[-1])
     t.epoch, t.step, t.totals = t.epoch + 1, 0, TrainingTotals(t.compute.device)
+    is_best = t.best_epoch == t.epoch
     # The best before the last: a kill between them repeats the epoch, instead of forgetting that it was the best.
-    if t.best_epoch == t.epoch:
+    if is_best:
         save(t, best=True)
     save(t)
     write_tables(t)
-    if t.scalars:
-        t.scalars.add(row)
-    t.progress.say(_line(t))
-
-
-def _line(t: Training) -> str:
-    row, speed = t.rows[-1], t.speeds[-1]
-    return (
+    if t.tensorboard:
+        t.tensorboard.add(row)
+    t.progress.say(
         f"epoch {t.epoch}/{t.config.epochs}  loss {row['train_loss']:.4f} / {row['val_loss']:.4f}  "
         f"pixel accuracy {row['train_pixel_accuracy']:.4f} / {row['val_pixel_accuracy']:.4f}  "
         f"mIoU {row['val_miou']:.4f}  {speed['images_per_second']:,.1f} images/s, "
-        f"{speed['waiting_share']:.1%} of it waiting for data{'  best' * (t.best_epoch == t.epoch)}"
+        f"{speed['waiting_share']:.1%} of it waiting for data{'  best' if is_best else ''}"
     )
 
 
@@ -252,7 +245,7 @@ def save(t: Training, *, best: bool = False) -> None:
         "step": t.step,
         "rows": t.rows,
         "speeds": t.speeds,
-        "random": checkpoint.random_states(),
+        "random": random_states(),
     }
     if t.ranks.first:
         checkpoint.save(t.run.best if best else t.run.last, state)
@@ -269,7 +262,7 @@ def restore(t: Training, state: checkpoint.State) -> None:
             t.early_stop.load_state_dict(state["early_stop"])
         t.totals.load_state_dict(state["totals"], t.ranks)
         t.epoch, t.step, t.rows, t.speeds = state["epoch"], state["step"], state["rows"], state["speeds"]
-        checkpoint.restore_random_states(state["random"])
+        restore_random_states(state["random"])
         numbers = [row["epoch"] for row in t.rows]
         fits = 0 <= t.step <= len(t.training) and len(t.watched) == len(t.speeds) == t.epoch <= t.config.epochs
         if not fits or numbers != list(range(1, t.epoch + 1)):

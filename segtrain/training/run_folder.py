@@ -13,16 +13,13 @@ log.txt         what was said while it ran
 report.html     of `segtrain report`, with MODEL_CARD.md, which goes with the weights
 tensorboard/    the rows of metrics.csv, where TensorBoard is installed
 
-What a checkpoint belongs to: the config that decides its weights, and the data that they are trained on.
-
-A trained network out of a run's folder, ready to be used.
+`RunFolder` writes and reads its files, `load_trained` gives the network in it, ready to be used.
 """
 
 import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,40 +30,36 @@ from torch import nn
 from segtrain.data.samples import Classes
 from segtrain.networks import checkpoint
 from segtrain.training.config import Config
-from segtrain.training.training_data import Parts
 from smearsynth.base.errors import UserError
-from smearsynth.base.json_values import differences, shown
+from smearsynth.base.files import publish
 
 CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
-LAST, BEST, LOG = "last.pt", "best.pt", "log.txt"
+LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.txt", "tensorboard"
 
 Row = Mapping[str, float | int]
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """The folder of one run."""
 
-    folder: Path
+    path: Path
 
     @property
     def last(self) -> Path:
         """The checkpoint to go on from."""
-        return self.folder / LAST
+        return self.path / LAST
 
     @property
     def best(self) -> Path:
         """The checkpoint of the best epoch."""
-        return self.folder / BEST
+        return self.path / BEST
 
     def write_text(self, name: str, text: str) -> None:
         """Puts a file in its place as a whole."""
-        part = self.folder / f"{name}.part"
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.folder / name)
+        part = self.path / f"{name}.part"
+        part.write_text(text, encoding="utf-8", newline="")
+        publish(part, self.path / name)
 
     def write_table(self, name: str, rows: Sequence[Row]) -> None:
         """A CSV file with the keys of the first row as its header; numbers as Python writes them, to the last bit."""
@@ -82,7 +75,7 @@ class Run:
 
     def read_summary(self) -> dict[str, Any]:
         """What `write_summary` wrote; empty before that. UserError where it is broken."""
-        path = self.folder / SUMMARY
+        path = self.path / SUMMARY
         try:
             summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -95,7 +88,7 @@ class Run:
 
     def log(self, line: str) -> None:
         """Adds a line to `log.txt`."""
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+        with (self.path / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
 
@@ -108,51 +101,14 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-Identity = dict[str, Any]
-
-
-def identity(config: Config, parts: Parts) -> Identity:
-    """Plain data, for the checkpoint."""
-    shards = parts.shards
-    classes = shards.classes
-    return {
-        "config": config.deciding(),
-        "config_hash": config.digest(),
-        "data_digest": shards.digest,
-        "fold_digest": parts.fold_digest,
-        "classes": {"ids": classes.ids, "keys": classes.keys, "colours": classes.colours},
-        "um_per_px": shards.um_per_px,
-    }
-
-
-def classes_of(known: Identity) -> Classes:
-    """The taxonomy that a checkpoint was trained on."""
-    return Classes(**known["classes"])
-
-
-def check_unchanged(before: Identity, now: Identity, run: str) -> None:
-    """UserError, naming what differs, where a run would go on as another one."""
-    try:
-        found = differences(before["config"], now["config"])
-        lines = [f"{d.path}: {shown(d.old)}, now {shown(d.new)}" for d in found]
-        if before["data_digest"] != now["data_digest"]:
-            lines.append(f"the dataset: digest {before['data_digest'][:12]}, now {now['data_digest'][:12]}")
-        if before.get("fold_digest", "") != now["fold_digest"]:
-            lines.append("division into folds")
-    except (AttributeError, KeyError, TypeError):
-        raise UserError(f"{run}: its checkpoint does not say what it belongs to; use a new --run.") from None
-    if lines:
-        changed = "; ".join(lines)
-        raise UserError(
-            f"{run} cannot be resumed, for this has changed since it began: {changed}; put it back, or use a new --run."
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """model: on the CPU, in evaluation mode; takes what `Compute.logits` gives it. um_per_px: the scale it was trained
-    at. fold: whether it learnt from some of the training and validation samples. epoch: after which it was saved, from
-    1."""
+    """A trained network.
+
+    model: on the CPU, in evaluation mode, its weights the averaged ones where the training had them; takes what
+    `Compute.logits` gives it. um_per_px: the scale it was trained at. fold: whether it learnt from some of the training
+    and validation samples. epoch: after which it was saved, from 1.
+    """
 
     model: nn.Module
     config: Config
@@ -168,24 +124,24 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
 
     Only the checkpoint is read, and it runs no code.
     """
-    folder = Run(Path(run))
+    folder = RunFolder(Path(run))
     if which == "best" and folder.last.is_file() and not folder.best.is_file():
         raise UserError(
             f"{folder.best} is missing: the run has not finished an epoch; take the network so far by --last."
         )
     state = checkpoint.load(folder.best if which == "best" else folder.last)
     try:
-        known = state["identity"]
-        config, classes = Config.model_validate(known["config"]), classes_of(known)
+        identity = state["identity"]
+        config, classes = Config.model_validate(identity["config"]), Classes(**identity["classes"])
         model = config.model.build(classes=len(classes))
         model.load_state_dict(state["ema"]["model"] if state["ema"] else state["model"])
         return Trained(
             model=model.eval(),
             config=config,
             classes=classes,
-            um_per_px=known["um_per_px"],
-            data_digest=known["data_digest"],
-            fold=bool(known.get("fold_digest")),
+            um_per_px=identity["um_per_px"],
+            data_digest=identity["data_digest"],
+            fold=bool(identity.get("fold_digest")),
             epoch=state["epoch"],
         )
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -1,8 +1,13 @@
-"""Which samples a training learns from, and on which it is validated: what `data`, `fold` and `overfit` come to."""
+"""What a training learns from, what it is validated on, and by what a resume finds both unchanged.
+
+`data`, `fold` and `overfit` of the config come to a `TrainingData`. An identity, in every checkpoint, is the config as
+far as it decides the weights, and the data that they are trained on.
+"""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +17,15 @@ from segtrain.data.sampler import Index
 from segtrain.data.samples import Shards
 from segtrain.training.config import Config
 from smearsynth.base.errors import UserError
+from smearsynth.base.json_values import differences, shown
+
+Identity = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """training, validation: numbers of the samples in `shards` and in `held_out`, which may be one; None: all."""
+class TrainingData:
+    """training, validation: int64, numbers of the samples in `shards` and in `held_out`, which may be one; None: all.
+    fold: whether they are one fold of a cross-validation."""
 
     shards: Shards
     training: Index | None
@@ -30,7 +39,7 @@ class Parts:
 
     @property
     def pixels_per_class(self) -> npt.NDArray[np.int64]:
-        """i8 (classes,): of the samples to learn from; with `overfit`, of the whole split that they are of."""
+        """int64 (classes,): of the samples to learn from; with `overfit`, of the whole split that they are of."""
         return self.shards.pixels_per_class(self.training if self.fold else None)
 
     @property
@@ -44,22 +53,57 @@ class Parts:
         return hashlib.sha256(both).hexdigest()
 
 
-def read_parts(config: Config) -> Parts:
-    """Of the config's data. UserError where it has not what the config asks for."""
+def read_training_data(config: Config) -> TrainingData:
+    """Of the config's `data`. UserError where it has not what the config asks for."""
     root = Path(config.data or "")
     if config.fold:
         both, table = pooled(root), Path(config.fold.table)
         fold = read_folds(table, both)
         if config.fold.number > fold.max():
             raise UserError(f"fold.number: {table} has {fold.max()} folds, and {config.fold.number} is asked for.")
-        out = fold == config.fold.number
-        return Parts(
-            shards=both, training=np.flatnonzero(~out), held_out=both, validation=np.flatnonzero(out), fold=True
+        held_out = fold == config.fold.number
+        return TrainingData(
+            shards=both,
+            training=np.flatnonzero(~held_out),
+            held_out=both,
+            validation=np.flatnonzero(held_out),
+            fold=True,
         )
     shards = Shards(root, "train")
     if config.overfit:
         if config.overfit > len(shards):
             raise UserError(f"overfit: asks for {config.overfit} samples of {len(shards)}: ask for fewer.")
         few = np.arange(config.overfit)
-        return Parts(shards=shards, training=few, held_out=shards, validation=few)
-    return Parts(shards=shards, training=None, held_out=Shards(root, "val"), validation=None)
+        return TrainingData(shards=shards, training=few, held_out=shards, validation=few)
+    return TrainingData(shards=shards, training=None, held_out=Shards(root, "val"), validation=None)
+
+
+def identity_of(config: Config, data: TrainingData) -> Identity:
+    """Plain data, for the checkpoint."""
+    classes = data.shards.classes
+    return {
+        "config": config.deciding(),
+        "config_hash": config.digest(),
+        "data_digest": data.shards.digest,
+        "fold_digest": data.fold_digest,
+        "classes": {"ids": classes.ids, "keys": classes.keys, "colours": classes.colours},
+        "um_per_px": data.shards.um_per_px,
+    }
+
+
+def check_unchanged(before: Identity, now: Identity, run: Path) -> None:
+    """UserError, naming what differs, where `run` would go on as another training."""
+    try:
+        found = differences(before["config"], now["config"])
+        lines = [f"{d.path}: {shown(d.old)}, now {shown(d.new)}" for d in found]
+        if before["data_digest"] != now["data_digest"]:
+            lines.append(f"the dataset: digest {before['data_digest'][:12]}, now {now['data_digest'][:12]}")
+        if before.get("fold_digest", "") != now["fold_digest"]:
+            lines.append("division into folds")
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(f"{run}: its checkpoint does not say what it belongs to; use a new --run.") from None
+    if lines:
+        changed = "; ".join(lines)
+        raise UserError(
+            f"{run} cannot be resumed, for this has changed since it began: {changed}; put it back, or use a new --run."
+        )

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter
 from shard_set import picture
 
-from segtrain.data import albumentations_adapter, augmentation
-from segtrain.data.augmentation import AugmentSpec, Draws, blur_kernel, draw, od_table
-from segtrain.data.keyed_noise import noise, noise_on_device
+from segtrain.data.albumentations_adapter import augment_sample
+from segtrain.data.augmentation import AugmentSpec, Draws, augment_batch, blur_kernel, draw, od_table
+from segtrain.data.keyed_random import noise, noise_on_device
 from smearsynth.taxonomy import IGNORE
 
 N = 12
@@ -36,13 +36,13 @@ def draws_for(spec: AugmentSpec, n: int = N, epoch: int = 0) -> Draws:
 
 def on_host(images: np.ndarray, labels: np.ndarray, spec: AugmentSpec) -> tuple[np.ndarray, np.ndarray]:
     draws = draws_for(spec, len(images))
-    pairs = [albumentations_adapter.augment(images[i], labels[i], draws, i) for i in range(len(images))]
+    pairs = [augment_sample(images[i], labels[i], draws, i) for i in range(len(images))]
     return np.stack([image for image, _ in pairs]), np.stack([label for _, label in pairs])
 
 
 def on_device(images: np.ndarray, labels: np.ndarray, spec: AugmentSpec) -> tuple[np.ndarray, np.ndarray]:
     planes = torch.from_numpy(images).permute(0, 3, 1, 2)
-    image, label = augmentation.augment(planes, torch.from_numpy(labels), draws_for(spec, len(images)), spec)
+    image, label = augment_batch(planes, torch.from_numpy(labels), draws_for(spec, len(images)), spec)
     assert image.dtype == label.dtype == torch.uint8
     assert image.is_contiguous(memory_format=torch.channels_last)
     return image.permute(0, 2, 3, 1).numpy(), label.numpy()
@@ -189,7 +189,7 @@ def test_on_a_device_a_sample_does_not_depend_on_its_batch() -> None:
     draws = draws_for(spec)
     for row in range(N):
         one = Draws(**{name: values[row : row + 1] for name, values in vars(draws).items()})
-        image, label = augmentation.augment(
+        image, label = augment_batch(
             torch.from_numpy(IMAGES[row : row + 1]).permute(0, 3, 1, 2),
             torch.from_numpy(LABELS[row : row + 1]),
             one,

@@ -1,17 +1,21 @@
-"""The processes of one training: one, or as many as torchrun has started.
+"""The processes of one training: one, or as many as torchrun has started; and the signals that stop them.
 
-A number that decides what happens next (a stop, a fault) must be the same in all of them, or one waits for the others
-for ever; `any` and `total` bring it to one value.
+A number that decides what happens next (a stop, a loss that is not finite) must be the same in all of them, or one
+waits for the others for ever; `any` and `total` bring it to one value.
 """
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from smearsynth.base.errors import WorkError
 
 
 @dataclass(frozen=True)
@@ -64,3 +68,35 @@ def joined() -> Iterator[Ranks]:
         yield ranks
     finally:
         dist.destroy_process_group()
+
+
+class TrainingStoppedError(WorkError):
+    """A training ended because it was asked to, and its state is saved."""
+
+
+class StopSignal:
+    """SIGTERM or Ctrl-C, which the training reads between two steps. by: the signal's name, "" as long as none came."""
+
+    def __init__(self) -> None:
+        self.by = ""
+
+    def note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (a handler's signature)
+        """Notes the signal; the next one of its kind ends the process at once."""
+        self.by = signal.Signals(number).name
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def listening() -> Iterator[StopSignal]:
+    """Notes both signals for the time of the block; outside the main thread, where no handler can be set, neither."""
+    stop = StopSignal()
+    try:
+        before = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -17,7 +17,7 @@ from shard_set import write_set
 from torch import Tensor, nn
 
 import segtrain
-from segtrain.data.in_memory import Resident
+from segtrain.data.in_memory import InMemoryDataset
 from segtrain.data.sampler import training_batches
 from segtrain.data.samples import Shards
 from segtrain.metrics.confusion import Confusion, scores
@@ -25,11 +25,10 @@ from segtrain.networks import checkpoint
 from segtrain.training import loop
 from segtrain.training.config import load_config
 from segtrain.training.device import choose
-from segtrain.training.epoch import Guard
-from segtrain.training.ranks import Ranks
-from segtrain.training.run_folder import Run, load_trained
+from segtrain.training.epoch import FiniteGuard
+from segtrain.training.processes import Ranks, StopSignal
+from segtrain.training.run_folder import RunFolder, load_trained
 from segtrain.training.setup import prepare
-from segtrain.training.stop_signal import StopWish
 from smearsynth.base.errors import UserError, WorkError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,7 +48,7 @@ def rows(run: Path, name: str = "metrics.csv") -> list[dict[str, float]]:
 
 def begin(data: Path, run: Path, *overrides: str) -> loop.Training:
     config = load_config(None, [*TINY, *overrides, f"data={data}"])
-    return prepare(config, Run(run), Ranks(), resume=False)
+    return prepare(config, RunFolder(run), Ranks(), resume=False)
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +123,12 @@ def test_a_set_that_is_held_in_memory_is_read_once(data: Path, tmp_path: Path, m
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     read: list[str] = []
 
-    class Counting(Resident):
+    class Counting(InMemoryDataset):
         def __init__(self, shards: Shards, *args: Any, **options: Any) -> None:
             read.append(shards.split)
             super().__init__(shards, *args, **options)
 
-    monkeypatch.setattr("segtrain.training.setup.Resident", Counting)
+    monkeypatch.setattr("segtrain.training.setup.InMemoryDataset", Counting)
     begin(data, tmp_path / "whole", "resident=true", "workers=null")
     assert read == ["train", "val"]
     begin(data, tmp_path / "few", "resident=true", "workers=null", "overfit=4")
@@ -157,13 +156,15 @@ def test_the_same_weights_for_any_number_of_workers_and_layout_of_memory(data: P
 class TestFinite:
     def test_a_bad_step_and_all_after_it_leave_the_weights_alone(self) -> None:
         model = nn.Linear(2, 1)
-        guard = Guard(model, torch.optim.AdamW(model.parameters(), lr=0.1, fused=True), torch.device("cpu"))
+        optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+        guard = FiniteGuard(model, optimiser, torch.device("cpu"))
 
         def step(factor: float) -> Tensor:
             model.zero_grad()
             loss = (model(torch.ones(1, 2)) * factor).sum()
             loss.backward()
-            guard.step(loss)
+            guard.watch(loss)
+            optimiser.step()
             return model.weight.detach().clone()
 
         start = model.weight.detach().clone()
@@ -177,10 +178,12 @@ class TestFinite:
     def test_a_gradient_that_overflows_counts_though_the_loss_does_not(self) -> None:
         model = nn.Linear(1, 1, bias=False)
         nn.init.zeros_(model.weight)
-        guard = Guard(model, torch.optim.Adam(model.parameters(), fused=True), torch.device("cpu"))
+        optimiser = torch.optim.Adam(model.parameters(), fused=True)
+        guard = FiniteGuard(model, optimiser, torch.device("cpu"))
         loss = (model(torch.full((1, 1), 3e38)) * 3e38).sum()
         loss.backward()
-        guard.step(loss)
+        guard.watch(loss)
+        optimiser.step()
         assert torch.isfinite(loss)
         assert guard.good_steps == 0
         assert model.weight.item() == 0
@@ -202,7 +205,7 @@ class TestFinite:
 
         t.loss = poisoned
         with pytest.raises(WorkError) as caught:
-            loop.train(t, StopWish())
+            loop.train(t, StopSignal())
         numbers = training_batches(np.arange(20), 4, seed=0, epoch=0)[2]
         assert "not finite in epoch 1, step 3 of 5" in str(caught.value)
         assert ", ".join(f"train-{number:08d}" for number in numbers) in str(caught.value)
@@ -217,7 +220,7 @@ def test_a_full_gpu_is_one_sentence(data: Path, tmp_path: Path) -> None:
     t = begin(data, tmp_path / "run")
     t.loss = full
     with pytest.raises(WorkError, match="too little memory for a batch of 4 images in epoch 1: set a smaller `batch`"):
-        loop.train(t, StopWish())
+        loop.train(t, StopSignal())
 
 
 class TestStop:
@@ -227,7 +230,7 @@ class TestStop:
     ) -> None:
         monkeypatch.setitem(loop.STEPS_BETWEEN_READINGS, "cpu", steps_between_readings)
         t = begin(data, tmp_path / "run", "epochs=2")
-        wish = StopWish()
+        wish = StopSignal()
         wish.by = "SIGTERM"
         with pytest.raises(WorkError, match=r"Stopped by SIGTERM in epoch 1 after step 1 of 5; saved in .*last\.pt"):
             loop.train(t, wish)
@@ -267,7 +270,7 @@ class TestRanks:
     def test_a_batch_must_be_shared_evenly(self, data: Path, tmp_path: Path) -> None:
         config = load_config(None, [*TINY, f"data={data}"])
         with pytest.raises(UserError, match="batch: 4 cannot be shared by 3 processes: make it a multiple of 3"):
-            prepare(config, Run(tmp_path / "run"), replace(Ranks(), world=3), resume=False)
+            prepare(config, RunFolder(tmp_path / "run"), replace(Ranks(), world=3), resume=False)
         assert not (tmp_path / "run").exists()
 
     @pytest.mark.slow
@@ -280,12 +283,12 @@ class TestRanks:
             "from segtrain.training import loop\n"
             "from segtrain.training.config import load_config\n"
             "from segtrain.training.setup import prepare\n"
-            "from segtrain.training.ranks import joined\n"
-            "from segtrain.training.run_folder import Run\n"
-            "from segtrain.training.stop_signal import StopWish\n"
+            "from segtrain.training.processes import joined\n"
+            "from segtrain.training.run_folder import RunFolder\n"
+            "from segtrain.training.processes import StopSignal\n"
             "with joined() as ranks:\n"
-            "    t = prepare(load_config(None, sys.argv[2:]), Run(Path(sys.argv[1])), ranks, resume=False)\n"
-            "    loop.train(t, StopWish())\n"
+            "    t = prepare(load_config(None, sys.argv[2:]), RunFolder(Path(sys.argv[1])), ranks, resume=False)\n"
+            "    loop.train(t, StopSignal())\n"
             "    torch.save(t.model.state_dict(), f'{sys.argv[1]}/rank{ranks.rank}.pt')\n"
         )
         # Without batch normalisation, whose statistics are of each process's share of the batch.
@@ -296,8 +299,8 @@ class TestRanks:
             [*torchrun, str(script), str(tmp_path / "two"), *keys], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        one = prepare(load_config(None, keys), Run(tmp_path / "one"), Ranks(), resume=False)
-        loop.train(one, StopWish())
+        one = prepare(load_config(None, keys), RunFolder(tmp_path / "one"), Ranks(), resume=False)
+        loop.train(one, StopSignal())
         first, second = (torch.load(tmp_path / "two" / f"rank{i}.pt", weights_only=True) for i in (0, 1))
         for key, value in one.model.state_dict().items():
             assert torch.equal(first[key], second[key])
