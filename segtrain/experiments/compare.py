@@ -93,30 +93,30 @@ def compare(
     with joined() as ranks:
         if ranks.world > 1:
             raise UserError("compare trains in one process, one config after another: leave torchrun out.")
-    spending, out = read_budget(budget) if budget is not None else None, Path(out)
+    limit, out = read_budget(budget) if budget is not None else None, Path(out)
     candidates = read_candidates([Path(file) for file in configs], varied=vary, overrides=overrides, data=data)
-    ready, errors = _ready(candidates, spending, split)
+    ready, errors = _ready(candidates, limit, split)
     if not ready:
         raise UserError("\n".join(dict.fromkeys(errors.values())))
-    speeds = _begin(out, spending, resume=resume)
+    speeds = _begin(out, limit, resume=resume)
     for name, sentence in errors.items():
         _say(f"{name} cannot be trained: {sentence}")
-    if spending and spending.kind == "minutes":
+    if limit and limit.kind == "minutes":
         _measure(ready, speeds, errors)
-        _write_budget(out, spending, speeds)
+        _write_budget(out, limit, speeds)
     rows, courses = [], []
     for number, candidate in enumerate(candidates, 1):
         row: Row = {"name": candidate.name, "split": split, "error": errors.get(candidate.name)}
         if not row["error"]:
             _say(f"{number} of {len(candidates)}: {candidate.name}")
             target = RunFolder(out / candidate.folder)
-            row |= _attempt(candidate, target, spending, speeds, split, pictures=pictures, progress=progress)
+            row |= _attempt(candidate, target, limit, speeds, split, pictures=pictures, progress=progress)
         rows.append(row)
         if not row["error"]:
             columns = read_columns(out / candidate.folder / METRICS)
             courses.append(Course(candidate.name, columns, images=row["images"]))
     rows = [*_baselines(rows, split, progress=progress), *rows]
-    words = f"{spending.in_words} each" if spending else "each as long as its config says"
+    words = f"{limit.in_words} each" if limit else "each as long as its config says"
     done = Compared(out=out, split=split, budget=words, machine=_machine(), rows=tuple(rows))
     folder = RunFolder(out)
     folder.write_text(MARKDOWN, str(done))
@@ -164,15 +164,15 @@ def read_budget(text: str) -> ComparisonBudget:
 
 
 def _ready(
-    candidates: Sequence[Candidate], spending: ComparisonBudget | None, split: str
+    candidates: Sequence[Candidate], limit: ComparisonBudget | None, split: str
 ) -> tuple[dict[str, Config], dict[str, str]]:
     """The configs that are sound, with data that has what they need, and what is wrong with the others; by name."""
     ready, errors = {}, {}
     for candidate in candidates:
         try:
             config = candidate.config()
-            if spending and spending.kind == "images":
-                config = candidate.config(f"images={spending.images(config, None)}")
+            if limit and limit.kind == "images":
+                config = candidate.config(f"images={limit.images(config, None)}")
             read_training_data(config)
             Shards(Path(config.data or ""), split)
             ready[candidate.name] = config
@@ -181,7 +181,7 @@ def _ready(
     return ready, errors
 
 
-def _begin(out: Path, spending: ComparisonBudget | None, *, resume: bool) -> dict[str, float]:
+def _begin(out: Path, limit: ComparisonBudget | None, *, resume: bool) -> dict[str, float]:
     """Makes the folder, or finds it begun under the same budget; images/s that were measured already, by name."""
     file = out / BUDGET
     if resume:
@@ -189,18 +189,18 @@ def _begin(out: Path, spending: ComparisonBudget | None, *, resume: bool) -> dic
             before = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise UserError(f"{out} holds no comparison to resume: leave --resume out, or check --out.") from None
-        if before["budget"] != (str(spending) if spending else None):
+        if before["budget"] != (str(limit) if limit else None):
             raise UserError(f"{out} was begun with the budget {before['budget']}: give the same, or another --out.")
         return dict(before["images_per_second"])
     if out.exists() and (not out.is_dir() or any(path.suffix != ".part" for path in out.iterdir())):
         raise UserError(f"{out} is not empty: go on with its comparison by --resume, or name another by --out.")
     out.mkdir(parents=True, exist_ok=True)
-    _write_budget(out, spending, {})
+    _write_budget(out, limit, {})
     return {}
 
 
-def _write_budget(out: Path, spending: ComparisonBudget | None, speeds: dict[str, float]) -> None:
-    content = {"budget": str(spending) if spending else None, "images_per_second": speeds, "machine": machine()}
+def _write_budget(out: Path, limit: ComparisonBudget | None, speeds: dict[str, float]) -> None:
+    content = {"budget": str(limit) if limit else None, "images_per_second": speeds, "machine": machine()}
     RunFolder(out).write_text(BUDGET, json.dumps(content, indent=1) + "\n")
 
 
@@ -222,7 +222,7 @@ def _measure(ready: dict[str, Config], speeds: dict[str, float], errors: dict[st
 def _attempt(
     candidate: Candidate,
     target: RunFolder,
-    spending: ComparisonBudget | None,
+    limit: ComparisonBudget | None,
     speeds: dict[str, float],
     split: str,
     *,
@@ -232,8 +232,8 @@ def _attempt(
     """The row of a training; with `error` where it failed, however it did, since hours of others hang on this one."""
     try:
         config = candidate.config()
-        if spending:
-            config = candidate.config(f"images={spending.images(config, speeds.get(candidate.name))}")
+        if limit:
+            config = candidate.config(f"images={limit.images(config, speeds.get(candidate.name))}")
         fitted = fit_unfinished(config, target, pictures=pictures)
         return _row(config, target, fitted.figures, split, progress=progress)
     except TrainingStoppedError:
