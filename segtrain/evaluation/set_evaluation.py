@@ -44,7 +44,7 @@ class PixelMetrics:
         self._confusion = Confusion(len(classes), device)
         self._reference = ReferenceAccuracy(device)
         self._calibration = CalibrationError(device)
-        self._boundary = BoundaryScores(len(classes), device) if boundaries else None
+        self._boundary = BoundaryScores(len(classes)) if boundaries else None
 
     def update(self, logits: Tensor, label: Tensor) -> None:
         """A batch. logits: float32 (B, C, H, W). label: uint8 (B, H, W), 255 = ignored."""

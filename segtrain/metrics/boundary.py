@@ -8,17 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from segtrain.metrics.confusion import add_up
 from smearsynth.taxonomy import IGNORE
 
 Mask = npt.NDArray[np.bool_]
 
 _PX = 2**20
-"""HD95 is summed in whole multiples of px / _PX, so that no order of images or processes matters."""
+"""HD95 is summed in whole multiples of px / _PX, so that the order of images does not matter."""
 
 
 class Nearness(NamedTuple):
@@ -35,11 +33,11 @@ class Nearness(NamedTuple):
 class BoundaryScores:
     """Boundary F1 (Csurka et al. 2013) from pixels pooled over the set, and the mean over images of HD95."""
 
-    def __init__(self, classes: int, device: torch.device | str = "cpu", *, tolerance: float = 2.0) -> None:
-        """tolerance: px by which an outline may be off and still be right. device: where processes are added up."""
-        self.classes, self.tolerance = classes, tolerance
+    def __init__(self, classes: int, *, tolerance: float = 2.0) -> None:
+        """tolerance: px by which an outline may be off and still be right."""
+        self.tolerance = tolerance
         # Columns: the four counts of Nearness, images with both outlines, images with one of them, sum of hd95.
-        self._sums = torch.zeros(classes, 7, dtype=torch.int64, device=device)
+        self._sums = np.zeros((classes, 7), np.int64)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
         """Takes a batch. logits: float (B, C, H, W). label: uint8 or int64 (B, H, W), 255 = ignored."""
@@ -47,17 +45,11 @@ class BoundaryScores:
 
     def update_classes(self, prediction: Tensor, label: Tensor) -> None:
         """As `update`, from predicted class ids, integers of the label's shape."""
-        rows = np.zeros((self.classes, 7), np.int64)
         for predicted, true in zip(prediction.cpu().numpy(), label.cpu().numpy(), strict=True):
             predicted = np.where(true == IGNORE, IGNORE, predicted)
             for c in np.union1d(predicted, true):
                 if c != IGNORE:
-                    rows[c] += _row(nearness(predicted, true, int(c), self.tolerance))
-        self._sums += torch.from_numpy(rows).to(self._sums.device)
-
-    def all_reduce(self) -> None:
-        """Adds up all processes, in all of them."""
-        add_up(self._sums)
+                    self._sums[c] += _row(nearness(predicted, true, int(c), self.tolerance))
 
     def report(self) -> dict[str, Any]:
         """boundary_f1 and hd95 (px), means over the classes that have one; boundaries, a list by class id of

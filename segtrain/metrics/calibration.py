@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtrain.metrics.confusion import add_up
 from smearsynth.taxonomy import IGNORE
 
 BINS = 15
@@ -16,7 +15,7 @@ _ONE = 2**24
 
 
 class CalibrationError:
-    """Expected calibration error. Pixels lie in 15 bins of their highest softmax, (0, 1/15], (1/15, 2/15] and so on:
+    """Expected calibration error. Pixels are in 15 bins by their highest softmax, (0, 1/15], (1/15, 2/15] and so on:
     the mean over bins, weighted by pixels, of |share that is right - mean confidence|."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -32,10 +31,6 @@ class CalibrationError:
         for b in range(BINS):
             inside = number == b
             self._sums[:, b] += torch.stack([inside.sum(), (inside & right).sum(), (inside * confidence).sum()])
-
-    def all_reduce(self) -> None:
-        """Adds up the sums of all processes, in all of them."""
-        add_up(self._sums)
 
     def report(self) -> dict[str, Any]:
         """calibration_error, 0 to 1, nan before any pixel; calibration: for each bin pixels, accuracy, confidence."""
