@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from test_render import BANK, STILL, planned
 
 from smearsynth.rendering.camera import UNIT, noise_tile
-from smearsynth.rendering.layers import DEBRIS, PRECIPITATE, SCALE_BAR, burn_in, lay_distractors
+from smearsynth.rendering.layers import draw_scale_bars, lay_distractors
 from smearsynth.rendering.looks import render
 from smearsynth.rendering.optical_density import DARKEST
+from smearsynth.scene.distractors import DEBRIS, PRECIPITATE, SCALE_BAR
 
 HALVING = 1024
 
@@ -61,7 +62,7 @@ def test_heaps_of_precipitate_do_not_wrap():
 @pytest.mark.parametrize(("glass", "ink"), [(240, 0), (100, 255)])
 def test_a_scale_bar_is_straight_and_stands_out_from_the_glass(glass, ink):
     image = np.full((60, 100, 3), glass, np.uint8)
-    burn_in(
+    draw_scale_bars(
         np.array([[SCALE_BAR, 50 * 256, 40 * 256, 30 * 256, 0, 9, 1]], np.int32), np.array([glass * 256] * 3), image
     )
     y, x = np.nonzero((image == ink).all(axis=-1))

@@ -12,7 +12,7 @@ from smearsynth.recipe.scene_options import SceneSpec
 from smearsynth.rendering.layers import OPAQUE
 from smearsynth.rendering.looks import render
 from smearsynth.rendering.optical_density import DARKEST, DENSITY, TRANSMITTANCE, density
-from smearsynth.rendering.stain_matching import matched, smear_curves
+from smearsynth.rendering.stain_matching import matched_cells, smear_curves
 from smearsynth.scene.planner import Planner
 
 BANK = synthetic_bank()
@@ -51,10 +51,10 @@ def planned(looks, index=0, size=(224, 224), distractors=CLEAN, **spec):
 def naive_natural(scene):
     """Stain, glass and light in floating point, straight from their description, for perfect optics."""
     size, values = scene.label.shape, scene.lights[0].values
-    pool, red_centre = matched(BANK, *values["own_shares"])
+    matched, red_centre = matched_cells(BANK, *values["own_shares"])
     colour = np.array([density(c) for c in values["red_cell_colour"]])
     curves = smear_curves(red_centre, colour, np.array(values["stain"])) / HALVING
-    cells = replace(BANK, pixels=pool.pixels.view(np.uint8).reshape(-1, 4))
+    cells = replace(BANK, pixels=matched.pixels.view(np.uint8).reshape(-1, 4))
     total = np.zeros((size[0] + 2 * MARGIN, size[1] + 2 * MARGIN, 3))
     placed = zip(scene.objects, values["cell_density"], naive_rgba(scene.objects, cells, size), strict=True)
     for o, factor, (window, pixels) in placed:

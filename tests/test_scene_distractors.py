@@ -6,7 +6,7 @@ from synthetic_bank import synthetic_bank
 
 from smearsynth.base.streams import stream
 from smearsynth.recipe.scene_options import DistractorsSpec, SceneSpec
-from smearsynth.scene.distractors import DEBRIS, PRECIPITATE, SCALE_BAR, dirt, draw_distractors
+from smearsynth.scene.distractors import DEBRIS, PRECIPITATE, SCALE_BAR, distractor_ranges, draw_distractors
 from smearsynth.scene.planner import Planner
 
 BANK = synthetic_bank(per_class=2)
@@ -15,7 +15,7 @@ NONE = {"precipitate": 0, "debris_range": (0, 0), "scale_bar": 0}
 
 def drawn(size=(224, 224), smears=400, **spec):
     """The distractors of some smears, i4 (m, 7), and the smear of each."""
-    ranges = dirt(DistractorsSpec(**spec), size)
+    ranges = distractor_ranges(DistractorsSpec(**spec), size)
     rows = [draw_distractors(stream("test", i), ranges) for i in range(smears)]
     return np.concatenate(rows), np.repeat(np.arange(smears), [len(r) for r in rows])
 

@@ -6,9 +6,10 @@ from naive_scene import naive_footprints, naive_maps
 from synthetic_bank import synthetic_bank
 
 from smearsynth.recipe.scene_options import SceneSpec
-from smearsynth.scene import label_maps, masks
+from smearsynth.scene.footprints import Footprints, draw, empty_footprints
+from smearsynth.scene.label_maps import derive, label_maps
 from smearsynth.scene.planner import Planner
-from smearsynth.scene.warp import pool_of
+from smearsynth.scene.warp import Pose, cell_pixels
 
 BANK = synthetic_bank()
 ONE = 65536
@@ -64,7 +65,7 @@ def test_derive_gives_the_plan_again():
     plan = planner((200, 260)).plan
     for i in range(12):
         scene = plan("test", i)
-        made = label_maps.derive(scene.objects, BANK, (200, 260))
+        made = derive(scene.objects, BANK, (200, 260))
         assert (made.label == scene.label).all()
         assert (made.instance == scene.instance).all()
         assert made.kept.tolist() == scene.objects[:, 7].tolist()
@@ -77,7 +78,7 @@ def test_an_empty_field_is_all_background():
     assert not scene.label.any()
     assert not scene.instance.any()
     assert scene.background == 0
-    assert not label_maps.derive(scene.objects, BANK, (224, 224)).label.any()
+    assert not derive(scene.objects, BANK, (224, 224)).label.any()
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,11 +92,11 @@ def test_an_empty_field_is_all_background():
 )
 def test_drop_rule_against_naive(poses, min_visible):
     """Lowest first, each judged by all that lie above it, dropped or not; then as if it had never been there."""
-    size, pool = (64, 64), pool_of(BANK)
+    size, cells = (64, 64), cell_pixels(BANK)
     objects = np.array([(BANK.class_id[c], c, x, y, 3000, 0, ONE) for c, x, y in poses], np.int64)
-    prints = masks.empty(len(objects), 500 * len(objects))
+    prints = empty_footprints(len(objects), 500 * len(objects))
     for i, pose in enumerate(objects):
-        masks.draw(prints, i, 500 * i, pool, pose)
+        draw(prints, i, 500 * i, cells, Pose(*pose[1:].tolist()))
     naive = naive_footprints(objects, BANK, size)
     field = naive[:, 128:-128, 128:-128]
     keep = []
@@ -103,7 +104,7 @@ def test_drop_rule_against_naive(poses, min_visible):
         visible = (field[i] & ~field[i + 1 :].any(axis=0)).sum()
         if visible > 0 and visible * ONE >= round(min_visible * ONE) * naive[i].sum():
             keep.append(i)
-    made = label_maps.maps(prints, objects[:, 0].copy(), size, round(min_visible * ONE))
+    made = label_maps(prints, objects[:, 0].copy(), size, round(min_visible * ONE))
     assert made.kept.tolist() == keep
     label, instance = naive_maps(objects[keep], naive[keep])
     assert (made.label == label).all()
@@ -115,8 +116,8 @@ def test_more_cells_than_ids_raise():
     n = 65_535
     i = np.arange(n)
     box = np.stack([i % 300, i // 300, np.ones(n), np.ones(n), np.zeros(n)], axis=1).astype(np.int64)
-    prints = masks.Footprints(box, np.ones(n, np.int64), np.ones(1, np.uint64))
+    prints = Footprints(box, np.ones(n, np.int64), np.ones(1, np.uint64))
     with pytest.raises(ValueError, match="65534"):
-        label_maps.maps(prints, np.full(n, 9), (300, 300), 0)
-    fewer = masks.Footprints(box[1:].copy(), prints.full[1:].copy(), prints.rows)
-    assert label_maps.maps(fewer, np.full(n - 1, 9), (300, 300), 0).instance.max() == 65_534
+        label_maps(prints, np.full(n, 9), (300, 300), 0)
+    fewer = Footprints(box[1:].copy(), prints.full[1:].copy(), prints.rows)
+    assert label_maps(fewer, np.full(n - 1, 9), (300, 300), 0).instance.max() == 65_534

@@ -8,17 +8,17 @@ from naive_scene import naive_warp
 from synthetic_bank import synthetic_bank
 
 from smearsynth.base.fixed_point import ONE, rounded
-from smearsynth.scene.warp import QUARTER, QUARTER_SINES, TURN, cosine, pool_of, sine, tile_sizes, warp
+from smearsynth.scene.warp import QUARTER, QUARTER_SINES, TURN, Pose, cell_pixels, cosine, sine, tile_sizes, warp
 
 BANK = synthetic_bank(per_class=1)
-POOL = pool_of(BANK)
+CELLS = cell_pixels(BANK)
 RED = int(np.flatnonzero(BANK.class_id == 9)[0])
 PLATELET = int(np.flatnonzero(BANK.class_id == 6)[0])
 
 
 def drawn(cell, cx, cy, angle, flip, scale):
-    tile = np.full(int(tile_sizes(POOL, np.array([cell]), scale)[0]), 0xDEADBEEF, np.uint32)
-    x, y, w, h = warp(POOL, cell, cx, cy, angle, flip, scale, tile)
+    tile = np.full(int(tile_sizes(CELLS, np.array([cell]), scale)[0]), 0xDEADBEEF, np.uint32)
+    x, y, w, h = warp(CELLS, Pose(cell, cx, cy, angle, flip, scale), tile)
     return (x, y), tile[: w * h].view(np.uint8).reshape(h, w, 4)
 
 

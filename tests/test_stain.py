@@ -1,18 +1,27 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_bank import synthetic_bank
-from two_laboratories import BODY, PARASITE, SOURCES, two_laboratories
+from two_laboratories import BODY, SOURCES, two_laboratories
+from two_laboratories import PARASITE as PARASITE_DENSITY
 
 from smearsynth.base.fixed_point import HALVING
-from smearsynth.rendering import stain_matching, stain_statistics
 from smearsynth.rendering.optical_density import DENSITY
-from smearsynth.rendering.stain_matching import HIGH, LOW, fit, matched, smear_curves
-from smearsynth.rendering.stain_statistics import recolouring
-from smearsynth.scene.warp import pool_of
+from smearsynth.rendering.stain_matching import HIGH, LOW, fit, identity, matched_cells, matching, smear_curves
+from smearsynth.rendering.stain_statistics import (
+    PARASITE,
+    anchors,
+    are_red_cells,
+    fitting_cells,
+    optimal_transport,
+    reference_source,
+    scatter,
+)
+from smearsynth.scene.warp import cell_pixels
 
 ONE = 65536
 NEUTROPHIL, BASOPHIL, MONOCYTE, INFECTED, HEALTHY = 3, 2, 5, 8, 9
@@ -27,7 +36,9 @@ def cells(bank, class_id, source):
 def painted(bank, i, shares=(ONE // 4, ONE // 8)):
     """Density, f8 (h, w, 3) in halvings, and mask of a matched cell."""
     start, h, w = bank.offset[i], bank.height[i], bank.width[i]
-    pixels = matched(bank, *shares).pool.pixels.view(np.uint8).reshape(-1, 4)[start : start + h * w].reshape(h, w, 4)
+    pixels = (
+        matched_cells(bank, *shares).cells.pixels.view(np.uint8).reshape(-1, 4)[start : start + h * w].reshape(h, w, 4)
+    )
     return DENSITY[pixels[..., :3]] / HALVING, pixels[..., 3] >= 128
 
 
@@ -43,18 +54,18 @@ covariances = st.lists(st.integers(-1500, 1500), min_size=9, max_size=9).map(
 
 @settings(max_examples=30, deadline=None)
 @given(covariances, covariances)
-def test_recolouring_turns_one_covariance_into_the_other_and_is_symmetric(source, reference):
+def test_optimal_transport_turns_one_covariance_into_the_other_and_is_symmetric(source, reference):
     floor = 64 * np.eye(3)
-    a = recolouring(source, reference) / ONE
+    a = optimal_transport(source, reference) / ONE
     assert (a == a.T).all()
     assert (np.linalg.eigvalsh(a) > -1e-3).all()
     got = a @ (source + floor) @ a
     assert np.abs(got - reference - floor).max() < 0.02 * np.trace(reference + floor) + 100
 
 
-def test_recolouring_of_the_same_covariance_changes_nothing():
+def test_optimal_transport_of_the_same_covariance_changes_nothing():
     covariance = np.array([[900, 500, 20], [500, 4000, -300], [20, -300, 700]])
-    assert (recolouring(covariance, covariance) == ONE * np.eye(3)).all()
+    assert (optimal_transport(covariance, covariance) == ONE * np.eye(3)).all()
 
 
 def test_curves_bring_mean_quantiles_to_the_references():
@@ -62,7 +73,7 @@ def test_curves_bring_mean_quantiles_to_the_references():
     source = np.sort(rng.integers(100, 2000, (20, 12, 3)), axis=1)
     reference = np.sort(rng.integers(300, 2600, (12, 3)), axis=0)
     reference = (reference + np.linspace(300, 2600, 12).astype(int)[:, None] * 3) // 4
-    curve = stain_matching.matching(source, reference, np.ones(20, np.int64))
+    curve = matching(source, reference, np.ones(20, np.int64))
     got = np.mean([[curve[c][q[:, c] - LOW] for c in range(3)] for q in source], axis=0).T
     assert np.abs(got - reference)[1:-1].max() < 60
     steps = np.diff(curve, axis=1)
@@ -73,13 +84,13 @@ def test_curves_bring_mean_quantiles_to_the_references():
 
 def test_equal_quantiles_give_the_identity():
     q = np.tile(np.arange(100, 1300, 100)[None, :, None], (4, 1, 3))
-    assert (stain_matching.matching(q, q[0], np.ones(4, np.int64)) == stain_matching.identity()).all()
+    assert (matching(q, q[0], np.ones(4, np.int64)) == identity()).all()
 
 
 def test_anchors_and_scatter_are_those_of_the_pixels():
-    pool, red = pool_of(BANK), stain_statistics.is_red_kind(BANK)
-    anchor = stain_statistics.anchors(pool, BANK.glass, red)
-    scatter = stain_statistics.scatter(pool, BANK.glass, red, anchor)
+    pixels, red = cell_pixels(BANK), are_red_cells(BANK)
+    anchor = anchors(pixels, BANK.glass, red)
+    products = scatter(pixels, BANK.glass, red, anchor)
     for i in range(0, len(BANK), 7):
         rgba = BANK.rgba(i)
         d = (DENSITY[rgba[..., :3]] - DENSITY[BANK.glass[i]])[rgba[..., 3] >= 128].astype(float)
@@ -87,8 +98,8 @@ def test_anchors_and_scatter_are_those_of_the_pixels():
         assert np.abs(anchor[i] - known).max() <= 1
         deviation = d - anchor[i]
         if red[i]:
-            deviation = deviation[deviation[:, 1] < stain_statistics.PARASITE]
-        assert np.abs(scatter[i] - deviation.T @ deviation / len(deviation)).max() <= 1
+            deviation = deviation[deviation[:, 1] < PARASITE]
+        assert np.abs(products[i] - deviation.T @ deviation / len(deviation)).max() <= 1
 
 
 @pytest.mark.parametrize("class_id", [NEUTROPHIL, MONOCYTE, HEALTHY])
@@ -117,7 +128,7 @@ def test_a_parasite_keeps_its_contrast_and_hue_and_the_pallor_survives():
         own = before[spot].mean((0, 1)) - before[body].mean((0, 1))
         assert np.abs(contrast - own).max() < 0.35 * own.max()
         assert contrast[1] > 1.5 * max(contrast[0], contrast[2])
-        assert contrast[1] > 0.75 * PARASITE[1]
+        assert contrast[1] > 0.75 * PARASITE_DENSITY[1]
     for i in cells(BANK, HEALTHY, "tinted"):
         density, _ = painted(BANK, i)
         assert density[20, 20, 1] < 0.95 * density[20, 5:8, 1].mean()
@@ -132,7 +143,7 @@ def test_a_red_cell_has_one_hue():
 
 
 def test_masks_stay_and_the_reference_laboratory_keeps_its_stain():
-    made = matched(BANK, ONE, ONE).pool.pixels.view(np.uint8).reshape(-1, 4)
+    made = matched_cells(BANK, ONE, ONE).cells.pixels.view(np.uint8).reshape(-1, 4)
     assert (made[:, 3] == BANK.pixels[:, 3]).all()
     for i in cells(BANK, NEUTROPHIL, "clear")[:3]:
         rgba = BANK.rgba(i)
@@ -152,34 +163,28 @@ def test_the_own_share_of_a_cell_is_kept():
 
 def test_kinds_are_fitted_on_their_class_their_laboratory_or_nothing():
     clear, tinted = 0, 1
-    assert stain_statistics.reference(BANK, ~stain_statistics.is_red_kind(BANK)) == clear
-    own = stain_statistics.kin(BANK, tinted, NEUTROPHIL, clear)
+    assert reference_source(BANK, ~are_red_cells(BANK)) == clear
+    own = fitting_cells(BANK, tinted, NEUTROPHIL, clear)
     assert own.own
     assert set(BANK.class_id[own.source]) == set(BANK.class_id[own.reference]) == {NEUTROPHIL}
-    infected = stain_statistics.kin(BANK, tinted, INFECTED, clear)
+    infected = fitting_cells(BANK, tinted, INFECTED, clear)
     assert set(BANK.class_id[infected.source]) == {HEALTHY}
-    few = stain_statistics.kin(BANK, tinted, BASOPHIL, clear)
+    few = fitting_cells(BANK, tinted, BASOPHIL, clear)
     assert not few.own
     assert set(BANK.class_id[few.source]) == set(BANK.class_id[few.reference]) == {NEUTROPHIL, MONOCYTE}
     for rows, weight in ((few.source, few.source_weight), (few.reference, few.reference_weight)):
         neutrophils = weight[BANK.class_id[rows] == NEUTROPHIL].sum()
         assert neutrophils == pytest.approx(weight.sum() / 2, rel=1e-3)
     alone = two_laboratories({NEUTROPHIL: (12, 0), BASOPHIL: (0, 10)})
-    nothing = stain_statistics.kin(alone, tinted, BASOPHIL, clear)
+    nothing = fitting_cells(alone, tinted, BASOPHIL, clear)
     assert (nothing.source == nothing.reference).all()
 
 
 def test_a_source_with_measured_glass_is_the_reference():
-    fields = {name: getattr(BANK, name) for name in BANK.__dataclass_fields__}
-    measured = np.where(BANK.source == 0, 0, 1).astype(np.uint8)
-    assert (
-        stain_statistics.reference(
-            type(BANK)(**{**fields, "glass_measured": measured}), stain_statistics.is_red_kind(BANK)
-        )
-        == 1
-    )
-    assert stain_statistics.reference(BANK, stain_statistics.is_red_kind(BANK)) == 1
-    assert stain_statistics.reference(BANK, BANK.class_id == HEALTHY) == 0
+    measured = replace(BANK, glass_measured=np.where(BANK.source == 0, 0, 1).astype(np.uint8))
+    assert reference_source(measured, are_red_cells(BANK)) == 1
+    assert reference_source(BANK, are_red_cells(BANK)) == 1
+    assert reference_source(BANK, BANK.class_id == HEALTHY) == 0
 
 
 @pytest.mark.parametrize(
@@ -187,8 +192,8 @@ def test_a_source_with_measured_glass_is_the_reference():
 )
 def test_banks_of_few_cells_are_matched_too(counts):
     bank = two_laboratories(counts)
-    made = matched(bank, ONE // 2, ONE // 2)
-    assert made.pool.pixels.shape == pool_of(bank).pixels.shape
+    made = matched_cells(bank, ONE // 2, ONE // 2)
+    assert made.cells.pixels.shape == cell_pixels(bank).pixels.shape
     assert (made.red_centre > 0).all() == any(c in counts for c in (INFECTED, HEALTHY))
 
 
@@ -209,7 +214,7 @@ def test_a_smears_stain_moves_the_body_stretches_the_pallor_and_keeps_what_is_da
 def test_matched_pixels_are_the_same_everywhere():
     """Integers and decimals alone decide them: whatever machine this fails on breaks the promise of equal digests."""
     shares = (26214, 7864)
-    pixels = matched(synthetic_bank(per_class=9, shrink=0.4), *shares).pool.pixels
+    pixels = matched_cells(synthetic_bank(per_class=9, shrink=0.4), *shares).cells.pixels
     assert hashlib.sha256(pixels.astype("<u4").tobytes()).hexdigest()[:16] == GOLDEN
 
 

@@ -41,7 +41,7 @@ def next_u64(state):  # type: ignore[no-untyped-def]
 
 @compiled()
 def below(state, n):  # type: ignore[no-untyped-def]
-    """An integer in [0, n), 0 < n < 2**31, by multiply-shift of 32 bits (bias under n / 2**32)."""
+    """An integer in [0, n), 0 < n <= 2**31, by multiply-shift of 32 bits (bias under n / 2**32)."""
     return np.int64(((next_u64(state) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 

@@ -18,7 +18,7 @@ from smearsynth.base.fixed_point import ONE
 from smearsynth.base.streams import below, stream
 from smearsynth.recipe.look_options import LookSpec
 from smearsynth.rendering.optical_density import DENSITY
-from smearsynth.rendering.stain_matching import matched
+from smearsynth.rendering.stain_matching import matched_cells
 from smearsynth.scene.warp import INSIDE
 from smearsynth.taxonomy import CLASSES
 
@@ -53,7 +53,7 @@ def leakage(bank: Bank, look: LookSpec | None = None) -> list[Leak]:
     """One for every class of which two sources or more have enough cells. look: a natural one, default as it is."""
     look = look or LookSpec(name="natural")
     shares = (round(share * ONE) for share in (look.white_cell_own_share, look.red_cell_own_share))
-    pixels = matched(bank, *shares).pool.pixels.view(np.uint8).reshape(-1, 4)
+    pixels = matched_cells(bank, *shares).cells.pixels.view(np.uint8).reshape(-1, 4)
     return [found for cls in CLASSES[1:] if (found := _leak(bank, pixels, cls.id))]
 
 

@@ -32,7 +32,7 @@ _ROOT = np.array(rounded(UNIT * (i / 255) ** 0.5 for i in range(256)), np.int64)
 
 @lru_cache(maxsize=1)
 def noise_tile() -> npt.NDArray[np.int16]:
-    """i2 (SIDE, SIDE): nearly normal noise of mean 0, deviation UNIT and the correlation told above."""
+    """int16 (SIDE, SIDE): nearly normal noise of mean 0, deviation UNIT and the correlation stated above."""
     return _tile(stream("noise tile"))
 
 
@@ -61,7 +61,7 @@ def _tile(state):  # type: ignore[no-untyped-def]
 
 @lru_cache(maxsize=256)
 def tone_curve(gamma: int) -> npt.NDArray[np.uint8]:
-    """u1: grey level by light in 1/16 grey level from _BEYOND below black on. gamma: in 1/64."""
+    """uint8: grey level by light in 1/16 grey level from _BEYOND below black on. gamma: in 1/64."""
     return _curve(gamma)
 
 
@@ -81,7 +81,7 @@ def _curve(gamma):  # type: ignore[no-untyped-def]
 
 @compiled()
 def deviations(at_white, read_share):  # type: ignore[no-untyped-def]
-    """i8 (256,): deviation of the noise, in 1/256 grey level, by grey level.
+    """int64 (256,): deviation of the noise, in 1/256 grey level, by grey level.
 
     at_white: at 255. read_share: share of the variance there, in 1/65536, that is read noise and so the same at every
     level; the rest is shot noise, which grows with the light.
@@ -95,7 +95,7 @@ def deviations(at_white, read_share):  # type: ignore[no-untyped-def]
 
 @compiled()
 def expose(picture, tile, key, deviation, curve, image):  # type: ignore[no-untyped-def]
-    """Fills image, u1 (H, W, 3), from a framed picture; its noise follows its green channel.
+    """Fills image, uint8 (H, W, 3), from a framed picture; its noise follows its green channel.
 
     key: where the tile begins and how it is mirrored, 18 bits of it.
     """

@@ -16,10 +16,10 @@ DARKEST = 8 * HALVING - 1
 """Largest density: it leaves one grey level of 255, and is all ones in binary, which `add` needs."""
 
 DENSITY = np.array(rounded(-HALVING * math.log2(max(v, 1) / 255) for v in range(256)), np.int32)
-"""i4 (256,): density of a grey level on a ground of 255; 0 is taken as 1."""
+"""int32 (256,): density of a grey level on a ground of 255; 0 is taken as 1."""
 
 TRANSMITTANCE = np.array(rounded(ONE * 2 ** (-d / HALVING) for d in range(DARKEST + 1)), np.int32)
-"""i4 (8192,): the share of light, in 1/65536, that a density 0 to DARKEST leaves."""
+"""int32 (8192,): the share of light, in 1/65536, that a density 0 to DARKEST leaves."""
 
 LANE = np.uint64(21)
 """Bits of a lane: a density times 256 fits."""
@@ -46,7 +46,7 @@ def lane(value, channel):  # type: ignore[no-untyped-def]
 
 @compiled()
 def weigh(densities, share):  # type: ignore[no-untyped-def]
-    """Every lane times share / 256, rounded; share: u8 0-256."""
+    """Every lane times share / 256, rounded; share: uint64, 0-256."""
     return ((densities * share + _HALVES) >> _8) & _DENSITIES
 
 

@@ -1,16 +1,12 @@
-"""Light: the lamp through the glass of the slide and the stain on it.
+"""Light and lens: the lamp through the glass and the stain on it, then the blur and the colour errors of the objective.
 
 The light falls off from the optical axis and ends at the field stop. Both depend on the distance from the axis alone,
-so one profile over its square holds them.
+so one profile over its square holds them. Then every channel is convolved with its own Gaussian, which may be off the
+centre by a fraction of a pixel, so the lateral colour error costs nothing: a smear is so small a part of a microscope's
+field that this error is one shift of red and blue against green. The blur is on stored grey levels, as everything here.
 
-Point spread of objective and focus, and colour errors: every channel is convolved with its own Gaussian.
-
-A Gaussian may lie off the centre by a fraction of a pixel, so the lateral colour error costs nothing: a smear is so
-small a part of a microscope's field that this error is one shift of red and blue against green. The blur falls on
-stored grey levels, as everything here.
-
-A framed picture is u2 (3, H + 2 REACH, W + 2 REACH), planes of red, green and blue in 1/256 grey level, 0 to 255; its
-frame is room for the convolution and holds nothing.
+A framed picture is uint16 (3, H + 2 REACH, W + 2 REACH), planes of red, green and blue in 1/256 grey level, 0 to 255;
+its frame is memory for the convolution and holds nothing.
 """
 
 import math
@@ -24,13 +20,27 @@ from smearsynth.rendering.optical_density import DARKEST, LANE, TRANSMITTANCE
 
 STEPS = 2048
 """Entries of a profile between the axis and the farthest corner."""
+REACH = 4
+"""A kernel has 2 * REACH + 1 weights; what of a Gaussian is farther out is added to the outermost two."""
+TAPS = 2 * REACH + 1
 _DENSITY, _NONE = np.uint64(DARKEST), np.uint64(0)
-_DENSITY_HALF, _DENSITY_16 = np.uint32(ONE // 2), np.uint32(16)
+_HALF, _16 = np.uint32(ONE // 2), np.uint32(16)
+_STEPS_PER_SIGMA = 64
+_SIGMAS = 4
+_FINE = 1 << 20
+_RAMP = np.array(
+    rounded(
+        _FINE * (z * (1 + math.erf(z / math.sqrt(2))) / 2 + math.exp(-z * z / 2) / math.sqrt(2 * math.pi))
+        for z in (i / _STEPS_PER_SIGMA for i in range(-_SIGMAS * _STEPS_PER_SIGMA, _SIGMAS * _STEPS_PER_SIGMA + 1))
+    ),
+    np.int64,
+)
+"""int64 (513,): a ramp max(z, 0) blurred by the unit Gaussian at z = -4 to 4 in steps of 1/64, in 1/2**20."""
 
 
 @compiled()
 def profile(loss, stop_radius, stop_width, stop_depth):  # type: ignore[no-untyped-def]
-    """Share of the light, i8 (STEPS + 1,) in 1/65536, over the squared distance from the axis.
+    """Share of the light, int64 (STEPS + 1,) in 1/65536, over the squared distance from the axis.
 
     The squared distance of the last entry is that of the field's farthest corner; radius and width are in 1/65536 of
     that corner's distance. loss: share of the light that is lost there, with the square of the distance. From
@@ -50,7 +60,7 @@ def profile(loss, stop_radius, stop_width, stop_depth):  # type: ignore[no-untyp
 def develop(densities, glass, profile, axis_x, axis_y, picture):  # type: ignore[no-untyped-def]
     """Fills a framed picture with the light behind the stain.
 
-    densities: u8 (H, W). glass: i8 (3,), in 1/256 grey level. axis_x, axis_y: in 1/65536 of width and height.
+    densities: uint64 (H, W). glass: int64 (3,), in 1/256 grey level. axis_x, axis_y: in 1/65536 of width and height.
     """
     height, width = densities.shape
     x0, y0 = axis_x * width // ONE, axis_y * height // ONE
@@ -78,12 +88,12 @@ def develop(densities, glass, profile, axis_x, axis_y, picture):  # type: ignore
             start = c * plane + first
             for x in range(columns):
                 p = start + x
-                light[p] = np.uint32(np.uint32(np.uint32(light[p]) * share[x]) + _DENSITY_HALF) >> _DENSITY_16
+                light[p] = np.uint32(np.uint32(np.uint32(light[p]) * share[x]) + _HALF) >> _16
 
 
 @compiled()
 def _lit(glass):  # type: ignore[no-untyped-def]
-    """u2 (3, DARKEST + 1): light on the axis behind each density, in 1/256 grey level."""
+    """uint16 (3, DARKEST + 1): light on the axis behind each density, in 1/256 grey level."""
     lit = np.empty((3, DARKEST + 1), np.uint16)
     for c in range(3):
         for d in range(DARKEST + 1):
@@ -91,26 +101,9 @@ def _lit(glass):  # type: ignore[no-untyped-def]
     return lit
 
 
-REACH = 4
-"""A kernel has 2 * REACH + 1 weights; what of a Gaussian lies farther out is added to the outermost two."""
-TAPS = 2 * REACH + 1
-_KERNEL_HALF, _16 = np.uint32(32768), np.uint32(16)
-_STEPS = 64
-_SIGMAS = 4
-_FINE = 1 << 20
-_RAMP = np.array(
-    rounded(
-        _FINE * (z * (1 + math.erf(z / math.sqrt(2))) / 2 + math.exp(-z * z / 2) / math.sqrt(2 * math.pi))
-        for z in (i / _STEPS for i in range(-_SIGMAS * _STEPS, _SIGMAS * _STEPS + 1))
-    ),
-    np.int64,
-)
-"""i8 (513,): a ramp max(z, 0) blurred by the unit Gaussian at z = -4 to 4 in steps of 1/64, in 1/2**20."""
-
-
 @compiled()
 def framed(y, picture):  # type: ignore[no-untyped-def]
-    """Where row y of the field, u8, begins in a plane of a framed picture, u8."""
+    """Where row y of the field, uint64, begins in a plane of a framed picture, uint64."""
     return (y + np.uint64(REACH)) * np.uint64(picture.shape[2]) + np.uint64(REACH)
 
 
@@ -119,7 +112,7 @@ def _ramp(t, sigma):  # type: ignore[no-untyped-def]
     """A ramp blurred by a Gaussian at t, in 1/2**20 px; t and sigma in 1/256 px."""
     if abs(t) >= _SIGMAS * sigma:
         return max(t, 0) << 12
-    place = ((t + _SIGMAS * sigma) * _STEPS << 8) // sigma
+    place = ((t + _SIGMAS * sigma) * _STEPS_PER_SIGMA << 8) // sigma
     i, rest = place >> 8, place & 255
     value = _RAMP[i] + ((_RAMP[i + 1] - _RAMP[i]) * rest >> 8)
     return (value * sigma) >> 8
@@ -145,7 +138,7 @@ def _kernels(spread, shift):  # type: ignore[no-untyped-def]
 
 @compiled()
 def kernel(sigma, shift):  # type: ignore[no-untyped-def]
-    """Weights u4 (TAPS,) with sum 65536 that blur a row and shift it to the right; between pixels it is linear.
+    """Weights uint32 (TAPS,) with sum 65536 that blur a row and shift it to the right; between pixels it is linear.
 
     sigma: 0 or more. shift: -256 to 256. Both in 1/256 px.
     """
@@ -164,7 +157,7 @@ def kernel(sigma, shift):  # type: ignore[no-untyped-def]
 def blur(picture, kernels):  # type: ignore[no-untyped-def]
     """Convolves a framed picture in place, every channel along rows and then along columns.
 
-    kernels: u4 (3, 2, TAPS). The field's outermost pixels are repeated beyond it.
+    kernels: uint32 (3, 2, TAPS). The field's outermost pixels are repeated beyond it.
     """
     _, height, width = picture.shape
     blurred = np.empty(height * width, np.uint16)
@@ -201,7 +194,7 @@ def _sum(weights, source, step, out):  # type: ignore[no-untyped-def]
     taps = np.uint64(len(weights))
     reach = (taps >> np.uint64(1)) * step
     for i in range(np.uint64(out.size) - np.uint64(2) * reach):
-        total = _KERNEL_HALF
+        total = _HALF
         for k in range(len(weights)):
             total += np.uint32(source[i + np.uint64(k) * step]) * weights[k]
         out[i + reach] = np.uint32(total) >> _16

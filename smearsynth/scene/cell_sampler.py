@@ -13,14 +13,15 @@ from smearsynth.base.fixed_point import ONE
 from smearsynth.base.streams import below
 from smearsynth.taxonomy import BY_KEY, CLASSES, SPLITS, WHITE_CELLS
 
+ANY_SOURCE = -1
 _LAST_WHITE_CELL = max(WHITE_CELLS)
 Mix = Mapping[str, Mapping[str, float]]
 """class key -> {source name: share}; a class left out draws evenly from all its cells."""
 
 
-class Stock(NamedTuple):
-    """cells: i8, bank indices by class, then source, then bank order. first, held, weight: i8 (10, sources), where
-    the cells of a class and source start, how many they are, and their weight in the draw (0: never drawn)."""
+class CellSampler(NamedTuple):
+    """cells: int64, bank indices by class, then source, then bank order. first, held, weight: int64 (10, sources),
+    where the cells of a class and source start, how many they are, and their weight in the draw (0: never drawn)."""
 
     cells: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
@@ -28,8 +29,8 @@ class Stock(NamedTuple):
     weight: npt.NDArray[np.int64]
 
 
-def stock_of(bank: Bank, split: str, mix: Mix) -> Stock:
-    """The stock of one split; UserError where a mix names a source that the bank does not have."""
+def cell_sampler(bank: Bank, split: str, mix: Mix) -> CellSampler:
+    """The sampler of one split; UserError where a mix names a source that the bank does not have."""
     members = np.flatnonzero(bank.split == SPLITS.index(split))
     kind = bank.class_id[members].astype(np.int64) * len(bank.sources) + bank.source[members]
     cells = members[np.argsort(kind, kind="stable")]
@@ -44,24 +45,22 @@ def stock_of(bank: Bank, split: str, mix: Mix) -> Stock:
                 raise UserError(f'cells.mix.{key}: no cells come from "{source}": name one of {known}')
             row[bank.sources.index(source)] = round(share * ONE)
         weight[BY_KEY[key].id] = np.where(held[BY_KEY[key].id] > 0, row, 0)
-    return Stock(cells.astype(np.int64), first, held, weight)
+    return CellSampler(cells.astype(np.int64), first, held, weight)
 
 
-def common_sources(stock: Stock, foreground: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Weights, i8 (sources,), of the one source of all white cells of a foreground: the product of its shares in each.
-
-    All are 0 where there is no white cell, or no source that has them all: then each comes from any.
-    """
+def common_source_weights(sampler: CellSampler, foreground: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Weights, int64 (sources,), of the one source of all white cells of a foreground: the product of its shares in
+    each. All are 0 where there is no white cell, or no source that has them all: then each comes from any."""
     white = sorted(set(foreground) & set(WHITE_CELLS))
-    product = [2**30 if white else 0] * stock.weight.shape[1]
+    product = [2**30 if white else 0] * sampler.weight.shape[1]
     for cls in white:
-        total = int(stock.weight[cls].sum())
-        product = [p * int(w) // total for p, w in zip(product, stock.weight[cls], strict=True)]
+        total = int(sampler.weight[cls].sum())
+        product = [p * int(w) // total for p, w in zip(product, sampler.weight[cls], strict=True)]
     return np.array(product)
 
 
 @compiled()
-def pick(state, weights):  # type: ignore[no-untyped-def]
+def draw_weighted(state, weights):  # type: ignore[no-untyped-def]
     """An index drawn in proportion to integer weights, whose sum is 1 to 2**31 - 1."""
     rest = below(state, weights.sum())
     i = 0
@@ -72,8 +71,8 @@ def pick(state, weights):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def draw(state, stock, class_id, white_cells_from):  # type: ignore[no-untyped-def]
-    """The bank index of a cell of the class. white_cells_from: the source of all white cells, -1 for any."""
+def draw_cell(state, sampler, class_id, white_source):  # type: ignore[no-untyped-def]
+    """The bank index of a cell of the class. white_source: the source of all white cells, or ANY_SOURCE."""
     white = class_id <= _LAST_WHITE_CELL
-    source = white_cells_from if white and white_cells_from >= 0 else pick(state, stock.weight[class_id])
-    return stock.cells[stock.first[class_id, source] + below(state, stock.held[class_id, source])]
+    source = white_source if white and white_source >= 0 else draw_weighted(state, sampler.weight[class_id])
+    return sampler.cells[sampler.first[class_id, source] + below(state, sampler.held[class_id, source])]

@@ -1,7 +1,7 @@
-"""What lies on a smear and is no cell: granules of stain precipitate in clusters, debris, a burned-in scale bar.
+"""What is on a smear and is no cell: granules of stain precipitate in clusters, debris, a burned-in scale bar.
 
-They are background: no label, no row. Each kind has a stream of its own, so that switching one off changes nothing
-else.
+They belong to the background: no label, no object. Each kind has a stream of its own, so that switching one off changes
+nothing else.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from smearsynth.base.fixed_point import HALVING, ONE
 from smearsynth.base.streams import State, below, between, next_u64
 from smearsynth.recipe.scene_options import UNIT_FIELD, DistractorsSpec
 from smearsynth.recipe.value_types import Range
-from smearsynth.scene.scene import DISTRACTOR_FIELDS
+from smearsynth.scene.scene import Distractor
 from smearsynth.scene.warp import TURN
 
 PRECIPITATE, DEBRIS, SCALE_BAR = range(3)
@@ -25,11 +25,12 @@ _SPREAD = (4 * PX, 32 * PX)
 """Half the width of a cluster of precipitate: 1 to 6 um."""
 _MARGIN = (5 * PX, 16 * PX)
 """From a scale bar to the nearest two borders of the field."""
-_BLACK = 8 * HALVING
+_BLACK = (8 * HALVING, 8 * HALVING)
 
 
-class Dirt(NamedTuple):
-    """The recipe's ranges in the units of the rows: (low, high). fields: how often the counts apply to one smear."""
+class DistractorRanges(NamedTuple):
+    """The recipe's ranges, (low, high), in the units of `Distractor`. height, width: of the field, in 1/256 px. fields:
+    how often the counts apply to one smear. precipitate, scale_bar: chances, in 1/65536."""
 
     height: int
     width: int
@@ -46,10 +47,10 @@ class Dirt(NamedTuple):
     scale_bar_size: tuple[int, int]
 
 
-def dirt(spec: DistractorsSpec, size: tuple[int, int]) -> Dirt:
+def distractor_ranges(spec: DistractorsSpec, size: tuple[int, int]) -> DistractorRanges:
     """The ranges for a field of `size` (height, width) px."""
     height, width = size
-    return Dirt(
+    return DistractorRanges(
         height=height * PX,
         width=width * PX,
         fields=max(1, round(height * width / UNIT_FIELD)),
@@ -70,34 +71,42 @@ def _in_units(bounds: Range, unit: int) -> tuple[int, int]:
     return round(bounds[0] * unit), round(bounds[1] * unit)
 
 
-def draw_distractors(stream: State, dirt: Dirt) -> npt.NDArray[np.int32]:
-    """The distractors of one smear: i4 (m, 7), columns DISTRACTOR_FIELDS, all precipitate first, a scale bar last.
+def draw_distractors(state: State, ranges: DistractorRanges) -> npt.NDArray[np.int32]:
+    """The distractors of one smear: int32 (m, 7), each row a `Distractor`, all precipitate first, a scale bar last.
 
-    Granules lie in the field or, at its borders, just outside.
+    Their centres are in the field but for granules at its borders, which may be just outside.
     """
-    most = dirt.fields * (dirt.clusters[1] * dirt.granules[1] + dirt.debris[1]) + 1
-    rows = np.empty((most, len(DISTRACTOR_FIELDS)), np.int32)
-    return rows[: _draw(stream, dirt, rows)].copy()
+    most = ranges.fields * (ranges.clusters[1] * ranges.granules[1] + ranges.debris[1]) + 1
+    rows = np.empty((most, len(Distractor._fields)), np.int32)
+    return rows[: _draw(state, ranges, rows)].copy()
 
 
 @compiled()
-def _draw(state, dirt, rows):  # type: ignore[no-untyped-def]
+def distractor_of(row):  # type: ignore[no-untyped-def]
+    """The distractor in a row, in int64."""
+    values = row.astype(np.int64)
+    return Distractor(values[0], values[1], values[2], values[3], values[4], values[5], values[6])
+
+
+@compiled()
+def _draw(state, ranges, rows):  # type: ignore[no-untyped-def]
     """Fills the first rows and returns how many."""
     precipitate, debris, scale_bar = _branch(state), _branch(state), _branch(state)
     n = 0
-    for _ in range(dirt.fields):
-        n = _precipitate(precipitate, dirt, rows, n)
-        for _ in range(_within(debris, dirt.debris)):
-            x, y = below(debris, dirt.width), below(debris, dirt.height)
-            _fill(debris, rows[n], DEBRIS, x, y, dirt.debris_size, dirt.debris_density)
+    for _ in range(ranges.fields):
+        n = _draw_precipitate(precipitate, ranges, rows, n)
+        for _ in range(_within(debris, ranges.debris)):
+            x, y = below(debris, ranges.width), below(debris, ranges.height)
+            _fill(rows[n], _piece(debris, DEBRIS, x, y, ranges.debris_size, ranges.debris_density))
             n += 1
-    if below(scale_bar, ONE) < dirt.scale_bar:
-        n = _scale_bar(scale_bar, dirt, rows, n)
+    if below(scale_bar, ONE) < ranges.scale_bar:
+        n = _draw_scale_bar(scale_bar, ranges, rows, n)
     return n
 
 
 @compiled()
 def _branch(state):  # type: ignore[no-untyped-def]
+    """A stream of its own."""
     return np.array([next_u64(state)])
 
 
@@ -107,15 +116,16 @@ def _within(state, bounds):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _precipitate(state, dirt, rows, n):  # type: ignore[no-untyped-def]
+def _draw_precipitate(state, ranges, rows, n):  # type: ignore[no-untyped-def]
     """Clusters that are densest in the middle; returns the number of rows after them."""
-    if below(state, ONE) >= dirt.precipitate:
+    if below(state, ONE) >= ranges.precipitate:
         return n
-    for _ in range(_within(state, dirt.clusters)):
-        x, y, spread = below(state, dirt.width), below(state, dirt.height), _within(state, _SPREAD)
-        for _ in range(_within(state, dirt.granules)):
+    for _ in range(_within(state, ranges.clusters)):
+        x, y, spread = below(state, ranges.width), below(state, ranges.height), _within(state, _SPREAD)
+        for _ in range(_within(state, ranges.granules)):
             dx, dy = _off_centre(state, spread), _off_centre(state, spread)
-            _fill(state, rows[n], PRECIPITATE, x + dx, y + dy, dirt.granule_size, dirt.granule_density)
+            piece = _piece(state, PRECIPITATE, x + dx, y + dy, ranges.granule_size, ranges.granule_density)
+            _fill(rows[n], piece)
             n += 1
     return n
 
@@ -126,24 +136,31 @@ def _off_centre(state, spread):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _scale_bar(state, dirt, rows, n):  # type: ignore[no-untyped-def]
-    """A bar near one of the corners, if the field has room for any; returns the number of rows after it."""
+def _draw_scale_bar(state, ranges, rows, n):  # type: ignore[no-untyped-def]
+    """A bar along a row near one of the corners, unless the field is too small; returns the number of rows after it."""
     margin_x, margin_y = _within(state, _MARGIN), _within(state, _MARGIN)
     right, below_middle = below(state, 2) == 1, below(state, 2) == 1
-    length = min(_within(state, dirt.scale_bar_size), dirt.width - 2 * margin_x)
-    if length <= 0 or 2 * margin_y > dirt.height:
+    length = min(_within(state, ranges.scale_bar_size), ranges.width - 2 * margin_x)
+    if length <= 0 or 2 * margin_y > ranges.height:
         return n
     x, y = margin_x + length // 2, margin_y
     if right:
-        x = dirt.width - x
+        x = ranges.width - x
     if below_middle:
-        y = dirt.height - y
-    _fill(state, rows[n], SCALE_BAR, x, y, (length, length), (_BLACK, _BLACK))
-    rows[n, 4] = 0
+        y = ranges.height - y
+    bar = _piece(state, SCALE_BAR, x, y, (length, length), _BLACK)
+    _fill(rows[n], Distractor(bar.kind, bar.cx, bar.cy, bar.size, 0, bar.density, bar.key))
     return n + 1
 
 
 @compiled()
-def _fill(state, row, kind, x, y, size, density):  # type: ignore[no-untyped-def]
-    row[0], row[1], row[2], row[3] = kind, x, y, _within(state, size)
-    row[4], row[5], row[6] = below(state, TURN), _within(state, density), next_u64(state) >> np.uint64(33)
+def _piece(state, kind, x, y, sizes, densities):  # type: ignore[no-untyped-def]
+    """A distractor at a place, its size and density drawn within these ranges."""
+    size, angle, density = _within(state, sizes), below(state, TURN), _within(state, densities)
+    return Distractor(int(kind), x, y, size, angle, density, below(state, 1 << 31))
+
+
+@compiled()
+def _fill(row, piece):  # type: ignore[no-untyped-def]
+    for column, value in enumerate(piece):
+        row[column] = value

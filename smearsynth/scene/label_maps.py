@@ -1,8 +1,8 @@
-"""The label and instance map of placed cells, and which cells are too hidden to have one.
+"""The label and instance map of placed cells, and which cells are too hidden to be kept.
 
 A pixel belongs to the highest cell in z that is inside there (alpha >= 128). A cell of which too little is visible is
-dropped. A cell only hides those below it, so what lies lowest is decided first by what is above it, dropped or not,
-and all decisions can be taken at once; then the maps are made as if the dropped cells had never been there.
+dropped. A cell only hides those below it: so each is judged by all that is above it, dropped or not, in one pass from
+the top, and then the maps are made as if the dropped cells had never been there.
 """
 
 from typing import NamedTuple
@@ -14,14 +14,27 @@ from smearsynth.bank.bank import Bank
 from smearsynth.base.compiled import compiled
 from smearsynth.base.fixed_point import ONE
 from smearsynth.recipe.scene_options import MOST_OBJECTS
-from smearsynth.scene import bit_rows, masks
-from smearsynth.scene.masks import HEIGHT, START, WIDTH, Footprints, X, Y
-from smearsynth.scene.warp import pool_of
+from smearsynth.scene.footprints import (
+    HEIGHT,
+    LEFT,
+    START,
+    TOP,
+    WIDTH,
+    Footprints,
+    count_uncovered,
+    cover,
+    draw,
+    empty_footprints,
+    words_needed,
+)
+from smearsynth.scene.masks import NONE, count, erase, first_run, free_mask, highest, lowest, window, words
+from smearsynth.scene.scene import CELL, CLASS, SCALE
+from smearsynth.scene.warp import cell_pixels, pose_of
 
 
-class Maps(NamedTuple):
-    """label: u1 (H, W). instance: u2 (H, W), 1 + rank among the kept. kept: i8, indices of kept footprints in
-    ascending z. visible: i8 (kept, 5), x, y, width, height of the visible part and its pixels. full: i8 (kept,),
+class LabelMaps(NamedTuple):
+    """label: uint8 (H, W). instance: uint16 (H, W), 1 + rank among the kept. kept: int64, indices of kept footprints in
+    ascending z. visible: int64 (kept, 5), x, y, width, height of the visible part and its pixels. full: int64 (kept,),
     pixels, also those hidden or outside the field."""
 
     label: npt.NDArray[np.uint8]
@@ -31,65 +44,72 @@ class Maps(NamedTuple):
     full: npt.NDArray[np.int64]
 
 
-def maps(prints: Footprints, class_ids: npt.NDArray[np.int64], size: tuple[int, int], min_visible: int) -> Maps:
-    """The maps of a field of `size` (height, width) px under the footprints of `class_ids`, in ascending z.
+def derive(objects: npt.NDArray[np.int32], bank: Bank, size: tuple[int, int]) -> LabelMaps:
+    """The maps of a scene's objects, int32 (n, 14), as the plan made them; an object that is hidden is not kept.
+
+    The poses index the bank and compiled loops check no bounds: objects of someone else are tested first.
+    """
+    cells = cell_pixels(bank)
+    needed = words_needed(cells, objects[:, CELL], objects[:, SCALE])
+    prints = empty_footprints(len(objects), int(needed.sum()))
+    for i, start in enumerate(np.cumsum(needed) - needed):
+        _draw_object(prints, i, start, cells, objects[i])
+    return label_maps(prints, objects[:, CLASS].astype(np.int64), size, 0)
+
+
+def label_maps(
+    prints: Footprints, classes: npt.NDArray[np.int64], size: tuple[int, int], min_visible: int
+) -> LabelMaps:
+    """The maps of a field of `size` (height, width) px under footprints of these class ids, in ascending z.
 
     min_visible: share in 1/65536 of its own pixels that must be visible of a cell, and at least one pixel. ValueError
     if more than 65,534 cells are kept.
     """
     label, instance = np.zeros(size, np.uint8), np.zeros(size, np.uint16)
-    kept = _seen(prints, len(class_ids), size, min_visible)
+    kept = _seen(prints, len(classes), size, min_visible)
     if len(kept) > MOST_OBJECTS:
         raise ValueError(f"{len(kept)} cells in one smear: an instance map has ids for {MOST_OBJECTS}")
-    visible = _paint(prints, kept, class_ids, label, instance)
-    return Maps(label, instance, kept, visible, prints.full[kept])
+    visible = _paint(prints, kept, classes, label, instance)
+    return LabelMaps(label, instance, kept, visible, prints.full[kept])
 
 
-def derive(objects: npt.NDArray[np.int32], bank: Bank, size: tuple[int, int]) -> Maps:
-    """The maps of a scene's objects, i4 (n, 14), as the plan made them; an object that is hidden is not kept.
-
-    The poses index the bank and compiled loops check no bounds: objects of someone else are tested first.
-    """
-    poses, pool = objects[:, :7].astype(np.int64), pool_of(bank)
-    words = masks.room(pool, poses[:, masks.CELL], poses[:, masks.SCALE])
-    prints = masks.empty(len(poses), int(words.sum()))
-    for i, start in enumerate(np.cumsum(words) - words):
-        masks.draw(prints, i, start, pool, poses[i])
-    return maps(prints, poses[:, 0].copy(), size, 0)
+@compiled()
+def _draw_object(prints, i, start, cells, row):  # type: ignore[no-untyped-def]
+    draw(prints, i, start, cells, pose_of(row))
 
 
 @compiled()
 def _seen(prints, n, size, min_visible):  # type: ignore[no-untyped-def]
     """Indices, ascending, of those of n footprints of which enough is visible."""
-    free, enough = masks.ground(size[0], size[1]), np.empty(n, np.bool_)
+    free, enough = free_mask(size[0], size[1]), np.empty(n, np.bool_)
     for i in range(n - 1, -1, -1):
-        pixels = masks.uncovered(free, prints, i)
+        pixels = count_uncovered(free, prints, i)
         enough[i] = pixels > 0 and pixels * ONE >= min_visible * prints.full[i]
-        masks.cover(free, prints, i)
+        cover(free, prints, i)
     return np.flatnonzero(enough)
 
 
 @compiled()
-def _paint(prints, kept, class_ids, label, instance):  # type: ignore[no-untyped-def]
-    """Paints the footprints `kept`, ascending in z, into empty maps; returns `Maps.visible`."""
+def _paint(prints, kept, classes, label, instance):  # type: ignore[no-untyped-def]
+    """Paints the footprints `kept`, ascending in z, into empty maps; returns `LabelMaps.visible`."""
     height, width = label.shape
-    free, visible = masks.ground(height, width), np.zeros((kept.size, 5), np.int64)
+    free, visible = free_mask(height, width), np.zeros((kept.size, 5), np.int64)
     for rank in range(kept.size - 1, -1, -1):
-        box, class_id = prints.box[kept[rank]], class_ids[kept[rank]]
-        length, across = bit_rows.words(box[WIDTH]), bit_rows.words(width)
+        box, class_id = prints.box[kept[rank]], classes[kept[rank]]
+        length, across = words(box[WIDTH]), words(width)
         left, right, top, bottom, pixels = width, -1, height, -1, 0
-        for y in range(max(box[Y], 0), min(box[Y] + box[HEIGHT], height)):
-            first = box[START] + (y - box[Y]) * length
+        for y in range(max(box[TOP], 0), min(box[TOP] + box[HEIGHT], height)):
+            first = box[START] + (y - box[TOP]) * length
             for k in range(length):
-                x = box[X] + 64 * k
-                seen = prints.rows[first + k] & bit_rows.window(free.rows, y * across, across, x)
-                if seen == bit_rows.NONE:
+                x = box[LEFT] + 64 * k
+                seen = prints.rows[first + k] & window(free.rows, y * across, across, x)
+                if seen == NONE:
                     continue
-                left, right = min(left, x + bit_rows.lowest(seen)), max(right, x + bit_rows.highest(seen))
-                top, bottom, pixels = min(top, y), y, pixels + bit_rows.count(seen)
-                bit_rows.erase(free.rows, y * across, across, x, seen)
-                while seen != bit_rows.NONE:
-                    start, stop, seen = bit_rows.first_run(seen)
+                left, right = min(left, x + lowest(seen)), max(right, x + highest(seen))
+                top, bottom, pixels = min(top, y), y, pixels + count(seen)
+                erase(free.rows, y * across, across, x, seen)
+                while seen != NONE:
+                    start, stop, seen = first_run(seen)
                     label[y, x + start : x + stop] = class_id
                     instance[y, x + start : x + stop] = rank + 1
         seen_part = visible[rank]

@@ -1,10 +1,10 @@
-"""The optical parameters of one look of one scene: drawn here once, applied in `render` without any chance.
+"""The optical parameters of one look of one scene: drawn here once, applied by `rendering` without any chance.
 
 All values are integers; shares and factors are in 1/65536.
 - glass, red_cell_colour: red, green and blue in 1/256 grey level.
 - light_centre: x and y of the optical axis, in shares of the field's width and height.
 - illumination: share of the light that is lost in the corner farthest from the axis.
-- field_stop: radius, width and depth of its edge as `render.ground` takes them; depth 0: there is none.
+- field_stop: radius, width and depth of its edge as `rendering.optics.profile` takes them; depth 0: there is none.
 - stain: factors on the densities of red, green and blue.
 - own_shares: what white cells and platelets, then red cells, keep of their own stain.
 - cell_density: a factor on the density of each cell, in the order of the scene's objects.
@@ -50,7 +50,7 @@ UNITS: dict[str, float] = {
 }
 """What stands for 1, of a grey level, a share, a factor or a micrometre; `noise` mixes several."""
 _OUTSIDE = ONE // 4
-"""How far outside the field the optical axis may lie."""
+"""How far outside the field the optical axis may be."""
 _STOP_RADIUS, _STOP_WIDTH = (0.75, 0.95), (0.02, 0.15)
 """Of the field stop's edge, in shares of the distance from the axis to the farthest corner."""
 _KEY = (0, -1)
@@ -62,54 +62,58 @@ _CHANNEL_SPREAD = ONE // 10
 """How far one channel of the red cells' colour may stray from the common draw."""
 
 
-def light(look: LookSpec, stream: State, cells: int) -> Light:
+def light(look: LookSpec, state: State, cells: int) -> Light:
     """Draws the values of a look for a scene of so many cells; a reference look has none.
 
     Looks of one base consume the stream alike, so on the same stream they differ by what the recipe overrides alone.
     """
     if look.base == "reference":
         return Light(look=look.name, base=look.base, values={})
-    drawn = iter(_within(stream, _bounds(look)).tolist())
-
-    def take(n: int) -> tuple[int, ...]:
-        return tuple(islice(drawn, n))
-
-    (warmth,) = take(1)
-    values: dict[str, tuple[int, ...]] = {
-        "glass": _glass(look, warmth, *take(2)),
-        "illumination": take(1),
-        "light_centre": take(2),
-        "field_stop": _field_stop(look, *take(4)),
-        "stain": _stain(look, warmth, *take(2)),
-        "red_cell_colour": _red_cell_colour(look, *take(4)),
-        "own_shares": (round(look.white_cell_own_share * ONE), round(look.red_cell_own_share * ONE)),
-        "point_spread": _point_spread(*take(3)),
-        "colour_shift": take(4),
-        "noise": take(3),
-        "gamma": take(1),
-        "cell_density": _cell_density(stream, cells, *take(1)),
-    }
-    return Light(look=look.name, base=look.base, values=values)
+    counts, bounds = _draws(look)
+    values = iter(_within(state, bounds).tolist())
+    drawn = {name: tuple(islice(values, count)) for name, count in counts.items()}
+    (warmth,), (spread,) = drawn["warmth"], drawn["cell_density"]
+    return Light(
+        look=look.name,
+        base=look.base,
+        values={
+            "glass": _glass(look, warmth, *drawn["glass"]),
+            "illumination": drawn["illumination"],
+            "light_centre": drawn["light_centre"],
+            "field_stop": _field_stop(look, *drawn["field_stop"]),
+            "stain": _stain(look, warmth, *drawn["stain"]),
+            "red_cell_colour": _red_cell_colour(look, *drawn["red_cell_colour"]),
+            "own_shares": (round(look.white_cell_own_share * ONE), round(look.red_cell_own_share * ONE)),
+            "point_spread": _point_spread(*drawn["point_spread"]),
+            "colour_shift": drawn["colour_shift"],
+            "noise": drawn["noise"],
+            "gamma": drawn["gamma"],
+            "cell_density": tuple(_within(state, np.full((cells, 2), (ONE - spread, ONE + spread))).tolist()),
+        },
+    )
 
 
 @lru_cache(maxsize=64)
-def _bounds(look: LookSpec) -> npt.NDArray[np.int64]:
-    """i8 (n, 2): least and largest value of every draw of a look, in the order of the stream."""
+def _draws(look: LookSpec) -> tuple[dict[str, int], npt.NDArray[np.int64]]:
+    """How many draws each value takes, in the order of the stream; int64 (n, 2), the least and largest value of every
+    draw."""
     axis = (-_OUTSIDE, ONE + _OUTSIDE)
-    return np.array(
-        [
-            *((0, ONE), *_in_units(GREY, look.glass_range)),
-            *_in_units(ONE, look.glass_tint_range, look.illumination_range),
-            *(axis, axis),
-            *((0, ONE - 1), *_in_units(ONE, _STOP_RADIUS, _STOP_WIDTH, look.field_stop_range)),
-            *(*_in_units(ONE, look.stain_strength_range), (-_WARMTH_SPREAD, _WARMTH_SPREAD)),
-            *((0, ONE), *[(-_CHANNEL_SPREAD, _CHANNEL_SPREAD)] * 3),
-            *_in_units(UM, look.point_spread_range, look.red_spread_range, look.blue_spread_range),
-            *_in_units(UM, *[look.colour_shift_range] * 4),
-            *(_KEY, *_in_units(GREY, look.noise_range), *_in_units(ONE, look.read_noise_range)),
-            *_in_units(GAMMA, look.gamma_range),
-            *_in_units(ONE, look.cell_density_spread_range),
-        ]
+    bounds = {
+        "warmth": [(0, ONE)],
+        "glass": [*_in_units(GREY, look.glass_range), *_in_units(ONE, look.glass_tint_range)],
+        "illumination": _in_units(ONE, look.illumination_range),
+        "light_centre": [axis, axis],
+        "field_stop": [(0, ONE - 1), *_in_units(ONE, _STOP_RADIUS, _STOP_WIDTH, look.field_stop_range)],
+        "stain": [*_in_units(ONE, look.stain_strength_range), (-_WARMTH_SPREAD, _WARMTH_SPREAD)],
+        "red_cell_colour": [(0, ONE), *[(-_CHANNEL_SPREAD, _CHANNEL_SPREAD)] * 3],
+        "point_spread": _in_units(UM, look.point_spread_range, look.red_spread_range, look.blue_spread_range),
+        "colour_shift": _in_units(UM, *[look.colour_shift_range] * 4),
+        "noise": [_KEY, *_in_units(GREY, look.noise_range), *_in_units(ONE, look.read_noise_range)],
+        "gamma": _in_units(GAMMA, look.gamma_range),
+        "cell_density": _in_units(ONE, look.cell_density_spread_range),
+    }
+    return {name: len(ranges) for name, ranges in bounds.items()}, np.array(
+        [pair for ranges in bounds.values() for pair in ranges]
     )
 
 
@@ -128,7 +132,7 @@ def _within(state, bounds):  # type: ignore[no-untyped-def]
 
 
 def _at(bounds: Range, place: int, unit: float = ONE) -> int:
-    """The value at a place of a range, from 0 to ONE; what lies outside is at its end."""
+    """The value at a place of a range, from 0 to ONE; what is outside is at its end."""
     ((low, high),) = _in_units(unit, bounds)
     return low + (high - low) * min(max(place, 0), ONE) // ONE
 
@@ -158,8 +162,3 @@ def _red_cell_colour(look: LookSpec, common: int, *strays: int) -> tuple[int, ..
     """One draw from dark to bright for all channels, from which each strays a little within its range."""
     ranges = zip(look.red_cell_colour_range, strays, strict=True)
     return tuple(_at(bounds, common + stray, GREY) for bounds, stray in ranges)
-
-
-def _cell_density(stream: State, cells: int, spread: int) -> tuple[int, ...]:
-    bounds = np.tile(np.array([[ONE - spread, ONE + spread]]), (cells, 1))
-    return tuple(_within(stream, bounds).tolist())

@@ -1,7 +1,8 @@
-"""What a plan holds."""
+"""What the plan of a smear holds: objects, label and instance map, distractors and light, all in integers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,28 @@ OBJECT_FIELDS = (
 )
 """Columns of `Scene.objects`: centres in 1/256 px, angle in 1/65536 turn, scale in 1/65536; x, y, w, h is the box of
 the visible part in px; visible and full are pixels."""
+CLASS, CELL, CX, CY, ANGLE, FLIP, SCALE, Z, X, Y, W, H, VISIBLE, FULL = range(len(OBJECT_FIELDS))
+"""Numbers of these columns, for compiled loops."""
+POSE = slice(CLASS, SCALE + 1)
+"""The columns that say which cell is placed and how; all others follow from them and the bank."""
 
-DISTRACTOR_FIELDS = ("kind", "cx", "cy", "size", "angle", "density", "key")
-"""Columns of `Scene.distractors`. kind: 0 granule of precipitate, 1 piece of debris, 2 scale bar. Centre and size, its
-diameter or length, in 1/256 px; angle in 1/65536 turn, 0 along a row; density in 1/1024 of a halving of the light;
-key: 0 to 2**31 - 1, from which shape and hue follow."""
+
+class Distractor(NamedTuple):
+    """A row of `Scene.distractors`.
+
+    kind: 0 granule of precipitate, 1 piece of debris, 2 scale bar. cx, cy: centre, in 1/256 px. size: diameter or
+    length, in 1/256 px. angle: in 1/65536 turn, 0 along a row. density: in 1/1024 of a halving of the light. key: 0 to
+    2**31 - 1, from which shape and hue follow.
+    """
+
+    kind: int
+    cx: int
+    cy: int
+    size: int
+    angle: int
+    density: int
+    key: int
+
 
 BACKGROUNDS = ("none", "healthy", "infected", "mixed")
 """Names of the values of `Scene.background`: 1 for healthy red cells and 2 for infected ones, added up."""
@@ -45,7 +63,7 @@ def background_of(classes: Collection[int]) -> int:
 class Light:
     """Optical parameters of one look of one scene, all drawn, all integers; `scene.light` gives names and units.
 
-    look: its name. base: the name of the painter in `render`.
+    look: its name. base: the name of the painter in `rendering.looks`.
     """
 
     look: str
@@ -57,10 +75,10 @@ class Light:
 class Scene:
     """One smear without its colour.
 
-    objects: i4 (n, 14), columns OBJECT_FIELDS, in ascending z. label: u1 (H, W), class ids. instance: u2 (H, W),
-    0 = background, else 1 + row in objects. dropped: cells left out because too little of them was visible.
-    background: which red cells there are, an index into BACKGROUNDS. distractors: i4 (m, 7), columns
-    DISTRACTOR_FIELDS, which are background. lights: one per look of the recipe.
+    objects: int32 (n, 14), columns OBJECT_FIELDS, in ascending z. label: uint8 (H, W), class ids. instance: uint16
+    (H, W), 0 = background, else 1 + row in objects. dropped: cells left out because too little of them was visible.
+    background: which red cells there are, an index into BACKGROUNDS. distractors: int32 (m, 7), each row a
+    `Distractor`; they belong to the background. lights: one per look of the recipe.
     """
 
     split: str

@@ -21,7 +21,7 @@ from smearsynth.dataset.index import ShardRecord, combination
 from smearsynth.dataset.verify.stated_index import File
 from smearsynth.scene.label_maps import derive
 from smearsynth.scene.scene import OBJECT_FIELDS, background_of
-from smearsynth.scene.warp import TURN, pool_of, tile_sizes
+from smearsynth.scene.warp import TURN, cell_pixels, tile_sizes
 from smearsynth.shards.format import sample_digest
 from smearsynth.taxonomy import CLASSES, SPLITS
 
@@ -195,7 +195,7 @@ def _impossible(objects: npt.NDArray[np.int32], bank: Bank, split: int) -> str:
         if wrong.size:
             row = wrong[0]
             return f"object row {row}: cell {cells[row]} is of {name} {due[row]} in the bank and of {there[row]} here"
-    if tile_sizes(pool_of(bank), cells, columns["scale"]).sum() > _MOST_PIXELS:
+    if tile_sizes(cell_pixels(bank), cells, columns["scale"]).sum() > _MOST_PIXELS:
         return "its objects cover more than any plan draws"
     return ""
 
