@@ -21,7 +21,7 @@ _PROBE = """<script>addEventListener("load", () => {
     images: document.images.length,
     wide: root.scrollWidth - root.clientWidth,
     injected: !!window.injected,
-    hidden: [...document.querySelectorAll("svg, table, img")].filter(e => !e.getBoundingClientRect().width).length,
+    hidden: [...document.querySelectorAll("table, img")].filter(e => !e.getBoundingClientRect().width).length,
   })
   document.body.append(told)
 })</script></body>"""

@@ -13,7 +13,7 @@ import smearsynth
 from smearsynth.base.errors import UserError
 from smearsynth.base.json_values import Difference, differences, shown
 from smearsynth.cli import main
-from smearsynth.verbs.diff import Samples, as_text
+from smearsynth.verbs.diff import ComparedSamples
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_a_set_and_its_copy_are_the_same(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "set", tmp_path / "copy")
     found = smearsynth.diff(folder / "set", tmp_path / "copy")
     assert (found.same, found.recipe, found.index) == (True, (), ())
-    assert found.samples == Samples(equal=11, unequal=0, only_a=0, only_b=0, first=())
-    assert as_text(found).endswith("the same")
+    assert found.samples == ComparedSamples(equal=11, unequal=0, only_a=0, only_b=0, first=())
+    assert str(found).endswith("the same")
 
 
 def test_sets_that_are_cut_otherwise_are_the_same(folder: Path, tmp_path: Path) -> None:
@@ -39,14 +39,14 @@ def test_sets_that_are_cut_otherwise_are_the_same(folder: Path, tmp_path: Path) 
     assert found.same
     assert {d.path for d in found.recipe} == {"name", "shards.codec", "shards.samples"}
     assert {d.path.rpartition(".")[2] for d in found.index} == {"shards"}
-    assert found.samples == Samples(equal=11, unequal=0, only_a=0, only_b=0, first=())
+    assert found.samples == ComparedSamples(equal=11, unequal=0, only_a=0, only_b=0, first=())
 
 
 def test_looks_are_held_together_by_their_names(folder: Path, tmp_path: Path) -> None:
     small_build(folder, tmp_path / "set", "looks=[reference, natural]", limit=2)
     found = smearsynth.diff(folder / "set", tmp_path / "set")
     assert not found.same
-    assert found.samples == Samples(equal=6, unequal=0, only_a=5, only_b=6, first=())
+    assert found.samples == ComparedSamples(equal=6, unequal=0, only_a=5, only_b=6, first=())
     assert Difference("splits.train.scenes", 4, 2) in found.index
 
 
@@ -55,10 +55,10 @@ def test_samples_that_differ_are_named(folder: Path, tmp_path: Path) -> None:
     with h5py.File(other / "val-00000.h5", "r+") as shard:
         shard["digest"][2] = b"0" * 64
     found = smearsynth.diff(folder / "set", other)
-    assert found.samples == Samples(equal=10, unequal=1, only_a=0, only_b=0, first=("val-00000002",))
+    assert found.samples == ComparedSamples(equal=10, unequal=1, only_a=0, only_b=0, first=("val-00000002",))
     small_build(folder, tmp_path / "seed", "seed=1", limit=4)
     assert smearsynth.diff(folder / "set", tmp_path / "seed").samples.unequal == 11
-    text = as_text(smearsynth.diff(folder / "set", tmp_path / "seed"))
+    text = str(smearsynth.diff(folder / "set", tmp_path / "seed"))
     assert "recipe: seed is 0 in A and 1 in B" in text
     assert "11 differ: train-00000000, train-00000001" in text
     assert text.endswith(" ...\nnot the same")
@@ -70,7 +70,7 @@ def test_recipes_are_compared_with_their_defaults(folder: Path, tmp_path: Path) 
     assert {(d.path, d.new) for d in found.recipe} == {("scene.overlap", 0.31), ("publish", True)}
     assert (found.same, found.samples) == (False, None)
     (tmp_path / "c.yaml").write_text(f"{RECIPE}lock: c.lock\n")
-    told = as_text(smearsynth.diff(folder / "small.yaml", tmp_path / "c.yaml"))
+    told = str(smearsynth.diff(folder / "small.yaml", tmp_path / "c.yaml"))
     assert told == 'recipe: lock is not set in A and "c.lock" in B\nnot the same'
     assert smearsynth.diff(folder / "small.yaml", folder / "small.yaml").same
 

@@ -59,7 +59,7 @@ def test_the_same_set_claims_the_digest(folder: Path, tmp_path: Path, frozen: di
     assert index_of(tmp_path / "set")["claim"] == {"digest": frozen["digest"], "refused": [], "wrong": False}
     assert result.claim in (tmp_path / "set/README.md").read_text()
     assert json.loads((tmp_path / "set/croissant.json").read_text())["version"] == "1.0.0"
-    assert verify(tmp_path / "set", progress=False).faults == ()
+    assert verify(tmp_path / "set", progress=False).errors == ()
 
 
 def test_without_a_frozen_set_nothing_is_claimed(folder: Path) -> None:
@@ -86,7 +86,7 @@ def test_another_set_does_not_claim_it_and_says_why(
     assert ";" not in result.claim.removeprefix(OTHERS)
     assert result.claim in (tmp_path / "set/README.md").read_text()
     assert "version" not in json.loads((tmp_path / "set/croissant.json").read_text())
-    assert verify(tmp_path / "set", progress=False).faults == ()
+    assert verify(tmp_path / "set", progress=False).errors == ()
 
 
 def test_another_bank_does_not_claim_it(folder: Path, tmp_path: Path, frozen: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ def test_a_claim_that_somebody_made_up_is_a_fault(folder: Path, tmp_path: Path, 
     built(folder, tmp_path / "set", {**frozen, "generator_version": 1})
     with forged_index(tmp_path / "set") as index:
         index["claim"] = {"digest": index["digest"], "refused": [], "wrong": False}
-    told = [str(fault) for fault in verify(tmp_path / "set", progress=False).faults]
+    told = [str(error) for error in verify(tmp_path / "set", progress=False).errors]
     assert any(fault.startswith("recipe.resolved.yaml: claim.refused") for fault in told)
 
 

@@ -79,12 +79,12 @@ def test_stats_count_what_there_is_and_say_what_is_not(
     train = found.splits["train"]
     share = train["pixels"]["background"] / (sum(train["pixels"].values()) + train["ignored"])
     assert re.search(rf"^background +{share:.2%} ", result.stdout, re.MULTILINE)
-    assert "not told: objects, combinations, sizes of cells, sources and refusals" in result.stdout
+    assert "not known: objects, combinations, sizes of cells, sources and refusals" in result.stdout
     shutil.copytree(root, tmp_path / "set")
     index = json.loads((tmp_path / "set/index.json").read_text())
     index["splits"]["train"]["pixels"]["background"] += 1
     (tmp_path / "set/index.json").write_text(json.dumps(index))
-    with pytest.raises(UserError, match=r"index\.json does not tell what the shards of train hold"):
+    with pytest.raises(UserError, match=r"index\.json does not say what the shards of train hold"):
         stats(tmp_path / "set", progress=False)
 
 

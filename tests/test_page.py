@@ -1,16 +1,29 @@
 """What pages are made of: names stay text, pictures come back as they were, curves lie where their values are."""
 
 import base64
+import html
 import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import ABSENT, CHROMIUM, open_page
 from PIL import Image
 
-from smearsynth.base.html_page import Inline, coded, inline, inline_indexed, share, write_page
-from smearsynth.base.svg_plots import Curve, Mark, distribution, limits, plot
+from smearsynth.base.html_page import (
+    HtmlTable,
+    Inline,
+    bar,
+    coded,
+    in_lines,
+    inline,
+    inline_indexed,
+    share,
+    swatch,
+    write_page,
+)
+from smearsynth.base.plots import Curve, Mark, curves, distribution
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -21,12 +34,6 @@ def decoded(shown: Inline) -> np.ndarray:
     with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
         assert picture.size == (shown.width, shown.height)
         return np.asarray(picture.convert("RGB"))
-
-
-def points(svg: str, tag: str = "polyline") -> np.ndarray:
-    """(n, 2) of the only line."""
-    [line] = re.findall(rf'<{tag}[^>]* points="([^"]*)"', svg)
-    return np.array([pair.split(",") for pair in line.split()], float)
 
 
 def test_pictures_come_back() -> None:
@@ -41,17 +48,19 @@ def test_pictures_come_back() -> None:
 
 def test_whatever_a_template_shows_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>\"'&"
-    curve = plot(
-        np.arange(3.0), [Curve(np.ones(3), "#fff")], title=evil, unit=evil, low=0, high=1, marks=[Mark(1, evil)]
-    )
-    assert "<script" not in curve
-    facts = {"dataset": evil, "against": evil}
-    values = {"told": evil, "differs_most": evil, "sets": [], "head": [evil], "rows": [[evil]], "far": [0]}
-    colours = {"synthetic": "red", "real": "blue"}
-    write_page(tmp_path / "x.html", "fidelity/page.html", facts=facts, colours=colours, plots=[curve], **values)
+    rows = [[swatch(evil, evil), evil, in_lines([evil, evil]), bar({evil: 0.5})]]
+    values = {
+        "facts": {"dataset": evil, "against": evil},
+        "told": evil,
+        "differs_most": evil,
+        "sets": [(evil, evil, [])],
+        "table": HtmlTable([evil], rows),
+        "plots": [curves(np.arange(3.0), [Curve(np.ones(3), "red")], title=evil, unit=evil)],
+    }
+    write_page(tmp_path / "x.html", "realism/page.html", **values)
     text = (tmp_path / "x.html").read_text(encoding="utf-8")
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 12
+    assert text.count("&lt;script&gt;") == 20
     assert text.startswith("<!doctype html>")
 
 
@@ -66,31 +75,53 @@ def test_shares(value: float, told: str) -> None:
     assert share(value) == told
 
 
-def test_curves_lie_where_their_values_are() -> None:
-    x, y = np.linspace(0, 10, 11), np.linspace(2, 4, 11)
-    drawn = points(
-        plot(x, [Curve(y, "#123456"), Curve(np.full(11, np.nan), "red")], title="t", unit="u", low=2, high=4)
-    )
-    across, up = drawn.T
-    assert np.allclose(np.diff(across), (across[-1] - across[0]) / 10, atol=0.11)
-    assert np.allclose(np.diff(up), (up[-1] - up[0]) / 10, atol=0.11)
-    assert up[0] > up[-1]
+def test_a_bar_has_a_part_for_each_colour_that_has_a_width() -> None:
+    assert re.findall(r"width:([\d.]+)%;background:(\w+)", bar({"red": 0.25, "blue": 0, "green": 0.5})) == [
+        ("25.00", "red"),
+        ("50.00", "green"),
+    ]
 
 
-def test_a_distribution_shows_where_its_weight_and_its_marks_are() -> None:
-    at = np.linspace(0, 1000, 512)
-    weights = np.exp(-0.5 * np.square((at - 300) / 20))
-    svg = str(distribution(at, [Curve(weights, "#fff", filled=True)], title="t", unit="px", marks=[Mark(1000, "far")]))
-    low, high = (float(text.replace(",", "")) for text in re.findall(r"<text[^>]*>([\d.,]+)</text>", svg))
-    across, up = points(svg).T
-    peak = low + (across[up.argmin()] - across[0]) / (across[-1] - across[0]) * (high - low)
-    assert peak == pytest.approx(300, abs=4)
+X = np.linspace(0, 1000, 512)
+
+
+def pixels_of(shown: Inline, colour: tuple[int, int, int], scratch: Path) -> np.ndarray:
+    """bool (h, w): where a browser shows a plot in a colour, at four times its size."""
+    page = scratch / "plot.html"
+    policy = '<meta http-equiv="Content-Security-Policy" content="img-src data:">'
+    page.write_text(f'{policy}<body style="margin:0"><img width="{4 * shown.width}" src="{shown.data}">')
+    screen = open_page(page, scratch, width=4 * shown.width).screen[: 4 * shown.height, : 4 * shown.width]
+    return np.abs(screen.astype(int) - colour).max(axis=2) < 40
+
+
+def names_in(shown: Inline) -> list[str]:
+    svg = base64.b64decode(shown.data.partition(",")[2]).decode()
+    return [html.unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
+def test_curves_are_where_their_values_are(tmp_path: Path) -> None:
+    rising, falling = Curve(X, "#ff0000"), Curve(1000 - X, "#0000ff")
+    shown = curves(X, [rising, falling, Curve(np.full(512, np.nan), "#00ff00")], title="t", unit="u")
+    for colour, slope in (((255, 0, 0), -1), ((0, 0, 255), 1)):
+        rows, columns = np.nonzero(pixels_of(shown, colour, tmp_path))
+        assert np.corrcoef(columns, rows)[0, 1] * slope > 0.999
+    assert not pixels_of(shown, (0, 255, 0), tmp_path).any()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
+def test_a_distribution_shows_where_its_weight_and_its_marks_are(tmp_path: Path) -> None:
+    weights = np.exp(-0.5 * np.square((X - 300) / 20))
+    shown = distribution(X, [Curve(weights, "#ff0000")], title="t", unit="px", marks=[Mark(1000, "far")])
+    rows, columns = np.nonzero(pixels_of(shown, (255, 0, 0), tmp_path))
+    left, right = columns.min(), columns.max()
+    peak = (np.mean(columns[rows == rows.min()]) - left) / (right - left)
+    low = 1000 - (1000 - 300) / (1 - peak)  # what is shown ends with the mark
     assert 200 < low < 260
-    assert high == 1000
-    assert ">far<" in svg
-    assert np.array_equal(points(svg, "polygon")[1:-1], points(svg))
+    assert "far" in names_in(shown)
 
 
-def test_limits_of_nothing() -> None:
-    assert limits([np.nan]) == (0, 1)
-    assert limits([1, 2], [5, np.nan]) == pytest.approx((0.95, 5.05))
+def test_a_plot_keeps_names_as_they_are_and_gives_the_same_bytes_again() -> None:
+    made = [curves(X, [Curve(X, "red")], title="a & <b>", unit="µm") for _ in range(2)]
+    assert made[0] == made[1]
+    assert {"a & <b>", "µm"} <= set(names_in(made[0]))

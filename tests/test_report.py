@@ -16,7 +16,7 @@ from small_set import prepare, small_build
 from smearsynth.bank.bank import Bank, load_bank, save_bank
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.dataset.report_page import matrix
+from smearsynth.dataset.report_page import count_combinations
 from smearsynth.recipe.scene_options import COMBINATIONS
 from smearsynth.taxonomy import CLASSES, SPLITS
 from smearsynth.verbs.stats import report, stats
@@ -142,7 +142,7 @@ def test_hostile_names_are_shown_as_they_are(hostile: Path) -> None:
     assert any(EVIL in picture["alt"] for picture in page.pictures)
 
 
-def test_the_page_tells_what_stats_tells(folder: Path) -> None:
+def test_the_page_shows_what_stats_shows(folder: Path) -> None:
     page, found = Parsed(folder / "page.html"), stats(folder / "set", progress=False)
     rows = {row[0]: row for row in page.rows if row and row[0]}
     for c in CLASSES[1:]:
@@ -160,7 +160,7 @@ def test_the_page_tells_what_stats_tells(folder: Path) -> None:
 
 def test_every_combination_has_its_number() -> None:
     met = {"train": {"none/healthy": 3, "neutrophil+lymphocyte/mixed": 2}, "test": {"none/healthy": 1}}
-    rows, others = matrix(met)
+    rows, others = count_combinations(met)
     assert (len(rows), others) == (36, 0)
     by_name = {row.name: [one.times for one in row.met] for row in rows}
     assert by_name["none"] == [0, 4, 0]
@@ -171,13 +171,13 @@ def test_every_combination_has_its_number() -> None:
 
 def test_large_fields_hold_a_foreground_several_times() -> None:
     met = {"train": {"basophil+basophil+basophil/mixed": 2, "basophil+basophil+monocyte+monocyte/healthy": 5}}
-    rows, others = matrix({**met, "val": {"basophil+monocyte+thrombocyte/healthy": 7}})
+    rows, others = count_combinations({**met, "val": {"basophil+monocyte+thrombocyte/healthy": 7}})
     by_name = {row.name: [one.times for one in row.met] for row in rows}
     assert (by_name["Basophil"], by_name["Basophil + Monocyte"], others) == ([0, 0, 2], [0, 5, 0], 7)
     assert len(COMBINATIONS) == 3 * len(rows)
 
 
-def test_cells_of_every_class_and_source_are_shown_and_their_absence_is_told(folder: Path, out: Path) -> None:
+def test_cells_of_every_class_and_source_are_shown_and_their_absence_is_said(folder: Path, out: Path) -> None:
     shown = [picture["alt"] for picture in Parsed(folder / "page.html").pictures]
     bank = load_bank(folder / "bank.h5")
     for c in CLASSES[1:]:

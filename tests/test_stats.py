@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from forged_set import forged_index, forged_shard
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from small_set import prepare, small_build
 
 from smearsynth.bank.bank import load_bank
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
-from smearsynth.dataset.distributions import SAMPLED, Spread
+from smearsynth.dataset.distributions import SAMPLED, Distribution
 from smearsynth.taxonomy import CLASSES, SPLITS
-from smearsynth.verbs.stats import as_text, stats
+from smearsynth.verbs.stats import stats
 
 KEYS = [c.key for c in CLASSES]
 LOOKS = ("natural", "reference")
@@ -137,15 +137,14 @@ def test_colours_are_taken_evenly_from_a_large_set(
 
 
 @given(st.lists(st.lists(st.integers(0, 50), max_size=30), min_size=1, max_size=5), st.sampled_from([1, 10, 1000]))
-def test_a_spread_is_that_of_its_values(parts: list[list[int]], unit: int) -> None:
-    spread, values = Spread(), np.array([v for part in parts for v in part], np.float64) / unit
+def test_a_distribution_is_that_of_its_values(parts: list[list[int]], unit: int) -> None:
+    distribution, values = Distribution(), np.array([v for part in parts for v in part], np.float64) / unit
     for part in parts:
-        spread.add(np.array(part, np.int64))
-    one = spread.summary(unit)
-    if not len(values):
-        assert one is None
-        return
-    assert one.n == len(values) == spread.counts.sum()
+        distribution.add(np.array(part, np.int64))
+    one = distribution.quantiles(unit)
+    assert (one is None) == (len(values) == 0)
+    assume(one is not None)
+    assert one.n == len(values) == distribution.counts.sum()
     assert [one.mean, one.sd] == pytest.approx([values.mean(), values.std()])
     due = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95), method="inverted_cdf")
     assert [one.p5, one.p25, one.median, one.p75, one.p95] == pytest.approx(due.tolist())
@@ -182,7 +181,7 @@ def test_what_the_index_knows_of_refusals_is_told_and_can_move_no_cursor(out: Pa
         {"al\x1b[2Jpha": {"basophil": {"cut": 7}}},
         {"al\x1b[2Jpha": {"no mask": 3}},
     )
-    text = as_text(found)
+    text = str(found)
     assert "\x1b" not in text
     assert "cut by the border of the image" in text
 
@@ -190,7 +189,7 @@ def test_what_the_index_knows_of_refusals_is_told_and_can_move_no_cursor(out: Pa
 def test_an_index_that_its_shards_contradict_is_refused(out: Path) -> None:
     with forged_index(out) as index:
         index["splits"]["val"]["objects"]["monocyte"] += 1
-    with pytest.raises(UserError, match=r"does not tell what the shards of val hold: `smearsynth verify"):
+    with pytest.raises(UserError, match=r"does not say what the shards of val hold: `smearsynth verify"):
         stats(out, progress=False)
 
 

@@ -17,7 +17,7 @@ from synthetic_bank import synthetic_bank
 from segtrain.data.samples import Shards
 from smearsynth.bank import bank
 from smearsynth.base.errors import UserError
-from smearsynth.dataset.verify.stated_index import read_stated
+from smearsynth.dataset.index_schema import check_index
 from smearsynth.recipe.reading import load_recipe
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.shards.reader import ShardReader
@@ -79,7 +79,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "recipe": ("recipe.yaml", lambda path: load_recipe(path, roots=False)),
     "shard": ("train-00000.h5", read_shard),
     "bank": ("cells.h5", bank.load_bank),
-    "index": ("index.json", lambda path: read_stated(path.parent)),
+    "index": ("index.json", lambda path: check_index(path.parent)),
     "index for training": ("index.json", read_set),
     "table": ("boxes.csv", read_table),
     "lock": ("sources.lock", read_lock),

@@ -11,7 +11,9 @@ import pytest
 from forged_set import forged_index, forged_shard
 from isal import isal_zlib
 from small_set import small_build
-from verified_set import FIELD, TRAIN, faults
+from verified_set import FIELD, TRAIN, errors
+
+from smearsynth.dataset.verify.sample_check import count_maps
 
 
 class TestLabels:
@@ -24,14 +26,14 @@ class TestLabels:
             objects = shard["objects"][1]
             objects[row, FIELD["visible"]] -= 1
             shard["objects"][1] = objects
-        assert faults(out) == []
-        told = faults(out, labels=True)
-        assert len(told) == 3
+        assert errors(out) == []
+        found = errors(out, labels=True)
+        assert len(found) == 3
         start = f"{TRAIN}: train-00000001: "
-        assert told[0].startswith(f"{start}object row {row}: visible is ")
-        assert told[1].startswith(f"{start}label is not what objects and bank give at 1 pixels, first at x={x}, y={y}")
-        assert told[1].endswith(f"by object row {row}")
-        assert told[2].startswith(f"{start}instance is not what objects and bank give at 1 pixels")
+        assert found[0].startswith(f"{start}object row {row}: visible is ")
+        assert found[1].startswith(f"{start}label is not what objects and bank give at 1 pixels, first at x={x}, y={y}")
+        assert found[1].endswith(f"by object row {row}")
+        assert found[2].startswith(f"{start}instance is not what objects and bank give at 1 pixels")
 
     @pytest.mark.parametrize(
         ("field", "change", "message"),
@@ -58,11 +60,11 @@ class TestLabels:
         with forged_index(out) as index:
             for split in index["splits"].values():
                 split["class_by_source"] = split["cells"] = {}
-        told = [fault for fault in faults(out, labels=True) if not fault.startswith("index.json")]
-        assert told
-        assert all(fault.startswith("val-00000.h5: val-00000002: ") for fault in told)
-        assert "object row 3: " in told[0]
-        assert any(re.search(message, fault) for fault in told)
+        found = [error for error in errors(out, labels=True) if not error.startswith("index.json")]
+        assert found
+        assert all(error.startswith("val-00000.h5: val-00000002: ") for error in found)
+        assert "object row 3: " in found[0]
+        assert any(re.search(message, error) for error in found)
 
     def test_looks_of_a_scene_share_their_labels(self, built: Path, tmp_path: Path) -> None:
         out = tmp_path / "set"
@@ -72,11 +74,11 @@ class TestLabels:
             shard["objects"][1] = shard["objects"][2]
             for name in ("object_count", "foreground", "background"):
                 shard[name][1] = shard[name][2]
-        told = faults(out)
+        found = errors(out)
         assert (
             f"{TRAIN}: train-00000000@reference: its label and instance and objects are not those of train-00000000, "
             "the same scene in another look"
-        ) in told
+        ) in found
 
 
 def pixel_inside_a_box(shard: h5py.File) -> tuple[int, int, int]:
@@ -175,6 +177,24 @@ class TestShards:
             change(shard, out)
         with forged_index(out):
             pass
-        told = [fault for fault in faults(out, labels=True) if fault.startswith(TRAIN)]
-        assert any(re.search(message, fault) for fault in told), told
-        assert all(fault.isprintable() for fault in told)
+        found = [error for error in errors(out, labels=True) if error.startswith(TRAIN)]
+        assert any(re.search(message, error) for error in found), found
+        assert all(error.isprintable() for error in found)
+
+
+def test_maps_are_counted_in_one_pass_as_by_numpy() -> None:
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 6):
+        classes = rng.integers(1, 10, n)
+        instance = rng.integers(0, n + 2, (13, 17)).astype(np.uint16)
+        label = np.concatenate([[0], classes, [0]])[np.minimum(instance, n + 1)].astype(np.uint8)
+        label[4, 5] = 99
+        found = count_maps(label, instance, classes)
+        due = np.concatenate([[0], classes, [-1]])[instance]
+        wrong = np.argwhere(due != label)
+        assert (found.wrong, found.y, found.x) == (len(wrong), *wrong[0])
+        assert found.pixels.tolist() == np.bincount(label.ravel(), minlength=256).tolist()
+        for i in range(n):
+            ys, xs = np.nonzero(instance == i + 1)
+            box = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1] if len(xs) else [0] * 4
+            assert found.visible[i].tolist() == [*box, len(xs)]

@@ -15,8 +15,8 @@ def verify(out: Path, **options: Any) -> Verification:
     return smearsynth.verify(out, **{"workers": 1, "progress": False, **options})
 
 
-def faults(out: Path, **options: Any) -> list[str]:
-    return [str(fault) for fault in verify(out, **options).faults]
+def errors(out: Path, **options: Any) -> list[str]:
+    return [str(error) for error in verify(out, **options).errors]
 
 
 def flipped(path: Path, offset: int, mask: int) -> bytes:

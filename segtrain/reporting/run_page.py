@@ -4,17 +4,13 @@
 """
 
 import math
-from base64 import b64encode
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from PIL import Image
 
 from segtrain.data.folds import FOLDS
@@ -43,7 +39,8 @@ from segtrain.training.device import choose
 from segtrain.training.run_folder import BEST, METRICS, SPEED, RunFolder
 from segtrain.training.training_data import read_training_data
 from smearsynth.base.errors import UserError
-from smearsynth.base.html_page import Inline, inline, inline_indexed, write_page
+from smearsynth.base.html_page import HtmlTable, coded, inline, inline_indexed, swatch, write_page
+from smearsynth.base.plots import inline_figure
 
 _PACKAGE = Path(__file__).parents[1]
 _SIDE = 448
@@ -168,37 +165,33 @@ def write_run_page(path: Path, data: ReportData) -> None:
         package=_PACKAGE,
         about=about,
         warning=WARNING,
-        facts=_facts(data),
+        facts=HtmlTable((), _facts(data), texts=2),
         tiles=_tiles(data),
         reached=data.reached,
-        measures=_MEASURES,
+        measures=list(_MEASURES.values()),
         classes=list(zip(about.class_names, classes.colours, strict=True)),
-        held=_held(data.measured.matrices),
-        per_class=[[of[key] for key in _MEASURES] for of in data.reached.per_class],
+        per_class=[
+            {"name": swatch(colour, name), "counts": counts, "estimates": [of[key] for key in _MEASURES]}
+            for name, colour, counts, of in zip(
+                about.class_names, classes.colours, _held(data.measured.matrices), data.reached.per_class, strict=True
+            )
+        ],
         confusion=_confusion(data.measured.metrics.matrix),
-        curves=svg(curves(data.columns), "Loss, accuracy, mIoU and learning rate over the epochs"),
-        reliability=svg(reliability(data.measured.metrics.calibration), "Share of right pixels by confidence"),
+        curves=inline_figure(curves(data.columns), "Loss, accuracy, mIoU and learning rate over the epochs"),
+        reliability=inline_figure(
+            reliability(data.measured.metrics.calibration), "Share of right pixels by confidence"
+        ),
         calibration=_calibration(data.measured),
         samples=[
             (title, [_sample(result, palette, errors) for result in of])
             for title, of in (("Best", data.best), ("Worst", data.worst))
         ],
         slices=data.slices,
-        speed=_speed(data),
+        speed=HtmlTable((), _speed(data), texts=2),
         card=sections(about, data.reached),
         figure=figure,
         interval=interval,
     )
-
-
-def svg(drawn: Figure, alt: str) -> Inline:
-    """A figure as a picture that is sharp at any size, the same bytes every time."""
-    file = BytesIO()
-    with rc_context({"svg.hashsalt": "segtrain"}):
-        drawn.savefig(file, format="svg", metadata={"Date": None})
-    width, height = (round(96 * inches) for inches in drawn.get_size_inches())
-    data = f"data:image/svg+xml;base64,{b64encode(file.getvalue()).decode()}"
-    return Inline(data=data, width=width, height=height, alt=alt)
 
 
 def figure(of: Estimate) -> str:
@@ -218,12 +211,16 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
     ended = f"{int(data.columns['epoch'][-1])}; best: {about.trained.epoch}, by {NAMES[about.config.monitor]}"
     if about.config.fold:
         ended += f"; fold {about.config.fold.number}"
+    recipe = about.index.get("recipe_hash")
     return [
         ("network", about.network),
         ("trained parameters", f"{about.parameters:,}"),
         ("dataset", about.dataset),
-        ("data digest", about.trained.data_digest),
-        ("recipe hash", str(about.index.get("recipe_hash") or "none, an imported set")),
+        ("data digest", coded(f"`{about.trained.data_digest}`")),
+        (
+            "recipe hash",
+            coded(f"`{recipe}`") if (recipe := about.index.get("recipe_hash")) else "none, an imported set",
+        ),
         ("epochs", ended),
         ("ended", str(summary.get("reason") or "not yet")),
         ("seed", str(about.config.seed)),

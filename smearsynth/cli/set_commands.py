@@ -61,11 +61,10 @@ def stats(dataset: Path, as_json: bool) -> None:
     Example:
       smearsynth stats smears
     """
-    from smearsynth.verbs.stats import as_text
     from smearsynth.verbs.stats import stats as run
 
     found = run(dataset)
-    show(as_json, asdict(found), lambda: as_text(found))
+    show(as_json, asdict(found), lambda: str(found))
 
 
 @click.command()
@@ -84,11 +83,10 @@ def verify(dataset: Path, as_json: bool, **options: Any) -> None:
     Example: also whether each label is what its cells make it
       smearsynth verify smears --labels
     """
-    from smearsynth.verbs.verify import as_text
     from smearsynth.verbs.verify import verify as run
 
     found = run(dataset, **options)
-    show(as_json, asdict(found), lambda: as_text(found))
+    show(as_json, found.figures(), lambda: str(found))
     if not found.whole:
         click.get_current_context().exit(1)
 
@@ -108,11 +106,10 @@ def replay(dataset: Path, sample: str, as_json: bool, **options: Any) -> None:
     Example:
       smearsynth replay smears train-00000042 --out sample.png
     """
-    from smearsynth.verbs.replay import as_text
     from smearsynth.verbs.replay import replay as run
 
     made = run(dataset, sample, **options)
-    show(as_json, asdict(made), lambda: as_text(made))
+    show(as_json, asdict(made), lambda: str(made))
 
 
 @click.command()
@@ -129,11 +126,10 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
       smearsynth diff smears smears-of-last-year
       smearsynth diff recipes/smear10.yaml recipes/smear10-open.yaml
     """
-    from smearsynth.verbs.diff import as_text
     from smearsynth.verbs.diff import diff as run
 
     found = run(a, b)
-    show(as_json, asdict(found), lambda: as_text(found))
+    show(as_json, asdict(found), lambda: str(found))
 
 
 @click.command()
@@ -158,11 +154,10 @@ def export(dataset: Path, as_json: bool, **options: Any) -> None:
     Example:
       smearsynth export quickstart --format coco --out quickstart-coco
     """
-    from smearsynth.verbs.export import as_text
     from smearsynth.verbs.export import export as run
 
     done = run(dataset, **options)
-    show(as_json, asdict(done), lambda: as_text(done))
+    show(as_json, asdict(done), lambda: str(done))
 
 
 @click.command()

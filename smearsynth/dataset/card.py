@@ -89,7 +89,7 @@ def _sources(index: Index) -> str:
             s.get("version") or "not stated",
             s["licence"],
             s["redistribution"].replace("_", " "),
-            f"{s['um_per_px']:.4f}" if "um_per_px" in s else "not known",
+            facts.um_per_px(s),
             s["cite"],
         ]
         for s in known
@@ -99,7 +99,7 @@ def _sources(index: Index) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _read(sources: Sequence[facts.Source]) -> str:
+def _read(sources: Sequence[facts.SourceFacts]) -> str:
     rows = [[s["name"], s["files"], f"`{s['sha256']}`"] for s in sources if "sha256" in s]
     if not rows:
         return ""
@@ -136,12 +136,5 @@ def _citation(index: Index) -> str:
 
 
 def _identity(index: Index) -> str:
-    rows = [
-        ["dataset digest", f"`{index['digest']}`"],
-        ["recipe hash", f"`{index['recipe_hash']}`"],
-        ["bank digest", f"`{index['bank_digest']}`"],
-        ["generator version", index["generator_version"]],
-        ["format version", index["format_version"]],
-    ]
-    told = claim_of(index)
-    return "\n\n".join(part for part in (_table(["", ""], rows), told) if part)
+    rows = [[name, f"`{value}`" if isinstance(value, str) else value] for name, value in facts.identity(index)]
+    return "\n\n".join(part for part in (_table(["", ""], rows), claim_of(index)) if part)

@@ -1,10 +1,9 @@
-"""The JSON-LD context: what Croissant 1.1 recommends, and what its checker still expects of older versions.
+"""`croissant.json` of a dataset: what its card says, for programs. Croissant 1.1, a pure function of the index.
 
-Record sets: tables that stand in the file itself, so that every Croissant reader can load them.
-
-The files of a set, each with its checksum, and the shards as one set of files.
-
-The set as a whole: who, what, under which licence, made how and from what.
+Croissant 1.1 knows files of any type, with checksums, but of what is in them it can only name columns of tables, paths
+in JSON and files of archives (specification, "Extract"). So a shard is described as a file, and what it holds in words;
+no record set pretends to be read from one. Every record set is a table in the file itself, which any reader can load.
+The JSON-LD context is the one that Croissant 1.1 recommends, with what its checker still expects of older versions.
 """
 
 import re
@@ -24,7 +23,7 @@ _CROISSANT = (
     "sdVersion", "separator", "source", "subField", "transform", "unArchive", "value",
 )  # fmt: skip
 
-CONTEXT = {
+_CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
@@ -67,92 +66,6 @@ _SAMPLE = {
     "look": "which of the set's looks",
     "digest": "sha256 of image, label and instance, hex",
 }
-
-
-def record_sets(index: Index) -> list[dict[str, Any]]:
-    """Splits, classes, shards, sources, objects, and what a sample consists of."""
-    splits = [
-        {"name": split, "url": _PURPOSES[split], "samples": part["samples"], "scenes": part["scenes"]}
-        for split, part in ((split, index["splits"][split]) for split in SPLITS)
-    ]
-    shards = [
-        {"file": file["name"], "split": file["split"], "first_scene": file["first_scene"], "samples": file["samples"]}
-        for file in index["files"]
-        if "split" in file
-    ]
-    told = [{**source, "version": source.get("version") or "not stated"} for source in index["sources"]]
-    sources = [{key: source[key] for key in _SOURCE_KEYS if all(key in s for s in told)} for source in told]
-    return [
-        _table("splits", "what each split is for and how many samples it has", splits, "name", "cr:Split"),
-        _table("classes", "meaning of a label", index["classes"], "id", "sc:Enumeration"),
-        _table("shard_files", "which samples a shard holds", shards, "file"),
-        _table("sources", _SOURCES, sources, "name"),
-        _table("objects_by_source", "objects in the samples, and different cells they are drawn from", _objects(index)),
-        _table("sample_fields", _SAMPLES, _sample_fields(index), "name"),
-    ]
-
-
-def _objects(index: Index) -> list[dict[str, Any]]:
-    return [
-        {
-            "split": split,
-            "class": c.key,
-            "source": source["name"],
-            "objects": index["splits"][split]["class_by_source"][c.key].get(source["name"], 0),
-            "cells": index["splits"][split]["cells"][c.key].get(source["name"], 0),
-        }
-        for split in SPLITS
-        for c in CLASSES[1:]
-        for source in index["sources"]
-    ]
-
-
-def _table(
-    name: str, about: str, rows: Sequence[Mapping[str, Any]], key: str | None = None, kind: str | None = None
-) -> dict[str, Any]:
-    """A record set with its data. rows: at least one, all with the same keys."""
-    told = {
-        "@type": "cr:RecordSet",
-        "@id": name,
-        "name": name,
-        "description": about,
-        "dataType": kind,
-        "key": {"@id": f"{name}/{key}"} if key else None,
-        "field": [
-            {"@type": "cr:Field", "@id": f"{name}/{column}", "name": column, "dataType": _type(column, value)}
-            for column, value in sorted(rows[0].items())
-        ],
-        "data": [{f"{name}/{column}": value for column, value in row.items()} for row in rows],
-    }
-    return {key: value for key, value in told.items() if value is not None}
-
-
-def _type(column: str, value: Any) -> str:
-    return "sc:URL" if column == "url" else _PLAIN[type(value)]
-
-
-def _sample_fields(index: Index) -> list[dict[str, Any]]:
-    height, width = index["size"]
-    rows = len(CLASSES) - 1
-    shapes = {
-        "image": f"{height},{width},3",
-        "label": f"{height},{width}",
-        "instance": f"{height},{width}",
-        "objects": f"-1,{len(index['fields'])}",
-        "foreground": f"{rows}",
-    }
-    more = {"objects": ", ".join(index["fields"]), "look": ", ".join(index["looks"])}
-    return [
-        {
-            "name": name,
-            "dtype": kind,
-            "shape": shapes.get(name, ""),
-            "meaning": _SAMPLE[name] + (f": {more[name]}" if name in more else ""),
-        }
-        for name, kind in {**BIG, "sample_id": "S", **SMALL}.items()
-    ]
-
-
 _HDF5 = "application/x-hdf5"
 _TYPES = {
     ".h5": _HDF5,
@@ -169,41 +82,7 @@ _ABOUT = {
     layout.CARD: "the card: what this file says, for people",
     layout.PREVIEW: "smears, each beside its label",
 }
-
-
-def distribution(index: Index) -> list[dict[str, Any]]:
-    """What is handed on: without the bank where the set is not to be published. This file and the index, which holds
-    its checksum, cannot be here.
-    """
-    left_out = {layout.CROISSANT} if index["publish"] else {layout.CROISSANT, layout.BANK}
-    files = [_file(file) for file in index["files"] if file["name"] not in left_out]
-    shards = {
-        "@type": "cr:FileSet",
-        "@id": "shards",
-        "name": "shards",
-        "description": "the smears, in HDF5; what they hold: record set `sample_fields`",
-        "encodingFormat": _HDF5,
-        "includes": [f"{split}-*.h5" for split in SPLITS],
-    }
-    return [*files, shards]
-
-
-def _file(file: dict[str, Any]) -> dict[str, Any]:
-    name = file["name"]
-    split = f"{file['samples']} samples of {file['split']}" if "split" in file else ""
-    return {
-        "@type": "cr:FileObject",
-        "@id": name,
-        "name": name,
-        "description": split or _ABOUT[name],
-        "contentUrl": name,
-        "contentSize": f"{file['size']} B",
-        "encodingFormat": _TYPES[PurePosixPath(name).suffix],
-        "sha256": file["sha256"],
-    }
-
-
-CONFORMS_TO = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
+_CONFORMS_TO = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
 _SPDX = re.compile(r"CC0-1\.0|CC-BY(-NC)?(-SA|-ND)?-[1-4]\.0")
 """Licences of data whose name, as a recipe may write it, is their identifier at spdx.org."""
 
@@ -211,10 +90,10 @@ _SPDX = re.compile(r"CC0-1\.0|CC-BY(-NC)?(-SA|-ND)?-[1-4]\.0")
 def make_croissant(index: Index) -> dict[str, Any]:
     """JSON-LD as plain data. `files` of the index holds every other file of the set but the index itself."""
     about = index["about"]
-    told = {
-        "@context": CONTEXT,
+    croissant = {
+        "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": list(CONFORMS_TO),
+        "conformsTo": list(_CONFORMS_TO),
         "name": index["name"],
         "description": facts.summary(index),
         "conditionsOfAccess": facts.warning(index),
@@ -227,18 +106,18 @@ def make_croissant(index: Index) -> dict[str, Any]:
         "version": facts.claimed_version(index),
         "keywords": ["blood smear", "semantic segmentation", "instance segmentation", "microscopy", "synthetic data"],
         "isLiveDataset": False,
-        "distribution": distribution(index),
-        "recordSet": record_sets(index),
+        "distribution": _distribution(index),
+        "recordSet": _record_sets(index),
         **_responsible(index),
         **_provenance(index),
     }
-    return {key: value for key, value in told.items() if value not in (None, "", [])}
+    return {key: value for key, value in croissant.items() if value not in (None, "", [])}
 
 
 def _licences(index: Index) -> list[dict[str, Any]]:
     """The licence of each source, for the set has those of all."""
     unknown = facts.origin(index)
-    told = [
+    known = [
         {
             "@type": "sc:CreativeWork",
             "name": source["licence"],
@@ -248,7 +127,7 @@ def _licences(index: Index) -> list[dict[str, Any]]:
         }
         for source in facts.known_sources(index)
     ]
-    return [*told, *([{"@type": "sc:CreativeWork", "name": f"that of its sources. {unknown}"}] if unknown else [])]
+    return [*known, *([{"@type": "sc:CreativeWork", "name": f"that of its sources. {unknown}"}] if unknown else [])]
 
 
 def _responsible(index: Index) -> dict[str, Any]:
@@ -284,11 +163,127 @@ def _provenance(index: Index) -> dict[str, Any]:
     }
 
 
-def _entity(source: facts.Source) -> dict[str, Any]:
-    told = {
+def _entity(source: facts.SourceFacts) -> dict[str, Any]:
+    entity = {
         "prov:label": source.get("title", source["name"]),
         "version": source.get("version"),
         "license": source.get("licence"),
         "citation": source.get("cite"),
     }
-    return {"@type": "prov:Entity", **{key: value for key, value in told.items() if value}}
+    return {"@type": "prov:Entity", **{key: value for key, value in entity.items() if value}}
+
+
+def _distribution(index: Index) -> list[dict[str, Any]]:
+    """What is handed on: without the bank where the set is not to be published. This file and the index, which holds
+    its checksum, cannot be here.
+    """
+    left_out = {layout.CROISSANT} if index["publish"] else {layout.CROISSANT, layout.BANK}
+    files = [_file(file) for file in index["files"] if file["name"] not in left_out]
+    shards = {
+        "@type": "cr:FileSet",
+        "@id": "shards",
+        "name": "shards",
+        "description": "the smears, in HDF5; what they hold: record set `sample_fields`",
+        "encodingFormat": _HDF5,
+        "includes": [f"{split}-*.h5" for split in SPLITS],
+    }
+    return [*files, shards]
+
+
+def _file(file: dict[str, Any]) -> dict[str, Any]:
+    name = file["name"]
+    split = f"{file['samples']} samples of {file['split']}" if "split" in file else ""
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "description": split or _ABOUT[name],
+        "contentUrl": name,
+        "contentSize": f"{file['size']} B",
+        "encodingFormat": _TYPES[PurePosixPath(name).suffix],
+        "sha256": file["sha256"],
+    }
+
+
+def _record_sets(index: Index) -> list[dict[str, Any]]:
+    """Splits, classes, shards, sources, objects, and what a sample consists of."""
+    splits = [
+        {"name": split, "url": _PURPOSES[split], "samples": part["samples"], "scenes": part["scenes"]}
+        for split, part in ((split, index["splits"][split]) for split in SPLITS)
+    ]
+    shards = [
+        {"file": file["name"], "split": file["split"], "first_scene": file["first_scene"], "samples": file["samples"]}
+        for file in index["files"]
+        if "split" in file
+    ]
+    known = [{**source, "version": source.get("version") or "not stated"} for source in index["sources"]]
+    sources = [{key: source[key] for key in _SOURCE_KEYS if all(key in s for s in known)} for source in known]
+    return [
+        _table("splits", "what each split is for and how many samples it has", splits, "name", "cr:Split"),
+        _table("classes", "meaning of a label", index["classes"], "id", "sc:Enumeration"),
+        _table("shard_files", "which samples a shard holds", shards, "file"),
+        _table("sources", _SOURCES, sources, "name"),
+        _table("objects_by_source", "objects in the samples, and different cells they are drawn from", _objects(index)),
+        _table("sample_fields", _SAMPLES, _sample_fields(index), "name"),
+    ]
+
+
+def _objects(index: Index) -> list[dict[str, Any]]:
+    return [
+        {
+            "split": split,
+            "class": c.key,
+            "source": source["name"],
+            "objects": index["splits"][split]["class_by_source"][c.key].get(source["name"], 0),
+            "cells": index["splits"][split]["cells"][c.key].get(source["name"], 0),
+        }
+        for split in SPLITS
+        for c in CLASSES[1:]
+        for source in index["sources"]
+    ]
+
+
+def _table(
+    name: str, about: str, rows: Sequence[Mapping[str, Any]], key: str | None = None, kind: str | None = None
+) -> dict[str, Any]:
+    """A record set with its data. rows: at least one, all with the same keys."""
+    record_set = {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "description": about,
+        "dataType": kind,
+        "key": {"@id": f"{name}/{key}"} if key else None,
+        "field": [
+            {"@type": "cr:Field", "@id": f"{name}/{column}", "name": column, "dataType": _type(column, value)}
+            for column, value in sorted(rows[0].items())
+        ],
+        "data": [{f"{name}/{column}": value for column, value in row.items()} for row in rows],
+    }
+    return {key: value for key, value in record_set.items() if value is not None}
+
+
+def _type(column: str, value: Any) -> str:
+    return "sc:URL" if column == "url" else _PLAIN[type(value)]
+
+
+def _sample_fields(index: Index) -> list[dict[str, Any]]:
+    height, width = index["size"]
+    rows = len(CLASSES) - 1
+    shapes = {
+        "image": f"{height},{width},3",
+        "label": f"{height},{width}",
+        "instance": f"{height},{width}",
+        "objects": f"-1,{len(index['fields'])}",
+        "foreground": f"{rows}",
+    }
+    more = {"objects": ", ".join(index["fields"]), "look": ", ".join(index["looks"])}
+    return [
+        {
+            "name": name,
+            "dtype": kind,
+            "shape": shapes.get(name, ""),
+            "meaning": _SAMPLE[name] + (f": {more[name]}" if name in more else ""),
+        }
+        for name, kind in {**BIG, "sample_id": "S", **SMALL}.items()
+    ]

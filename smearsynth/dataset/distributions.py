@@ -1,12 +1,8 @@
-"""Distributions of whole numbers, exact however many are counted: only different values take room.
+"""What the shards of a built set hold, as distributions: cells from the tables of objects, colours from some images.
 
-What an index tells of the cells and files that were refused, held against its form.
-
-What lies in the smears, from the tables of objects alone: no image is read.
-
-The looks of a scene show the same cells, so each scene is counted once.
-
-Colours of cells and of glass, look by look, from some of the smears.
+The looks of a scene show the same cells, so cells are counted once per scene. A `Distribution` is exact however many
+values it takes in, for it keeps the different ones and how often each was met. Colours are from up to SAMPLED scenes,
+taken evenly: reading every image would take minutes and change no digit.
 """
 
 from collections.abc import Iterator
@@ -16,22 +12,27 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
 from smearsynth.base.errors import UserError
-from smearsynth.dataset import layout
-from smearsynth.dataset.verify.stated_index import BySource, Counts, File, Stated
+from smearsynth.dataset.index_schema import IndexFile, IndexSchema
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import CLASSES, IGNORE, SPLITS
 
+STEPS = 1000
+"""Steps of the visible share of a cell."""
+SAMPLED = 200
+"""Scenes whose colours are measured."""
 _QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
+_CLASS, _CELL, _VISIBLE, _FULL = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible", "full"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
-    """n values; quantiles are values that are there (the least with at least that share at or below it)."""
+class Quantiles:
+    """Of n values: mean, standard deviation, and quantiles that are among them (the least value with at least that
+    share at or below it).
+    """
 
     n: int
     mean: float
@@ -43,8 +44,8 @@ class Summary:
     p95: float
 
 
-class Spread:
-    """values: i8 (m,), ascending. counts: i8 (m,), how often each was met."""
+class Distribution:
+    """Of whole numbers. values: int64 (m,), ascending. counts: int64 (m,), how often each was met."""
 
     def __init__(self) -> None:
         self.values = np.zeros(0, np.int64)
@@ -53,7 +54,7 @@ class Spread:
     def add(self, values: npt.NDArray[np.integer]) -> None:
         self._merge(*np.unique(values, return_counts=True))
 
-    def add_all(self, other: "Spread") -> None:
+    def add_all(self, other: "Distribution") -> None:
         self._merge(other.values, other.counts)
 
     def _merge(self, values: npt.NDArray[np.integer], counts: npt.NDArray[np.integer]) -> None:
@@ -61,72 +62,46 @@ class Spread:
         # Sums of floats are exact up to 2**53.
         self.counts = np.bincount(where, np.concatenate([self.counts, counts])).astype(np.int64)
 
-    def summary(self, unit: float = 1) -> Summary | None:
-        """In `unit`s; None where nothing was met."""
+    def quantiles(self, unit: float = 1) -> Quantiles | None:
+        """In `unit`s; None where there is no value."""
         n = int(self.counts.sum())
         if n == 0:
             return None
         values = self.values / unit
         mean = float(self.counts @ values / n)
-        quantiles = np.quantile(values, list(_QUANTILES.values()), weights=self.counts, method="inverted_cdf")
-        return Summary(
+        found = np.quantile(values, list(_QUANTILES.values()), weights=self.counts, method="inverted_cdf")
+        return Quantiles(
             n=n,
             mean=mean,
             sd=float(np.sqrt(self.counts @ np.square(values - mean) / n)),
-            **dict(zip(_QUANTILES, quantiles.tolist(), strict=True)),
+            **dict(zip(_QUANTILES, found.tolist(), strict=True)),
         )
 
 
-class Source(BaseModel):
-    """Part of what `dataset.provenance` tells; of a set that was built from a ready bank only the name is known."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    name: str
-    refused: BySource = {}
-    files_left_out: Counts = {}
+def _per_class() -> tuple[Distribution, ...]:
+    return tuple(Distribution() for _ in CLASSES)
 
 
-def sources_of(folder: Path, stated: Stated) -> tuple[Source, ...]:
-    """Raises UserError where the index tells something else."""
-    try:
-        return tuple(Source.model_validate(source) for source in stated.sources)
-    except ValidationError as error:
-        raise UserError(
-            f"{folder / layout.INDEX}: sources: {error.errors()[0]['msg']}; fetch or build the set again."
-        ) from error
-
-
-STEPS = 1000
-"""Steps of the visible share of a cell."""
-_FAULTY = "{}: {}; `smearsynth verify {}` tells all its faults."
-_CLASS, _CELL, _VISIBLE, _FULL = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible", "full"))
-
-
-def _spreads() -> tuple[Spread, ...]:
-    return tuple(Spread() for _ in CLASSES)
+def _per_split(*shape: int) -> dict[str, npt.NDArray[np.int64]]:
+    return {split: np.zeros(shape, np.int64) for split in SPLITS}
 
 
 @dataclass
-class Placed:
+class ObjectDistributions:
     """Over scenes. By class id: `sizes`, px of whole cells, also where they are hidden or outside the field; `visible`,
-    the share of them that shows, in 1/1000, rounded down. Per smear: `objects`, and `covered`, px that are of a cell.
-    counts: per split, objects of each class id. used: per split, (class, cell) that were met, i8 (m, 2).
+    the share of them that shows, in 1/STEPS, rounded down. Per smear: `objects`, and `covered`, px that are of a cell.
+    counts: per split, objects of each class id. used: per split, (class, cell) that were met, int64 (m, 2).
     """
 
-    sizes: tuple[Spread, ...] = field(default_factory=_spreads)
-    visible: tuple[Spread, ...] = field(default_factory=_spreads)
-    objects: Spread = field(default_factory=Spread)
-    covered: Spread = field(default_factory=Spread)
-    counts: dict[str, npt.NDArray[np.int64]] = field(
-        default_factory=lambda: {split: np.zeros(len(CLASSES), np.int64) for split in SPLITS}
-    )
-    used: dict[str, npt.NDArray[np.int64]] = field(
-        default_factory=lambda: {split: np.zeros((0, 2), np.int64) for split in SPLITS}
-    )
+    sizes: tuple[Distribution, ...] = field(default_factory=_per_class)
+    visible: tuple[Distribution, ...] = field(default_factory=_per_class)
+    objects: Distribution = field(default_factory=Distribution)
+    covered: Distribution = field(default_factory=Distribution)
+    counts: dict[str, npt.NDArray[np.int64]] = field(default_factory=lambda: _per_split(len(CLASSES)))
+    used: dict[str, npt.NDArray[np.int64]] = field(default_factory=lambda: _per_split(0, 2))
 
     def add(self, split: str, objects: npt.NDArray[np.int64], per_scene: npt.NDArray[np.int64]) -> None:
-        """The objects of all scenes of a shard, i8 (n, 14), scene by scene; per_scene: how many each has."""
+        """The objects of all scenes of a shard, int64 (n, 14), scene by scene; per_scene: how many each has."""
         classes, visible, full = (objects[:, column] for column in (_CLASS, _VISIBLE, _FULL))
         for c in np.unique(classes).tolist():
             mine = classes == c
@@ -140,59 +115,59 @@ class Placed:
         self.used[split] = np.unique(met, axis=0)
 
     def used_cells(self, split: str) -> npt.NDArray[np.int64]:
-        """i8 (10,): different cells of each class id that were met in a split."""
+        """int64 (10,): different cells of each class id that were met in a split."""
         return np.bincount(self.used[split][:, 0], minlength=len(CLASSES))
 
 
-def read_placed(folder: Path, stated: Stated, *, progress: bool) -> Placed:
+def read_objects(folder: Path, index: IndexSchema, *, progress: bool) -> ObjectDistributions:
     """Raises UserError for a shard that can't be read, or whose objects are none that a build has placed."""
-    placed = Placed()
-    for file in tqdm(stated.shards, "objects", unit="shard", leave=False, disable=None if progress else True):
-        objects, per_scene = _objects(folder / file.name, file, len(stated.looks))
-        placed.add(str(file.split), objects, per_scene)
-    return placed
+    found = ObjectDistributions()
+    for file in tqdm(index.shards, "objects", unit="shard", leave=False, disable=None if progress else True):
+        found.add(str(file.split), *_objects(folder / file.name, file, len(index.looks)))
+    return found
 
 
-def _objects(path: Path, file: File, looks: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _objects(path: Path, file: IndexFile, looks: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Of the first look of every scene of a shard: the object rows, and how many each has."""
     reader = ShardReader(path)
     per_scene = reader.column("object_count").astype(np.int64)[::looks]
     if len(per_scene) != file.scenes:
-        raise UserError(_FAULTY.format(path, f"it has {len(per_scene)} scenes and not {file.scenes}", path.parent))
+        raise _damaged(path, f"it has {len(per_scene)} scenes and not {file.scenes}")
     tables = [reader.read("objects", row * looks)[:n] for row, n in enumerate(per_scene.tolist())]
     objects = np.concatenate(tables).astype(np.int64)
     classes, visible, full = (objects[:, column] for column in (_CLASS, _VISIBLE, _FULL))
-    placed = np.isin(classes, range(1, len(CLASSES))) & (visible > 0) & (visible <= full)
-    if len(objects) != per_scene.sum() or not placed.all():
-        raise UserError(_FAULTY.format(path, "it has objects that no build has placed", path.parent))
+    possible = np.isin(classes, range(1, len(CLASSES))) & (visible > 0) & (visible <= full)
+    if len(objects) != per_scene.sum() or not possible.all():
+        raise _damaged(path, "it has objects that no build has placed")
     return objects, per_scene
 
 
-SAMPLED = 200
-"""Scenes that are looked at, spread evenly over all of them."""
-Rgb = tuple[float, float, float]
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path}: {what}; `smearsynth verify {path.parent}` names all errors.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Colour:
-    """Red, green and blue, 0 to 255, over all pixels of one kind in the smears looked at."""
+    """Red, green and blue, 0 to 255, over all pixels of one kind in the smears measured."""
 
-    mean: Rgb
-    sd: Rgb
+    mean: tuple[float, float, float]
+    sd: tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookColours:
-    """smears: how many were looked at. cells: wherever the label is a class. glass: wherever it is background, debris
-    and precipitate included. None where no pixel is of the kind."""
+    """smears: how many were measured. cells: wherever the label is a class. glass: wherever it is background, debris
+    and precipitate included. None where no pixel is of the kind.
+    """
 
     smears: int
     cells: Colour | None
     glass: Colour | None
 
 
-class Sums(NamedTuple):
-    """Of one smear and kind of pixel: their number, and the sums of red, green and blue and of their squares."""
+class ColourSums(NamedTuple):
+    """Of one smear and kind of pixel: their number, and the sums of red, green and blue and of their squares, int64
+    (3,)."""
 
     pixels: int
     values: npt.NDArray[np.int64]
@@ -200,47 +175,47 @@ class Sums(NamedTuple):
 
 
 @dataclass
-class Sampled:
-    """By look, of each smear looked at, what cells and glass sum up to."""
+class SampledColours:
+    """By look, a sum for each smear measured."""
 
-    cells: dict[str, list[Sums]]
-    glass: dict[str, list[Sums]]
+    cells: dict[str, list[ColourSums]]
+    glass: dict[str, list[ColourSums]]
 
-    def summary(self) -> dict[str, LookColours]:
+    def by_look(self) -> dict[str, LookColours]:
         return {
             look: LookColours(smears=len(sums), cells=_pooled(sums), glass=_pooled(self.glass[look]))
             for look, sums in self.cells.items()
         }
 
 
-def read_colours(folder: Path, stated: Stated) -> Sampled:
+def read_colours(folder: Path, index: IndexSchema) -> SampledColours:
     """Raises UserError for a shard that can't be read."""
-    found = Sampled({look: [] for look in stated.looks}, {look: [] for look in stated.looks})
-    for name, row in _chosen(stated):
+    found = SampledColours({look: [] for look in index.looks}, {look: [] for look in index.looks})
+    for name, row in _sampled_scenes(index):
         reader = ShardReader(folder / name)
-        for number, look in enumerate(stated.looks):
+        for number, look in enumerate(index.looks):
             image, label = (reader.read(kind, row + number) for kind in ("image", "label"))
             found.cells[look].append(_sums(image[(label != 0) & (label != IGNORE)]))
             found.glass[look].append(_sums(image[label == 0]))
     return found
 
 
-def _chosen(stated: Stated) -> Iterator[tuple[str, int]]:
-    """File and first row of the scenes that are looked at."""
-    taken = np.unique(np.linspace(0, stated.scenes - 1, min(SAMPLED, stated.scenes)).astype(np.int64))
+def _sampled_scenes(index: IndexSchema) -> Iterator[tuple[str, int]]:
+    """File and first row of each."""
+    taken = np.unique(np.linspace(0, index.scenes - 1, min(SAMPLED, index.scenes)).astype(np.int64))
     first = 0
-    for file in stated.shards:
+    for file in index.shards:
         inside = taken[(taken >= first) & (taken < first + file.scenes)] - first
-        yield from ((file.name, int(scene) * len(stated.looks)) for scene in inside)
+        yield from ((file.name, int(scene) * len(index.looks)) for scene in inside)
         first += file.scenes
 
 
-def _sums(pixels: npt.NDArray[np.generic]) -> Sums:
+def _sums(pixels: npt.NDArray[np.generic]) -> ColourSums:
     values = pixels.astype(np.int64)
-    return Sums(len(values), values.sum(axis=0), np.square(values).sum(axis=0))
+    return ColourSums(len(values), values.sum(axis=0), np.square(values).sum(axis=0))
 
 
-def _pooled(sums: list[Sums]) -> Colour | None:
+def _pooled(sums: list[ColourSums]) -> Colour | None:
     pixels = sum(one.pixels for one in sums)
     if pixels == 0:
         return None

@@ -1,4 +1,4 @@
-"""What is told of a dataset in words, from its index alone: card and Croissant say the same in the same words."""
+"""A dataset in sentences, from its index alone: card, Croissant and report say the same in the same words."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ from smearsynth.dataset import layout
 from smearsynth.dataset.index import Index
 from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS
 
-Source = Mapping[str, Any]
+SourceFacts = Mapping[str, Any]
+"""One of the index's `sources`."""
 
 _FAR = 1.5
-"""How many times larger or smaller than the taxonomy's a source's mean area of a class is where the card tells of it; a
+"""How many times larger or smaller than the taxonomy's a source's mean area of a class is where the card says so; a
 choice, for clumps among single cells, giants, or a wrong scale to show."""
 
 _TEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}"})
@@ -42,14 +43,19 @@ def labels(index: Index) -> str:
         "label map is made with the picture and not from it. A pixel belongs to the highest cell whose mask there is "
         "at least half opaque, and a cell's mask ends half-way between glass and rim, in every source alike. A cell of "
         "which too little shows is left out, picture and label alike. Label 0 is background; `instance` is 0 or 1 + "
-        "the row of `objects` that says which cell lies there, and how. Stain precipitate, debris and scale bars, of "
+        "the row of `objects` that says which cell is there, and how. Stain precipitate, debris and scale bars, of "
         "which the recipe says how many there are (`scene.distractors`), have no label: they are background."
     )
 
 
-def known_sources(index: Index) -> list[Source]:
+def known_sources(index: Index) -> list[SourceFacts]:
     """The sources that more than the name is known of."""
     return [source for source in index["sources"] if "title" in source]
+
+
+def um_per_px(source: SourceFacts) -> str:
+    """The scale of its images; of a ready bank it is not known."""
+    return f"{source['um_per_px']:.4f}" if "um_per_px" in source else "not known"
 
 
 def origin(index: Index) -> str:
@@ -60,7 +66,7 @@ def origin(index: Index) -> str:
     return f"The set was built from a ready bank of cells, and nothing but the names is known of its sources {names}."
 
 
-def grouping(source: Source) -> str:
+def grouping(source: SourceFacts) -> str:
     """What the splits do not divide."""
     if source["patients_known"]:
         return f"{source['name']}: cells are split by {source['grouping']}; no patient is in two splits."
@@ -108,7 +114,7 @@ def _few_cells(index: Index) -> list[str]:
 
 
 def _one_source(index: Index) -> list[str]:
-    """Where class and source go together, so that one can be told by the other."""
+    """Where class and source go together, so that a network can take one for the other."""
     if len(index["sources"]) < 2:
         return [f"All cells come from one source, {index['sources'][0]['name']}."]
     only: dict[str, list[str]] = {}
@@ -140,7 +146,7 @@ def _far_areas(index: Index) -> list[str]:
 
 
 def _mean_area(index: Index, key: str, source: str) -> float:
-    """Over all splits, px; 0 where there is no cell, or an earlier smearsynth has told no areas."""
+    """Over all splits, px; 0 where there is no cell, or an earlier smearsynth wrote no areas."""
     parts = [
         (part["cells"][key].get(source, 0), part.get("area", {}).get(key, {}).get(source, 0))
         for part in (index["splits"][split] for split in SPLITS)
@@ -175,6 +181,12 @@ def claimed_version(index: Index) -> str | None:
         return None
     version: str | None = index["about"]["version"]
     return version
+
+
+def identity(index: Index) -> list[tuple[str, str | int]]:
+    """What decides whether two sets are the same, and what made this one."""
+    keys = ("digest", "recipe_hash", "bank_digest", "generator_version", "format_version")
+    return [(key.replace("_", " ") if key != "digest" else "dataset digest", index[key]) for key in keys]
 
 
 def works(index: Index) -> list[str]:

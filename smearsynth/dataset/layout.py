@@ -178,13 +178,3 @@ def write_json(out: Path, name: str, value: Any) -> None:
 def json_text(value: Any) -> str:
     """JSON with sorted keys, so that equal content gives equal bytes."""
     return _JSON.encode(value) + "\n"
-
-
-def is_json_text(value: Any, text: str) -> bool:
-    """Whether `text` is `json_text(value)`, which is never made as a whole: indents can multiply what others wrote."""
-    end = 0
-    for piece in _JSON.iterencode(value):
-        if not text.startswith(piece, end):
-            return False
-        end += len(piece)
-    return text[end:] == "\n"

@@ -14,14 +14,14 @@ from smearsynth.bank.make_bank import Made, refused_cells
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.base.files import file_digest
 from smearsynth.dataset import layout
-from smearsynth.dataset.verify.stated_index import Stated
+from smearsynth.dataset.index_schema import IndexSchema
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing
 from smearsynth.sources.listing import Lock, lines_of, stated_facts
 
 
-def bank_of(folder: Path, stated: Stated, given: Path | None = None) -> Bank | None:
+def bank_of(folder: Path, stated: IndexSchema, given: Path | None = None) -> Bank | None:
     """The bank in the file `given`, else the set's own; None where the set was handed on without it.
 
     Raises UserError for a file that is no bank, or that of another set.

@@ -1,143 +1,35 @@
-"""Which combinations were met how often: foregrounds by backgrounds of red cells.
+"""A dataset on one HTML page: the tables and sentences of each section; how they are laid out is the template's."""
 
-Distributions on the page: sizes against the taxonomy, and what a smear holds.
-
-What is shown on the page, section by section; how it is laid out is the template's.
-"""
-
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from smearsynth.bank.bank import Bank
-from smearsynth.bank.make_bank import Refused, refusal_rows
+from smearsynth.bank.make_bank import refusal_rows
 from smearsynth.base.errors import UserError
-from smearsynth.base.html_page import write_page
-from smearsynth.base.svg_plots import Curve, Mark, distribution
-from smearsynth.dataset import facts, layout
-from smearsynth.dataset.distributions import STEPS, Placed, Spread
+from smearsynth.base.html_page import HtmlTable, bar, coded, in_lines, share, swatch, write_page
+from smearsynth.dataset import facts, layout, report_pictures
+from smearsynth.dataset.distributions import LookColours
 from smearsynth.dataset.index import Index, claim_of
-from smearsynth.dataset.report_pictures import gallery, parameters, read_examples, swatches
-from smearsynth.dataset.statistics import Measured, figures
+from smearsynth.dataset.statistics import DatasetMeasurements, Stats, figures
+from smearsynth.recipe.look_options import LookSpec
 from smearsynth.recipe.scene_options import BACKGROUNDS, COMBINATIONS, Combination
 from smearsynth.taxonomy import BY_KEY, CLASSES, SPLITS
 
-
-@dataclass(frozen=True)
-class Met:
-    """How often a combination was met. shade: 0 to 1, of the one that was met most. by_split: in words."""
-
-    times: int
-    shade: float
-    by_split: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A foreground, and how often it was met on each of BACKGROUNDS."""
-
-    name: str
-    met: tuple[Met, ...]
-
-
-def matrix(by_split: Mapping[str, Mapping[str, int]]) -> tuple[list[Row], int]:
-    """by_split: combinations of each split, name -> samples. All 36 foregrounds; and in how many smears something else
-    lies.
-
-    A field larger than 224x224 px holds a foreground several times over; it counts where its classes stand once.
-    """
-    counts = {split: Counter[str]() for split in by_split}
-    for split, met in by_split.items():
-        for name, times in met.items():
-            counts[split][_folded(name)] += times
-    whole = sum(counts.values(), Counter[str]())
-    most = max([whole[name] for name in COMBINATIONS] + [1])
-    foregrounds = dict.fromkeys(c.foreground for c in COMBINATIONS.values())
-    rows = [
-        Row(
-            " + ".join(CLASSES[c].name for c in foreground) or "none",
-            tuple(
-                Met(
-                    whole[name],
-                    whole[name] / most,
-                    ", ".join(f"{split} {n[name]:,}" for split, n in counts.items()),
-                )
-                for name in (Combination(foreground, background).name for background in BACKGROUNDS)
-            ),
-        )
-        for foreground in foregrounds
-    ]
-    return rows, sum(times for name, times in whole.items() if name not in COMBINATIONS)
-
-
-def _folded(name: str) -> str:
-    """The combination with each of its classes once, where it is none of the 108."""
-    foreground, _, background = name.rpartition("/")
-    ids = {BY_KEY[key].id for key in foreground.split("+") if key in BY_KEY}
-    folded = Combination(tuple(sorted(ids)), background)
-    return name if name in COMBINATIONS or background not in BACKGROUNDS else folded.name
-
-
-PLACED, OF_BANK = "#5b3a8c", "#b45309"
-_BINS = 512
-_SMOOTH = 0.03
-"""Twice the usual: of some classes there are few cells."""
-
-
-def size_plots(placed: Placed, bank: Bank | None) -> list[Markup]:
-    """Of each class that was met: areas of the cells as placed, and of those in the bank, with the taxonomy's mean."""
-    plots = []
-    for c in CLASSES[1:]:
-        spreads = {PLACED: placed.sizes[c.id]}
-        if bank is not None:
-            spreads[OF_BANK] = Spread()
-            spreads[OF_BANK].add(bank.area[bank.class_id == c.id])
-        if placed.sizes[c.id].values.size:
-            plots.append(_plot(spreads, 1, f"{c.name}, area", "px", Mark(c.area, f"taxonomy {c.area:,}")))
-    return plots
-
-
-def smear_plots(placed: Placed, pixels: int) -> list[Markup]:
-    """Per smear of so many pixels: cells, and the area that they cover; of each cell, how much shows."""
-    visible = Spread()
-    for of_class in placed.visible:
-        visible.add_all(of_class)
-    shown = [
-        (placed.objects, 1, "Cells in a smear", "cells"),
-        (placed.covered, pixels / 100, "Area of a smear that cells cover", "%"),
-        (visible, STEPS / 100, "Share of a cell that shows", "%"),
-    ]
-    return [_plot({PLACED: spread}, unit, title, of) for spread, unit, title, of in shown if spread.values.size]
-
-
-def _plot(spreads: Mapping[str, Spread], unit: float, title: str, of: str, mark: Mark | None = None) -> Markup:
-    """One curve per colour, the first filled. Values are whole numbers and shown in `unit`s, as is the mark's place."""
-    marks = [] if mark is None else [mark]
-    values = np.concatenate([*(spread.values for spread in spreads.values()), [round(m.x * unit) for m in marks]])
-    # Room for a bin at either end, so that a mark at the very end lies within the centres of bins.
-    spare = 1.5 + (values.max() - values.min()) // _BINS
-    low, high = values.min() - spare, values.max() + spare
-    bins = min(int(high - low), _BINS)
-    points = (low + (np.arange(bins) + 0.5) * (high - low) / bins) / unit
-    curves = [
-        Curve(np.histogram(spread.values, bins, (low, high), weights=spread.counts)[0], colour, filled=number == 0)
-        for number, (colour, spread) in enumerate(spreads.items())
-        if spread.values.size
-    ]
-    return distribution(points, curves, title=title, unit=of, marks=marks, smooth=_SMOOTH)
-
-
-_SOURCES = ("#5b3a8c", "#d97706", "#0f766e", "#be185d", "#1d4ed8", "#65a30d", "#7c2d12", "#475569")
+_ACCENT, _SECOND = "#5b3a8c", "#0f766e"
+_SOURCE_COLOURS = ("#5b3a8c", "#d97706", "#0f766e", "#be185d", "#1d4ed8", "#65a30d", "#7c2d12", "#475569")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What a set tells beside its figures: its index, its recipe, both as plain data, and the bank, if it is there."""
+class DatasetReportData:
+    """What the page shows beside figures: the index, the recipe, as plain data and as its YAML `resolved`, and the
+    bank, where there is one.
+    """
 
     index: Index
     recipe: Mapping[str, Any]
@@ -145,48 +37,55 @@ class Told:
     bank: Bank | None
 
 
-def write_report(path: Path, measured: Measured, told: Told) -> None:
-    """Raises UserError where the index does not tell what every build writes into it."""
-    stated, placed, bank = measured.stated, measured.placed, told.bank
-    found = figures(measured)
-    rows, others = matrix({split: found.splits[split]["combinations"] for split in SPLITS})
+def write_report(path: Path, measured: DatasetMeasurements, data: DatasetReportData) -> None:
+    """Raises UserError where the index lacks what every build writes into it."""
+    index, objects, bank = measured.index, measured.objects, data.bank
+    stats = figures(measured)
+    combinations, others = count_combinations({split: stats.splits[split]["combinations"] for split in SPLITS})
+    names = [source["name"] for source in data.index["sources"]]
+    source_colours = {name: _SOURCE_COLOURS[i % len(_SOURCE_COLOURS)] for i, name in enumerate(names)}
     write_page(
         path,
         "dataset/report.html",
-        stats=found,
-        words=_words(told.index),
-        classes=CLASSES,
-        splits=SPLITS,
-        balance=_balance(found.splits),
+        stats=stats,
+        words=_words(data.index),
+        tiles=_tiles(stats, len(names)),
+        classes=[(c.name, c.colour) for c in CLASSES],
+        examples=report_pictures.read_examples(measured.folder, index),
+        balance=_balance(stats),
+        per_smear=report_pictures.smear_plots(objects, index.size[0] * index.size[1]),
         backgrounds=BACKGROUNDS,
-        combinations=rows,
+        combinations=combinations,
         other_combinations=others,
-        sizes=size_plots(placed, bank),
-        per_smear=smear_plots(placed, stated.size[0] * stated.size[1]),
-        plot_colours={"placed": PLACED, "bank": OF_BANK},
-        gallery=None if bank is None else gallery(bank),
-        groups=None if bank is None else _groups(bank),
-        examples=read_examples(measured.folder, stated),
-        sources=_by_source(found.splits, told.index),
-        reasons=_reasons(found.refused),
-        refusals=[(source, key, because, f"{n:,}") for source, key, _, n, because in refusal_rows(found.refused)],
-        looks=parameters(told.recipe),
-        swatches=swatches(measured.sampled),
-        stated=stated,
+        plot_colours={"placed": report_pictures.PLACED_COLOUR, "bank": report_pictures.BANK_COLOUR},
+        size_plots=report_pictures.size_plots(objects, bank),
+        sizes=_sizes(stats),
+        gallery=None if bank is None else report_pictures.gallery(bank),
         bank_file=layout.BANK,
-        resolved=told.resolved,
+        sources=_sources(data.index),
+        source_colours=source_colours,
+        by_source=_by_source(stats, source_colours),
+        **_refusals(stats),
+        split_counts=_split_counts(stats),
+        groups=None if bank is None else _groups(bank),
+        looks=[
+            {"name": look, "swatches": report_pictures.swatches(measured.colours, look), "colours": _look_colours(one)}
+            for look, one in stats.colours.items()
+        ],
+        parameters=_parameters(data.recipe),
+        identity=HtmlTable((), [(name, coded(f"`{value}`")) for name, value in facts.identity(data.index)], texts=2),
+        resolved=data.resolved,
     )
 
 
 def _words(index: Index) -> dict[str, Any]:
-    """The sentences that the card tells too."""
+    """The sentences that the card says too."""
     try:
         return {
             "summary": facts.summary(index),
             "warning": facts.warning(index),
             "labels": facts.labels(index),
             "limits": facts.limits(index),
-            "known_sources": facts.known_sources(index),
             "origin": facts.origin(index),
             "grouping": [facts.grouping(source) for source in facts.known_sources(index)],
             "works": facts.works(index),
@@ -196,59 +95,215 @@ def _words(index: Index) -> dict[str, Any]:
         }
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{layout.INDEX} does not tell what this smearsynth writes into an index ({error!r}): report with the one "
-            "that made the set, or fetch it again."
+            f"{layout.INDEX} lacks what this smearsynth writes into an index ({error!r}): report with the one that "
+            "made the set, or fetch it again."
         ) from error
 
 
-def _balance(splits: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _tiles(stats: Stats, sources: int) -> list[tuple[str, str]]:
+    assert stats.objects is not None, "a set without a smear is not measured"
+    assert stats.coverage is not None
+    return [
+        ("smears", f"{stats.samples:,}"),
+        *((split, f"{stats.splits[split]['samples']:,}") for split in SPLITS),
+        ("cells in a smear", f"{stats.objects.mean:.1f}"),
+        ("area covered", share(stats.coverage.mean)),
+        ("field, px", f"{stats.size[1]} × {stats.size[0]}"),
+        ("sources", str(sources)),
+    ]
+
+
+def _balance(stats: Stats) -> HtmlTable:
     """Per class, over all splits and in each: pixels and objects with their shares."""
-    parts = {"all": splits.values(), **{split: [splits[split]] for split in SPLITS}}
-    sums = {
+    parts = {"all": list(stats.splits.values()), **{split: [stats.splits[split]] for split in SPLITS}}
+    counts = {
         (name, kind): {c.key: sum(part[kind].get(c.key, 0) for part in of) for c in CLASSES}
         for name, of in parts.items()
         for kind in ("pixels", "objects")
     }
-    shares = {at: {key: n / max(sum(counts.values()), 1) for key, n in counts.items()} for at, counts in sums.items()}
+    shares = {at: {key: n / max(sum(of.values()), 1) for key, n in of.items()} for at, of in counts.items()}
     widest = {kind: max(shares["all", kind][c.key] for c in CLASSES[1:]) or 1 for kind in ("pixels", "objects")}
-    return [
-        {
-            "cls": c,
-            "bars": {kind: min(shares["all", kind][c.key] / widest[kind], 1) for kind in widest},
-            **{name: {kind: (sums[name, kind][c.key], shares[name, kind][c.key]) for kind in widest} for name in parts},
-        }
-        for c in CLASSES
-    ]
-
-
-def _by_source(splits: Mapping[str, Mapping[str, Any]], index: Index) -> dict[str, Any]:
-    """Colour of each source; per class: share of its objects from each, and counts by split."""
-    names = [source["name"] for source in index["sources"]]
     rows = []
+    for c in CLASSES:
+        row: list[object] = [swatch(c.colour, c.name)]
+        for kind, colour in (("pixels", _ACCENT), ("objects", _SECOND)):
+            of_class = shares["all", kind][c.key]
+            row.append(share(of_class) if c.id or kind == "pixels" else "")
+            row.append(bar({colour: min(of_class / widest[kind], 1)}) if c.id else "")
+        for split in SPLITS:
+            row += [share(shares[split, "pixels"][c.key]), f"{counts[split, 'objects'][c.key]:,}" if c.id else ""]
+        rows.append(row)
+    by_split = [text for split in SPLITS for text in (in_lines([split, "pixels"]), "objects")]
+    return HtmlTable(["class", "pixels", "", "objects", "", *by_split], rows)
+
+
+@dataclass(frozen=True)
+class CombinationCount:
+    """How often a combination was met. shade: 0 to 1, of the one that was met most. by_split: in words."""
+
+    times: int
+    shade: float
+    by_split: str
+
+
+@dataclass(frozen=True)
+class CombinationRow:
+    """A foreground, and how often it was met on each of BACKGROUNDS."""
+
+    name: str
+    met: tuple[CombinationCount, ...]
+
+
+def count_combinations(by_split: Mapping[str, Mapping[str, int]]) -> tuple[list[CombinationRow], int]:
+    """A row for each of the 36 foregrounds; and how many smears show something else.
+
+    by_split: combinations of each split, name -> samples. A field larger than 224x224 px holds a foreground several
+    times over; it counts where its classes stand once.
+    """
+    counts = {split: Counter[str]() for split in by_split}
+    for split, met in by_split.items():
+        for name, times in met.items():
+            counts[split][_folded(name)] += times
+    whole = sum(counts.values(), Counter[str]())
+    most = max([whole[name] for name in COMBINATIONS] + [1])
+    rows = []
+    for foreground in dict.fromkeys(c.foreground for c in COMBINATIONS.values()):
+        names = [Combination(foreground, background).name for background in BACKGROUNDS]
+        met_on = [
+            CombinationCount(whole[name], whole[name] / most, ", ".join(f"{s} {n[name]:,}" for s, n in counts.items()))
+            for name in names
+        ]
+        rows.append(CombinationRow(" + ".join(CLASSES[c].name for c in foreground) or "none", tuple(met_on)))
+    return rows, sum(times for name, times in whole.items() if name not in COMBINATIONS)
+
+
+def _folded(name: str) -> str:
+    """The combination with each of its classes once, where it is none of the 108."""
+    foreground, _, background = name.rpartition("/")
+    if name in COMBINATIONS or background not in BACKGROUNDS:
+        return name
+    ids = {BY_KEY[key].id for key in foreground.split("+") if key in BY_KEY}
+    return Combination(tuple(sorted(ids)), background).name
+
+
+def _sizes(stats: Stats) -> HtmlTable:
+    head = ("class", "cells", "taxonomy, px", "mean, px", "of taxonomy", "sd", "5 %", "median", "95 %", "diameter, µm")
+    rows = [
+        (
+            swatch(c.colour, c.name),
+            *(f"{n:,}" for n in (one.size.n, one.area, round(one.size.mean))),
+            f"{100 * one.size.mean / one.area:.0f} %",
+            *(f"{round(n):,}" for n in (one.size.sd, one.size.p5, one.size.median, one.size.p95)),
+            f"{2 * stats.um_per_px * math.sqrt(one.size.mean / math.pi):.1f}",
+            share(one.visible.mean),
+            share(one.whole),
+        )
+        for c in CLASSES[1:]
+        for one in [stats.classes[c.key]]
+        if one.size and one.visible and one.whole is not None
+    ]
+    return HtmlTable((*head, "shows", "shows whole"), rows)
+
+
+def _sources(index: Index) -> HtmlTable:
+    rows = [
+        (s["name"], s["title"], s["licence"], s["redistribution"].replace("_", " "), facts.um_per_px(s))
+        for s in facts.known_sources(index)
+    ]
+    return HtmlTable(("name", "title", "licence", "redistribution", "µm/px"), rows, texts=4)
+
+
+def _by_source(stats: Stats, colours: Mapping[str, str]) -> HtmlTable:
+    """Per class: the share of its objects from each source, and counts by split."""
+    parts, rows = [stats.splits[split] for split in SPLITS], []
     for c in CLASSES[1:]:
-        objects = {name: sum(splits[s]["class_by_source"][c.key].get(name, 0) for s in SPLITS) for name in names}
-        cells = {name: [splits[s]["cells"][c.key].get(name, 0) for s in SPLITS] for name in names}
-        whole = sum(objects.values())
-        if whole or any(map(sum, cells.values())):
-            unused = [splits[s]["unused"][c.key] for s in SPLITS]
-            shares = {name: n / max(whole, 1) for name, n in objects.items()}
-            rows.append({"cls": c, "objects": objects, "shares": shares, "cells": cells, "unused": unused})
-    return {"colours": {name: _SOURCES[i % len(_SOURCES)] for i, name in enumerate(names)}, "rows": rows}
+        objects = {name: sum(part["class_by_source"][c.key].get(name, 0) for part in parts) for name in colours}
+        cells = {name: [part["cells"][c.key].get(name, 0) for part in parts] for name in colours}
+        known = [name for name in colours if objects[name] or any(cells[name])]
+        if known:
+            whole, unused = max(sum(objects.values()), 1), [part["unused"][c.key] for part in parts]
+            rows.append(
+                (
+                    swatch(c.colour, c.name),
+                    bar({colours[name]: objects[name] / whole for name in known}),
+                    in_lines(f"{name} {objects[name]:,}" for name in known),
+                    in_lines(f"{name} {' / '.join(f'{n:,}' for n in cells[name])}" for name in known),
+                    " / ".join(map(str, unused)) if any(unused) else "none",
+                )
+            )
+    splits = f"({' / '.join(SPLITS)})"
+    head = ("class", "by source", "objects", in_lines(["cells drawn from", splits]), in_lines(["in no smear", splits]))
+    return HtmlTable(head, rows, texts=4)
 
 
-def _groups(bank: Bank) -> list[list[Any]]:
+def _refusals(stats: Stats) -> dict[str, HtmlTable]:
+    """Reasons in words with the cells refused for each; the same by source and class; and files left out."""
+    refused = refusal_rows(stats.refused)
+    reasons: Counter[str] = Counter()
+    for *_, cells, because in refused:
+        reasons[because] += cells
+    most = max(reasons.values(), default=1)
+    left_out = [(source, why, f"{n:,}") for source, by_why in stats.files_left_out.items() for why, n in by_why.items()]
+    return {
+        "reasons": HtmlTable(
+            ("reason", "cells", ""), [(why, f"{n:,}", bar({_ACCENT: n / most})) for why, n in reasons.most_common()]
+        ),
+        "refusals": HtmlTable(
+            ("source", "class", "reason", "cells"),
+            [(source, key, because, f"{n:,}") for source, key, _, n, because in refused],
+            texts=3,
+        ),
+        "left_out": HtmlTable(("source", "because", "files"), left_out, texts=2),
+    }
+
+
+def _split_counts(stats: Stats) -> HtmlTable:
+    parts = [stats.splits[split] for split in SPLITS]
+    keys = {
+        "smears": "samples",
+        "scenes, each in every look": "scenes",
+        "shards": "shards",
+        "cells left out, too little visible": "dropped",
+    }
+    rows = [(name, *(f"{part[key]:,}" for part in parts)) for name, key in keys.items()]
+    return HtmlTable(("", *SPLITS), [*rows, ("combinations met", *(len(part["combinations"]) for part in parts))])
+
+
+def _groups(bank: Bank) -> HtmlTable:
     """Per source: cells and groups in each split."""
     groups = np.array(bank.groups)
     rows = []
     for number, name in enumerate(bank.sources):
         mine = [(bank.source == number) & (bank.split == split) for split in range(len(SPLITS))]
-        rows.append([name, *(f"{of.sum():,}" for of in mine), *(f"{len(set(groups[of])):,}" for of in mine)])
-    return rows
+        rows.append((name, *(f"{of.sum():,}" for of in mine), *(f"{len(set(groups[of])):,}" for of in mine)))
+    return HtmlTable(("source", *(f"{what} in {split}" for what in ("cells", "groups") for split in SPLITS)), rows)
 
 
-def _reasons(refused: Refused) -> list[tuple[str, int, float]]:
-    """Reasons in words, cells refused for each, and their share of the most frequent one's."""
-    counts: Counter[str] = Counter()
-    for *_, cells, because in refusal_rows(refused):
-        counts[because] += cells
-    return [(because, cells, cells / max(counts.values())) for because, cells in counts.most_common()]
+def _look_colours(look: LookColours) -> HtmlTable:
+    rows = [
+        (f"{name}: mean ± sd of a pixel", *map("{:.0f} ± {:.0f}".format, colour.mean, colour.sd))
+        for name, colour in (("cells", look.cells), ("glass, with debris", look.glass))
+        if colour
+    ]
+    return HtmlTable((f"over {look.smears:,} smears, evenly taken", "red", "green", "blue"), rows)
+
+
+def _parameters(recipe: Mapping[str, Any]) -> HtmlTable:
+    """Parameters of the looks: their value in each and what they mean."""
+    looks = recipe.get("looks") or []
+    rows = []
+    for name in dict.fromkeys(key for look in looks for key in look if key != "name"):
+        field = LookSpec.model_fields.get(name)
+        values = (_value(look.get(name)) for look in looks)
+        rows.append((coded(f"`{name}`"), *values, (field and field.description) or ""))
+    return HtmlTable(("parameter", *(look["name"] for look in looks), "meaning"), rows, texts=len(looks) + 2)
+
+
+def _value(value: Any) -> str:
+    """Of a parameter: a range as "0.1 to 0.3"; of red, green and blue one after the other."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        parts = [_value(part) for part in value]
+        if len(parts) != 2:
+            return ", ".join(parts)
+        return parts[0] if parts[0] == parts[1] else f"{parts[0]} to {parts[1]}"
+    return f"{value:g}" if isinstance(value, float) else str("" if value is None else value)

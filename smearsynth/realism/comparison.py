@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 from tqdm import tqdm
 
-from smearsynth.base.html_page import inline, write_page
+from smearsynth.base.html_page import HtmlTable, Inline, inline, write_page
 from smearsynth.base.images import Pixels
-from smearsynth.base.svg_plots import Curve, distribution, limits, plot
+from smearsynth.base.plots import Curve, curves, distribution
 from smearsynth.dataset import layout
 from smearsynth.realism.distances import GROUPS, Floats, Quantity, Tally, mean
 from smearsynth.realism.edge_profiles import OFFSETS, PROFILE
@@ -83,20 +82,18 @@ def write_fidelity(
     """facts: of both sets, as `compare.Fidelity` names them. pictures: of the smears, and of the real images, all of
     one size."""
     titles = {"synthetic": "Smears", "real": "Real fields"}
+    far = [number for number, row in enumerate(rows) if row.times is not None and row.times > _FAR]
     write_page(
         path,
         "realism/page.html",
         facts=facts,
         told=_told(facts),
         differs_most=differs_most(rows),
-        colours=_COLOURS,
         sets=[
-            (name, title, [inline(picture, title, exact=True) for picture in shown])
+            (title, _COLOURS[name], [inline(picture, title, exact=True) for picture in shown])
             for (name, title), shown in zip(titles.items(), pictures, strict=True)
         ],
-        head=HEAD,
-        rows=[cells(row) for row in rows],
-        far=[number for number, row in enumerate(rows) if row.times is not None and row.times > _FAR],
+        table=HtmlTable(HEAD, [cells(row) for row in rows], texts=2, marked=far),
         plots=_plots(both),
     )
 
@@ -110,7 +107,7 @@ def _told(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _plots(both: Both) -> list[Markup]:
+def _plots(both: Both) -> list[Inline]:
     """The spectrum, the edge's profile, and the distribution of each quantity that has a line of one slice."""
     return [
         _curve(both, SPECTRUM, FREQUENCIES / (WINDOW * UM_PER_PX), "power of lightness, dB", "cycles per um"),
@@ -119,13 +116,12 @@ def _plots(both: Both) -> list[Markup]:
     ]
 
 
-def _curve(both: Both, quantity: Quantity, x: Any, title: str, unit: str) -> Markup:
+def _curve(both: Both, quantity: Quantity, x: Any, title: str, unit: str) -> Inline:
     means = [mean(quantity, tally.counts(quantity)) for tally in both]
-    low, high = limits(*means)
-    return plot(x, _curves(means), title=title, unit=unit, low=low, high=high)
+    return curves(x, _curves(means), title=title, unit=unit)
 
 
-def _distribution(both: Both, line: Line) -> Markup:
+def _distribution(both: Both, line: Line) -> Inline:
     counts = [tally.counts(line.quantity)[line.slices[0]] for tally in both]
     return distribution(line.quantity.points, _curves(counts), title=line.name, unit=line.unit)
 

@@ -1,7 +1,4 @@
-"""The formats by name.
-
-A dataset handed over in a form that other tools read.
-"""
+"""Writes a dataset in a form that other tools read."""
 
 import errno
 import time
@@ -17,36 +14,44 @@ from tqdm import tqdm
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.dataset.export import coco, png_folder, webdataset
 from smearsynth.dataset.export.export_folder import check_target, replaced, write_about
-from smearsynth.dataset.export.exported_set import Row, Sample, Source, Wanted, open_source, read
+from smearsynth.dataset.export.exported_set import (
+    ExportedSample,
+    ExportedSet,
+    SampleRow,
+    Selection,
+    open_set,
+    read_sample,
+)
 from smearsynth.verbs.preparation import checked_workers
-
-
-class Format(NamedTuple):
-    """encode: all that can be done with one sample, in any thread. write_split: the samples of a split, as `encode`
-    gives them, in the order of the set. reading: what is written and how it is read, for its README. objects: whether
-    it has no meaning without them."""
-
-    encode: Callable[[Sample, Source], Any]
-    write_split: Callable[[Path, Source, str, Iterable[Any]], None]
-    reading: str
-    objects: bool = False
-
-
-FORMATS = {
-    "png": Format(png_folder.encode, png_folder.write_split, png_folder.READING),
-    "coco": Format(coco.encode, coco.write_split, coco.READING, objects=True),
-    "webdataset": Format(webdataset.encode, webdataset.write_split, webdataset.READING),
-}
-
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class ExportFormat(NamedTuple):
+    """encode: all that can be done with one sample, in any thread. write_split: the samples of a split, as `encode`
+    gives them, in the order of the set. reading: what is written and how it is read, for its README. needs_objects:
+    whether it has no meaning without them.
+    """
+
+    encode: Callable[[ExportedSample, ExportedSet], Any]
+    write_split: Callable[[Path, ExportedSet, str, Iterable[Any]], None]
+    reading: str
+    needs_objects: bool = False
+
+
+FORMATS = {
+    "png": ExportFormat(png_folder.encode, png_folder.write_split, png_folder.READING),
+    "coco": ExportFormat(coco.encode, coco.write_split, coco.READING, needs_objects=True),
+    "webdataset": ExportFormat(webdataset.encode, webdataset.write_split, webdataset.READING),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class ExportResult:
     """What was written. samples: of each split. seconds: of the whole; per_second: samples in one of them. publish:
-    whether the recipe of the set says that it may be handed on."""
+    whether the recipe of the set says that it may be handed on.
+    """
 
     out: Path
     format: str
@@ -54,6 +59,13 @@ class Exported:
     publish: bool
     seconds: float
     per_second: float
+
+    def __str__(self) -> str:
+        counted = ", ".join(f"{split} {count:,}" for split, count in self.samples.items())
+        line = f"{self.out}: {counted} as {self.format} in {self.seconds:.1f} s"
+        if self.publish:
+            return line
+        return f"{line}\nnot for publication: the recipe of the set does not say that it may be handed on"
 
 
 def export(
@@ -67,7 +79,7 @@ def export(
     overwrite: bool = False,
     workers: int | None = None,
     progress: bool = True,
-) -> Exported:
+) -> ExportResult:
     """Writes the samples of a dataset to the folder `out`; the same samples give the same bytes.
 
     format: one of FORMATS. split, look: one of them, by default all. limit: most samples per split. overwrite: replace
@@ -80,16 +92,26 @@ def export(
         raise UserError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
     chosen, workers = FORMATS[format], checked_workers(workers)
     check_target(target, folder, overwrite=overwrite)
-    wanted = Wanted(source=open_source(folder), split=split, look=look, limit=limit)
-    if chosen.objects and not wanted.source.whole:
+    dataset = open_set(folder)
+    selection = Selection(dataset=dataset, split=split, look=look, limit=limit)
+    if chosen.needs_objects and not dataset.has_objects:
         raise UserError(f"{folder} has no `instance` and `objects`, and {format} is all about them: export png.")
-    splits = wanted.splits()
+    splits = selection.splits()
+
+    def encode(row: SampleRow) -> object:
+        return chosen.encode(read_sample(dataset, row), dataset)
+
     try:
-        with replaced(target) as work, _bar(target, sum(splits.values()), progress) as bar:
-            write_about(work, wanted, format, chosen.reading)
+        with (
+            replaced(target) as work,
+            tqdm(
+                total=sum(splits.values()), unit=" smears", desc=target.name, disable=None if progress else True
+            ) as bar,
+        ):
+            write_about(work, selection, format, chosen.reading)
             for name in splits:
-                encoded = _encoded(wanted, name, chosen, workers, bar.update)
-                chosen.write_split(work, wanted.source, name, encoded)
+                encoded = _in_threads(encode, selection.rows(name), workers)
+                chosen.write_split(work, dataset, name, _counted(encoded, bar.update))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WorkError(
@@ -97,34 +119,14 @@ def export(
             ) from error
         raise
     seconds = time.perf_counter() - started
-    return Exported(
+    return ExportResult(
         out=target,
         format=format,
         samples=splits,
-        publish=wanted.source.publish,
+        publish=dataset.publish,
         seconds=round(seconds, 3),
         per_second=round(sum(splits.values()) / seconds, 1),
     )
-
-
-def as_text(done: Exported) -> str:
-    """The result for a person."""
-    counted = ", ".join(f"{split} {count:,}" for split, count in done.samples.items())
-    note = "" if done.publish else "\nnot for publication: the recipe of the set does not say that it may be handed on"
-    return f"{done.out}: {counted} as {done.format} in {done.seconds:.1f} s{note}"
-
-
-def _encoded(
-    wanted: Wanted, split: str, chosen: Format, workers: int, tick: Callable[[int], object]
-) -> Iterator[object]:
-    """The samples of a split as the format encodes them, in their order."""
-
-    def encode(row: Row) -> object:
-        return chosen.encode(read(wanted.source, row), wanted.source)
-
-    for encoded in _in_threads(encode, wanted.rows(split), workers):
-        yield encoded
-        tick(1)
 
 
 def _in_threads(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -142,5 +144,7 @@ def _in_threads(work: Callable[[Item], Result], items: Iterable[Item], workers: 
             pool.shutdown(cancel_futures=True)
 
 
-def _bar(out: Path, total: int, progress: bool) -> Any:
-    return tqdm(total=total, unit=" smears", desc=out.name, disable=None if progress else True)
+def _counted(items: Iterable[Item], tick: Callable[[int], object]) -> Iterator[Item]:
+    for item in items:
+        yield item
+        tick(1)

@@ -15,9 +15,9 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.workers import usable_cores
 from smearsynth.dataset import layout
 from smearsynth.dataset.build_state import MOST_BYTES
+from smearsynth.dataset.index_schema import IndexSchema, check_index
 from smearsynth.dataset.provenance import describe, describe_bank, foreign_files, lock_text
-from smearsynth.dataset.verify.set_files import content_faults
-from smearsynth.dataset.verify.stated_index import Stated, read_stated
+from smearsynth.dataset.verify.set_files import content_errors
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import check_roots, load_recipe
 from smearsynth.sources.listing import read_lock
@@ -61,17 +61,17 @@ def recipe_lock(recipe: Recipe) -> str:
     return recipe.lock_file.read_text(encoding="utf-8") if recipe.lock_file else ""
 
 
-def _stated(folder: Path, bank: Bank) -> Stated | None:
+def _stated(folder: Path, bank: Bank) -> IndexSchema | None:
     """The index of the dataset in `folder`, where there is a sound one that was drawn from this bank."""
     if not (folder / layout.INDEX).is_file():
         return None
-    stated, faults = read_stated(folder)
-    return stated if stated and not faults and stated.bank_digest == bank.digest else None
+    stated, errors = check_index(folder)
+    return stated if stated and not errors and stated.bank_digest == bank.digest else None
 
 
-def _kept_lock(folder: Path, stated: Stated) -> str:
+def _kept_lock(folder: Path, stated: IndexSchema) -> str:
     for file in stated.files:
-        if file.name == layout.LOCK and not list(content_faults(folder, file)):
+        if file.name == layout.LOCK and not list(content_errors(folder, file)):
             return (folder / layout.LOCK).read_text(encoding="utf-8")
     return ""
 

@@ -1,12 +1,12 @@
-"""COCO's run-length encoding of all instances of a map at once: a mask per cell would make large fields slow.
-
-A mask is read column by column; its runs have the lengths c0, c1, ... of pixels out, in, out and so on. From the fourth
-on a length is stored as its difference to the length two before, and each as groups of five bits, the lowest first,
-in characters from "0" on, of which the sixth bit says that another group follows (`maskApi.c` of the COCO API).
-
-COCO instances: one JSON file per split, its images beside it.
+"""COCO instances: one JSON file per split, its images beside it.
 
 A cell is what shows of it, pixel for pixel: masks are run-lengths and no polygons, which would move its edge.
+
+The run-length encoding is that of `maskApi.c` of the COCO API, written here because pycocotools would be a dependency
+for it alone, and encodes a mask per cell, which makes large fields slow; `encode_instances` encodes a map at once. A
+mask is read column by column; its runs have the lengths c0, c1, ... of pixels out, in, out and so on. From the fourth
+on a length is stored as its difference to the length two before, and each as groups of five bits, the lowest first, in
+characters from "0" on, of which the sixth bit says that another group follows.
 """
 
 import json
@@ -23,47 +23,7 @@ from scipy.ndimage import find_objects
 
 from smearsynth.dataset.export import png_folder
 from smearsynth.dataset.export.export_folder import licences
-from smearsynth.dataset.export.exported_set import Sample, Source
-
-_GROUPS = np.arange(7)
-"""Of five bits: enough for images of up to 2**34 pixels."""
-
-
-def encode_instances(instance: npt.NDArray[np.uint16]) -> dict[int, str]:
-    """The compressed `counts` of every value above 0 in u2 (H, W), by ascending value."""
-    flat = instance.T.ravel()
-    bounds = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    starts, stops = np.append(0, bounds), np.append(bounds, flat.size)
-    values = flat[starts]
-    order = np.argsort(values, kind="stable")[np.count_nonzero(values == 0) :]
-    found, first = np.unique(values[order], return_index=True)
-    runs = np.stack([starts[order], stops[order]], axis=1)
-    lengths = [_lengths(part, flat.size) for part in np.split(runs, first[1:])] if found.size else []
-    return dict(zip(found.tolist(), _compressed(lengths), strict=True))
-
-
-def _lengths(runs: npt.NDArray[np.int64], pixels: int) -> npt.NDArray[np.int64]:
-    """Lengths of the runs out of and in a mask that begins and ends as `runs`, i8 (n, 2), say."""
-    lengths = np.diff(np.concatenate([[0], runs.ravel(), [pixels]]))
-    return lengths if lengths[-1] else lengths[:-1]
-
-
-def _compressed(masks: list[npt.NDArray[np.int64]]) -> list[str]:
-    """The text of each mask, all characters computed together."""
-    if not masks:
-        return []
-    place = np.concatenate([np.arange(lengths.size) for lengths in masks])
-    values = np.concatenate(masks)
-    late = np.flatnonzero(place > 2)
-    values[late] -= values[late - 2]
-    bound = 16 * 32**_GROUPS
-    size = 1 + np.count_nonzero((values[:, None] >= bound) | (values[:, None] < -bound), axis=1)[:, None]
-    groups = (values[:, None] >> 5 * _GROUPS) & 31
-    characters = ord("0") + groups + 32 * (size - 1 > _GROUPS)
-    text = characters[size > _GROUPS].astype(np.uint8).tobytes().decode("ascii")
-    ends = np.cumsum(np.add.reduceat(size.ravel(), np.flatnonzero(place == 0))).tolist()
-    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
+from smearsynth.dataset.export.exported_set import ExportedSample, ExportedSet
 
 READING = """\
 | file | holds |
@@ -79,9 +39,11 @@ image = coco.imgs[1]
 cells = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
 mask = coco.annToMask(cells[0])    # (height, width) uint8, 1 where the cell shows
 ```"""
+_GROUPS = np.arange(7)
+"""Of five bits: enough for images of up to 2**34 pixels."""
 
 
-class Encoded(NamedTuple):
+class CocoSample(NamedTuple):
     """A sample's file and its entries, their ids left out."""
 
     png: bytes
@@ -89,17 +51,17 @@ class Encoded(NamedTuple):
     annotations: list[dict[str, Any]]
 
 
-def encode(sample: Sample, source: Source) -> Encoded:
+def encode(sample: ExportedSample, dataset: ExportedSet) -> CocoSample:
     row = sample.row
     height, width = sample.label.shape
     image = {"file_name": f"{row.sample_id}.png", "width": width, "height": height, "look": row.look}
-    return Encoded(png_folder.rgb(sample.image), image, list(_annotations(sample, source)))
+    return CocoSample(png_folder.rgb(sample.image), image, list(_annotations(sample, dataset)))
 
 
-def _annotations(sample: Sample, source: Source) -> Iterator[dict[str, Any]]:
+def _annotations(sample: ExportedSample, dataset: ExportedSet) -> Iterator[dict[str, Any]]:
     assert sample.instance is not None
     assert sample.objects is not None
-    classes = sample.objects[:, source.header.fields.index("class")].tolist()
+    classes = sample.objects[:, dataset.header.fields.index("class")].tolist()
     areas = np.bincount(sample.instance.ravel()).tolist()
     boxes = find_objects(sample.instance)
     for value, counts in encode_instances(sample.instance).items():
@@ -113,7 +75,38 @@ def _annotations(sample: Sample, source: Source) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded]) -> None:
+def encode_instances(instance: npt.NDArray[np.uint16]) -> dict[int, str]:
+    """The compressed `counts` of every value above 0 in uint16 (H, W), by ascending value."""
+    flat = instance.T.ravel()
+    bounds = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts, stops = np.append(0, bounds), np.append(bounds, flat.size)
+    values = flat[starts]
+    order = np.argsort(values, kind="stable")[np.count_nonzero(values == 0) :]
+    found, first = np.unique(values[order], return_index=True)
+    if not found.size:
+        return {}
+    runs = np.stack([starts[order], stops[order]], axis=1)
+    lengths = [np.diff(np.concatenate([[0], part.ravel(), [flat.size]])) for part in np.split(runs, first[1:])]
+    lengths = [of_mask if of_mask[-1] else of_mask[:-1] for of_mask in lengths]
+    return dict(zip(found.tolist(), _compressed(lengths), strict=True))
+
+
+def _compressed(masks: list[npt.NDArray[np.int64]]) -> list[str]:
+    """The text of the run lengths of each mask, all characters computed together."""
+    place = np.concatenate([np.arange(lengths.size) for lengths in masks])
+    values = np.concatenate(masks)
+    late = np.flatnonzero(place > 2)
+    values[late] -= values[late - 2]
+    bound = 16 * 32**_GROUPS
+    size = 1 + np.count_nonzero((values[:, None] >= bound) | (values[:, None] < -bound), axis=1)[:, None]
+    groups = (values[:, None] >> 5 * _GROUPS) & 31
+    characters = ord("0") + groups + 32 * (size - 1 > _GROUPS)
+    text = characters[size > _GROUPS].astype(np.uint8).tobytes().decode("ascii")
+    ends = np.cumsum(np.add.reduceat(size.ravel(), np.flatnonzero(place == 0))).tolist()
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[CocoSample]) -> None:
     """Ids begin at 1, in the order of the set."""
     folder, path = out / split, out / "annotations" / f"instances_{split}.json"
     folder.mkdir()
@@ -121,7 +114,7 @@ def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded
     numbers = count(1)
     # Images wait in a file of their own while annotations stream out, so that memory does not grow with the set.
     with path.open("w", encoding="utf-8") as file, TemporaryFile("w+", encoding="utf-8", dir=out) as images:
-        file.write(_head(source) + ',\n"annotations": [')
+        file.write(_head(dataset) + ',\n"annotations": [')
         for image_id, (png, image, annotations) in enumerate(encoded, start=1):
             (folder / image["file_name"]).write_bytes(png)
             images.write(_entry(image_id, image))
@@ -133,21 +126,21 @@ def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded
         file.write("\n]}\n")
 
 
-def _head(source: Source) -> str:
+def _head(dataset: ExportedSet) -> str:
     """`info`, `licenses` and `categories`, of a JSON object that goes on."""
-    header = source.header
+    header = dataset.header
     categories = [
         {"id": number, "name": key, "supercategory": "cell", "color": list(bytes.fromhex(colour[1:]))}
         for number, key, colour in zip(header.class_ids, header.class_keys, header.class_colours, strict=True)
     ]
     head = {
         "info": {
-            "description": f"{source.name}: synthetic blood smears, exported by smearsynth",
-            "version": source.digest,
+            "description": f"{dataset.name}: synthetic blood smears, exported by smearsynth",
+            "version": dataset.digest,
             "um_per_px": header.um_per_px,
-            "publish": source.publish,
+            "publish": dataset.publish,
         },
-        "licenses": [{"id": number, "name": text} for number, text in enumerate(licences(source), start=1)],
+        "licenses": [{"id": number, "name": text} for number, text in enumerate(licences(dataset), start=1)],
         "categories": categories[1:],
     }
     return json.dumps(head, ensure_ascii=False)[:-1]

@@ -1,11 +1,9 @@
-"""What an export says of where it comes from, and how far it may go on.
+"""The folder of an export: what it says of itself, and how it comes to its place.
 
-What an export says of itself: `README.md`, `export.json`, and the card of the set as `dataset-card.md`.
-
-The folder of an export: nothing in it has its name before all of it is whole.
-
-Work goes on in `.smearsynth/export` inside the folder, which may be a mount of its own; `export.json` gets its name
-last. What a killed export left is replaced by the next one, and a finished one only if that is asked for.
+Beside the samples stand `README.md`, `export.json`, and the card of the set as `dataset-card.md`. Nothing has its name
+before all of it is whole: work goes on in `.smearsynth/export` inside the folder, which may be a mount of its own, and
+`export.json` gets its name last. What a killed export left is replaced by the next one, and a finished one only if that
+is asked for.
 """
 
 import os
@@ -14,82 +12,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from smearsynth.base.errors import UserError
 from smearsynth.dataset import layout
-from smearsynth.dataset.export.exported_set import Source, Wanted
-
-NOT_FOR_PUBLICATION = (
-    "**Not for publication.** The recipe of this set does not claim that its sources may be handed on. Pass it on only "
-    "as far as their licences allow."
-)
-
-
-def licences(source: Source) -> list[str]:
-    """A line per source of the set: its name, title, licence, and whether it may be redistributed."""
-    return [_licence(told) for told in source.sources]
-
-
-def _licence(told: dict[str, object]) -> str:
-    if "licence" not in told:
-        return f"{told.get('name')}: its licence is not recorded in this set"
-    redistribution = str(told.get("redistribution")).replace("_", " ")
-    return f"{told.get('name')}: {told.get('title')}; {told['licence']}; redistribution {redistribution}"
-
-
-def write_about(work: Path, wanted: Wanted, form: str, reading: str) -> None:
-    """All that is written beside the samples. reading: what the format holds and how it is read, "{split}" for the name
-    of a split."""
-    folder, splits = wanted.source.folder, wanted.splits()
-    for name, copy in ((layout.CARD, CARD), (layout.PREVIEW, layout.PREVIEW)):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, work / copy)
-    (work / FACTS).write_text(layout.json_text(_facts(wanted, form, splits)), encoding="utf-8")
-    (work / README).write_text(_readme(wanted, splits, reading), encoding="utf-8")
-
-
-def _facts(wanted: Wanted, form: str, splits: dict[str, int]) -> dict[str, Any]:
-    source, header = wanted.source, wanted.source.header
-    classes = zip(header.class_ids, header.class_keys, header.class_colours, strict=True)
-    return {
-        "format": form,
-        "dataset": {"name": source.name, "digest": source.digest, "generator_version": header.generator_version},
-        "wanted": {"split": wanted.split, "look": wanted.look, "limit": wanted.limit},
-        "samples": splits,
-        "classes": [{"id": number, "key": key, "colour": colour} for number, key, colour in classes],
-        "looks": list(header.looks),
-        "um_per_px": header.um_per_px,
-        "publish": source.publish,
-        "licences": licences(source),
-    }
-
-
-def _readme(wanted: Wanted, splits: dict[str, int], reading: str) -> str:
-    source, header = wanted.source, wanted.source.header
-    counted = ", ".join(f"{split} {count:,}" for split, count in splits.items())
-    classes = ", ".join(f"{number} {key}" for number, key in zip(header.class_ids, header.class_keys, strict=True))
-    card = (source.folder / layout.CARD).is_file()
-    sections = [
-        f"# {source.name}",
-        f"Blood smears with exact labels at {header.um_per_px} µm per pixel: {counted}{_part(wanted)}. Exported by "
-        f"smearsynth from the dataset with the digest `{source.digest}`.",
-        "" if source.publish else NOT_FOR_PUBLICATION,
-        "## What is here\n\n" + reading.format(split=next(iter(splits))),
-        f"Classes: {classes}. A label of 255: nobody knows.",
-        "" if source.whole else "This set knows no single cells: it has neither instances nor objects.",
-        "## Sources\n\n" + ("\n".join(f"- {line}" for line in licences(source)) or "None is recorded."),
-        f"`{CARD}` is the card of the whole dataset." if card else "",
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _part(wanted: Wanted) -> str:
-    parts = [f"only split {wanted.split}"] if wanted.split else []
-    parts += [f"only look {wanted.look}"] if wanted.look else []
-    parts += [f"at most {wanted.limit:,} of a split"] if wanted.limit else []
-    return f" ({', '.join(parts)})" if parts else ""
-
+from smearsynth.dataset.export.exported_set import ExportedSet, Selection
 
 FACTS = "export.json"
 README = "README.md"
@@ -99,6 +25,10 @@ _OURS = re.compile(
     r"export\.json|README\.md|dataset-card\.md|preview\.png|annotations|\.smearsynth|(train|val|test)(-\d{6}\.tar)?"
 )
 """All that an export writes at the top of its folder."""
+_NOT_FOR_PUBLICATION = (
+    "**Not for publication.** The recipe of this set does not claim that its sources may be handed on. Pass it on only "
+    "as far as their licences allow."
+)
 
 
 def check_target(out: Path, dataset: Path, *, overwrite: bool) -> None:
@@ -131,17 +61,69 @@ def replaced(out: Path) -> Iterator[Path]:
         work.mkdir()
         try:
             yield work
-            _publish(work, out)
+            os.sync()  # once for all, for an export may have a million files
+            for path in sorted(out.iterdir(), key=lambda path: path.name != FACTS):
+                if path.name != layout.STATE:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for path in sorted(work.iterdir(), key=lambda path: path.name == FACTS):
+                path.rename(out / path.name)
         finally:
             shutil.rmtree(out / layout.STATE)
             if new and not any(out.iterdir()):
                 out.rmdir()
 
 
-def _publish(work: Path, out: Path) -> None:
-    os.sync()  # once for all, for an export may have a million files
-    for path in sorted(out.iterdir(), key=lambda path: path.name != FACTS):
-        if path.name != layout.STATE:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in sorted(work.iterdir(), key=lambda path: path.name == FACTS):
-        path.rename(out / path.name)
+def licences(dataset: ExportedSet) -> list[str]:
+    """A line per source of the set: its name, title, licence, and whether it may be redistributed."""
+    return [
+        f"{source.get('name')}: {source.get('title')}; {source['licence']}; redistribution "
+        + str(source.get("redistribution")).replace("_", " ")
+        if "licence" in source
+        else f"{source.get('name')}: its licence is not recorded in this set"
+        for source in dataset.sources
+    ]
+
+
+def write_about(work: Path, selection: Selection, format_name: str, reading: str) -> None:
+    """All that is written beside the samples. reading: what the format holds and how it is read, "{split}" for the name
+    of a split."""
+    dataset, header, splits = selection.dataset, selection.dataset.header, selection.splits()
+    for name, copy in ((layout.CARD, CARD), (layout.PREVIEW, layout.PREVIEW)):
+        if (dataset.folder / name).is_file():
+            shutil.copyfile(dataset.folder / name, work / copy)
+    classes = zip(header.class_ids, header.class_keys, header.class_colours, strict=True)
+    facts = {
+        "format": format_name,
+        "dataset": {"name": dataset.name, "digest": dataset.digest, "generator_version": header.generator_version},
+        "wanted": {"split": selection.split, "look": selection.look, "limit": selection.limit},
+        "samples": splits,
+        "classes": [{"id": number, "key": key, "colour": colour} for number, key, colour in classes],
+        "looks": list(header.looks),
+        "um_per_px": header.um_per_px,
+        "publish": dataset.publish,
+        "licences": licences(dataset),
+    }
+    (work / FACTS).write_text(layout.json_text(facts), encoding="utf-8")
+    (work / README).write_text(_readme(selection, splits, reading), encoding="utf-8")
+
+
+def _readme(selection: Selection, splits: dict[str, int], reading: str) -> str:
+    dataset, header = selection.dataset, selection.dataset.header
+    counted = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+    part = [f"only split {selection.split}"] if selection.split else []
+    part += [f"only look {selection.look}"] if selection.look else []
+    part += [f"at most {selection.limit:,} of a split"] if selection.limit else []
+    classes = ", ".join(f"{number} {key}" for number, key in zip(header.class_ids, header.class_keys, strict=True))
+    sections = [
+        f"# {dataset.name}",
+        f"Blood smears with exact labels at {header.um_per_px} µm per pixel: {counted}"
+        f"{' (' + ', '.join(part) + ')' if part else ''}. Exported by smearsynth from the dataset with the digest "
+        f"`{dataset.digest}`.",
+        "" if dataset.publish else _NOT_FOR_PUBLICATION,
+        "## What is here\n\n" + reading.format(split=next(iter(splits))),
+        f"Classes: {classes}. A label of 255: nobody knows.",
+        "" if dataset.has_objects else "This set knows no single cells: it has neither instances nor objects.",
+        "## Sources\n\n" + ("\n".join(f"- {line}" for line in licences(dataset)) or "None is recorded."),
+        f"`{CARD}` is the card of the whole dataset." if (dataset.folder / layout.CARD).is_file() else "",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"

@@ -1,8 +1,6 @@
-"""Arrays as PNG files, without loss.
+"""Folders of PNG files, one per sample, with tables beside them; and arrays as PNG, which the other formats write too.
 
-OpenCV encodes in half the time of Pillow, 66 kB against 65 kB per smear of 224 x 224 px; only Pillow writes palettes.
-
-Folders of PNG files, one per sample, with tables beside them.
+OpenCV encodes in half the time of Pillow, 68 kB against 67 kB per smear of 224 x 224 px; only Pillow writes palettes.
 """
 
 import csv
@@ -17,36 +15,32 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from smearsynth.dataset.export.exported_set import Sample, Source, columns, described
+from smearsynth.dataset.export.exported_set import ExportedSample, ExportedSet, object_columns, object_rows
 
 _IGNORED = "#ffffff"
 """Colour of a label that is no class."""
 
 
 def rgb(image: npt.NDArray[np.uint8]) -> bytes:
-    """u1 (H, W, 3) RGB as a colour PNG of 8 bits."""
-    return _encoded(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    """uint8 (H, W, 3) RGB as a colour PNG of 8 bits."""
+    return ids(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
 def ids(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
-    """u1 or u2 (H, W) as a grey PNG of 8 or 16 bits, for any reader gives these values back."""
-    return _encoded(values)
+    """uint8 or uint16 (H, W) as a grey PNG of 8 or 16 bits, for any reader gives these values back."""
+    done, encoded = cv2.imencode(".png", values)
+    assert done, "OpenCV encodes every array of these types"
+    return encoded.tobytes()
 
 
 def coloured(label: npt.NDArray[np.uint8], colours: Sequence[str]) -> bytes:
-    """u1 (H, W) as a PNG with a palette: it looks as `colours`, "#rrggbb" each, say, and Pillow reads the ids."""
+    """uint8 (H, W) as a PNG with a palette: it looks as `colours`, "#rrggbb" each, say, and Pillow reads the ids."""
     unused = 0 if label.max() < len(colours) else 256 - len(colours)
     image = Image.fromarray(label).convert("P")
     image.putpalette(bytes.fromhex("".join(colour[1:] for colour in [*colours, *[_IGNORED] * unused])))
     file = BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def _encoded(array: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
-    done, encoded = cv2.imencode(".png", array)
-    assert done, "OpenCV encodes every array of these types"
-    return encoded.tobytes()
 
 
 READING = """\
@@ -56,7 +50,7 @@ READING = """\
 | `SPLIT/label/ID.png` | class ids, 8 bits |
 | `SPLIT/colour/ID.png` | the same ids in the colours of the classes, as a palette |
 | `SPLIT/instance/ID.png` | 16 bits: 0 is background, each other value one cell of `objects.csv` |
-| `SPLIT/samples.csv` | ids and what is known of each sample |
+| `SPLIT/samples.csv` | ids and facts of each sample |
 | `SPLIT/objects.csv` | every cell: position in px, angle in degrees, box and area of what shows of it |
 
 ```python
@@ -71,7 +65,7 @@ image, label = (np.asarray(Image.open(f"{split}/{{kind}}/{{sample}}.png")) for k
 _SAMPLES = ("sample_id", "scene", "look", "background", "height", "width", "objects", "digest")
 
 
-class Encoded(NamedTuple):
+class PngSample(NamedTuple):
     """A sample's files by kind, its line of samples.csv and its lines of objects.csv."""
 
     files: dict[str, bytes]
@@ -79,8 +73,8 @@ class Encoded(NamedTuple):
     objects: list[dict[str, Any]]
 
 
-def encode(sample: Sample, source: Source) -> Encoded:
-    row, header = sample.row, source.header
+def encode(sample: ExportedSample, dataset: ExportedSet) -> PngSample:
+    row, header = sample.row, dataset.header
     files = {
         "image": rgb(sample.image),
         "label": ids(sample.label),
@@ -89,27 +83,27 @@ def encode(sample: Sample, source: Source) -> Encoded:
     objects: list[dict[str, Any]] = []
     if sample.instance is not None:
         files["instance"] = ids(sample.instance)
-        objects = [{"sample_id": row.sample_id, **told} for told in described(sample, header)]
+        objects = [{"sample_id": row.sample_id, **placed} for placed in object_rows(sample, header)]
     height, width = sample.label.shape
     line = {name: getattr(row, name) for name in ("sample_id", "scene", "look", "background", "digest")}
-    return Encoded(files, {**line, "height": height, "width": width, "objects": len(objects)}, objects)
+    return PngSample(files, {**line, "height": height, "width": width, "objects": len(objects)}, objects)
 
 
-def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded]) -> None:
+def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[PngSample]) -> None:
     """A split in a folder of its own."""
     folder = out / split
-    for kind in ("image", "label", "colour", *(["instance"] if source.whole else [])):
+    for kind in ("image", "label", "colour", *(["instance"] if dataset.has_objects else [])):
         (folder / kind).mkdir(parents=True)
     with ExitStack() as tables:
         samples = tables.enter_context(_table(folder / "samples.csv", _SAMPLES))
-        if source.whole:
-            names = ("sample_id", *columns(source.header))
+        if dataset.has_objects:
+            names = ("sample_id", *object_columns(dataset.header))
             objects = tables.enter_context(_table(folder / "objects.csv", names))
         for files, line, rows in encoded:
             for kind, content in files.items():
                 (folder / kind / f"{line['sample_id']}.png").write_bytes(content)
             samples.writerow(line)
-            if source.whole:
+            if dataset.has_objects:
                 objects.writerows(rows)
 
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from smearsynth.dataset.export import png_folder
-from smearsynth.dataset.export.exported_set import Sample, Source, described
+from smearsynth.dataset.export.exported_set import ExportedSample, ExportedSet, object_rows
 
 READING = """\
 `SPLIT-000000.tar`, `SPLIT-000001.tar` and so on hold, of each sample:
@@ -22,7 +22,7 @@ READING = """\
 | `ID.png` | the smear, RGB |
 | `ID.label.png` | class ids, 8 bits |
 | `ID.instance.png` | 16 bits: 0 is background, each other value the `instance` of one cell of the JSON |
-| `ID.json` | what is known of the sample; its cells: position in px, angle in degrees, box and area of what shows |
+| `ID.json` | facts of the sample; its cells: position in px, angle in degrees, box and area of what shows |
 
 ```python
 from glob import glob
@@ -43,23 +43,23 @@ Labels and instances are numbers: do not `decode("pil")`, which makes 8-bit RGB 
 _MOST_BYTES = 256 * 2**20
 """Of pictures and JSON per tar file: 3,000 smears of 224 x 224 px."""
 
-Encoded = dict[str, bytes]
+TarSample = dict[str, bytes]
 """The files of a sample by their names."""
 
 
-def encode(sample: Sample, source: Source) -> Encoded:
-    row, header = sample.row, source.header
-    known = ("sample_id", "scene", "look", "background", "digest")
-    told = {**{name: getattr(row, name) for name in known}, "um_per_px": header.um_per_px}
+def encode(sample: ExportedSample, dataset: ExportedSet) -> TarSample:
+    row, header = sample.row, dataset.header
+    facts = {name: getattr(row, name) for name in ("sample_id", "scene", "look", "background", "digest")}
+    facts["um_per_px"] = header.um_per_px
     files = {"png": png_folder.rgb(sample.image), "label.png": png_folder.ids(sample.label)}
     if sample.instance is not None:
         files["instance.png"] = png_folder.ids(sample.instance)
-        told["objects"] = described(sample, header)
-    files["json"] = json.dumps(told).encode()
+        facts["objects"] = object_rows(sample, header)
+    files["json"] = json.dumps(facts).encode()
     return {f"{row.sample_id}.{kind}": content for kind, content in files.items()}
 
 
-def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded]) -> None:  # noqa: ARG001
+def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[TarSample]) -> None:  # noqa: ARG001
     """The tar files of a split."""
     for number, samples in groupby(_numbered(encoded), itemgetter(0)):
         with tarfile.open(out / f"{split}-{number:06d}.tar", "x", format=tarfile.USTAR_FORMAT) as tar:
@@ -70,7 +70,7 @@ def write_split(out: Path, source: Source, split: str, encoded: Iterable[Encoded
                     tar.addfile(member, BytesIO(content))
 
 
-def _numbered(encoded: Iterable[Encoded]) -> Iterator[tuple[int, Encoded]]:
+def _numbered(encoded: Iterable[TarSample]) -> Iterator[tuple[int, TarSample]]:
     """Each sample with the number of the tar file that it goes to."""
     number = held = 0
     for files in encoded:

@@ -1,10 +1,7 @@
-"""A label and instance map counted in one pass.
+"""One sample of a shard: its maps, object rows and small columns against one another, and against the bank.
 
-One sample against itself: pixels against digest, maps against object rows, and these against the small columns.
-
-Label and instance map derived again from a sample's objects and the bank, by what made them, pixel for pixel.
-
-What the index tells in numbers, counted again from the samples of a shard.
+`count_maps` counts label and instance map in one compiled pass. Nothing that a shard holds is used as an index before
+its range was checked, for compiled loops check no bounds.
 """
 
 from collections import Counter
@@ -18,65 +15,34 @@ from smearsynth.bank.bank import Bank
 from smearsynth.base.compiled import compiled
 from smearsynth.base.fixed_point import ONE
 from smearsynth.dataset.index import ShardRecord, combination
-from smearsynth.dataset.verify.stated_index import File
+from smearsynth.dataset.index_schema import IndexFile
 from smearsynth.scene.label_maps import derive
 from smearsynth.scene.scene import OBJECT_FIELDS, background_of
 from smearsynth.scene.warp import TURN, cell_pixels, tile_sizes
 from smearsynth.shards.format import sample_digest
 from smearsynth.taxonomy import CLASSES, SPLITS
 
+_CLASS, _CELL, _FIRST_DERIVED = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "z"))
+_FARTHEST = 2**22
+"""Beyond any centre, in 1/256 px: the largest field and the reach of the largest cell are less than half of it."""
+_RANGES = {
+    "cx": (-_FARTHEST, _FARTHEST),
+    "cy": (-_FARTHEST, _FARTHEST),
+    "angle": (0, TURN - 1),
+    "flip": (0, 1),
+    "scale": (ONE // 2, 2 * ONE),
+}
+"""What a plan can give, ends included; `scale` as of the recipe's `scene.scale_range`."""
+_MOST_PIXELS = 2**30
+"""Pixels of footprints that one sample may need; 65,534 red cells of twice their size need less."""
 
-class Survey(NamedTuple):
-    """pixels: i8 (256,), of each label. seen: i8 (n, 5), x, y, width, height of the pixels of each instance and their
-    number. strange: pixels whose label is not the class of their instance, or whose instance is none; x, y: the first.
+
+class StoredSample(NamedTuple):
+    """Rows of a shard's big datasets.
+
+    image: uint8 (H, W, 3). label: uint8 (H, W). instance: uint16 (H, W). objects: int32 (n, 14), those in use; unused:
+    int32, the other rows.
     """
-
-    pixels: npt.NDArray[np.int64]
-    seen: npt.NDArray[np.int64]
-    strange: int
-    x: int
-    y: int
-
-
-def survey(label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16], classes: npt.NDArray[np.int64]) -> Survey:
-    """Of maps u1 and u2 (H, W) of n objects of `classes`, i8 (n,)."""
-    pixels, seen = np.zeros(256, np.int64), np.zeros((len(classes), 5), np.int64)
-    strange, first = _count(label, instance, classes, pixels, seen)
-    y, x = divmod(first, label.shape[1])
-    return Survey(pixels, seen, strange, x, y)
-
-
-@compiled()
-def _count(label, instance, classes, pixels, seen):  # type: ignore[no-untyped-def]
-    height, width = label.shape
-    n = classes.size
-    strange, first = 0, 0
-    for y in range(height):
-        for x in range(width):
-            number, here = np.int64(instance[y, x]), label[y, x]
-            pixels[here] += 1
-            if number > n or here != (classes[number - 1] if number > 0 else 0):
-                if strange == 0:
-                    first = y * width + x
-                strange += 1
-            if 0 < number <= n:
-                box = seen[number - 1]
-                if box[4] == 0:
-                    box[0], box[1], box[2], box[3] = x, y, x, y
-                box[0], box[2], box[3] = min(box[0], x), max(box[2], x), y
-                box[4] += 1
-    for i in range(n):
-        if seen[i, 4] > 0:
-            seen[i, 2] += 1 - seen[i, 0]
-            seen[i, 3] += 1 - seen[i, 1]
-    return strange, first
-
-
-_CLASS, _Z = OBJECT_FIELDS.index("class"), OBJECT_FIELDS.index("z")
-
-
-class Sample(NamedTuple):
-    """Rows of a shard's big datasets. objects: i4 (n, 14), those in use; unused: i4, the others."""
 
     image: npt.NDArray[np.uint8]
     label: npt.NDArray[np.uint8]
@@ -91,7 +57,7 @@ class Sample(NamedTuple):
 
     @property
     def classes(self) -> npt.NDArray[np.int64]:
-        """Class id of each object."""
+        """int64 (n,), class id of each object, whatever the shard says."""
         return self.objects[:, _CLASS].astype(np.int64)
 
     @property
@@ -99,13 +65,63 @@ class Sample(NamedTuple):
         """Which red cells there are, as an index into BACKGROUNDS."""
         return background_of(set(self.classes.tolist()))
 
-    def unlike(self, other: "Sample") -> list[str]:
+    def differs_from(self, other: "StoredSample") -> list[str]:
         """Which of label, instance map and objects are not those of `other`."""
-        return [name for name in self._fields[1:4] if not np.array_equal(getattr(self, name), getattr(other, name))]
+        names = ("label", "instance", "objects")
+        return [name for name in names if not np.array_equal(getattr(self, name), getattr(other, name))]
 
 
-def column_faults(sample: Sample, foreground: npt.NDArray[np.uint16], background: int) -> Iterator[str]:
-    """The small columns `foreground`, u2 (9,), and `background` against the object rows."""
+class MapCounts(NamedTuple):
+    """pixels: int64 (256,), of each label. visible: int64 (n, 5), x, y, width, height of the pixels of each instance
+    and their number. wrong: pixels whose label is not the class of their instance, or whose instance is none; x, y: of
+    the first.
+    """
+
+    pixels: npt.NDArray[np.int64]
+    visible: npt.NDArray[np.int64]
+    wrong: int
+    x: int
+    y: int
+
+
+def count_maps(
+    label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16], classes: npt.NDArray[np.int64]
+) -> MapCounts:
+    """Counts a label and an instance map (H, W) of n objects of `classes`, (n,)."""
+    pixels, visible = np.zeros(256, np.int64), np.zeros((len(classes), 5), np.int64)
+    wrong, first = _count(label, instance, classes, pixels, visible)
+    y, x = divmod(first, label.shape[1])
+    return MapCounts(pixels, visible, wrong, x, y)
+
+
+@compiled()
+def _count(label, instance, classes, pixels, visible):  # type: ignore[no-untyped-def]
+    height, width = label.shape
+    n = classes.size
+    wrong, first = 0, 0
+    for y in range(height):
+        for x in range(width):
+            number, here = np.int64(instance[y, x]), label[y, x]
+            pixels[here] += 1
+            if number > n or here != (classes[number - 1] if number > 0 else 0):
+                if wrong == 0:
+                    first = y * width + x
+                wrong += 1
+            if 0 < number <= n:
+                box = visible[number - 1]
+                if box[4] == 0:
+                    box[0], box[1], box[2], box[3] = x, y, x, y
+                box[0], box[2], box[3] = min(box[0], x), max(box[2], x), y
+                box[4] += 1
+    for i in range(n):
+        if visible[i, 4] > 0:
+            visible[i, 2] += 1 - visible[i, 0]
+            visible[i, 3] += 1 - visible[i, 1]
+    return wrong, first
+
+
+def column_errors(sample: StoredSample, foreground: npt.NDArray[np.uint16], background: int) -> Iterator[str]:
+    """The small columns `foreground`, uint16 (9,), and `background` against the object rows."""
     counts = [int((sample.classes == c.id).sum()) for c in CLASSES[1:]]
     if foreground.tolist() != counts:
         yield f"`foreground` is {foreground.tolist()}, and its objects are {counts}"
@@ -113,55 +129,25 @@ def column_faults(sample: Sample, foreground: npt.NDArray[np.uint16], background
         yield f"`background` is {background}, and its objects make it {sample.background}"
 
 
-def map_faults(sample: Sample, found: Survey) -> Iterator[str]:
-    """Label, instance map and object rows against each other."""
-    wrong = np.flatnonzero((sample.classes < 1) | (sample.classes >= len(CLASSES)))
-    if wrong.size:
-        yield f"object row {wrong[0]}: there is no class {sample.classes[wrong[0]]}{_more(wrong.size)}"
+def map_errors(sample: StoredSample, counts: MapCounts) -> Iterator[str]:
+    """Label, instance map and object rows against one another. counts: of the sample's maps."""
+    unknown = np.flatnonzero((sample.classes < 1) | (sample.classes >= len(CLASSES)))
+    if unknown.size:
+        yield f"object row {unknown[0]}: there is no class {sample.classes[unknown[0]]}{_such_rows(unknown.size)}"
     if sample.unused.any():
         yield "a row of `objects` beyond `object_count` is not 0"
-    if found.strange:
-        label, instance = (int(a[found.y, found.x]) for a in (sample.label, sample.instance))
+    if counts.wrong:
+        label, instance = (int(a[counts.y, counts.x]) for a in (sample.label, sample.instance))
         yield (
-            f"label is not the class of the instance at {found.strange} pixels, first at x={found.x}, y={found.y}: "
+            f"label is not the class of the instance at {counts.wrong} pixels, first at x={counts.x}, y={counts.y}: "
             f"label {label}, instance {instance}"
         )
-    rows = np.arange(len(sample.objects))
-    yield from row_faults(sample.objects, _Z, np.column_stack([rows, found.seen]), "the maps")
+    z = np.arange(len(sample.objects))
+    yield from _row_errors(sample.objects, np.column_stack([z, counts.visible]), "the maps")
 
 
-def row_faults(objects: npt.NDArray[np.int32], first: int, due: npt.NDArray[np.int64], source: str) -> Iterator[str]:
-    """Where columns `first` and following of the object rows are not `due`, i8 (n, columns), as `source` gives them."""
-    wrong = np.argwhere(objects[:, first : first + due.shape[1]] != due)
-    if wrong.size:
-        row, column = wrong[0]
-        yield (
-            f"object row {row}: {OBJECT_FIELDS[first + column]} is {objects[row, first + column]}, and "
-            f"{due[row, column]} by {source}{_more(len(set(wrong[:, 0].tolist())))}"
-        )
-
-
-def _more(rows: int) -> str:
-    return f" ({rows} such rows)" if rows > 1 else ""
-
-
-_FAR = 2**22
-"""Beyond any centre, in 1/256 px: the largest field and the reach of the largest cell are less than half of it."""
-_BOUNDS = {
-    "cx": (-_FAR, _FAR),
-    "cy": (-_FAR, _FAR),
-    "angle": (0, TURN - 1),
-    "flip": (0, 1),
-    "scale": (ONE // 2, 2 * ONE),
-}
-"""What a plan can give, ends included; `scale` as of the recipe's `scene.scale_range`."""
-_MOST_PIXELS = 2**30
-"""Pixels of footprints that one sample may need; 65,534 red cells of twice their size need less."""
-_FIRST_DERIVED = OBJECT_FIELDS.index("z")
-
-
-def derived_faults(sample: Sample, bank: Bank, split: str) -> Iterator[str]:
-    """Where maps or object rows are not what objects and bank give."""
+def derived_errors(sample: StoredSample, bank: Bank, split: str) -> Iterator[str]:
+    """Label, instance map and object rows against those that the planner makes of objects and bank, pixel for pixel."""
     impossible = _impossible(sample.objects, bank, SPLITS.index(split))
     if impossible:
         yield f"{impossible}, so its label cannot be derived"
@@ -172,17 +158,39 @@ def derived_faults(sample: Sample, bank: Bank, split: str) -> Iterator[str]:
         yield f"object row {hidden[0]} shows no pixel by the bank"
     due = sample.objects[:, _FIRST_DERIVED:].astype(np.int64)
     due[made.kept] = np.column_stack([made.kept, made.visible, made.full])
-    yield from row_faults(sample.objects, _FIRST_DERIVED, due, "the bank")
-    rows = np.concatenate([[0], made.kept + 1]).astype(np.uint16)
-    instance = rows[made.instance]
-    yield from _pixel_faults("label", sample.label, made.label, instance)
-    yield from _pixel_faults("instance", sample.instance, instance, instance)
+    yield from _row_errors(sample.objects, due, "the bank")
+    instance = np.concatenate([[0], made.kept + 1]).astype(np.uint16)[made.instance]
+    for name, stored, derived in (("label", sample.label, made.label), ("instance", sample.instance, instance)):
+        wrong = np.argwhere(stored != derived)
+        if wrong.size:
+            y, x = wrong[0]
+            by = f"object row {instance[y, x] - 1}" if instance[y, x] else "the background"
+            yield (
+                f"{name} is not what objects and bank give at {len(wrong)} pixels, first at x={x}, y={y}: "
+                f"{stored[y, x]} there, {derived[y, x]} by {by}"
+            )
+
+
+def _row_errors(objects: npt.NDArray[np.int32], due: npt.NDArray[np.int64], source: str) -> Iterator[str]:
+    """Where the columns of the object rows from `z` on are not `due`, int64 (n, columns), as `source` gives them."""
+    wrong = np.argwhere(objects[:, _FIRST_DERIVED : _FIRST_DERIVED + due.shape[1]] != due)
+    if wrong.size:
+        row, column = wrong[0]
+        at = _FIRST_DERIVED + column
+        yield (
+            f"object row {row}: {OBJECT_FIELDS[at]} is {objects[row, at]}, and {due[row, column]} by {source}"
+            f"{_such_rows(len(set(wrong[:, 0].tolist())))}"
+        )
+
+
+def _such_rows(rows: int) -> str:
+    return f" ({rows} such rows)" if rows > 1 else ""
 
 
 def _impossible(objects: npt.NDArray[np.int32], bank: Bank, split: int) -> str:
-    """Why the rows cannot be drawn, "" where they can; compiled loops check no bounds."""
+    """Why the rows cannot be drawn, "" where they can."""
     columns = dict(zip(OBJECT_FIELDS, objects.T.astype(np.int64), strict=True))
-    for name, (low, high) in {"cell": (0, len(bank) - 1), **_BOUNDS}.items():
+    for name, (low, high) in {"cell": (0, len(bank) - 1), **_RANGES}.items():
         wrong = np.flatnonzero((columns[name] < low) | (columns[name] > high))
         if wrong.size:
             return f"object row {wrong[0]}: {name} is {columns[name][wrong[0]]}, and no plan gives that"
@@ -200,25 +208,8 @@ def _impossible(objects: npt.NDArray[np.int32], bank: Bank, split: int) -> str:
     return ""
 
 
-def _pixel_faults(
-    name: str, stored: npt.NDArray[np.integer], due: npt.NDArray[np.integer], instance: npt.NDArray[np.uint16]
-) -> Iterator[str]:
-    if np.array_equal(stored, due):
-        return
-    wrong = np.argwhere(stored != due)
-    y, x = wrong[0]
-    object_row = f"object row {instance[y, x] - 1}" if instance[y, x] else "the background"
-    yield (
-        f"{name} is not what objects and bank give at {len(wrong)} pixels, first at x={x}, y={y}: "
-        f"{stored[y, x]} there, {due[y, x]} by {object_row}"
-    )
-
-
-_CLASS_COLUMN, _CELL = OBJECT_FIELDS.index("class"), OBJECT_FIELDS.index("cell")
-
-
 class Recount:
-    """Counts samples as they pass. Without a bank it knows no sources."""
+    """Counts the samples of a shard as they pass, as its build did. Without a bank it knows no sources."""
 
     def __init__(self, bank: Bank | None) -> None:
         self._bank = bank
@@ -228,21 +219,19 @@ class Recount:
         self._by_source = np.zeros((len(CLASSES), len(bank.sources) if bank else 0), np.int64)
         self._combinations: Counter[str] = Counter()
 
-    def add(self, sample: Sample, found: Survey) -> None:
+    def add(self, sample: StoredSample, counts: MapCounts) -> None:
         """One sample; object rows of no class or no cell are left out."""
         self._samples += 1
-        self._pixels += found.pixels[: len(CLASSES)]
-        of_class = (sample.classes > 0) & (sample.classes < len(CLASSES))
-        objects = sample.objects[of_class]
-        classes = sample.classes[of_class]
+        self._pixels += counts.pixels[: len(CLASSES)]
+        objects = sample.objects[(sample.classes > 0) & (sample.classes < len(CLASSES))]
+        classes, cells = objects[:, _CLASS], objects[:, _CELL]
         self._objects += np.bincount(classes, minlength=len(CLASSES))
-        self._combinations[combination(objects[:, _CLASS_COLUMN], sample.background)] += 1
+        self._combinations[combination(classes, sample.background)] += 1
         if self._bank:
-            cells = objects[:, _CELL]
             known = (cells >= 0) & (cells < len(self._bank))
             np.add.at(self._by_source, (classes[known], self._bank.source[cells[known]]), 1)
 
-    def record(self, file: File) -> ShardRecord | None:
+    def record(self, file: IndexFile) -> ShardRecord | None:
         """Of the shard `file`, `dropped` left at 0; None unless all its samples passed."""
         if self._samples != file.samples:
             return None
