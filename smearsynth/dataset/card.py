@@ -1,4 +1,4 @@
-"""`README.md` of a dataset, a pure function of its index."""
+"""`README.md` of a dataset in Markdown, a pure function of its index. What a recipe says in it stays text."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

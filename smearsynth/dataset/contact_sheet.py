@@ -1,6 +1,4 @@
-"""`preview.png`, a contact sheet: smears, each beside its label in the colours of its classes, with a
-legend.
-"""
+"""`preview.png`, a contact sheet: smears, each beside its label in the colours of its classes, with a legend."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,16 +6,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.images import Pixels
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import classes_of
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import CLASSES, CellClass
-
-Picture = npt.NDArray[np.uint8]
 
 SMEARS = 12
 _WIDTH = 1800
@@ -31,10 +27,10 @@ _LEVEL = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One smear: its images u1 (H, W, 3), one per look, and its label u1 (H, W)."""
+    """One smear: its images uint8 (H, W, 3), one per look, and its label uint8 (H, W)."""
 
-    images: Sequence[Picture]
-    label: Picture
+    images: Sequence[Pixels]
+    label: Pixels
 
 
 def chosen(scenes: int) -> range:
@@ -73,21 +69,21 @@ def save_sheet(panels: Iterable[Panel], classes: Sequence[CellClass], path: Path
     Image.fromarray(sheet).save(path, "PNG", compress_level=_LEVEL)
 
 
-def _block(panel: Panel, colours: Picture) -> Picture:
+def _block(panel: Panel, colours: Pixels) -> Pixels:
     """The images of a panel and its label side by side, a thin line of paper between them."""
     pictures = [shrunk(picture, _SIDE) for picture in (*panel.images, colours[panel.label])]
     line = np.full((pictures[0].shape[0], _LINE, 3), _PAPER, np.uint8)
     return np.hstack([part for picture in pictures for part in (line, picture)][1:])
 
 
-def palette(classes: Sequence[CellClass] = CLASSES) -> Picture:
-    """u1 (256, 3): the colour of each label, white for those that are no class. classes: by id from 0."""
+def palette(classes: Sequence[CellClass] = CLASSES) -> Pixels:
+    """uint8 (256, 3): the colour of each label, white for those that are no class. classes: by id from 0."""
     colours = np.full((256, 3), _PAPER, np.uint8)
     colours[: len(classes)] = [c.rgb for c in classes]
     return colours
 
 
-def shrunk(picture: Picture, side: int, how: int = cv2.INTER_AREA) -> Picture:
+def shrunk(picture: Pixels, side: int, how: int = cv2.INTER_AREA) -> Pixels:
     """At most `side` px high and wide; colours of labels stay pure only by INTER_NEAREST, or at full size."""
     factor = side / max(picture.shape[:2])
     if factor >= 1:
@@ -95,7 +91,7 @@ def shrunk(picture: Picture, side: int, how: int = cv2.INTER_AREA) -> Picture:
     return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=how)
 
 
-def _legend(width: int, classes: Sequence[CellClass]) -> Picture:
+def _legend(width: int, classes: Sequence[CellClass]) -> Pixels:
     swatch, line, cell = 16, 28, max(width // 5, 1)
     page = Image.new("RGB", (width, -(-len(classes) // 5) * line + _GAP), (_PAPER,) * 3)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(15)

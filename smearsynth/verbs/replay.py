@@ -142,7 +142,7 @@ def _plan(folder: Path, index: IndexSchema, bank: Bank, place: _Place) -> Scene:
     if recipe.sample_hash() != index.recipe_hash:
         raise UserError(
             f"{folder / layout.RECIPE} is not what the set was built from, or of another version of smearsynth: "
-            "`smearsynth verify` tells which."
+            "`smearsynth verify` says which."
         )
     planner = Planner(recipe.scene, recipe.looks, recipe.size, recipe.seed, bank, recipe.cells.mix)
     return planner.plan(place.split, place.scene)
