@@ -236,7 +236,7 @@ def _by_source(stats: Stats, colours: Mapping[str, str]) -> HtmlTable:
     return HtmlTable(head, rows, texts=4)
 
 
-def _refusals(stats: Stats) -> dict[str, HtmlTable]:
+def _refusals(stats: Stats) -> dict[str, Any]:
     """Reasons in words with the cells refused for each; the same by source and class; and files left out."""
     refused = refusal_rows(stats.refused)
     reasons: Counter[str] = Counter()
