@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.verbs.build import BuildResult, build
 
 COUNT = {"train": 20, "val": 5, "test": 3}
@@ -40,7 +40,7 @@ SOURCE = {
 def prepare(folder: Path) -> None:
     """Writes small.yaml and bank.h5."""
     (folder / "small.yaml").write_text(RECIPE)
-    bank.save_bank(synthetic_bank(per_class=2, shrink=0.35), folder / "bank.h5")
+    bank_file.save_bank(synthetic_bank(per_class=2, shrink=0.35), folder / "bank.h5")
 
 
 def small_build(folder: Path, out: Path, *overrides: str, **options: object) -> BuildResult:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bank.bank import Bank, load_bank, save_bank
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.bank_file import load_bank, save_bank
 from smearsynth.bank.clumps import with_clumps
 from smearsynth.base.errors import UserError
 

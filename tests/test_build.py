@@ -16,7 +16,7 @@ import pytest
 from small_set import COUNT, contents, naive_digest, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError
 from smearsynth.dataset import build_state, layout
 from smearsynth.dataset.index import ShardRecord
@@ -185,7 +185,7 @@ def test_resuming_nothing_starts(folder: Path, straight: BuildResult, tmp_path: 
 
 
 def test_another_bank_is_not_resumed(folder: Path, copy: Path, tmp_path: Path) -> None:
-    bank.save_bank(synthetic_bank(per_class=3, shrink=0.35), tmp_path / "other.h5")
+    bank_file.save_bank(synthetic_bank(per_class=3, shrink=0.35), tmp_path / "other.h5")
     with pytest.raises(UserError, match="bank_digest is"):
         small_build(folder, copy, resume=True, bank=tmp_path / "other.h5")
 
@@ -281,7 +281,7 @@ def test_two_builds_never_write_to_one_folder(folder: Path, copy: Path, monkeypa
 def plan_of(folder: Path, out: Path, *overrides: str) -> BuildPlan:
     (out / layout.STATE).mkdir(parents=True)
     return make_plan(
-        read_recipe(folder / "small.yaml", overrides, roots=False), bank.load_bank(folder / "bank.h5"), out
+        read_recipe(folder / "small.yaml", overrides, roots=False), bank_file.load_bank(folder / "bank.h5"), out
     )[0]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smearsynth.bank.cutting import Candidate, Work, cut_image
+from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
 from smearsynth.recipe.reading import load_recipe
 from smearsynth.sources.listing import list_sources
 from smearsynth.taxonomy import HEALTHY_RBC
@@ -20,26 +20,26 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real source datab
 
 @pytest.fixture(scope="module")
 def cut_real():
-    """Cuts every n-th image of a source, and those named: path -> candidates; a warning is a failure."""
+    """Cuts every n-th image of a source, and those named: path -> cells; a warning is a failure."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMEARSYNTH_SOURCES", str(REAL))
         recipe = load_recipe(ROOT / "recipes" / "smear10-research.yaml")
     listings = list_sources(recipe)
     roots = {spec.name: spec.root for spec in recipe.sources}
 
-    def cut(source: str, step: int = 1, also: str = "-") -> dict[str, tuple[Candidate, ...]]:
+    def cut(source: str, step: int = 1, also: str = "-") -> dict[str, tuple[CutCell, ...]]:
         facts, entries = listings[source].facts, listings[source].entries
         chosen = [e for number, e in enumerate(entries) if number % step == 0 or also in e.path]
         common = {"root": roots[source], "source": source, "glass": facts.glass, "gate": recipe.cells.gate}
         with warnings.catch_warnings(), np.errstate(all="raise"):
             warnings.simplefilter("error")
-            return {entry.path: cut_image(Work(entries=(entry,), **common)).candidates for entry in chosen}
+            return {entry.path: cut_image(ImageJob(entries=(entry,), **common)).cells for entry in chosen}
 
     return cut
 
 
-def kept(candidates: list[Candidate]) -> float:
-    return float(np.mean([c.cell.reject == "" for c in candidates]))
+def kept(candidates: list[CutCell]) -> float:
+    return float(np.mean([c.reject == "" for c in candidates]))
 
 
 def test_painted_neutrophils_are_refused_and_good_iumc_cells_kept(cut_real):
@@ -50,11 +50,11 @@ def test_painted_neutrophils_are_refused_and_good_iumc_cells_kept(cut_real):
             painted.add(path.name)
     assert len(painted) == 11
     cells = {path: only for path, (only,) in cut_real("iumc", 3, also="Neutrophil").items()}
-    assert {path for path, c in cells.items() if c.cell.reject == "painted"} == painted
+    assert {path for path, c in cells.items() if c.reject == "painted"} == painted
     good = [c for path, c in cells.items() if path not in painted]
     assert kept(good) >= 0.9
     for c in good:
-        red = c.cell.image[c.cell.mask > 0]
+        red = c.image[c.mask > 0]
         assert not ((red[:, 0] > 200) & (red[:, 1:] < 60).all(1)).any()
 
 
@@ -65,10 +65,10 @@ def test_tecom_masks_agree_with_the_experts(cut_real):
         expert = np.array(Image.open((REAL / "tecom" / path).with_suffix(".png")).convert("L")) > 0
         _, labels, stats, _ = cv2.connectedComponentsWithStats(expert.astype(np.uint8))
         expert = labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
-        difference = cv2.matchTemplate(image, first.cell.image, cv2.TM_SQDIFF)
+        difference = cv2.matchTemplate(image, first.image, cv2.TM_SQDIFF)
         y, x = np.unravel_index(np.argmin(difference), difference.shape)
         ours = np.zeros(expert.shape, bool)
-        ours[y : y + first.cell.mask.shape[0], x : x + first.cell.mask.shape[1]] = first.cell.mask >= 128
+        ours[y : y + first.mask.shape[0], x : x + first.mask.shape[1]] = first.mask >= 128
         overlaps.append((ours & expert).sum() / (ours | expert).sum())
     assert np.median(overlaps) > 0.93
     assert kept([first for first, *_ in cells.values()]) >= 0.9
@@ -78,19 +78,19 @@ def test_kaggle_cells_hold_no_black(cut_real):
     cells = [only for (only,) in cut_real("kaggle", 20).values()]
     assert kept(cells) > 0.6
     for c in cells:
-        assert c.cell.image[c.cell.mask > 0].max(1).min() > 60
+        assert c.image[c.mask > 0].max(1).min() > 60
 
 
 def test_fields_give_their_named_cell_and_whole_red_cells(cut_real):
     images = cut_real("pbc", 40)
     assert kept([named for named, *_ in images.values()]) > 0.75
     red = [c for _, *around in images.values() for c in around]
-    assert {c.cell.class_id for c in red} == {HEALTHY_RBC}
-    good = [c for c in red if not c.cell.reject]
+    assert {c.class_id for c in red} == {HEALTHY_RBC}
+    good = [c for c in red if not c.reject]
     assert len(good) > len(images)
     for c in good:
-        light = c.cell.image[c.cell.mask >= 128] / np.array(c.cell.glass)
+        light = c.image[c.mask >= 128] / np.array(c.glass)
         red_density, green, blue = -np.log(np.median(light, axis=0))
         assert green < 0.5, "no nucleus"
         assert green < 2 * max(blue, red_density), "no dye"
-        assert c.found.straight == 0
+        assert c.measures.straight == 0

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from small_set import prepare
 
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.cli import main
 from smearsynth.recipe.reading import recipe_schema
 

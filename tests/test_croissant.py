@@ -14,7 +14,7 @@ from mlcroissant import Dataset
 from small_set import COUNT, SOURCE, prepare, small_build
 
 from smearsynth import taxonomy
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.dataset import layout
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.croissant import make_croissant

@@ -15,7 +15,7 @@ from dask_cluster import Cluster, wait_for
 from small_set import contents, small_build
 
 import smearsynth
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.dataset import build_state, layout
 from smearsynth.engines import dask_engine
@@ -100,7 +100,7 @@ def test_what_a_worker_writes_elsewhere_is_not_taken_for_built(
 ) -> None:
     monkeypatch.setattr(dask_engine, "_SEEN", 0.2)
     plan, _ = make_plan(
-        read_recipe(folder / "small.yaml", (), roots=False), bank.load_bank(folder / "bank.h5"), straight.out
+        read_recipe(folder / "small.yaml", (), roots=False), bank_file.load_bank(folder / "bank.h5"), straight.out
     )
     record = build_state.marked(straight.out, plan.jobs[0].name, plan.identity)
     assert record is not None

@@ -15,7 +15,8 @@ from PIL import Image
 from small_set import COUNT, contents, prepare, small_build
 
 from smearsynth import taxonomy
-from smearsynth.bank.bank import Bank, load_bank
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.contact_sheet import chosen

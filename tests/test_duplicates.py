@@ -9,29 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smearsynth.bank.cell import Cell
-from smearsynth.bank.duplicates import LEAST_TEXTURE, LEAST_THUMBNAIL, Pair, find_pairs, fingerprint, merge_groups
+from smearsynth.bank.duplicates import (
+    LEAST_TEXTURE,
+    LEAST_THUMBNAIL,
+    DuplicatePair,
+    find_pairs,
+    fingerprint,
+    merge_groups,
+)
 
 SOURCES = Path(__file__).parents[2] / "shared" / "sources"
 
 
-def cell(image: np.ndarray, mask: np.ndarray) -> Cell:
-    return Cell(
-        image=image,
-        mask=mask.astype(np.uint8) * 255,
-        class_id=4,
-        source="s",
-        group="",
-        path="",
-        sha256="",
-        index=0,
-        um_per_px=None,
-        glass=(240, 240, 240),
-        glass_measured=True,
-    )
+Cell = tuple[np.ndarray, np.ndarray]
+"""Image uint8 (h, w, 3) and mask, bool (h, w)."""
 
 
-def drawn(seed: int, side: int = 90) -> tuple[np.ndarray, np.ndarray]:
+def drawn(seed: int, side: int = 90) -> Cell:
     """A round cell with a pale centre, as all red cells have, and grain of its own."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] - side / 2
@@ -43,11 +37,14 @@ def drawn(seed: int, side: int = 90) -> tuple[np.ndarray, np.ndarray]:
 
 def pairs_of(cells: list[Cell], sha256: list[str] | None = None, groups: list[str] | None = None) -> list[tuple]:
     names = [str(i) for i in range(len(cells))]
-    looks = np.array([fingerprint(c) for c in cells])
-    return [(p.a, p.b) for p in find_pairs(looks, sha256 or names, groups or names)]
+    return [(p.a, p.b) for p in find_pairs(fingerprints(cells), sha256 or names, groups or names)]
 
 
-def resized(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fingerprints(cells: list[Cell]) -> np.ndarray:
+    return np.array([fingerprint(image, mask.astype(np.uint8) * 255) for image, mask in cells])
+
+
+def resized(image: np.ndarray, mask: np.ndarray) -> Cell:
     size = (117, 117)
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), cv2.resize(mask.astype(np.uint8), size) > 0
 
@@ -65,33 +62,33 @@ AGAIN = {
 
 @pytest.mark.parametrize("how", AGAIN)
 def test_a_cell_saved_again_is_found_among_strangers(how):
-    cells = [cell(*drawn(seed)) for seed in range(40)]
-    cells += [cell(*AGAIN[how](*drawn(seed))) for seed in (3, 17)]
+    cells = [drawn(seed) for seed in range(40)]
+    cells += [AGAIN[how](*drawn(seed)) for seed in (3, 17)]
     assert pairs_of(cells) == [(3, 40), (17, 41)]
 
 
 def test_strangers_correlate_over_098_on_thumbnails_and_are_still_told_apart():
-    cells = [cell(*drawn(seed)) for seed in range(40)]
-    thumbnails = [cv2.resize(c.image[..., 0], (24, 24), interpolation=cv2.INTER_AREA).ravel() for c in cells]
+    cells = [drawn(seed) for seed in range(40)]
+    thumbnails = [cv2.resize(image[..., 0], (24, 24), interpolation=cv2.INTER_AREA).ravel() for image, _ in cells]
     correlation = np.corrcoef(thumbnails)
     assert np.median(correlation) > 0.98
     assert pairs_of(cells) == []
 
 
 def test_equal_files_are_a_pair_whatever_they_look_like_and_one_group_makes_none():
-    cells = [cell(*drawn(seed)) for seed in range(4)]
+    cells = [drawn(seed) for seed in range(4)]
     assert pairs_of(cells, sha256=["x", "y", "x", "x"]) == [(0, 2), (0, 3)]
     assert pairs_of([cells[0], cells[0], cells[1]], groups=["a", "a", "b"]) == []
 
 
 def test_a_cell_of_one_flat_colour_is_like_none():
     flat = np.full((50, 50, 3), 120, np.uint8), np.ones((50, 50), bool)
-    assert pairs_of([cell(*flat), cell(*flat)]) == []
+    assert pairs_of([flat, flat]) == []
 
 
 def test_figures_equal_a_naive_computation():
-    cells = [cell(*drawn(5)), cell(*AGAIN["as JPEG"](*drawn(5)))]
-    looks = np.array([fingerprint(c) for c in cells])
+    cells = [drawn(5), AGAIN["as JPEG"](*drawn(5))]
+    looks = fingerprints(cells)
     (pair,) = find_pairs(looks, ["0", "1"], ["0", "1"])
     grey = np.where(looks == 0, 240 * 64, looks).astype(float)
     thumbnails = grey.reshape(2, 24, 2, 24, 2).mean(axis=(2, 4)).reshape(2, -1)
@@ -116,7 +113,7 @@ def test_figures_equal_a_naive_computation():
 )
 def test_merged_groups_are_the_connected_parts_named_after_their_first(case):
     groups, links = case
-    merged = merge_groups(groups, [Pair(a, b, 1.0, 1.0) for a, b in links])
+    merged = merge_groups(groups, [DuplicatePair(a, b, 1.0, 1.0) for a, b in links])
     parts = {group: {group} for group in groups}
     for a, b in links:
         union = parts[groups[a]] | parts[groups[b]]
@@ -132,16 +129,16 @@ def test_all_real_duplicates_of_tecom_and_iumc_and_no_others():
     for path in sorted((SOURCES / "tecom").glob("*.bmp")):
         mask = cv2.imread(str(path.with_suffix(".png")), cv2.IMREAD_GRAYSCALE) > 0
         _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-        cells.append(cell(cv2.imread(str(path)), labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])))
+        cells.append((cv2.imread(str(path)), labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])))
         names.append(path.stem)
     for path in sorted((SOURCES / "iumc").glob("*.bmp")):
         image = cv2.imread(str(path))
         outline = (image == (0, 0, 255)).all(axis=2)
         contours, _ = cv2.findContours(outline.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         filled = cv2.drawContours(np.zeros(outline.shape, np.uint8), contours, -1, 1, -1) > 0
-        cells.append(cell(image, filled))
+        cells.append((image, filled))
         names.append(path.stem)
-    pairs = find_pairs(np.array([fingerprint(c) for c in cells]), names, names)
+    pairs = find_pairs(fingerprints(cells), names, names)
     assert {(names[p.a], names[p.b]) for p in pairs} == {
         *[("019", "075"), ("021", "082"), ("026", "089"), ("030", "086"), ("051", "073"), ("054", "091")],
         *[("056", "092"), ("060", "090"), ("070", "072"), ("071", "084"), ("112", "139"), ("157", "158")],

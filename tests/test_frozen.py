@@ -11,7 +11,7 @@ from forged_set import forged_index
 from small_set import RECIPE, prepare, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.documents import DocumentError
 from smearsynth.base.errors import WorkError
 from smearsynth.cli import main
@@ -90,7 +90,7 @@ def test_another_set_does_not_claim_it_and_says_why(
 
 
 def test_another_bank_does_not_claim_it(folder: Path, tmp_path: Path, frozen: dict[str, Any]) -> None:
-    bank.save_bank(synthetic_bank(per_class=1, shrink=0.35), tmp_path / "other.h5")
+    bank_file.save_bank(synthetic_bank(per_class=1, shrink=0.35), tmp_path / "other.h5")
     result = built(folder, tmp_path / "set", frozen, bank=tmp_path / "other.h5")
     assert result.claim.startswith(OTHERS + "bank_digest is ")
 

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bank.cell import Cell
-from smearsynth.bank.cell_gallery import draw_gallery
-from smearsynth.bank.duplicates import Pair
-from smearsynth.bank.make_bank import as_text, count_cells
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.cell_gallery import as_text, count_cells, draw_gallery
+from smearsynth.bank.cutting import CutCell
+from smearsynth.bank.duplicates import DuplicatePair
+from smearsynth.bank.make_bank import MadeBank
+from smearsynth.bank.quality_gate import CellMeasures
 from smearsynth.sources.entry import Facts, Listing, Redistribution
 from smearsynth.taxonomy import CLASSES, SPLITS
 
@@ -30,6 +32,24 @@ LISTINGS = {
 REFUSALS = Counter({("alpha", 1, "cut"): 5, ("alpha", 1, "area"): 70, ("beta", 9, "blurred"): 2})
 
 
+MEASURES = CellMeasures(
+    area=1257,
+    solidity=1.0,
+    cores=1,
+    painted=0.0,
+    edge_width=1.0,
+    glass_shows=True,
+    rim=0.3,
+    contact=0.0,
+    straight=0.0,
+)
+
+
+def made_of(bank: Bank, refusals: Counter, **changed: object) -> MadeBank:
+    facts = {"listings": {}, "um_per_px": {}, "refused": (), "errors": (), "pairs": (), **changed}
+    return MadeBank(bank=bank, refusals=refusals, **facts)
+
+
 @pytest.fixture(scope="module")
 def bank():
     return synthetic_bank(per_class=3, shrink=0.6)
@@ -37,13 +57,13 @@ def bank():
 
 @pytest.fixture(scope="module")
 def counts(bank):
-    return count_cells(bank, refusals=REFUSALS, listings=LISTINGS, pairs=[Pair(0, 1, 1.0, 1.0)])
+    return count_cells(made_of(bank, REFUSALS, listings=LISTINGS, pairs=(DuplicatePair(0, 1, 1.0, 1.0),)))
 
 
-def refused(reason: str, colour: int) -> Cell:
+def refused(reason: str, colour: int) -> CutCell:
     y, x = np.mgrid[:60, :80]
     mask = ((y - 30) ** 2 + (x - 40) ** 2 < 20**2).astype(np.uint8) * 255
-    return Cell(
+    return CutCell(
         image=np.full((60, 80, 3), colour, np.uint8),
         mask=mask,
         class_id=3,
@@ -51,10 +71,9 @@ def refused(reason: str, colour: int) -> Cell:
         group="g",
         path="folder/a_rather_long_file_name_that_no_caption_can_hold.png",
         sha256="",
-        index=0,
-        um_per_px=None,
         glass=(1, 1, 1),
         glass_measured=True,
+        measures=MEASURES,
         reject=reason,
     )
 
@@ -92,7 +111,7 @@ def test_the_tables_show_every_figure_in_aligned_columns(bank, counts):
 def test_classes_that_gave_no_cell_still_show_their_refusals():
     refusals = Counter({("alpha", 8, "no_contrast"): 4})
     bare = synthetic_bank(per_class=1, shrink=0.6)
-    counts = count_cells(bare, refusals=refusals, listings={}, pairs=[])
+    counts = count_cells(made_of(bare, refusals))
     assert "no_contrast" in as_text(counts)
 
 

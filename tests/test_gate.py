@@ -1,7 +1,6 @@
 """Every reason of refusal is reached by its fault alone, and nothing else is refused."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.bank.cutting import Work, cut_image
-from smearsynth.bank.quality_gate import REASONS, Measures, cores, painted, refuse, refuse_size, solidity
+from smearsynth.bank.cutting import ImageJob, cut_image
+from smearsynth.bank.outlines import Region
+from smearsynth.bank.quality_gate import (
+    REASONS,
+    CellMeasures,
+    count_cores,
+    judge,
+    judge_size,
+    measure,
+    painted_share,
+)
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, UM_PER_PX
@@ -26,20 +34,20 @@ NEUTROPHIL = [(BODY - NUCLEUS, CYTOPLASM), (NUCLEUS, VIOLET)]
 
 @pytest.fixture
 def verdicts(tmp_path):
-    """The reasons for all cells of an image, "" for good ones; the scale is 0.20 um/px unless told."""
+    """The reasons for all cells of an image, "" for good ones; the scale is 0.20 um/px unless given."""
 
-    def judge(image: np.ndarray, mask: np.ndarray | None = None, um_per_px: float = UM_PER_PX, **facts: object):
+    def cut_and_judge(image: np.ndarray, mask: np.ndarray | None = None, um_per_px: float = UM_PER_PX, **facts: object):
         Image.fromarray(image).save(tmp_path / "cell.png")
         if mask is not None:
             Image.fromarray((mask > 0.5).astype(np.uint8) * 255).save(tmp_path / "mask.png")
             facts = {"method": Method.GIVEN, "mask": "mask.png", **facts}
         named = Entry(path="cell.png", class_key="neutrophil", group="cell", method=Method.STAIN)
-        work = Work(root=Path(tmp_path), source="drawn", entries=(replace(named, **facts),), glass=GLASS, gate=GATE)
-        cut = cut_image(work)
-        assert not cut.fault
-        return [c.cell.reject or refuse_size(c.found, c.cell.class_id, GATE, um_per_px) for c in cut.candidates]
+        entry = replace(named, **facts)
+        cut = cut_image(ImageJob(root=tmp_path, source="drawn", entries=(entry,), glass=GLASS, gate=GATE))
+        assert not cut.reason
+        return [c.reject or judge_size(c.measures, c.class_id, GATE, um_per_px) for c in cut.cells]
 
-    return judge
+    return cut_and_judge
 
 
 def test_good_cells_pass(verdicts):
@@ -117,23 +125,39 @@ def test_no_cell(verdicts):
     assert verdicts(photograph([(np.zeros(SHAPE), VIOLET)])) == ["no_cell"]
 
 
+def measured(cell: np.ndarray) -> CellMeasures:
+    """The measures of a shape on an image of one colour."""
+    region = Region(
+        class_id=9,
+        window=np.s_[0 : cell.shape[0], 0 : cell.shape[1]],
+        mask=cell.astype(np.uint8) * 255,
+        rim=0.0,
+        contact=0.0,
+        straight=0.0,
+    )
+    image, density = np.zeros((*cell.shape, 3), np.uint8), np.zeros(cell.shape, np.float32)
+    return measure(image, region, density, glass_shows=False)
+
+
 def test_measures_of_simple_shapes():
     square = np.zeros((60, 60), bool)
     square[10:40, 10:40] = True
-    assert solidity(square) == pytest.approx(1)
-    assert solidity(np.pad(square[10:40, 10:40], 5) & ~np.pad(square[10:25, 10:25], ((5, 20), (5, 20)))) < 0.9
-    assert cores(square) == 1
-    assert cores(np.hstack([square, square])) == 2
-    assert cores(np.zeros((5, 5), bool)) == 0
+    notched = square.copy()
+    notched[10:25, 10:25] = False
+    assert measured(square).solidity == pytest.approx(1)
+    assert measured(notched).solidity < 0.9
+    assert count_cores(square) == 1
+    assert count_cores(np.hstack([square, square])) == 2
+    assert count_cores(np.zeros((5, 5), bool)) == 0
     image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
-    assert painted(image, square) == 0
+    assert painted_share(image, square) == 0
     image[10:40, 10:20] = (1, 2, 3)
-    assert painted(image, square) == pytest.approx(1 / 3)
+    assert painted_share(image, square) == pytest.approx(1 / 3)
     image[10:40, 10:18] = image[10:40, 19] = (7, 7, 7)
-    assert painted(image, square) == 0, "patches that JPEG makes too are no paint"
+    assert painted_share(image, square) == 0, "patches that JPEG makes too are no paint"
 
 
-GOOD = Measures(
+GOOD = CellMeasures(
     area=4879,
     solidity=0.99,
     cores=1,
@@ -150,7 +174,7 @@ share = st.floats(0, 1)
 @given(
     st.sampled_from(CLASSES[1:]),
     st.builds(
-        Measures,
+        CellMeasures,
         area=st.integers(0, 20000),
         solidity=share,
         cores=st.integers(0, 3),
@@ -176,12 +200,12 @@ def test_a_cell_passes_only_within_all_limits(cls, found, tight, um_per_px):
         and found.contact <= GATE.most_contact
         and found.solidity >= least[cls.id]
     )
-    reason = refuse(found, cls.id, GATE, tight=tight)
+    reason = judge(found, cls.id, GATE, tight=tight)
     assert (reason == "") == within
     assert reason in ("", *REASONS)
     size = found.area * (um_per_px / UM_PER_PX) ** 2 / cls.area
     sharp = found.edge_width * um_per_px <= GATE.most_blur
-    assert (refuse_size(found, cls.id, GATE, um_per_px) == "") == (sharp and low <= size <= high)
+    assert (judge_size(found, cls.id, GATE, um_per_px) == "") == (sharp and low <= size <= high)
 
 
 @given(st.data())
@@ -191,5 +215,5 @@ def test_a_wider_gate_refuses_no_more(data):
     found = replace(GOOD, **{measured: data.draw(share)})
     limits = sorted(data.draw(st.tuples(share, share)))
     gates = [GATE.model_copy(update={f"most_{measured}": limit}) for limit in limits]
-    narrow, wide = (refuse(found, cls.id, gate, tight=True) for gate in gates)
+    narrow, wide = (judge(found, cls.id, gate, tight=True) for gate in gates)
     assert not wide or narrow == wide

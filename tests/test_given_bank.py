@@ -11,7 +11,7 @@ from forged_set import write_index
 from small_set import SOURCE, contents, prepare, small_build
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bank.bank import load_bank, save_bank
+from smearsynth.bank.bank_file import load_bank, save_bank
 from smearsynth.base.errors import UserError
 from smearsynth.verbs.build import build
 

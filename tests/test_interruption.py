@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from small_set import naive_digest, prepare
 
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.dataset import layout
 from smearsynth.verbs.verify import verify
 
@@ -51,7 +51,7 @@ def check_names(out: Path, seen: set[tuple[str, int]]) -> None:
     """Whatever has a final name is whole, by h5py and hashlib; `seen` are files that were looked at before."""
     assert not (out / layout.INDEX).exists()
     if (out / layout.BANK).exists():
-        bank.load_bank(out / layout.BANK)
+        bank_file.load_bank(out / layout.BANK)
     for path in out.glob(f"{layout.STATE}/*.json"):
         json.loads(path.read_text())
     if (out / layout.PREVIEW).exists():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smearsynth.bank.cutting import Work, cut_image
-from smearsynth.bank.make_bank import Made, make_bank
+from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
+from smearsynth.bank.make_bank import MadeBank, make_bank
 from smearsynth.bank.quality_gate import REASONS
 from smearsynth.bank.rescaling import scale_of
 from smearsynth.base.errors import UserError
@@ -18,7 +18,6 @@ from smearsynth.base.workers import worker_pool
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe
-from smearsynth.sources.entry import Listing
 from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, UM_PER_PX
 
 ROOT = Path(__file__).parents[1]
@@ -45,21 +44,25 @@ def damaged(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(damaged) -> Made:
+def made(damaged) -> MadeBank:
     return make_bank(damaged, workers=1)
 
 
 def test_the_bank_does_not_depend_on_the_number_of_workers(damaged, made):
     again = make_bank(damaged, workers=2)
     assert again.bank.digest == made.bank.digest
-    assert (again.refusals, again.faults, again.pairs) == (made.refusals, made.faults, made.pairs)
-    assert [(c.path, c.reject, c.index) for c in again.refused] == [(c.path, c.reject, c.index) for c in made.refused]
+    assert (again.refusals, again.errors, again.pairs) == (made.refusals, made.errors, made.pairs)
+    assert [identity(c) for c in again.refused] == [identity(c) for c in made.refused]
+
+
+def identity(cell: CutCell) -> tuple:
+    return cell.path, cell.reject, cell.image.tobytes(), cell.mask.tobytes()
 
 
 def test_unreadable_files_are_counted_and_named_and_no_more(made):
-    assert len(made.faults) == 2
-    assert any("Uninfected" in fault for fault in made.faults)
-    assert any("no_image.png" in fault for fault in made.faults)
+    assert len(made.errors) == 2
+    assert any("Uninfected" in error for error in made.errors)
+    assert any("no_image.png" in error for error in made.errors)
     assert made.refusals["kaggle", HEALTHY_RBC, "unreadable"] == 1
     assert made.refusals["mamic", BY_KEY["thrombocyte"].id, "unreadable"] == 1
 
@@ -69,9 +72,11 @@ def test_every_candidate_is_in_the_bank_or_counted_as_refused(damaged, made):
     for spec in damaged.sources:
         listing = made.listings[spec.name]
         for entry in listing.entries:
-            cut = cut_image(work_of(spec.root, spec.name, listing, entry))
-            candidates.update((spec.name, c.cell.class_id) for c in cut.candidates)
-            if cut.fault:
+            cut = cut_image(
+                ImageJob(root=spec.root, source=spec.name, entries=(entry,), glass=listing.facts.glass, gate=GateSpec())
+            )
+            candidates.update((spec.name, cell.class_id) for cell in cut.cells)
+            if cut.reason:
                 candidates[spec.name, BY_KEY[entry.class_key].id] += 1
     accounted = Counter(dict.fromkeys(candidates, 0))
     for (source, class_id, reason), count in made.refusals.items():
@@ -82,10 +87,6 @@ def test_every_candidate_is_in_the_bank_or_counted_as_refused(damaged, made):
     assert accounted == candidates
     shown = Counter((c.source, c.class_id, c.reject) for c in made.refused)
     assert all(shown[kind] <= count for kind, count in made.refusals.items())
-
-
-def work_of(root: Path, source: str, listing: Listing, *entries: object) -> Work:
-    return Work(root=root, source=source, entries=entries, glass=listing.facts.glass, gate=GateSpec())
 
 
 def test_painted_phantoms_are_refused_and_areas_come_out_as_the_taxonomy_says(made):

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from smearsynth.bank.cutting import find_cells, repair_outline
-from smearsynth.bank.outlines import Found, Region, box_window, fill_holes, reached
+from smearsynth.bank.outlines import FoundCells, Region, box_window, components_with, fill_holes
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import HEALTHY_RBC
 
 NAMED = Entry(path="drawn", class_key="neutrophil", group="drawn", method=Method.STAIN)
 
 
-def cells_of(image: np.ndarray, mask: np.ndarray | None = None, **facts: object) -> Found:
+def cells_of(image: np.ndarray, mask: np.ndarray | None = None, **facts: object) -> FoundCells:
     return find_cells(image, [replace(NAMED, **facts)], mask, GLASS)
 
 
@@ -253,9 +253,9 @@ def test_holes_and_components_agree_with_a_flood_pixel_by_pixel(mask):
     seed = np.zeros_like(mask)
     seed[0, 0] = True
     if mask[0, 0]:
-        assert (reached(mask, seed) == ~naive_fill_from(mask)).all()
+        assert (components_with(mask, seed) == ~naive_fill_from(mask)).all()
     else:
-        assert not reached(mask, seed).any()
+        assert not components_with(mask, seed).any()
 
 
 def naive_fill_from(mask: np.ndarray) -> np.ndarray:

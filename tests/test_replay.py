@@ -12,7 +12,7 @@ from PIL import Image
 from small_set import prepare, small_build
 
 import smearsynth
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 from smearsynth.scene.scene import OBJECT_FIELDS

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from forged_set import forged_index
 from small_set import prepare, small_build
 
-from smearsynth.bank.bank import Bank, load_bank, save_bank
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.bank_file import load_bank, save_bank
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 from smearsynth.dataset.report_page import count_combinations

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
+from smearsynth.bank.bank import MARGIN
 from smearsynth.bank.cutting import find_cells
-from smearsynth.bank.rescaling import MARGIN, blur_of, to_40x
+from smearsynth.bank.rescaling import blur_of, to_40x
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import UM_PER_PX
 

@@ -19,7 +19,7 @@ from segtrain.evaluation.set_evaluation import CellCounts
 from segtrain.experiments.fit import fit
 from segtrain.importing.import_annotations import import_pairs
 from segtrain.metrics.object_scores import ObjectScores, matches
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError
 
 Map = npt.NDArray[np.int64]
@@ -99,7 +99,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Smears of cells that have the size of the taxonomy's."""
     folder = tmp_path_factory.mktemp("sets")
     prepare(folder)
-    bank.save_bank(synthetic_bank(per_class=2), folder / "bank.h5")
+    bank_file.save_bank(synthetic_bank(per_class=2), folder / "bank.h5")
     return small_build(folder, folder / "set", "size=224", "count.train=4", "count.val=2", "count.test=12").out
 
 

@@ -27,7 +27,7 @@ from segtrain.reporting.run_page import reach, write_report
 from segtrain.reporting.slices import Slices, slices
 from segtrain.training.device import choose
 from segtrain.training.run_folder import load_trained
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import CLASSES
 

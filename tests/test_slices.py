@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_set import contents, small_build
 
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 from smearsynth.dataset import build_state, layout
@@ -177,7 +177,7 @@ def test_of_a_shard_that_two_build_at_once_the_last_is_marked_whatever_its_bytes
 ) -> None:
     (tmp_path / layout.STATE).mkdir()
     recipe = read_recipe(folder / "small.yaml", (), roots=False)
-    plan, _ = make_plan(recipe, bank.load_bank(folder / "bank.h5"), tmp_path)
+    plan, _ = make_plan(recipe, bank_file.load_bank(folder / "bank.h5"), tmp_path)
     other, mark, pending = replace(plan, codec="none"), build_state.mark, ["other"]
 
     def mark_late(*args: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from smearsynth.bank.duplicates import Pair
+from smearsynth.bank.duplicates import DuplicatePair
 from smearsynth.bank.split import TOLERANCE, assert_no_leak, split_cells
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import BY_KEY
@@ -41,15 +41,19 @@ def table(class_ids: list[int], split: np.ndarray) -> dict[int, list[int]]:
     return {c: [have[c, s] for s in range(3)] for c in set(class_ids)}
 
 
-@given(groups_of_cells, st.integers(0, 3))
-def test_groups_stay_whole_and_every_class_has_its_share_in_every_split(contents, seed):
-    class_ids, groups = flat(contents + SINGLES)
-    split = split_or_skip(class_ids, groups, seed)
+def assert_fair(class_ids: list[int], groups: list[str], split: np.ndarray) -> None:
+    """Groups are whole, and every class has its share in every split."""
     assert len(set(zip(groups, split.tolist(), strict=True))) == len(set(groups))
     for have in table(class_ids, split).values():
         assert min(have) >= 1
         for cells, share in zip(have, SHARES, strict=True):
             assert abs(cells - share * sum(have)) <= max(TOLERANCE * sum(have), 1) + 1e-6
+
+
+@given(groups_of_cells, st.integers(0, 3))
+def test_groups_stay_whole_and_every_class_has_its_share_in_every_split(contents, seed):
+    class_ids, groups = flat(contents + SINGLES)
+    assert_fair(class_ids, groups, split_or_skip(class_ids, groups, seed))
 
 
 @given(groups_of_cells, st.randoms(use_true_random=False))
@@ -95,7 +99,8 @@ def test_mixed_patients_of_all_sizes_can_be_divided(seed):
     contents = [
         {8: int(30 / (k + 1)) + 1, int(random.integers(1, 8)): 2, 9: int(random.integers(1, 20))} for k in range(40)
     ]
-    split_cells(*flat(contents + SINGLES), shares=SHARES, seed=seed)
+    class_ids, groups = flat(contents + SINGLES)
+    assert_fair(class_ids, groups, split_cells(class_ids, groups, shares=SHARES, seed=seed))
 
 
 def test_the_seed_decides_between_equal_groups():
@@ -107,11 +112,11 @@ def test_the_seed_decides_between_equal_groups():
 
 def test_a_divided_group_or_pair_of_duplicates_is_a_leak():
     split = np.array([0, 0, 1], np.uint8)
-    assert_no_leak(["a", "a", "b"], split, [Pair(0, 1, 1.0, 1.0)])
+    assert_no_leak(["a", "a", "b"], split, [DuplicatePair(0, 1, 1.0, 1.0)])
     with pytest.raises(AssertionError, match="Group a stands in train and in val"):
         assert_no_leak(["a", "b", "a"], split)
     with pytest.raises(AssertionError, match="Duplicates from b and c"):
-        assert_no_leak(["a", "b", "c"], split, [Pair(1, 2, 0.99, 0.9)])
+        assert_no_leak(["a", "b", "c"], split, [DuplicatePair(1, 2, 0.99, 0.9)])
 
 
 @pytest.mark.skipif(not (SOURCES / "kaggle").is_dir(), reason="no ../shared/sources/kaggle")

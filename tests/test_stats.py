@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from small_set import prepare, small_build
 
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 from smearsynth.dataset.distributions import SAMPLED, Distribution

@@ -9,14 +9,14 @@ import pytest
 from stored_elsewhere import SECRET, Change, linked, stored, viewed
 from synthetic_bank import synthetic_bank
 
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("bank") / "cells.h5"
-    bank.save_bank(synthetic_bank(per_class=1), path)
+    bank_file.save_bank(synthetic_bank(per_class=1), path)
     return path.read_bytes()
 
 
@@ -52,7 +52,7 @@ def test_what_a_bank_may_not_be(whole: bytes, tmp_path: Path, kind: str) -> None
         change(file, tmp_path)
     tracemalloc.start()
     with pytest.raises(UserError, match=rf"cells\.h5: not a whole bank \({message}\)"):
-        bank.load_bank(tmp_path / "cells.h5")
+        bank_file.load_bank(tmp_path / "cells.h5")
     assert tracemalloc.get_traced_memory()[1] < 10**7
     tracemalloc.stop()
 
@@ -60,4 +60,4 @@ def test_what_a_bank_may_not_be(whole: bytes, tmp_path: Path, kind: str) -> None
 def test_a_pipe_is_no_bank(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cells.h5")
     with pytest.raises(UserError, match="there is no such bank"):
-        bank.load_bank(tmp_path / "cells.h5")
+        bank_file.load_bank(tmp_path / "cells.h5")

@@ -15,7 +15,7 @@ from shard_set import write_set
 from synthetic_bank import synthetic_bank
 
 from segtrain.data.samples import Shards
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError
 from smearsynth.dataset.index_schema import check_index
 from smearsynth.recipe.reading import load_recipe
@@ -78,7 +78,7 @@ def read_table(path: Path) -> None:
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "recipe": ("recipe.yaml", lambda path: load_recipe(path, roots=False)),
     "shard": ("train-00000.h5", read_shard),
-    "bank": ("cells.h5", bank.load_bank),
+    "bank": ("cells.h5", bank_file.load_bank),
     "index": ("index.json", lambda path: check_index(path.parent)),
     "index for training": ("index.json", read_set),
     "table": ("boxes.csv", read_table),
@@ -91,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small file of every kind, and the images that the table names."""
     path = tmp_path_factory.mktemp("fuzz")
     write_set(path, train=2)
-    bank.save_bank(synthetic_bank(per_class=1), path / "cells.h5")
+    bank_file.save_bank(synthetic_bank(per_class=1), path / "cells.h5")
     (path / "recipe.yaml").write_bytes((ROOT / "recipes/quickstart.yaml").read_bytes())
     lines, fields = ["file,class,x,y,width,height"], sorted((ROOT / "sample_sources/mamic").rglob("*.png"))[:3]
     for number, field in enumerate(fields):

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.bank.cutting import MOST_PIXELS, Work, cut_image
-from smearsynth.bank.outlines import TooManyError, components, finish, whole
+from smearsynth.bank.cutting import MOST_PIXELS, ImageJob, cut_image
+from smearsynth.bank.outlines import TooManyError, components, find_edge, whole_window
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import MAX_PIXELS, ImageFault, decode_image, read_header, read_mask
 from smearsynth.fields.field_folder import image_and_mask_files, read_boxes, read_fields, read_image
@@ -117,8 +117,8 @@ def test_cells_are_cut_from_smaller_images_than_are_read(tmp_path: Path) -> None
     side = int(MOST_PIXELS**0.5) + 1
     Image.new("1", (side, side)).save(tmp_path / "a.png")
     entry = Entry(path="a.png", class_key="monocyte", group="a", method=Method.STAIN)
-    cut = cut_image(Work(root=tmp_path, source="s", entries=(entry,), glass=None, gate=GateSpec()))
-    assert (cut.fault, cut.candidates) == ("too_large", ())
+    cut = cut_image(ImageJob(root=tmp_path, source="s", entries=(entry,), glass=None, gate=GateSpec()))
+    assert (cut.reason, cut.cells) == ("too_large", ())
     assert decode_image((tmp_path / "a.png").read_bytes(), "a.png").shape == (side, side, 3)
 
 
@@ -137,7 +137,7 @@ def test_regions_that_are_no_cells_take_no_time() -> None:
     """A mask of one huge region, and one of more specks than any field has cells."""
     region = np.ones((1000, 1000), bool)
     density = region.astype(np.float32)
-    assert not finish(density, whole(region), region, ~region, 1).mask.any()
+    assert not find_edge(density, whole_window(region), region, ~region, 1).mask.any()
     specks = np.tile(np.pad(np.ones((6, 6), bool), (0, 1)), (160, 160))
     with pytest.raises(TooManyError, match="over 20,000 regions"):
         list(components(specks))

@@ -12,7 +12,7 @@ from small_set import contents, small_build
 from synthetic_bank import synthetic_bank
 from verified_set import flipped, verify
 
-from smearsynth.bank import bank
+from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 
@@ -75,7 +75,7 @@ class TestRefusals:
             verify(out, labels=True)
 
     def test_another_bank(self, out: Path, tmp_path: Path) -> None:
-        bank.save_bank(synthetic_bank(per_class=1), tmp_path / "other.h5")
+        bank_file.save_bank(synthetic_bank(per_class=1), tmp_path / "other.h5")
         with pytest.raises(UserError, match=r"other\.h5: its digest is .* another bank"):
             verify(out, bank=tmp_path / "other.h5")
         (tmp_path / "text.h5").write_text("no bank")

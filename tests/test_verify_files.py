@@ -15,7 +15,7 @@ from forged_set import forged_index, forged_shard
 from small_set import small_build
 from verified_set import TRAIN, errors, flipped, verify
 
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
 
 

@@ -1,11 +1,12 @@
-"""The bank as a picture, so that a person can judge masking and refusals at a glance.
+"""What `smearsynth cells` shows of a bank: tables of counts, and a picture that lets a person judge masks and refusals.
 
 Accepted cells are shown at 40x, twice enlarged, each with the contour of its mask beside itself on glass; refused
 cells at their source's scale, with the contour and the reason.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,26 +14,70 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from smearsynth.bank.bank import Bank
-from smearsynth.bank.cell import Cell
-from smearsynth.taxonomy import CLASSES
-
-Rgb = npt.NDArray[np.uint8]
+from smearsynth.bank.cutting import CutCell
+from smearsynth.bank.make_bank import MadeBank
+from smearsynth.bank.quality_gate import refusal_table, refusal_tree
+from smearsynth.base.command_line import columns
+from smearsynth.taxonomy import CLASSES, SPLITS
 
 _WIDTH = 2000
+"""Of the picture, px, as all below."""
 _ENLARGED = 2
-_SHOWN = 12
 _REFUSED_SIDE = 170
-_PER_REASON = 6
 _GAP = 6
 _LINE = 16
+_ACCEPTED_SHOWN = 12
+"""Per class and source."""
+_REFUSED_SHOWN = 6
+"""Per class, source and reason."""
 _PAPER, _INK, _CONTOUR = (255, 255, 255), (20, 20, 20), (0, 230, 0)
 
 
-def draw_gallery(bank: Bank, refused: Sequence[Cell]) -> Image.Image:
-    """The cells of every class and source, then the refused cells. refused: cells at native scale with `reject` set."""
+def count_cells(made: MadeBank) -> dict[str, Any]:
+    """Plain dicts for --json: `cells` class -> source -> split -> cells; `refused` source -> class -> reason -> cells;
+    `left_out` source -> reason -> files; `duplicates`: pairs of cells from different groups that are one cell.
+    """
+    bank = made.bank
+    rows = Counter(zip(bank.class_id.tolist(), bank.source.tolist(), bank.split.tolist(), strict=True))
+    cells: dict[str, dict[str, dict[str, int]]] = {}
+    for class_id, source in sorted({(class_id, source) for class_id, source, _ in rows}):
+        cells.setdefault(CLASSES[class_id].key, {})[bank.sources[source]] = {
+            name: rows[class_id, source, split] for split, name in enumerate(SPLITS)
+        }
+    left_out = {name: dict(sorted(found.left_out.items())) for name, found in made.listings.items() if found.left_out}
+    return {
+        "cells": cells,
+        "refused": refusal_tree(made.refusals),
+        "left_out": left_out,
+        "duplicates": len(made.pairs),
+    }
+
+
+def as_text(counts: dict[str, Any]) -> str:
+    """The tables as a person reads them, from what `count_cells` returned."""
+    refused = counts["refused"]
+    accepted = [
+        (key, source, *splits.values(), sum(splits.values()), sum(refused.get(source, {}).get(key, {}).values()))
+        for key, sources in counts["cells"].items()
+        for source, splits in sources.items()
+    ]
+    totals = ("total", "", *(sum(row[k] for row in accepted) for k in range(2, 7)))
+    left_out = [
+        (source, reason, count) for source, reasons in counts["left_out"].items() for reason, count in reasons.items()
+    ]
+    parts = [
+        columns(("class", "source", *SPLITS, "cells", "refused"), [*accepted, totals], text=("class", "source")),
+        refusal_table(refused),
+        columns(("source", "left out because", "files"), left_out, text=("source", "left out because")),
+    ]
+    parts.append(f"duplicate pairs, each kept in one group: {counts['duplicates']}" if counts["duplicates"] else "")
+    return "\n\n".join(part for part in parts if part)
+
+
+def draw_gallery(bank: Bank, refused: Sequence[CutCell]) -> Image.Image:
+    """The cells of every class and source, then the refused cells. refused: with `reject` set."""
     strips = [*_accepted(bank), *_refused(refused)]
-    height = sum(strip.height for strip in strips)
-    page = Image.new("RGB", (_WIDTH, max(height, 1)), _PAPER)
+    page = Image.new("RGB", (_WIDTH, max(1, sum(strip.height for strip in strips))), _PAPER)
     top = 0
     for strip in strips:
         page.paste(strip, (0, top))
@@ -41,68 +86,21 @@ def draw_gallery(bank: Bank, refused: Sequence[Cell]) -> Image.Image:
 
 
 def _accepted(bank: Bank) -> Iterable[Image.Image]:
-    """Twelve cells of every class and source, picked evenly from all there are."""
+    """Some cells of every class and source, picked evenly from all there are."""
     for class_id, source in sorted(set(zip(bank.class_id.tolist(), bank.source.tolist(), strict=True))):
         rows = np.flatnonzero((bank.class_id == class_id) & (bank.source == source))
-        tiles = [_both(bank, i) for i in evenly(rows, _SHOWN).tolist()]
+        tiles = [_with_and_without_contour(bank, i) for i in evenly(rows, _ACCEPTED_SHOWN).tolist()]
         yield _strip(f"{CLASSES[class_id].name}, {bank.sources[source]}: {len(rows)} cells", tiles)
 
 
-def _refused(cells: Sequence[Cell]) -> Iterable[Image.Image]:
+def _refused(cells: Sequence[CutCell]) -> Iterable[Image.Image]:
     """The first few cells of every source, class and reason."""
-    sorted_out: defaultdict[tuple[str, int], dict[str, list[Cell]]] = defaultdict(dict)
+    kinds: defaultdict[tuple[str, int], dict[str, list[CutCell]]] = defaultdict(dict)
     for cell in cells:
-        sorted_out[cell.source, cell.class_id].setdefault(cell.reject, []).append(cell)
-    for (source, class_id), reasons in sorted(sorted_out.items()):
-        tiles = [
-            _captioned(_fitted(cell), [reason, cell.path.rpartition("/")[2]])
-            for reason in sorted(reasons)
-            for cell in reasons[reason][:_PER_REASON]
-        ]
+        kinds[cell.source, cell.class_id].setdefault(cell.reject, []).append(cell)
+    for (source, class_id), reasons in sorted(kinds.items()):
+        tiles = [_refused_tile(cell, reason) for reason in sorted(reasons) for cell in reasons[reason][:_REFUSED_SHOWN]]
         yield _strip(f"Refused: {CLASSES[class_id].name}, {source}", tiles)
-
-
-def evenly(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """At most so many of the rows, picked evenly."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
-
-
-def on_glass(bank: Bank, i: int) -> Rgb:
-    """Cell i at 40x on the glass of its image, u1 (h, w, 3)."""
-    rgba = bank.rgba(i)
-    alpha = rgba[..., 3:].astype(np.uint16)
-    return ((rgba[..., :3] * alpha + bank.glass[i] * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def _both(bank: Bank, i: int) -> Image.Image:
-    """The cell on its glass with its contour, and the same without."""
-    h, w = int(bank.height[i]), int(bank.width[i])
-    plain = cv2.resize(on_glass(bank, i), (w * _ENLARGED, h * _ENLARGED), interpolation=cv2.INTER_CUBIC)
-    return Image.fromarray(np.hstack([_outlined(plain, bank.rgba(i)[..., 3]), plain]))
-
-
-def _outlined(image: Rgb, mask: Rgb) -> Rgb:
-    """The image with the contour of the mask at 128, which may have another scale."""
-    smooth = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    contours, _ = cv2.findContours((smooth >= 128).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(image.copy(), contours, -1, _CONTOUR, 1)
-
-
-def _fitted(cell: Cell) -> Image.Image:
-    """At most `_REFUSED_SIDE` a side, and no more than twice enlarged."""
-    h, w = cell.mask.shape
-    factor = min(_ENLARGED, _REFUSED_SIDE / max(h, w))
-    size = (max(1, round(w * factor)), max(1, round(h * factor)))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return Image.fromarray(_outlined(cv2.resize(cell.image, size, interpolation=how), cell.mask))
-
-
-def _captioned(picture: Image.Image, lines: Sequence[str]) -> Image.Image:
-    tile = Image.new("RGB", (max(picture.width, _REFUSED_SIDE), picture.height + len(lines) * _LINE), _PAPER)
-    tile.paste(picture)
-    for number, line in enumerate(lines):
-        _write(tile, (0, picture.height + number * _LINE), _shortened(line, tile.width))
-    return tile
 
 
 def _strip(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
@@ -120,6 +118,47 @@ def _strip(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
     return strip
 
 
+def _with_and_without_contour(bank: Bank, i: int) -> Image.Image:
+    """The cell on its glass with its contour, and the same without."""
+    h, w = int(bank.height[i]), int(bank.width[i])
+    plain = cv2.resize(on_glass(bank, i), (w * _ENLARGED, h * _ENLARGED), interpolation=cv2.INTER_CUBIC)
+    return Image.fromarray(np.hstack([_outlined(plain, bank.rgba(i)[..., 3]), plain]))
+
+
+def _refused_tile(cell: CutCell, reason: str) -> Image.Image:
+    """At most `_REFUSED_SIDE` a side and no more than twice enlarged, with reason and file name below."""
+    h, w = cell.mask.shape
+    factor = min(_ENLARGED, _REFUSED_SIDE / max(h, w))
+    size = (max(1, round(w * factor)), max(1, round(h * factor)))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    picture = Image.fromarray(_outlined(cv2.resize(cell.image, size, interpolation=how), cell.mask))
+    lines = [reason, cell.path.rpartition("/")[2]]
+    tile = Image.new("RGB", (max(picture.width, _REFUSED_SIDE), picture.height + len(lines) * _LINE), _PAPER)
+    tile.paste(picture)
+    for number, line in enumerate(lines):
+        _write(tile, (0, picture.height + number * _LINE), _shortened(line, tile.width))
+    return tile
+
+
+def evenly(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """At most so many of the rows, picked evenly."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
+
+
+def on_glass(bank: Bank, i: int) -> npt.NDArray[np.uint8]:
+    """Cell i at 40x on the glass of its image, uint8 (h, w, 3)."""
+    rgba = bank.rgba(i)
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + bank.glass[i] * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _outlined(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The image with the contour of the mask at 128, which may have another scale."""
+    smooth = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    contours, _ = cv2.findContours((smooth >= 128).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(image.copy(), contours, -1, _CONTOUR, 1)
+
+
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=_LINE - 4)
 
@@ -130,12 +169,9 @@ def _write(picture: Image.Image, place: tuple[int, int], text: str) -> None:
 
 def _shortened(text: str, width: int) -> str:
     """The text with its middle left out where it is wider than `width` px."""
-    measure: Callable[[str], float] = _font().getlength
-    keep = len(text)
-    while keep > 4 and measure(short := _cut(text, keep)) > width:
-        keep -= 1
-    return text if keep == len(text) else short
-
-
-def _cut(text: str, keep: int) -> str:
-    return text if keep >= len(text) else f"{text[: keep // 2]}…{text[len(text) - keep // 2 :]}"
+    font, short = _font(), text
+    for keep in range(len(text) - 1, 3, -1):
+        if font.getlength(short) <= width:
+            break
+        short = f"{text[: keep // 2]}…{text[len(text) - keep // 2 :]}"
+    return short

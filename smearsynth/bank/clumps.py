@@ -4,19 +4,19 @@ Members come from one source and split and look alike, as platelets of one smear
 mirrored and shifted by whole pixels, so nothing is resampled on top of the two times that a cell may be.
 """
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from smearsynth.bank.bank import MARGIN, Bank
+from smearsynth.bank.bank import MARGIN, Bank, Rgba, add_assembled
+from smearsynth.bank.optical_density import Mask
+from smearsynth.bank.outlines import fill_outside
 from smearsynth.base import streams
 from smearsynth.taxonomy import PLATELET_CLUMP, SPLITS, THROMBOCYTE
 
-LEAST_PER_SPLIT, MOST_PER_SPLIT = 8, 1000
+_LEAST_PER_SPLIT, _MOST_PER_SPLIT = 8, 1000
 _ALIKE = 12
 """Platelets nearest in colour to a clump's first one, from which the others are drawn."""
 _OVERLAP = (5, 30)
@@ -24,14 +24,13 @@ _OVERLAP = (5, 30)
 _TRIES = 5
 """Places tried per platelet; the one nearest to the middle of the clump is kept."""
 
-Rgba = npt.NDArray[np.uint8]
-Solid = npt.NDArray[np.bool_]
 Point = tuple[int, int]
+"""Row and column, px."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Platelet:
-    """A bank row with its pixels, and its mean transmittance in 1/1024 per channel."""
+    """A bank row with its pixels. glass: int64 (3,), RGB 1-255. colour: int64 (3,), mean transmittance in 1/1024."""
 
     row: int
     rgba: Rgba
@@ -43,45 +42,24 @@ def with_clumps(bank: Bank, *, size_range: tuple[int, int], per_thrombocyte: flo
     """The bank with clumps appended in every split; the same bank where a source has clumps already.
 
     size_range: platelets per clump, both ends included, small ones commoner. per_thrombocyte: clumps per thrombocyte
-    of the split, at least 8 and at most 1,000 per split. A clump's `parts` are the rows of its members, "12 57 57";
-    all else that a cell has (group, path, glass) is its first member's.
+    of the split, at least 8 and at most 1,000 per split. A clump's `parts` are the rows of its members, "12 57 57".
     """
     if (bank.class_id == PLATELET_CLUMP).any():
         return bank
-    clumps = []
+    clumps, parts = [], []
     for split in range(len(SPLITS)):
         platelets = _platelets(bank, split)
         wanted = round(len(platelets) * per_thrombocyte)
-        for number in range(min(max(wanted, LEAST_PER_SPLIT), MOST_PER_SPLIT) if platelets else 0):
+        for number in range(min(max(wanted, _LEAST_PER_SPLIT), _MOST_PER_SPLIT) if platelets else 0):
             state = streams.stream(seed, "clump", SPLITS[split], number)
             members = _draw_members(platelets, bank.source, size_range, state)
-            clumps.append((members, assemble([m.rgba for m in members], [m.glass for m in members], state)))
-    return _appended(bank, clumps)
-
-
-def assemble(platelets: list[Rgba], glasses: list[npt.NDArray[np.int64]], state: streams.State) -> Rgba:
-    """One clump, u1 (h, w, 4), on the first platelet's glass; its pixels with mask >= 128 are one region.
-
-    platelets: u1 (h, w, 4) each; glasses: RGB 1-255 each. Places that would enclose a hole are tried anew.
-    """
-    side = 2 * sum(max(p.shape[:2]) for p in platelets)
-    canvas = np.zeros((side, side, 4), np.uint8)
-    centres: list[Point] = []
-    for rgba, glass in zip(platelets, glasses, strict=True):
-        turned = _on_glass(_turned(rgba, streams.below(state, 8)), glass, glasses[0])
-        taken, solid = canvas[..., 3] >= 128, turned[..., 3] >= 128
-        places = [_pushed(taken, solid, centres, state) for _ in range(_TRIES)]
-        for _, centre in sorted(places):
-            tried = _painted(canvas, turned, centre)
-            if _parts_and_holes(tried[..., 3] >= 128) == (1, 0):
-                break
-        canvas = tried
-        centres.append(centre)
-    assert _parts_and_holes(canvas[..., 3] >= 128)[0] == 1, "a clump is one connected region"
-    return _cropped(canvas)
+            clumps.append(assemble([m.rgba for m in members], [m.glass for m in members], state))
+            parts.append([m.row for m in members])
+    return add_assembled(bank, clumps, parts, PLATELET_CLUMP)
 
 
 def _platelets(bank: Bank, split: int) -> list[_Platelet]:
+    """The thrombocytes of a split that are one region without holes."""
     rows = np.flatnonzero((bank.class_id == THROMBOCYTE) & (bank.split == split))
     found = []
     for row in rows.tolist():
@@ -110,10 +88,35 @@ def _draw_members(
     return members
 
 
-def _turned(rgba: Rgba, way: int) -> Rgba:
+def assemble(platelets: list[Rgba], glasses: list[npt.NDArray[np.int64]], state: streams.State) -> Rgba:
+    """One clump, uint8 (h, w, 4), on the first platelet's glass; its pixels with mask >= 128 are one region.
+
+    platelets: uint8 (h, w, 4) each; glasses: RGB 1-255 each. Places that would enclose a hole are tried anew.
+    """
+    side = 2 * sum(max(p.shape[:2]) for p in platelets)
+    canvas = np.zeros((side, side, 4), np.uint8)
+    centres: list[Point] = []
+    for rgba, glass in zip(platelets, glasses, strict=True):
+        turned = _on_glass(_turned(rgba, streams.below(state, 8)), glass, glasses[0])
+        taken, solid = canvas[..., 3] >= 128, turned[..., 3] >= 128
+        places = [_pushed(taken, solid, centres, state) for _ in range(_TRIES)]
+        for _, centre in sorted(places):
+            tried = _painted(canvas, turned, centre)
+            if _parts_and_holes(tried[..., 3] >= 128) == (1, 0):
+                break
+        canvas = tried
+        centres.append(centre)
+    assert _parts_and_holes(canvas[..., 3] >= 128)[0] == 1, "a clump is one connected region"
+    x, y, w, h = cv2.boundingRect((canvas[..., 3] > 0).astype(np.uint8))
+    cropped = canvas[y - MARGIN : y + h + MARGIN, x - MARGIN : x + w + MARGIN].copy()
+    cropped[..., :3] = fill_outside(cropped[..., :3], cropped[..., 3] > 0)
+    return cropped
+
+
+def _turned(rgba: Rgba, orientation: int) -> Rgba:
     """One of the eight orientations that need no resampling."""
-    turned = np.rot90(rgba, way % 4)
-    return np.ascontiguousarray(turned[:, ::-1] if way >= 4 else turned)
+    turned = np.rot90(rgba, orientation % 4)
+    return np.ascontiguousarray(turned[:, ::-1] if orientation >= 4 else turned)
 
 
 def _on_glass(rgba: Rgba, glass: npt.NDArray[np.int64], new: npt.NDArray[np.int64]) -> Rgba:
@@ -122,8 +125,8 @@ def _on_glass(rgba: Rgba, glass: npt.NDArray[np.int64], new: npt.NDArray[np.int6
     return np.dstack([np.minimum(colour, 255).astype(np.uint8), rgba[..., 3]])
 
 
-def _pushed(taken: Solid, solid: Solid, centres: list[Point], state: streams.State) -> tuple[int, Point]:
-    """Where a platelet comes to lie that is pushed from a random side towards the middle until it overlaps enough.
+def _pushed(taken: Mask, solid: Mask, centres: list[Point], state: streams.State) -> tuple[int, Point]:
+    """Where a platelet ends up that is pushed from a random side towards the middle until it overlaps enough.
 
     Returns the square of its distance to the middle, and its centre.
     """
@@ -168,43 +171,11 @@ def _absorption(rgba: Rgba) -> npt.NDArray[np.int64]:
     return rgba[..., 3].astype(np.int64) * (766 - rgba[..., :3].sum(2, dtype=np.int64))
 
 
-def _parts_and_holes(solid: Solid) -> tuple[int, int]:
+def _parts_and_holes(solid: Mask) -> tuple[int, int]:
+    """Connected regions, and what they enclose."""
     x, y, w, h = cv2.boundingRect(solid.astype(np.uint8))
     solid = solid[y : y + h, x : x + w]
     parts = cv2.connectedComponents(solid.astype(np.uint8), connectivity=8)[0] - 1
-    grounds = cv2.connectedComponents(np.pad(~solid, 1, constant_values=True).astype(np.uint8), connectivity=4)[0] - 1
-    return parts, grounds - 1
-
-
-def _cropped(canvas: Rgba) -> Rgba:
-    """Cropped to its mask with the margin of a bank cell, colour extended outwards."""
-    rows, columns = (np.flatnonzero(canvas[..., 3].any(axis)) for axis in (1, 0))
-    cut = canvas[rows[0] - MARGIN : rows[-1] + MARGIN + 1, columns[0] - MARGIN : columns[-1] + MARGIN + 1].copy()
-    y, x = ndimage.distance_transform_edt(cut[..., 3] == 0, return_distances=False, return_indices=True)
-    cut[..., :3] = cut[y, x, :3]
-    return cut
-
-
-def _appended(bank: Bank, clumps: list[tuple[list[_Platelet], Rgba]]) -> Bank:
-    """The bank with one more cell per clump."""
-    first = np.array([members[0].row for members, _ in clumps], np.int64)
-    cells = [rgba for _, rgba in clumps]
-    pixels = [rgba.reshape(-1, 4) for rgba in cells]
-    offset = len(bank.pixels) + np.cumsum([0, *map(len, pixels)])[: len(cells)]
-    new: dict[str, Any] = {
-        "pixels": np.concatenate([np.empty((0, 4), np.uint8), *pixels]),
-        "offset": offset,
-        "height": [c.shape[0] for c in cells],
-        "width": [c.shape[1] for c in cells],
-        "class_id": [PLATELET_CLUMP] * len(cells),
-        "area": [int((c[..., 3] >= 128).sum()) for c in cells],
-        "parts": tuple(" ".join(str(m.row) for m in members) for members, _ in clumps),
-    }
-    joined = {}
-    for name in (field.name for field in fields(bank) if field.name != "sources"):
-        old = getattr(bank, name)
-        if isinstance(old, tuple):
-            joined[name] = old + new.get(name, tuple(old[i] for i in first))
-        else:
-            joined[name] = np.concatenate([old, np.asarray(new.get(name, old[first]), old.dtype)])
-    return Bank(**joined, sources=bank.sources)
+    outside = np.pad(~solid, 1, constant_values=True)
+    holes = cv2.connectedComponents(outside.astype(np.uint8), connectivity=4)[0] - 2
+    return parts, holes

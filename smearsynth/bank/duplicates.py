@@ -17,21 +17,29 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from smearsynth.bank.cell import Cell
+from smearsynth.bank.optical_density import Image
+from smearsynth.bank.outlines import SoftMask
 from smearsynth.base.compiled import compiled
 
+Fingerprints = npt.NDArray[np.uint16]
+
 SIDE = 48
-THUMBNAIL = 24
+_THUMBNAIL = 24
 LEAST_THUMBNAIL = 0.95
 LEAST_TEXTURE = 0.64
 _ROUGH_TEXTURE = 0.25
 """Texture correlation without a shift under which no shift is tried; true pairs stay over 0.4."""
 _MOST_SHIFT = 3
 _LEAST_COMMON = 400
+"""Pixels that two textures must have in common."""
 _OUTSIDE = np.int16(-32768)
 _MARGIN = 0.002
+"""Of the float correlation that proposes candidates: far more than its rounding."""
 _BLOCK = 512
+"""Rows that are compared with all others at a time."""
 
 _GREY = np.array([77, 150, 29], np.int64)
 """Rec. 601 luma in 1/256."""
@@ -40,7 +48,7 @@ _SURROUND = 240 * 64
 
 
 @dataclass(frozen=True)
-class Pair:
+class DuplicatePair:
     """Two cells, by their row, that are one. Correlations are 1.0 where the files are equal byte for byte."""
 
     a: int
@@ -49,70 +57,60 @@ class Pair:
     texture: float
 
 
-def fingerprint(cell: Cell) -> npt.NDArray[np.uint16]:
-    """The box of the cell's mask as u2 (48, 48): grey in 1/64, at least 1; 0 outside the mask."""
-    rows, columns = (np.flatnonzero((cell.mask >= 128).any(axis)) for axis in (1, 0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    grey = (cell.image[box] @ _GREY // 4).astype(np.uint16)
+def fingerprint(image: Image, mask: SoftMask) -> Fingerprints:
+    """The box of the cell's mask as uint16 (48, 48): grey in 1/64, at least 1; 0 outside the mask.
+
+    image: uint8 (h, w, 3) RGB. mask: uint8 (h, w), 128 on the contour.
+    """
+    x, y, w, h = cv2.boundingRect((mask >= 128).astype(np.uint8))
+    box = slice(y, y + h), slice(x, x + w)
+    grey = (image[box] @ _GREY // 4).astype(np.uint16)
     grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    mask = cv2.resize(np.ascontiguousarray(cell.mask[box]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.where(mask >= 128, np.maximum(grey, 1), 0).astype(np.uint16)
+    inside = cv2.resize(np.ascontiguousarray(mask[box]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.where(inside >= 128, np.maximum(grey, 1), 0).astype(np.uint16)
 
 
-def find_pairs(fingerprints: npt.NDArray[np.uint16], sha256: Sequence[str], groups: Sequence[str]) -> tuple[Pair, ...]:
+def find_pairs(fingerprints: Fingerprints, sha256: Sequence[str], groups: Sequence[str]) -> tuple[DuplicatePair, ...]:
     """Pairs of cells from different groups that are the same cell, a < b, in ascending order.
 
-    fingerprints: u2 (n, 48, 48) from `fingerprint`; sha256: of the files they came from; groups: "source/group".
+    fingerprints: uint16 (n, 48, 48) from `fingerprint`; sha256: of the files they came from; groups: "source/group".
     """
-    _, group = np.unique(np.array(groups, dtype=object), return_inverse=True)
-    pairs = {(p.a, p.b): p for p in _near(fingerprints, group.astype(np.int64))}
-    pairs |= {(a, b): Pair(a, b, 1.0, 1.0) for a, b in _same_file(sha256, groups)}
-    return tuple(pairs[key] for key in sorted(pairs))
-
-
-def merge_groups(groups: Sequence[str], pairs: Iterable[Pair]) -> tuple[str, ...]:
-    """The group of each cell after the groups of every pair became one; it is named after the first in order."""
-    parent = {group: group for group in groups}
-
-    def root(group: str) -> str:
-        while parent[group] != group:
-            parent[group] = group = parent[parent[group]]
-        return group
-
-    for pair in pairs:
-        first, second = sorted((root(groups[pair.a]), root(groups[pair.b])))
-        parent[second] = first
-    return tuple(root(group) for group in groups)
-
-
-def _same_file(sha256: Sequence[str], groups: Sequence[str]) -> Iterator[tuple[int, int]]:
+    pairs = {(pair.a, pair.b): pair for pair in _alike(fingerprints, groups)}
     first: dict[str, int] = {}
-    for i, name in enumerate(sha256):
-        if groups[first.setdefault(name, i)] != groups[i]:
-            yield first[name], i
+    for row, name in enumerate(sha256):
+        if groups[first.setdefault(name, row)] != groups[row]:
+            pairs[first[name], row] = DuplicatePair(first[name], row, 1.0, 1.0)
+    return tuple(pairs[rows] for rows in sorted(pairs))
 
 
-def _near(fingerprints: npt.NDArray[np.uint16], group: npt.NDArray[np.int64]) -> Iterator[Pair]:
-    thumbnails = _thumbnails(fingerprints)
+def merge_groups(groups: Sequence[str], pairs: Iterable[DuplicatePair]) -> tuple[str, ...]:
+    """The group of each cell after the groups of every pair became one; it is named after the first in order."""
+    names, number = np.unique(np.array(groups, dtype=object), return_inverse=True)
+    links = np.array([(number[pair.a], number[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links), np.int8), tuple(links.T)), shape=(len(names), len(names)))
+    _, part = connected_components(graph, directed=False)
+    _, first = np.unique(part, return_index=True)
+    return tuple(names[first[part[number]]])
+
+
+def _alike(fingerprints: Fingerprints, groups: Sequence[str]) -> Iterator[DuplicatePair]:
+    """Pairs of different groups whose thumbnails and textures both correlate enough."""
+    _, group = np.unique(np.array(groups, dtype=object), return_inverse=True)
+    filled = np.where(fingerprints == 0, np.uint16(_SURROUND), fingerprints)
+    step = SIDE // _THUMBNAIL
+    blocks = filled.reshape(-1, _THUMBNAIL, step, _THUMBNAIL, step).sum((2, 4), dtype=np.int32)
+    thumbnails = blocks.reshape(len(fingerprints), _THUMBNAIL * _THUMBNAIL)
     textures = _textures(fingerprints)
     for a, b in _candidates(thumbnails, group):
         thumbnail, texture = _compare(thumbnails, textures, a, b)
         for k in np.flatnonzero((thumbnail >= LEAST_THUMBNAIL) & (texture >= LEAST_TEXTURE)):
-            yield Pair(int(a[k]), int(b[k]), float(thumbnail[k]), float(texture[k]))
-
-
-def _thumbnails(fingerprints: npt.NDArray[np.uint16]) -> npt.NDArray[np.int32]:
-    """i4 (n, 24 * 24), the sum of each 2x2 block."""
-    filled = np.where(fingerprints == 0, np.uint16(_SURROUND), fingerprints)
-    step = SIDE // THUMBNAIL
-    blocks = filled.reshape(-1, THUMBNAIL, step, THUMBNAIL, step).sum((2, 4), dtype=np.int32)
-    return blocks.reshape(len(fingerprints), THUMBNAIL * THUMBNAIL)
+            yield DuplicatePair(int(a[k]), int(b[k]), float(thumbnail[k]), float(texture[k]))
 
 
 def _candidates(
     thumbnails: npt.NDArray[np.int32], group: npt.NDArray[np.int64]
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Rows a < b of different groups whose thumbnails may correlate enough."""
+    """Rows a < b of different groups whose thumbnails, int32 (n, 24 * 24), may correlate enough."""
     unit = thumbnails - thumbnails.mean(1, keepdims=True)
     unit = (unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1)).astype(np.float32)
     for start in range(0, len(unit), _BLOCK):
@@ -124,7 +122,7 @@ def _candidates(
 
 @compiled()
 def _textures(fingerprints):  # type: ignore[no-untyped-def]
-    """i2 (n, 48, 48): nine times the pixel less the sum of its 3x3 neighbourhood; _OUTSIDE near the mask's edge."""
+    """int16 (n, 48, 48): nine times the pixel less the sum of its 3x3 neighbourhood; _OUTSIDE near the mask's edge."""
     n, h, w = fingerprints.shape
     out = np.full((n, h, w), _OUTSIDE, np.int16)
     for i in range(n):
@@ -169,7 +167,7 @@ def _shifted(first, second, dy, dx):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _compare(thumbnails, textures, rows_a, rows_b):  # type: ignore[no-untyped-def]
-    """Correlation of thumbnails and of textures at the best shift, f8 (k,) each; 0 where it was not worth trying."""
+    """Correlation of thumbnails, and of textures at the best shift, float64 (k,) each; 0 where no shift was tried."""
     thumbnail, texture = np.zeros(len(rows_a)), np.zeros(len(rows_a))
     for k in range(len(rows_a)):
         first, second = textures[rows_a[k]], textures[rows_b[k]]

@@ -1,27 +1,30 @@
-"""The scale of a source: stated in micrometres per pixel, or found from the sizes of its cells.
+"""Cells at 40x: the scale of a source, and a cell brought to 0.20 um/px.
 
-Calibration gives one factor for the whole source, so the natural spread of sizes within it survives.
-
-A cell at 40x: its own colour extended past its edge, and all softness of the edge in the mask.
+The scale is stated in micrometres per pixel, or found from the sizes of a source's cells: one factor for the whole
+source, so the natural spread of sizes within it survives.
 
 A microscope blends cell and glass over a few pixels. Pasting such pixels on other glass leaves a bright or dark seam,
-so the blended rim is replaced by the colour just inside it, and the blend is made anew at placement.
+so the blended rim is replaced by the colour just inside it, and all softness of the edge is in the mask: the blend is
+made anew at placement.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from smearsynth.bank.bank import MARGIN
-from smearsynth.bank.outlines import Mask, Soft, grow
+from smearsynth.bank.optical_density import Image, Mask
+from smearsynth.bank.outlines import SoftMask, fill_outside, grow
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import BY_KEY, UM_PER_PX
 
-LEAST_CELLS = 5
+_LEAST_CELLS = 5
 """Cells of a class below which its median area says little."""
+_BLEND_UM = 0.25
+"""Least width of the rim that is blended with glass, micrometres inside the half-way contour: the optical resolution
+of a 100x 1.25 NA objective (Abbe limit 0.22 um)."""
 
 
 def scale_of(source: str, stated: float | None, classes: Sequence[str], areas: Mapping[int, Sequence[int]]) -> float:
@@ -33,33 +36,27 @@ def scale_of(source: str, stated: float | None, classes: Sequence[str], areas: M
     """
     if stated is not None:
         return stated
-    usable = [key for key in classes if len(areas.get(BY_KEY[key].id, ())) >= LEAST_CELLS]
-    if not usable:
+    scales = [
+        UM_PER_PX * float(np.sqrt(BY_KEY[key].area / np.median(found)))
+        for key in classes
+        if len(found := areas.get(BY_KEY[key].id, ())) >= _LEAST_CELLS
+    ]
+    if not scales:
         raise UserError(
-            f"source `{source}`: none of the classes that set its scale ({', '.join(classes)}) has {LEAST_CELLS} good "
+            f"source `{source}`: none of the classes that set its scale ({', '.join(classes)}) has {_LEAST_CELLS} good "
             "cells; set `um_per_px`, or name other classes in `calibrate: {area: [...]}`"
         )
-    mean = np.exp(np.mean([np.log(_scale(BY_KEY[key].area, areas[BY_KEY[key].id])) for key in usable]))
     # Six digits are far finer than any calibration, and leave the last bit of a logarithm out of the bank.
-    return round(float(mean), 6)
+    return round(float(np.exp(np.mean(np.log(scales)))), 6)
 
 
-def _scale(expected: int, areas: Iterable[int]) -> float:
-    return UM_PER_PX * float(np.sqrt(expected / np.median(list(areas))))
+def to_40x(image: Image, mask: SoftMask, um_per_px: float) -> npt.NDArray[np.uint8]:
+    """uint8 (h, w, 4), RGB and soft mask at 0.20 um/px, cropped to mask > 0 and a margin of mask 0 around it.
 
-
-_BLEND_UM = 0.25
-"""Least width of the rim that is blended with glass, micrometres inside the half-way contour: the optical resolution
-of a 100x 1.25 NA objective (Abbe limit 0.22 um)."""
-
-
-def to_40x(image: npt.NDArray[np.uint8], mask: Soft, um_per_px: float) -> npt.NDArray[np.uint8]:
-    """u1 (h, w, 4), RGB and soft mask at 0.20 um/px, cropped to mask > 0 and a margin of mask 0 around it.
-
-    image: u1 (h, w, 3); mask: u1 (h, w), 128 half-way; um_per_px: the image's scale. Area filter down, cubic up.
+    image: uint8 (h, w, 3); um_per_px: its scale. Area filter down, cubic up.
     """
     factor = um_per_px / UM_PER_PX
-    colour = unmixed(image, mask >= 128, depth=max(_BLEND_UM / um_per_px, 2 * blur_of(mask)))
+    colour = _without_blend(image, mask >= 128, depth=max(_BLEND_UM / um_per_px, 2 * blur_of(mask)))
     # The cubic filter spreads the mask by two pixels.
     rim = int(np.ceil(MARGIN / factor)) + 2
     framed = np.dstack([np.pad(colour, ((rim, rim), (rim, rim), (0, 0)), "edge"), np.pad(mask, rim)])
@@ -70,14 +67,14 @@ def to_40x(image: npt.NDArray[np.uint8], mask: Soft, um_per_px: float) -> npt.ND
     return rgba[y - MARGIN : y + h + MARGIN, x - MARGIN : x + w + MARGIN].copy()
 
 
-def blur_of(mask: Soft) -> float:
+def blur_of(mask: SoftMask) -> float:
     """Sigma, px, of the Gaussian that blurs the edge: per pixel of contour it takes sigma / sqrt(2 pi) off the mask."""
     cell = mask >= 128
     missing = float((255 - mask[cell].astype(np.int64)).sum()) / 255
     return float(np.sqrt(2 * np.pi)) * missing / max(int((cell & ~grow(cell, -1)).sum()), 1)
 
 
-def unmixed(image: npt.NDArray[np.uint8], cell: Mask, depth: float) -> npt.NDArray[np.uint8]:
+def _without_blend(image: Image, cell: Mask, depth: float) -> Image:
     """The image with every pixel outside the cell, or less than `depth` px inside its edge, coloured like the nearest
     pixel further in; the replaced part is smoothed lightly so that it shows no streaks."""
     inside = cv2.distanceTransform(np.pad(cell, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
@@ -85,6 +82,5 @@ def unmixed(image: npt.NDArray[np.uint8], cell: Mask, depth: float) -> npt.NDArr
     core = inside > min(depth + 1, 0.5 * float(inside.max()))
     if not core.any():
         return image
-    rows, columns = ndimage.distance_transform_edt(~core, return_distances=False, return_indices=True)
-    smooth = cv2.GaussianBlur(image[rows, columns], (0, 0), max(1.0, depth))
+    smooth = cv2.GaussianBlur(fill_outside(image, core), (0, 0), max(1.0, depth))
     return np.where(core[..., None], image, smooth)

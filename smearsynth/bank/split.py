@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.bank.duplicates import Pair
+from smearsynth.bank.duplicates import DuplicatePair
 from smearsynth.base import streams
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import CLASSES, SPLITS
@@ -30,7 +30,7 @@ Counts = Counter[int]
 def split_cells(
     class_ids: Sequence[int], groups: Sequence[str], *, shares: Sequence[float], seed: int
 ) -> npt.NDArray[np.uint8]:
-    """Index into SPLITS for every cell, u1 (n,); independent of the order of the cells.
+    """Index into SPLITS for every cell, uint8 (n,); independent of the order of the cells.
 
     groups: of each cell, after duplicates were merged. shares: of train, val and test; each over 0, in all 1.
     Raises UserError where a class would have no cell in a split, or shares further off than TOLERANCE.
@@ -39,17 +39,16 @@ def split_cells(
     for class_id, group in zip(class_ids, groups, strict=True):
         content[group][class_id] += 1
     split_of = _greedy(content, shares, seed)
-    reached = [Counter[int]() for _ in SPLITS]
-    for group, split in split_of.items():
-        reached[split] += content[group]
-    have = {class_id: [cells[class_id] for cells in reached] for class_id in sorted(set(class_ids))}
-    faults = [_sentence(class_id, cells, shares) for class_id, cells in have.items() if not _fits(cells, shares)]
-    if faults:
-        raise UserError("\n".join(faults))
-    return np.array([split_of[group] for group in groups], np.uint8)
+    split = np.array([split_of[group] for group in groups], np.uint8)
+    have = Counter(zip(class_ids, split.tolist(), strict=True))
+    reached = {c: [have[c, number] for number in range(len(SPLITS))] for c in sorted(set(class_ids))}
+    errors = [_error(class_id, cells, shares) for class_id, cells in reached.items() if not _fits(cells, shares)]
+    if errors:
+        raise UserError("\n".join(errors))
+    return split
 
 
-def assert_no_leak(groups: Sequence[str], split: npt.NDArray[np.uint8], pairs: Iterable[Pair] = ()) -> None:
+def assert_no_leak(groups: Sequence[str], split: npt.NDArray[np.uint8], pairs: Iterable[DuplicatePair] = ()) -> None:
     """Fails where a group, or a pair of duplicates, stands in two splits."""
     seen: dict[str, int] = {}
     for group, index in zip(groups, split.tolist(), strict=True):
@@ -99,7 +98,7 @@ def _fits(have: Sequence[int], shares: Sequence[float]) -> bool:
     return min(have) > 0 and all(abs(cells - share * n) <= bound for cells, share in zip(have, shares, strict=True))
 
 
-def _sentence(class_id: int, have: Sequence[int], shares: Sequence[float]) -> str:
+def _error(class_id: int, have: Sequence[int], shares: Sequence[float]) -> str:
     name = CLASSES[class_id].key
     reached = ", ".join(f"{split} {cells}" for split, cells in zip(SPLITS, have, strict=True))
     wanted = "/".join(f"{share:g}" for share in shares)

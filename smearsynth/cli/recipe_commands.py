@@ -110,9 +110,9 @@ def cells(
     Example:
       smearsynth cells recipes/quickstart.yaml --out cells.png
     """
-    from smearsynth.bank import bank as bank_module
-    from smearsynth.bank.cell_gallery import draw_gallery
-    from smearsynth.bank.make_bank import as_text, count_cells, make_bank
+    from smearsynth.bank import bank_file
+    from smearsynth.bank.cell_gallery import as_text, count_cells, draw_gallery
+    from smearsynth.bank.make_bank import make_bank
     from smearsynth.dataset import layout
     from smearsynth.verbs.check import check as read
     from smearsynth.verbs.preparation import checked_workers
@@ -124,10 +124,10 @@ def cells(
     made = make_bank(checked.recipe, listings=dict(checked.listings), workers=checked_workers(workers), progress=True)
     draw_gallery(made.bank, made.refused).save(gallery, "PNG")
     if save:
-        bank_module.save_bank(made.bank, save)
-    counts = count_cells(made.bank, refusals=made.refusals, listings=made.listings, pairs=made.pairs)
-    figures = {**counts, "unreadable": list(made.faults), "um_per_px": made.um_per_px, "gallery": gallery}
-    show(as_json, figures, lambda: "\n\n".join([as_text(counts), *made.faults, f"Gallery: {gallery}"]))
+        bank_file.save_bank(made.bank, save)
+    counts = count_cells(made)
+    figures = {**counts, "unreadable": list(made.errors), "um_per_px": made.um_per_px, "gallery": gallery}
+    show(as_json, figures, lambda: "\n\n".join([as_text(counts), *made.errors, f"Gallery: {gallery}"]))
 
 
 @click.command()

@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from smearsynth.bank.bank import Bank, load_bank
-from smearsynth.bank.make_bank import Made, refused_cells
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.bank_file import load_bank
+from smearsynth.bank.make_bank import MadeBank
+from smearsynth.bank.quality_gate import refusal_tree
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.base.files import file_digest
 from smearsynth.dataset import layout
@@ -35,7 +37,7 @@ def bank_of(folder: Path, stated: IndexSchema, given: Path | None = None) -> Ban
     return bank
 
 
-def lock_text(recipe: Recipe, made: Made) -> str:
+def lock_text(recipe: Recipe, made: MadeBank) -> str:
     """A line "sha256  source/path" for every image, mask and table that could be read, sorted by path.
 
     Raises WorkError where a file is not what the bank was cut from any more.
@@ -48,14 +50,14 @@ def lock_text(recipe: Recipe, made: Made) -> str:
     return "".join(texts)
 
 
-def describe(recipe: Recipe, made: Made, lock: str) -> list[dict[str, Any]]:
+def describe(recipe: Recipe, made: MadeBank, lock: str) -> list[dict[str, Any]]:
     """Per source of the recipe: what its owner says of it, what was read, scale, grouping, refused cells, files left
     out.
 
     lock: as of `lock_text`. Of it come `files`, the number of files that were read, and `sha256`, over the source's
     lines and so over all of these files.
     """
-    refused = refused_cells(made.refusals)
+    refused = refusal_tree(made.refusals)
     return [
         {
             **_stated(spec, lock),

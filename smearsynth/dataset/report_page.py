@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from smearsynth.bank.bank import Bank
-from smearsynth.bank.make_bank import refusal_rows
+from smearsynth.bank.quality_gate import refusal_rows
 from smearsynth.base.errors import UserError
 from smearsynth.base.html_page import HtmlTable, bar, coded, in_lines, share, swatch, write_page
 from smearsynth.dataset import facts, layout, report_pictures

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smearsynth.bank.make_bank import REFUSED, REFUSED_TEXT, refusal_rows
+from smearsynth.bank.quality_gate import refusal_table
 from smearsynth.base.command_line import columns
 from smearsynth.base.errors import UserError, printable
 from smearsynth.dataset import layout
@@ -188,7 +188,7 @@ def _tables(stats: Stats) -> Iterator[str]:
         ],
         text=("look", "colour of"),
     )
-    yield columns(REFUSED, refusal_rows(stats.refused), text=REFUSED_TEXT)
+    yield refusal_table(stats.refused)
     left_out = [(source, why, n) for source, reasons in stats.files_left_out.items() for why, n in reasons.items()]
     yield columns(("source", "left out because", "files"), left_out, text=("source", "left out because"))
 

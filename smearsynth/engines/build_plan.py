@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smearsynth.bank.bank import Bank, load_bank
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
 from smearsynth.dataset import layout
 from smearsynth.dataset.build_state import Identity

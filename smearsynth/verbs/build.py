@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from smearsynth.bank.bank import save_bank
+from smearsynth.bank.bank_file import save_bank
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.dataset import build_state, layout
 from smearsynth.dataset.build_state import Identity

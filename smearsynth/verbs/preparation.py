@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smearsynth.bank.bank import Bank, load_bank
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.bank.make_bank import make_bank
 from smearsynth.base import json_values
 from smearsynth.base.errors import UserError
@@ -131,7 +132,7 @@ def find_cells(
     check_sources(recipe)
     made = make_bank(recipe, workers=workers, progress=progress)
     lock = lock_text(recipe, made)
-    return Cells(bank=made.bank, sources=describe(recipe, made, lock), lock=lock, unread=made.faults)
+    return Cells(bank=made.bank, sources=describe(recipe, made, lock), lock=lock, unread=made.errors)
 
 
 def _loaded(file: Path, resumed: Path | None, recipe: Recipe) -> Cells:

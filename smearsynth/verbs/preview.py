@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
 from smearsynth.dataset import layout
 from smearsynth.dataset.contact_sheet import Panel, chosen, read_panels, save_sheet

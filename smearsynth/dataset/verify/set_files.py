@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from smearsynth.bank.bank import Bank, load_bank
+from smearsynth.bank.bank import Bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.contained import Died, Tick, in_order
 from smearsynth.base.documents import DocumentError
 from smearsynth.base.errors import UserError
