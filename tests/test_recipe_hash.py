@@ -14,7 +14,7 @@ from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe, recipe_schema
 from smearsynth.recipe.source_options import Kind, SourceSpec
 from smearsynth.sources.entry import Redistribution
-from smearsynth.sources.listing import SOURCES, read_lock, stated_facts
+from smearsynth.sources.listing import DATABASES, read_lock, stated_facts
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TEXT = """
@@ -122,7 +122,7 @@ class TestSchema:
                 assert field.is_required() or "default" in properties[key] or field.default_factory, key
 
     def test_the_kinds_are_the_adapters(self) -> None:
-        assert set(get_args(Kind)) == set(SOURCES)
+        assert set(get_args(Kind)) == set(DATABASES)
 
 
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

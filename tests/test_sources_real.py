@@ -11,7 +11,7 @@ from smearsynth.base.documents import DocumentError
 from smearsynth.base.images import decode_image, read_bytes, read_mask
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing, Method
-from smearsynth.sources.listing import LEFT_OUT, list_entries
+from smearsynth.sources.listing import NOT_LOCKED, list_entries
 from smearsynth.verbs.check import check
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -67,7 +67,7 @@ def test_the_lock_of_the_open_recipe_is_of_these_files(monkeypatch: pytest.Monke
     monkeypatch.setenv("SMEARSYNTH_SOURCES", str(SOURCES))
     checked = check(RECIPES / "smear10-open.yaml")
     assert {name: len(found.entries) for name, found in checked.listings.items()} == {"kaggle": 1300, "pbc": 660}
-    assert all(LEFT_OUT not in found.left_out for found in checked.listings.values())
+    assert all(NOT_LOCKED not in found.left_out for found in checked.listings.values())
 
 
 def test_what_may_not_be_published_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from smearsynth.dataset.index_schema import IndexSchema
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing
-from smearsynth.sources.listing import Lock, lines_of, stated_facts
+from smearsynth.sources.listing import Lock, lock_lines, stated_facts
 
 
 def bank_of(folder: Path, stated: IndexSchema, given: Path | None = None) -> Bank | None:
@@ -46,7 +46,7 @@ def lock_text(recipe: Recipe, made: MadeBank) -> str:
     for spec in recipe.sources:
         files = _files(spec, made.listings[spec.name])
         _refuse_changed(made.bank, spec, files)
-        texts.append(lines_of(spec.name, files))
+        texts.append(lock_lines(spec.name, files))
     return "".join(texts)
 
 

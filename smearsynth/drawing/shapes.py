@@ -1,11 +1,8 @@
-"""Real-valued draws from a keyed stream, for drawings only: no sample of a dataset is decided by a float.
-
-Shapes of cells as signed distances, um: negative inside, zero on the outline, positive outside.
+"""Shapes of cells as signed distances, um: negative inside, zero on the outline, positive outside.
 
 Distances combine (union, cut) and antialias at any scale, so one drawing serves every source's magnification. They
 are exact for discs and strands, and close enough near the outlines of the others, which is all that an edge needs.
-
-A drawn cell: what it absorbs, and where it ends.
+What varies is drawn, as floats, from a keyed stream: no sample of a dataset is decided by a float.
 """
 
 import math
@@ -24,36 +21,37 @@ from smearsynth.base.compiled import compiled
 from smearsynth.taxonomy import BY_KEY, UM_PER_PX
 
 Floats = npt.NDArray[np.float64]
+Point = tuple[float, float]
+"""x and y, um."""
 T = TypeVar("T")
 
 
-class Dice:
-    """The draws of one drawn thing; the same key always throws the same."""
+class KeyedRandom:
+    """The random numbers of one drawn thing; the same key always gives the same."""
 
     def __init__(self, *key: int | str) -> None:
         self._state = streams.stream(*key)
 
-    def between(self, low: float, high: float) -> float:
-        """Uniform from low to high."""
+    def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * int(streams.next_u64(self._state)) * 2.0**-64
 
-    def whole(self, low: int, high: int) -> int:
-        """A whole number in [low, high], both ends included."""
+    def integer(self, low: int, high: int) -> int:
+        """In [low, high], both ends included."""
         return int(streams.between(self._state, low, high))
 
-    def pick(self, items: Sequence[T]) -> T:
-        return items[self.whole(0, len(items) - 1)]
+    def choice(self, items: Sequence[T]) -> T:
+        return items[self.integer(0, len(items) - 1)]
 
     def angle(self) -> float:
         """A direction, radians."""
-        return self.between(0.0, 2 * math.pi)
+        return self.uniform(0.0, 2 * math.pi)
 
-    def near(self, centre: float, spread: float) -> float:
-        """About `centre`, log-normal: two thirds of the draws lie within a factor of 1 +- `spread`."""
-        return centre * math.exp(spread * float(self.normals(1)[0]))
+    def lognormal(self, centre: float, spread: float) -> float:
+        """About `centre`: two thirds of the draws are within a factor of 1 +- `spread`."""
+        return centre * math.exp(spread * float(self.normal(1)[0]))
 
-    def normals(self, *shape: int) -> Floats:
-        """f8 of this shape, mean 0, variance 1, never beyond 3.5: sums of four uniform draws."""
+    def normal(self, *shape: int) -> Floats:
+        """float64 of this shape, mean 0, variance 1, never beyond 3.5: sums of four uniform draws."""
         return _normals(self._state, math.prod(shape)).reshape(shape)
 
 
@@ -70,12 +68,9 @@ def _normals(state, n):  # type: ignore[no-untyped-def]
     return out
 
 
-Point = tuple[float, float]
-
-
 @dataclass(frozen=True)
 class Plane:
-    """Pixel centres around a cell, um: x to the right and y downwards from the cell's centre, f8 (h, w)."""
+    """Pixel centres around a cell, um: x to the right and y downwards from the cell's centre, float64 (h, w)."""
 
     x: Floats
     y: Floats
@@ -88,9 +83,9 @@ class Plane:
         y, x = np.mgrid[-half : half + 1, -half : half + 1] * um_per_px
         return cls(x, y, um_per_px)
 
-    def warped(self, dice: Dice, amplitude: float, size: float) -> "Plane":
+    def warped(self, rng: KeyedRandom, amplitude: float, size: float) -> "Plane":
         """The plane pushed about by some `amplitude` um over distances of `size` um: shapes turn irregular."""
-        dx, dy = (amplitude * mottle(dice, self, size) for _ in range(2))
+        dx, dy = (amplitude * mottle(rng, self, size) for _ in range(2))
         return Plane(self.x + dx, self.y + dy, self.um_per_px)
 
     def cover(self, distance: Floats) -> Floats:
@@ -98,11 +93,11 @@ class Plane:
         return np.clip(0.5 - distance / self.um_per_px, 0.0, 1.0)
 
 
-def blob(dice: Dice, plane: Plane, area: float, rough: float, waves: int = 7) -> Floats:
+def blob(rng: KeyedRandom, plane: Plane, area: float, rough: float, waves: int = 7) -> Floats:
     """A closed outline of this area, um2: a circle whose radius swings by about `rough` in 2 to `waves` waves."""
     orders = np.arange(2, waves + 1)
-    height = np.array([dice.between(0.4, 1.2) * rough / (k - 1) ** 0.8 for k in orders])
-    phase = np.array([dice.angle() for _ in orders])
+    height = np.array([rng.uniform(0.4, 1.2) * rough / (k - 1) ** 0.8 for k in orders])
+    phase = np.array([rng.angle() for _ in orders])
 
     def swing(angle: Floats) -> Floats:
         return 1 + np.tensordot(height, np.cos(np.multiply.outer(orders, angle).T + phase).T, axes=1)
@@ -149,32 +144,32 @@ def inset(inner: Floats, outer: Floats, margin: float) -> Floats:
     return np.maximum(inner, outer + margin)
 
 
-def mottle(dice: Dice, plane: Plane, size: float) -> Floats:
+def mottle(rng: KeyedRandom, plane: Plane, size: float) -> Floats:
     """A smooth random texture of spots `size` um across, mean about 0, variance about 1.
 
     Twenty waves, each in a direction of its own.
     """
     total = np.zeros_like(plane.x)
     for i in range(20):
-        frequency = math.pi / size * dice.between(0.4, 1.5)
-        kx, ky = polar(frequency, math.pi * (i + dice.between(0, 1)) / 20)
-        total += np.cos(kx * plane.x + ky * plane.y + dice.angle())
+        frequency = math.pi / size * rng.uniform(0.4, 1.5)
+        kx, ky = polar(frequency, math.pi * (i + rng.uniform(0, 1)) / 20)
+        total += np.cos(kx * plane.x + ky * plane.y + rng.angle())
     return total / math.sqrt(10)
 
 
-def scatter(dice: Dice, reach: float, spacing: float) -> Floats:
-    """Points of a jittered hexagonal lattice within `reach` um of the origin: f8 (n, 2)."""
+def scatter(rng: KeyedRandom, reach: float, spacing: float) -> Floats:
+    """Points of a jittered hexagonal lattice within `reach` um of the origin: float64 (n, 2)."""
     rows, columns = math.ceil(reach / (0.866 * spacing)), math.ceil(reach / spacing)
     points = []
     for row in range(-rows, rows + 1):
         for column in range(-columns, columns + 1):
-            jitter_x, jitter_y = dice.between(-0.38, 0.38), dice.between(-0.38, 0.38)
+            jitter_x, jitter_y = rng.uniform(-0.38, 0.38), rng.uniform(-0.38, 0.38)
             points.append((spacing * (column + row % 2 / 2 + jitter_x), spacing * (0.866 * row + jitter_y)))
     return np.array([p for p in points if math.hypot(*p) < reach])
 
 
 def grains(plane: Plane, centres: Floats, radii: Floats) -> Floats:
-    """Round grains: centres f8 (n, 2), radii f8 (n,), um. Each pixel knows the nearest one only."""
+    """Round grains: centres float64 (n, 2), radii float64 (n,), um. Each pixel knows the nearest one only."""
     away, which = cKDTree(centres).query(np.stack([plane.x, plane.y], axis=-1))
     return away - radii[which]
 
@@ -183,7 +178,7 @@ def grains(plane: Plane, centres: Floats, radii: Floats) -> Floats:
 class Drawing:
     """One cell on its own square plane.
 
-    density: f8 (n, n, 3) optical density RGB. outline, nucleus: f8 (n, n) signed distance, um, infinite
+    density: float64 (n, n, 3) optical density RGB. outline, nucleus: float64 (n, n) signed distance, um, infinite
     where a cell has no nucleus.
     """
 
@@ -205,7 +200,7 @@ class Drawing:
 
 
 def coat(density: Floats, dye: Floats, cover: Floats) -> Floats:
-    """The density with a dye (f8 (3,) or (n, n, 3)) in place of what was there, where `cover` (n, n) is 1."""
+    """The density with a dye (float64 (3,) or (n, n, 3)) in place of what was there, where `cover` (n, n) is 1."""
     return density + (dye - density) * cover[..., None]
 
 

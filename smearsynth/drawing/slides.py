@@ -1,11 +1,7 @@
-"""From optical density to the picture a microscope's camera would have taken.
+"""A stained slide, a field of cells on it, and the picture that a microscope's camera takes of both.
 
-One stained slide: the colours of its dyes and glass. Every slide drifts, as stains, pH and lamps do.
-
-Dyes are optical densities (natural log, RGB), so layers and overlapping cells add as they do in light. The colours
-were set by eye against Romanowsky-stained smears.
-
-A field of view: cells put on glass. Where they overlap, their densities add, as in light.
+Dyes are optical densities (natural log, RGB), so layers and overlapping cells add as they do in light. Their colours
+were set by eye against Romanowsky-stained smears. Every slide drifts, as stains, pH and lamps do.
 """
 
 from collections.abc import Callable
@@ -15,23 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from smearsynth.drawing.shapes import Dice, Drawing, Floats
+from smearsynth.drawing.shapes import Drawing, Floats, KeyedRandom
 
-Picture = npt.NDArray[np.uint8]
-
-
-def photograph(dice: Dice, density: Floats, glass: Floats, *, blur_px: float, noise: float) -> Picture:
-    """u1 (h, w, 3) RGB: light is absorbed (Beer-Lambert), blurred by the optics, unevenly lit, and noisy.
-
-    density: f8 (h, w, 3). glass: f8 (3,), RGB 0-255. blur_px: Gaussian sigma, px. noise: sigma, grey levels.
-    """
-    light = ndimage.gaussian_filter(np.exp(-density), (blur_px, blur_px, 0))
-    height, width = light.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    slope_x, slope_y = 0.012 * dice.normals(2)
-    lit = light * glass * (1 + slope_x * x + slope_y * y - 0.01 * (x**2 + y**2))[..., None]
-    return np.rint(np.clip(lit + noise * dice.normals(height, width, 3), 0, 255)).astype(np.uint8)
-
+Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 _AZURE = {
     "chromatin": (0.30, 0.16, 0.50),
@@ -59,102 +42,129 @@ _GREYING = (0.8, -0.3, -0.55)
 
 @dataclass(frozen=True)
 class Slide:
-    """glass: light through the empty slide, f8 (3,) RGB 0-255. azure, eosin: strength of the two dye families,
-    f8 (3,) RGB: what they multiply the densities of their dyes by.
-    """
+    """glass: light through the empty slide, float64 (3,) RGB 0-255. azure, eosin: float64 (3,) RGB, what the densities
+    of the dyes of the two groups are multiplied by."""
 
     glass: Floats
     azure: Floats
     eosin: Floats
 
-    @classmethod
-    def stained(cls, dice: Dice, glass: tuple[int, int, int], drift: float, alkaline: float = 0.2) -> "Slide":
-        """A slide as stained on some day.
+    def dye(self, name: str) -> Floats:
+        """Optical density of the named stained matter, float64 (3,) RGB."""
+        dyes, strength = (_AZURE, self.azure) if name in _AZURE else (_EOSIN, self.eosin)
+        return -np.log(np.array(dyes[name])) * strength
 
-        glass: RGB of the laboratory's mean. drift: relative spread of lamp and stain. alkaline: how far the buffer may
-        be off, 0-1; an alkaline one turns what eosin stains from pink to greyish blue.
-        """
-        lamp = np.array(glass) + 40 * drift * dice.normals(1) + 20 * drift * dice.normals(3)
-        hue = np.exp(0.6 * drift * dice.normals(3))
-        greying = 1 + dice.between(0.0, alkaline) * np.array(_GREYING)
-        return cls(
+
+Draw = Callable[[KeyedRandom, Slide, float], Drawing]
+"""How a cell of one class is drawn: (random numbers, slide, um per px)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laboratory:
+    """How one laboratory stains and photographs.
+
+    um_per_px: of its camera. glass: RGB 0-255 of its mean empty glass. drift: relative spread of lamp and stain from
+    slide to slide. alkaline: how far its buffer may be off, 0-1; an alkaline one turns what eosin stains from pink to
+    greyish blue. blur_px: of its optics, Gaussian sigma, px. noise: of its camera, sigma, grey levels.
+    """
+
+    um_per_px: float
+    glass: tuple[int, int, int]
+    drift: float
+    alkaline: float = 0.2
+    blur_px: float
+    noise: float
+
+    def slide(self, rng: KeyedRandom) -> Slide:
+        """A slide as stained on some day."""
+        lamp = np.array(self.glass) + 40 * self.drift * rng.normal(1) + 20 * self.drift * rng.normal(3)
+        hue = np.exp(0.6 * self.drift * rng.normal(3))
+        greying = 1 + rng.uniform(0.0, self.alkaline) * np.array(_GREYING)
+        return Slide(
             glass=np.clip(lamp, 0, 250),
-            azure=dice.near(1.0, drift) * hue,
-            eosin=dice.near(1.0, drift) * hue * greying,
+            azure=rng.lognormal(1.0, self.drift) * hue,
+            eosin=rng.lognormal(1.0, self.drift) * hue * greying,
         )
 
-    def dye(self, name: str) -> Floats:
-        """Optical density of the named stained matter, f8 (3,) RGB."""
-        family, strength = (_AZURE, self.azure) if name in _AZURE else (_EOSIN, self.eosin)
-        return -np.log(np.array(family[name])) * strength
+    def photograph(self, rng: KeyedRandom, density: Floats, slide: Slide) -> Pixels:
+        """uint8 (h, w, 3) RGB: light is absorbed (Beer-Lambert), blurred by the optics, unevenly lit, and noisy.
 
-
-Mask = npt.NDArray[np.bool_]
-Draw = Callable[[Dice, Slide, float], Drawing]
-"""How a cell of one class is drawn: (dice, slide, um per px)."""
+        density: float64 (h, w, 3).
+        """
+        light = ndimage.gaussian_filter(np.exp(-density), (self.blur_px, self.blur_px, 0))
+        height, width = light.shape[:2]
+        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        slope_x, slope_y = 0.012 * rng.normal(2)
+        lit = light * slide.glass * (1 + slope_x * x + slope_y * y - 0.01 * (x**2 + y**2))[..., None]
+        return np.rint(np.clip(lit + self.noise * rng.normal(height, width, 3), 0, 255)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A cell whose middle pixel lies at (x, y); it keeps others `keep` px away."""
+class PlacedDrawing:
+    """A cell whose middle pixel is at (x, y); it keeps others `radius` px away."""
 
     drawing: Drawing
     x: int
     y: int
-    keep: float
+    radius: float
 
 
-class Field:
-    """density: f8 (h, w, 3) of everything put so far."""
+class FieldOfView:
+    """Cells put on glass. Where they overlap, their densities add, as in light.
+
+    density: float64 (h, w, 3) of everything put so far.
+    """
 
     def __init__(self, height: int, width: int) -> None:
         self.density: Floats = np.zeros((height, width, 3))
-        self.placed: list[Placed] = []
+        self.placed: list[PlacedDrawing] = []
 
-    def put(self, drawing: Drawing, x: int, y: int, room: float = 1.0) -> Placed:
-        """Lay the cell with its middle at (x, y), px; it may be cut by the border. room: see `throw`."""
-        placed = Placed(drawing, x, y, room * drawing.radius_px)
+    def put(self, drawing: Drawing, x: int, y: int, clearance: float = 1.0) -> PlacedDrawing:
+        """Adds the cell with its middle at (x, y), px; it may be cut by the border. clearance: see `put_anywhere`."""
+        placed = PlacedDrawing(drawing, x, y, clearance * drawing.radius_px)
         there, here = self._windows(placed)
         self.density[there] += drawing.density[here]
         self.placed.append(placed)
         return placed
 
-    def throw(self, dice: Dice, drawing: Drawing, margin: float, room: float = 1.0) -> Placed | None:
-        """Put the cell at a random free place, or nowhere after 60 misses.
+    def put_anywhere(
+        self, rng: KeyedRandom, drawing: Drawing, margin: float, clearance: float = 1.0
+    ) -> PlacedDrawing | None:
+        """Puts the cell at a random free place, or nowhere after 60 misses.
 
-        margin: least distance of its middle from the border, px. room: how many of its radii it keeps to itself;
-        below 1 it may overlap its neighbours.
+        margin: least distance of its middle from the border, px. clearance: radius that it keeps free of others, in
+        its own radii; below 1 it may overlap its neighbours.
         """
         height, width = self.density.shape[:2]
-        keep = room * drawing.radius_px
+        radius = clearance * drawing.radius_px
         for _ in range(60):
-            x = round(dice.between(margin, width - margin))
-            y = round(dice.between(margin, height - margin))
-            if all(np.hypot(p.x - x, p.y - y) > p.keep + keep for p in self.placed):
-                return self.put(drawing, x, y, room)
+            x = round(rng.uniform(margin, width - margin))
+            y = round(rng.uniform(margin, height - margin))
+            if all(np.hypot(p.x - x, p.y - y) > p.radius + radius for p in self.placed):
+                return self.put(drawing, x, y, clearance)
         return None
 
-    def crowd(self, dice: Dice, slide: Slide, draw: Draw, um_per_px: float, number: int) -> None:
-        """Up to `number` cells of one kind, as there is room; some overlap, the border cuts some."""
+    def fill(self, rng: KeyedRandom, slide: Slide, draw: Draw, um_per_px: float, number: int) -> None:
+        """Puts up to `number` cells of one kind, as many as find a place; some overlap, the border cuts some."""
         for _ in range(number):
-            self.throw(dice, draw(dice, slide, um_per_px), margin=-8, room=0.96)
+            self.put_anywhere(rng, draw(rng, slide, um_per_px), margin=-8, clearance=0.96)
 
-    def inside(self, placed: Placed) -> Mask:
+    def inside(self, placed: PlacedDrawing) -> Mask:
         """Pixels of one cell, (h, w)."""
-        return self._laid(placed, placed.drawing.outline)
+        return self._below_zero(placed, placed.drawing.outline)
 
-    def nucleus(self, placed: Placed) -> Mask:
+    def nucleus(self, placed: PlacedDrawing) -> Mask:
         """Pixels of its nucleus, (h, w)."""
-        return self._laid(placed, placed.drawing.nucleus)
+        return self._below_zero(placed, placed.drawing.nucleus)
 
-    def _laid(self, placed: Placed, distance: Floats) -> Mask:
+    def _below_zero(self, placed: PlacedDrawing, distance: Floats) -> Mask:
         mask = np.zeros(self.density.shape[:2], bool)
         there, here = self._windows(placed)
         mask[there] = distance[here] < 0
         return mask
 
-    def _windows(self, placed: Placed) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Where a cell's plane lies in the field, and which part of the plane that is."""
+    def _windows(self, placed: PlacedDrawing) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Where a cell's plane is in the field, and which part of the plane that is."""
         size = placed.drawing.outline.shape[0]
         there, here = [], []
         for middle, length in zip((placed.y, placed.x), self.density.shape[:2], strict=True):

@@ -12,7 +12,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.taxonomy import CLASSES
 
-OTHER_NAMES = {
+_OTHER_NAMES = {
     "baso": "basophil",
     "eosi": "eosinophil",
     "lymph": "lymphocyte",
@@ -36,20 +36,21 @@ OTHER_NAMES = {
 
 def canonical(name: str) -> str:
     """`Platelet clumps`, `platelet_clump` and `PlateletClump` are all `plateletclump`."""
-    words = re.findall(r"[^\W_]+", name.casefold())
     if not any(c.isalpha() for c in name):
         return name.strip()
+    words = re.findall(r"[^\W_]+", name.casefold())
     return "".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
 
 
-GENERAL = {canonical(c.key): c.key for c in CLASSES if c.id} | {canonical(k): v for k, v in OTHER_NAMES.items()}
+_GENERAL = {canonical(name): key for name, key in [*((c.key, c.key) for c in CLASSES if c.id), *_OTHER_NAMES.items()]}
 
 
 def resolve(found: Iterable[str], spec: SourceSpec, own: Mapping[str, str | None]) -> dict[str, str | None]:
     """Name -> class key, or None for a class that is left out, for every name in `found` that is known.
 
     own: the names that the database itself uses, None where it has no single class. Raises UserError where a key of
-    the recipe's `classes` is none of the names found: it would change nothing, and a mistyped name must not go unseen.
+    the recipe's `classes` is none of the names found (it would change nothing, and a mistyped name must not go unseen),
+    and where a name that is no key of theirs fits two of them.
     """
     names = sorted(set(found))
     there = {canonical(name) for name in names}
@@ -59,23 +60,20 @@ def resolve(found: Iterable[str], spec: SourceSpec, own: Mapping[str, str | None
             f"{spec.root}: `classes` of source {spec.name} maps {', '.join(map(repr, unmet))}, which is not there; "
             f"map names that are: {', '.join(names) or 'none found'}"
         )
-    known = GENERAL | {canonical(name): key for name, key in own.items()} | _asked(spec, names)
-    return {name: known[canonical(name)] for name in names if canonical(name) in known} | {
-        name: spec.classes[name] for name in names if name in spec.classes
-    }
-
-
-def _asked(spec: SourceSpec, names: Iterable[str]) -> dict[str, str | None]:
-    """The recipe's `classes` by canonical name; UserError where a name that is not among them fits two of them."""
-    asked = {canonical(name): key for name, key in spec.classes.items()}
+    known = _GENERAL | {canonical(name): key for name, key in [*own.items(), *spec.classes.items()]}
+    resolved: dict[str, str | None] = {}
     for name in names:
         fits = [other for other in spec.classes if canonical(other) == canonical(name)]
-        if name not in spec.classes and len({spec.classes[other] for other in fits}) > 1:
+        if name in spec.classes:
+            resolved[name] = spec.classes[name]
+        elif len({spec.classes[other] for other in fits}) > 1:
             raise UserError(
                 f"{spec.root}: {name!r} fits {' and '.join(map(repr, fits))} in `classes` of source {spec.name}, which "
                 "are different classes; add the name as it is written"
             )
-    return asked
+        elif canonical(name) in known:
+            resolved[name] = known[canonical(name)]
+    return resolved
 
 
 def classify(names: Mapping[str, str], known: Mapping[str, str | None]) -> tuple[dict[str, str], Counter[str]]:
@@ -95,7 +93,7 @@ def classify(names: Mapping[str, str], known: Mapping[str, str | None]) -> tuple
 
 
 def folders_of(path: str) -> list[str]:
-    """Names of the folders that a relative path lies in, the nearest first."""
+    """Names of the folders that a relative path is in, the nearest first."""
     return path.split("/")[-2::-1]
 
 

@@ -1,15 +1,16 @@
 """A user's own cells: images of one named cell each, in a folder per class or flat with a table of labels."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from smearsynth.base.errors import UserError
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.class_names import classify, folders_of, name_by_folder, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.source_files import Files, pair_named_masks, pair_same_names
-from smearsynth.sources.tables import read_labels
+from smearsynth.sources.source_files import SourceFiles, pair_named_masks, pair_same_names
+from smearsynth.sources.tables import raise_errors, read_table
 from smearsynth.taxonomy import CLASSES
 
 LAYOUT = (
@@ -19,7 +20,13 @@ LAYOUT = (
 )
 
 
-def list_crops(spec: SourceSpec, files: Files) -> Listing:
+_LABEL_COLUMNS = {
+    "id": ("id", "image id", "image", "image name", "file", "file name", "name"),
+    "class": ("class", "class label", "class name", "label", "category", "cell type", "type"),
+}
+
+
+def list_crops(spec: SourceSpec, files: SourceFiles) -> Listing:
     """One entry per image, cut by its mask where it has one, else by its stain."""
     pairs, orphans = pair_named_masks(files.images)
     pairs = pair_same_names(pairs, spec.root)
@@ -27,9 +34,13 @@ def list_crops(spec: SourceSpec, files: Files) -> Listing:
         known = resolve({name for path in pairs for name in folders_of(path)}, spec, {})
         names, left_out = name_by_folder(pairs, known), Counter[str]()
     else:
-        names, left_out = read_labels(spec.root, spec.labels, pairs)
+        names, left_out = _read_labels(spec.root, spec.labels, pairs)
         known = resolve(names.values(), spec, {})
-        _refuse_unknown(str(spec.root / spec.labels), set(names.values()) - set(known))
+        if unknown := sorted(set(names.values()) - set(known)):
+            raise UserError(
+                f"{spec.root / spec.labels}: {', '.join(map(repr, unknown))} names no class; map it under the source's "
+                "`classes`, or to null to leave it out"
+            )
     classes, unused = classify(names, known)
     left_out["mask without an image"] += len(orphans)
     entries = tuple(
@@ -43,21 +54,15 @@ def list_crops(spec: SourceSpec, files: Files) -> Listing:
         )
         for path, class_key in classes.items()
     )
+    present = {entry.class_key for entry in entries}
+    # No other cell of a smear varies so little in size as the red one.
+    calibrate = ("healthy_rbc",) if spec.also else tuple(c.key for c in CLASSES if c.key in present)
     return Listing(
-        # No other cell of a smear varies so little in size as the red one.
-        facts=replace(facts_of_recipe(spec), calibrate=("healthy_rbc",) if spec.also else _present(entries)),
+        facts=replace(facts_of_recipe(spec), calibrate=calibrate),
         entries=entries,
         left_out=left_out + unused,
         tables=() if spec.labels is None else (PurePosixPath(spec.labels).as_posix(),),
     )
-
-
-def _refuse_unknown(table: str, names: set[str]) -> None:
-    if names:
-        raise UserError(
-            f"{table}: {', '.join(map(repr, sorted(names)))} names no class; map it under the source's `classes`, "
-            "or to null to leave it out"
-        )
 
 
 def facts_of_recipe(spec: SourceSpec) -> Facts:
@@ -72,6 +77,45 @@ def facts_of_recipe(spec: SourceSpec) -> Facts:
     )
 
 
-def _present(entries: tuple[Entry, ...]) -> tuple[str, ...]:
-    present = {entry.class_key for entry in entries}
-    return tuple(c.key for c in CLASSES if c.key in present)
+def _read_labels(root: Path, table: str, images: Iterable[str]) -> tuple[dict[str, str], Counter[str]]:
+    """Image -> class name as written, and what was left out, by reason.
+
+    `1` and `001` both find `001.bmp`, unless a file has that very name. Raises UserError with all wrong rows: an id
+    that fits several images, or an image with two classes.
+    """
+    images = list(images)
+    by_id = _images_by_id(images)
+    names: dict[str, str] = {}
+    places: dict[str, str] = {}
+    left_out, errors = Counter[str](), []
+    for where, row in read_table(root, table, _LABEL_COLUMNS):
+        label_id = row["id"].casefold()
+        *exact, by_number = by_id
+        fits = next((found[label_id] for found in exact if label_id in found), by_number.get(_number(label_id), []))
+        if not fits:
+            left_out["label without an image"] += 1
+        elif len(fits) > 1:
+            errors.append(f"{where}: {row['id']} fits {', '.join(fits)}; write the whole file name")
+        elif names.setdefault(fits[0], row["class"]) != row["class"]:
+            errors.append(f"{where}: {fits[0]} has another class in {places[fits[0]]}; keep one of the two")
+        else:
+            places.setdefault(fits[0], where)
+    raise_errors(errors)
+    left_out["image without a label"] += len(images) - len(names)
+    return {path: names[path] for path in images if path in names}, +left_out
+
+
+def _images_by_id(images: Iterable[str]) -> tuple[dict[str, list[str]], ...]:
+    """Images by path, name, each without extension, and number: the ways an id can name one, most exact first."""
+    ways: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(5))
+    for image in images:
+        path = PurePosixPath(image.casefold())
+        keys = (str(path), path.name, str(path.with_suffix("")), path.stem, _number(path.stem))
+        for way, key in zip(ways, keys, strict=True):
+            way[key].append(image)
+    return ways
+
+
+def _number(stem: str) -> str:
+    """`1` for `001`; any other text as it is."""
+    return stem.lstrip("0") or "0" if stem.isdecimal() else stem

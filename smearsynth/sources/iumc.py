@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.class_names import classify, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.source_files import Files, pair_named_masks
+from smearsynth.sources.source_files import SourceFiles, pair_named_masks
 
 LAYOUT = (
     "`Eosinophil_N.bmp`, `Lymphocytes_N.bmp`, `Monocytes_N.bmp`, `Neutrophil_N.bmp`, singular or plural, "
@@ -24,13 +24,13 @@ FACTS = Facts(
     # Median of the glass measured in the 96 crops; about every tenth shows only red cells around its cell.
     glass=(153, 158, 151),
 )
-NAME = re.compile(r"(?P<cell>.*[^\W\d_])[\W_]*[0-9]+")
+_NAME = re.compile(r"(?P<cell>.*[^\W\d_])[\W_]*[0-9]+")
 
 
-def list_iumc(spec: SourceSpec, files: Files) -> Listing:
+def list_iumc(spec: SourceSpec, files: SourceFiles) -> Listing:
     """One entry per image. The crops are tight: touching the border is no sign of a cut cell."""
     pairs, orphans = pair_named_masks(files.images)
-    names = {path: match["cell"] for path in pairs if (match := NAME.fullmatch(PurePosixPath(path).stem))}
+    names = {path: match["cell"] for path in pairs if (match := _NAME.fullmatch(PurePosixPath(path).stem))}
     classes, left_out = classify(names, resolve(names.values(), spec, {}))
     left_out["file of unknown name"] += len(pairs) - len(names)
     left_out["mask without an image"] += len(orphans)

@@ -6,7 +6,7 @@ from collections import Counter
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.class_names import classify, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.source_files import Files, outermost_first
+from smearsynth.sources.source_files import SourceFiles, outermost_first
 
 LAYOUT = "`cell_images/{Parasitized,Uninfected}/C130P91ThinF_IMG_20151004_142709_cell_127.png`"
 FACTS = Facts(
@@ -23,7 +23,7 @@ FACTS = Facts(
     # green; per patient the brightest crop; of 132 patients the 95th percentile per channel (median: 219, 186, 176).
     glass=(229, 209, 204),
 )
-NAME = re.compile(r"c(?P<patient>[0-9]+)\D.*_cell_[0-9]+\.png", re.IGNORECASE)
+_NAME = re.compile(r"c(?P<patient>[0-9]+)\D.*_cell_[0-9]+\.png", re.IGNORECASE)
 
 
 def patient_of(name: str) -> str | None:
@@ -32,11 +32,11 @@ def patient_of(name: str) -> str | None:
     What follows the number is left aside: `C51A` and `C51B` would be two smears of one patient, `P91` counts the
     infected patients once more, and `N`, `Re` and `original` tell how the smear was photographed.
     """
-    match = NAME.fullmatch(name)
+    match = _NAME.fullmatch(name)
     return f"C{int(match['patient'])}" if match else None
 
 
-def list_kaggle(spec: SourceSpec, files: Files) -> Listing:
+def list_kaggle(spec: SourceSpec, files: SourceFiles) -> Listing:
     """One entry per cell; a second copy of the folder inside itself, as the archive ships it, is left out."""
     left_out = Counter[str]()
     seen: set[tuple[str, str]] = set()
@@ -53,13 +53,7 @@ def list_kaggle(spec: SourceSpec, files: Files) -> Listing:
             folders[path], patients[path] = folder, patient
     classes, unused = classify(folders, resolve(folders.values(), spec, {}))
     entries = tuple(
-        Entry(
-            path=path,
-            class_key=class_key,
-            group=patients[path],
-            method=Method.BLACK_GROUND,
-            tight=True,
-        )
+        Entry(path=path, class_key=class_key, group=patients[path], method=Method.BLACK_GROUND, tight=True)
         for path, class_key in classes.items()
     )
     return Listing(facts=FACTS, entries=entries, left_out=left_out + unused)

@@ -8,7 +8,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.class_names import classify, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.source_files import Files, outermost_first
+from smearsynth.sources.source_files import SourceFiles, outermost_first
 from smearsynth.taxonomy import CLASSES, WHITE_CELLS
 
 LAYOUT = (
@@ -25,9 +25,9 @@ FACTS = Facts(
     patients_known=False,
     calibrate=tuple(c.key for c in CLASSES if c.id in WHITE_CELLS),
 )
-MASK_PAD = 4
+_MASK_PAD = 4
 """The masks are 712x568: the images less 4 px on every side."""
-FOLDERS: dict[str, str | None] = {
+_CLASSES: dict[str, str | None] = {
     "baso": "basophil",
     "eosi": "eosinophil",
     "lymp": "lymphocyte",
@@ -35,18 +35,18 @@ FOLDERS: dict[str, str | None] = {
     "mono": "monocyte",
     "neut": "neutrophil",
 }
-IMAGE = re.compile(r"(?:.*/)?main dataset/(?P<folder>[^/]+)/(?P<number>[0-9]+)\.\w+")
-MASK = re.compile(r"(?:.*/)?ground truth segmentation/(?P<folder>[^/]+)/areaforexpert1/(?P<number>[0-9]+)_expert\.\w+")
+_IMAGE = re.compile(r"(?:.*/)?main dataset/(?P<folder>[^/]+)/(?P<number>[0-9]+)\.\w+")
+_MASK = re.compile(r"(?:.*/)?ground truth segmentation/(?P<folder>[^/]+)/areaforexpert1/(?P<number>[0-9]+)_expert\.\w+")
 
-Key = tuple[str, int]
+_Key = tuple[str, int]
 """Class folder in lower case and number: what an image and its mask have in common."""
 
 
-def list_lisc(spec: SourceSpec, files: Files) -> Listing:
+def list_lisc(spec: SourceSpec, files: SourceFiles) -> Listing:
     """One entry per image with a mask, matched by its number. A field's several leukocytes are one group."""
     images, masks, left_out = _by_key(files)
     folders = {path: folder for (folder, _), path in images.items()}
-    classes, unused = classify(folders, resolve(folders.values(), spec, FOLDERS))
+    classes, unused = classify(folders, resolve(folders.values(), spec, _CLASSES))
     entries = []
     for (folder, number), path in images.items():
         mask = masks.pop((folder, number), None)
@@ -62,31 +62,30 @@ def list_lisc(spec: SourceSpec, files: Files) -> Listing:
                 group=f"{folder}/{number}",
                 method=Method.GIVEN,
                 mask=mask,
-                mask_pad=MASK_PAD,
+                mask_pad=_MASK_PAD,
             )
         )
     left_out["mask without an image"] += len(masks)
     return Listing(facts=FACTS, entries=tuple(entries), left_out=left_out + unused)
 
 
-def _check_copy(first: str, second: str) -> None:
-    """UserError where two files of one number are no copies by their names: a mask may belong to either."""
-    if PurePosixPath(first).name.casefold() != PurePosixPath(second).name.casefold():
-        raise UserError(f"{first} and {second} have one number; `exclude` the one that does not count")
+def _by_key(files: SourceFiles) -> tuple[dict[_Key, str], dict[_Key, str], Counter[str]]:
+    """Images and masks; of copies the one nearest to the root.
 
-
-def _by_key(files: Files) -> tuple[dict[Key, str], dict[Key, str], Counter[str]]:
-    images: dict[Key, str] = {}
-    masks: dict[Key, str] = {}
+    Raises UserError where two files of one number are no copies by their names: a mask may belong to either.
+    """
+    images: dict[_Key, str] = {}
+    masks: dict[_Key, str] = {}
     left_out = Counter[str]()
     for path in outermost_first(files.images):
-        for pattern, found in ((IMAGE, images), (MASK, masks)):
+        for pattern, found in ((_IMAGE, images), (_MASK, masks)):
             if match := pattern.fullmatch(path.casefold()):
                 key = (match["folder"], int(match["number"]))
-                if key in found:
-                    _check_copy(found[key], path)
+                first = found.setdefault(key, path)
+                if first != path:
+                    if PurePosixPath(first).name.casefold() != PurePosixPath(path).name.casefold():
+                        raise UserError(f"{first} and {path} have one number; `exclude` the one that does not count")
                     left_out["second copy"] += 1
-                found.setdefault(key, path)
                 break
         else:
             left_out["file of unknown name"] += 1

@@ -7,8 +7,8 @@ from dataclasses import replace
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.class_names import classify, folders_of, name_by_folder, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
-from smearsynth.sources.source_files import Files
-from smearsynth.sources.tables import Box, read_boxes, refuse
+from smearsynth.sources.source_files import SourceFiles
+from smearsynth.sources.tables import Box, raise_errors, read_boxes
 from smearsynth.taxonomy import CLASSES, RED_CELLS
 
 LAYOUT = (
@@ -25,7 +25,7 @@ FACTS = Facts(
 )
 
 
-def list_mamic(spec: SourceSpec, files: Files) -> Listing:
+def list_mamic(spec: SourceSpec, files: SourceFiles) -> Listing:
     """One entry per crop and one per box. Crops are not tight: a hand leaves some glass around the cell."""
     boxes = read_boxes(spec.root, files)
     fields = {box.path for box in boxes}
@@ -36,8 +36,11 @@ def list_mamic(spec: SourceSpec, files: Files) -> Listing:
     entries = [Entry(path=path, class_key=key, group=path, method=Method.STAIN) for path, key in classes.items()]
     boxed, unused = _boxed(boxes, known)
     entries += boxed
+    present = {entry.class_key for entry in entries}
+    # Red cells where there are any: no other cell of a smear varies so little in size.
+    red = tuple(c.key for c in CLASSES if c.id in RED_CELLS and c.key in present)
     return Listing(
-        facts=replace(FACTS, calibrate=_yardstick(entries)),
+        facts=replace(FACTS, calibrate=red or tuple(c.key for c in CLASSES if c.key in present)),
         entries=tuple(entries),
         left_out=left_out + unused,
         tables=files.tables,
@@ -45,7 +48,8 @@ def list_mamic(spec: SourceSpec, files: Files) -> Listing:
 
 
 def _boxed(boxes: list[Box], known: Mapping[str, str | None]) -> tuple[list[Entry], Counter[str]]:
-    refuse(
+    """An entry per box whose class is used; the others counted by reason."""
+    raise_errors(
         [
             f"{box.where}: {box.name!r} names no class; map it under the source's `classes`, or to null to leave it out"
             for box in boxes
@@ -58,20 +62,6 @@ def _boxed(boxes: list[Box], known: Mapping[str, str | None]) -> tuple[list[Entr
         if class_key is None:
             left_out[f"box of class {box.name!r}, not used"] += 1
         else:
-            entries.append(
-                Entry(
-                    path=box.path,
-                    class_key=class_key,
-                    group=box.path,
-                    method=Method.STAIN,
-                    box=box.corners,
-                )
-            )
+            field = Entry(path=box.path, class_key=class_key, group=box.path, method=Method.STAIN, box=box.corners)
+            entries.append(field)
     return entries, left_out
-
-
-def _yardstick(entries: list[Entry]) -> tuple[str, ...]:
-    """Red cells where there are any: no other cell of a smear varies so little in size."""
-    present = {entry.class_key for entry in entries}
-    red = tuple(c.key for c in CLASSES if c.id in RED_CELLS and c.key in present)
-    return red or tuple(c.key for c in CLASSES if c.key in present)

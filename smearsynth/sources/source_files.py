@@ -1,10 +1,8 @@
-"""The files of a source's folder: what is there, in an order that no file system decides.
+"""The files of a source's folder: what is there, in an order that no file system decides, and which are masks of which.
 
 A symbolic link to a folder is not followed, and a file is only read when it truly lies inside the root, so neither a
 link nor a path written in somebody else's table can reach the rest of the disk. A folder that may not be read is an
 error: its cells would be missing in silence.
-
-Masks that lie beside their images: `X_mask.png`, or the same name with another extension.
 """
 
 import re
@@ -12,22 +10,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from os import walk as walk_folders
+from os import walk
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.images import IMAGE_SUFFIXES, read_header
 
-TABLE_SUFFIX = ".csv"
 NOT_IMAGE = "not an image"
 DRAWN_NOTE = "DRAWN.txt"
-"""File in a source's root that is none of the source's: see `sources.drawn`."""
-NOT_FILE = "no file, or a link that leads out of the source"
+"""File in a source's root that is none of the source's: see `listing`."""
+_TABLE_SUFFIX = ".csv"
+_MASK_ENDING = "_mask"
+
+Pairs = dict[str, str | None]
+"""Image -> its mask, None where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:
+class SourceFiles:
     """Paths relative to the root, with forward slashes, in natural order.
 
     left_out: reason -> number of files that are neither image nor table, no plain files, hidden, or excluded by the
@@ -51,7 +52,7 @@ def outermost_first(paths: Sequence[str]) -> list[str]:
     return sorted(paths, key=lambda path: (path.count("/"), natural(path)))
 
 
-def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
+def list_files(root: Path, exclude: Sequence[str] = ()) -> SourceFiles:
     """All files under `root`. exclude: globs on the relative path, in any case; `*` also crosses folders.
 
     Raises UserError where `root` is no folder, where a folder may not be read, or where a glob matches nothing (a
@@ -59,30 +60,40 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> Files:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; set the source's `root` to where the database was unpacked")
-    paths = sorted((path for path in _walk(root) if path != DRAWN_NOTE), key=natural)
-    excluded = {path for path in paths if any(_matches(path, glob) for glob in exclude)}
+    paths = sorted(
+        (
+            path
+            for folder, _, names in walk(root, onerror=_refuse)
+            for name in names
+            if (path := (Path(folder) / name).relative_to(root).as_posix()) != DRAWN_NOTE
+        ),
+        key=natural,
+    )
+    excluded = set()
     for glob in exclude:
-        if not any(_matches(path, glob) for path in excluded):
+        matched = {path for path in paths if fnmatchcase(path.casefold(), glob.casefold())}
+        if not matched:
             raise UserError(f"{root}: `exclude: {glob}` matches no file there; correct the pattern or remove it")
+        excluded |= matched
     images, tables, left_out = [], [], Counter[str]()
     for path in paths:
         suffix = PurePosixPath(path).suffix.casefold()
         if path in excluded:
             left_out["excluded by the recipe"] += 1
-        elif _is_hidden(path):
+        elif any(part.startswith(".") or part == "__MACOSX" for part in path.split("/")):
             left_out["hidden or system file"] += 1
         elif not path.isprintable():
             # Such a name cannot stand in a lock file, a card or an HDF5 string.
             left_out["file name with control characters"] += 1
         elif not _is_file_inside(root, path):
-            left_out[NOT_FILE] += 1
+            left_out["no file, or a link that leads out of the source"] += 1
         elif suffix in IMAGE_SUFFIXES:
             images.append(path)
-        elif suffix == TABLE_SUFFIX:
+        elif suffix == _TABLE_SUFFIX:
             tables.append(path)
         else:
             left_out[NOT_IMAGE] += 1
-    return Files(images=tuple(images), tables=tuple(tables), excluded=frozenset(excluded), left_out=left_out)
+    return SourceFiles(images=tuple(images), tables=tuple(tables), excluded=frozenset(excluded), left_out=left_out)
 
 
 def locate(root: Path, path: str) -> Path:
@@ -98,14 +109,6 @@ def locate(root: Path, path: str) -> Path:
     return file
 
 
-def _walk(root: Path) -> list[str]:
-    return [
-        (Path(folder) / name).relative_to(root).as_posix()
-        for folder, _, names in walk_folders(root, onerror=_refuse)
-        for name in names
-    ]
-
-
 def _refuse(error: OSError) -> NoReturn:
     raise UserError(f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions")
 
@@ -113,20 +116,6 @@ def _refuse(error: OSError) -> NoReturn:
 def _is_file_inside(root: Path, path: str) -> bool:
     file = root / path
     return file.is_file() and (not file.is_symlink() or file.resolve().is_relative_to(root.resolve()))
-
-
-def _matches(path: str, glob: str) -> bool:
-    return fnmatchcase(path.casefold(), glob.casefold())
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
-
-
-SUFFIX = "_mask"
-
-Pairs = dict[str, str | None]
-"""Image -> its mask, None where it has none."""
 
 
 def pair_named_masks(images: Iterable[str]) -> tuple[Pairs, list[str]]:
@@ -138,8 +127,8 @@ def pair_named_masks(images: Iterable[str]) -> tuple[Pairs, list[str]]:
     masks, named = defaultdict(list), defaultdict(list)
     for path in images:
         stem = _stem(path)
-        if stem.endswith(SUFFIX):
-            masks[stem.removesuffix(SUFFIX)].append(path)
+        if stem.endswith(_MASK_ENDING):
+            masks[stem.removesuffix(_MASK_ENDING)].append(path)
         else:
             pairs[path] = None
             named[stem].append(path)
@@ -169,7 +158,7 @@ def pair_same_names(pairs: Mapping[str, str | None], root: Path) -> Pairs:
         if len(paths) != 2 or len(masks) != 1:
             raise UserError(
                 f"{root}: it cannot be told which of {', '.join(paths)} is the mask; name it "
-                f"`{PurePosixPath(paths[0]).stem}{SUFFIX}.png`, or `exclude` the other files"
+                f"`{PurePosixPath(paths[0]).stem}{_MASK_ENDING}.png`, or `exclude` the other files"
             )
         image = next(path for path in paths if path not in masks)
         found[image] = masks[0]

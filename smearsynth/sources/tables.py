@@ -1,15 +1,13 @@
-"""CSV tables that come with a source: which rows they have, and every fault of theirs with file and line.
+"""CSV tables that come with a source: their rows, boxes of cells among them, and every error with file and line.
 
-Tables of boxes: which cell of which field lies where. Every row is proven before one is used.
-
-A table that says which class each image of a flat folder has; an id is a name, a stem or a number.
+Every row is proven before one is used.
 """
 
 import csv
 import math
 import posixpath
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
@@ -18,78 +16,17 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Header, read_header
 from smearsynth.sources.class_names import canonical
-from smearsynth.sources.source_files import Files, locate
+from smearsynth.sources.source_files import SourceFiles, locate
 
-MOST_FAULTS = 10
-_MOST = 50_000_000
+_MOST_ERRORS = 10
+"""That one sentence each is given to."""
+_MOST_CHARACTERS = 50_000_000
+"""Of a table."""
+_NUMBERS = ("x", "y", "width", "height")
+_BOX_COLUMNS = {"file": ("file", "filename"), "class": ("class", "label"), **{name: (name,) for name in _NUMBERS}}
 
 Row = tuple[str, dict[str, str]]
 """File and line, for messages, and column -> text without surrounding spaces."""
-
-
-def read_table(root: Path, path: str, columns: Mapping[str, Sequence[str]]) -> list[Row]:
-    """The rows of a UTF-8 table, separated by commas or semicolons; empty lines and further columns are ignored.
-
-    columns: column -> the headings it may have, in any case, the most usual first. Raises UserError.
-    """
-    lines = _lines(root, path)
-    if not lines:
-        raise UserError(f"{root / path}: the table is empty; give it the columns {', '.join(columns)}")
-    (where, header), *lines = lines
-    places = {column: _find(header, headings, where) for column, headings in columns.items()}
-    missing = [column for column, place in places.items() if place is None]
-    if missing:
-        raise UserError(
-            f"{where}: no column {', '.join(missing)} among {', '.join(map(repr, header))}; "
-            f"the first line must name the columns {', '.join(columns)}, or leave the table out by `exclude`"
-        )
-    rows, faults = [], []
-    for where, cells in lines:
-        filled = dict(enumerate(cells))
-        if any(cells[len(header) :]):
-            faults.append(f"{where}: it has more values than the first line has columns; quote what holds a separator")
-        values = {column: filled.get(place, "") for column, place in places.items() if place is not None}
-        if not all(values.values()):
-            faults.append(f"{where}: a value is missing; fill in {', '.join(columns)}")
-        rows.append((where, values))
-    refuse(faults)
-    return rows
-
-
-def refuse(faults: Sequence[str]) -> None:
-    """Raises one UserError for all faults, one a line, if there are any."""
-    if faults:
-        more = [f"and {len(faults) - MOST_FAULTS} more of the kind"] if len(faults) > MOST_FAULTS else []
-        raise UserError("\n".join([*faults[:MOST_FAULTS], *more]))
-
-
-def _lines(root: Path, path: str) -> list[tuple[str, list[str]]]:
-    file = root / path
-    try:
-        with locate(root, path).open(encoding="utf-8-sig", newline="") as opened:
-            text = opened.read(_MOST)
-        if len(text) == _MOST:
-            raise UserError(f"{file}: a table has less than {_MOST:,} characters; exclude it, or cut it into parts")
-        first = text.partition("\n")[0]
-        delimiter = ";" if first.count(";") > first.count(",") else ","
-        # A quote that nobody closes would swallow all rows after it in silence.
-        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
-    return [(f"{file}, line {line}", cells) for line, cells in rows if any(cells)]
-
-
-def _find(header: Sequence[str], headings: Sequence[str], where: str) -> int | None:
-    names = [canonical(name) for name in header]
-    name = next((canonical(heading) for heading in headings if canonical(heading) in names), None)
-    if name is not None and names.count(name) > 1:
-        raise UserError(f"{where}: {header[names.index(name)]!r} heads two columns; rename the one that does not count")
-    return None if name is None else names.index(name)
-
-
-NUMBERS = ("x", "y", "width", "height")
-BOX_COLUMNS = {"file": ("file", "filename"), "class": ("class", "label"), **{name: (name,) for name in NUMBERS}}
 
 
 @dataclass(frozen=True)
@@ -102,20 +39,86 @@ class Box:
     where: str
 
 
-def read_boxes(root: Path, files: Files) -> list[Box]:
+def read_table(root: Path, path: str, columns: Mapping[str, Sequence[str]]) -> list[Row]:
+    """The rows of a UTF-8 table, separated by commas or semicolons; empty lines and further columns are ignored.
+
+    columns: column -> the headings it may have, in any case, the most usual first. Raises UserError.
+    """
+    lines = _read_lines(root, path)
+    if not lines:
+        raise UserError(f"{root / path}: the table is empty; give it the columns {', '.join(columns)}")
+    (where, header), *lines = lines
+    places = {column: _find(header, headings, where) for column, headings in columns.items()}
+    missing = [column for column, place in places.items() if place is None]
+    if missing:
+        raise UserError(
+            f"{where}: no column {', '.join(missing)} among {', '.join(map(repr, header))}; "
+            f"the first line must name the columns {', '.join(columns)}, or leave the table out by `exclude`"
+        )
+    rows, errors = [], []
+    for where, cells in lines:
+        filled = dict(enumerate(cells))
+        if any(cells[len(header) :]):
+            errors.append(f"{where}: it has more values than the first line has columns; quote what holds a separator")
+        values = {column: filled.get(place, "") for column, place in places.items() if place is not None}
+        if not all(values.values()):
+            errors.append(f"{where}: a value is missing; fill in {', '.join(columns)}")
+        rows.append((where, values))
+    raise_errors(errors)
+    return rows
+
+
+def raise_errors(errors: Sequence[str]) -> None:
+    """Raises one UserError for all errors, one a line, if there are any."""
+    if errors:
+        more = [f"and {len(errors) - _MOST_ERRORS} more of the kind"] if len(errors) > _MOST_ERRORS else []
+        raise UserError("\n".join([*errors[:_MOST_ERRORS], *more]))
+
+
+def _read_lines(root: Path, path: str) -> list[tuple[str, list[str]]]:
+    file = root / path
+    try:
+        with locate(root, path).open(encoding="utf-8-sig", newline="") as opened:
+            text = opened.read(_MOST_CHARACTERS)
+        if len(text) == _MOST_CHARACTERS:
+            raise UserError(
+                f"{file}: a table has less than {_MOST_CHARACTERS:,} characters; exclude it, or cut it into parts"
+            )
+        first = text.partition("\n")[0]
+        delimiter = ";" if first.count(";") > first.count(",") else ","
+        # A quote that nobody closes would swallow all rows after it in silence.
+        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
+    return [(f"{file}, line {line}", cells) for line, cells in rows if any(cells)]
+
+
+def _find(header: Sequence[str], headings: Sequence[str], where: str) -> int | None:
+    """The place of the column that has one of the headings."""
+    names = [canonical(name) for name in header]
+    name = next((canonical(heading) for heading in headings if canonical(heading) in names), None)
+    if name is None:
+        return None
+    if names.count(name) > 1:
+        raise UserError(f"{where}: {header[names.index(name)]!r} heads two columns; rename the one that does not count")
+    return names.index(name)
+
+
+def read_boxes(root: Path, files: SourceFiles) -> list[Box]:
     """The rows of all tables of a source, in the tables' order; those of excluded images are skipped.
 
     A field is named relative to its table's folder, in any case where that tells which it is. Raises UserError with all
-    faulty rows: no number, a box outside its image, an image that is not there, a path out of the folder.
+    wrong rows: no number, a box outside its image, an image that is not there, a path out of the folder.
     """
     images: dict[str, list[str]] = defaultdict(list)
     for path in files.images:
         images[path.casefold()].append(path)
     excluded = {path.casefold() for path in files.excluded}
     header = cache(lambda path: read_header(locate(root, path)))
-    boxes, faults = [], []
+    boxes, errors = [], []
     for table in files.tables:
-        for where, row in read_table(root, table, BOX_COLUMNS):
+        for where, row in read_table(root, table, _BOX_COLUMNS):
             try:
                 path = _inside(str(PurePosixPath(table).parent), row["file"])
                 fits = images.get(path.casefold(), [])
@@ -127,9 +130,9 @@ def read_boxes(root: Path, files: Files) -> list[Box]:
                     raise UserError(f"{row['file']} fits {', '.join(fits)}; write the name as it is")
                 path = path if path in fits else fits[0]
                 boxes.append(Box(path, row["class"], _corners(row, header(path)), where))
-            except UserError as fault:
-                faults.append(f"{where}: {fault}")
-    refuse(faults)
+            except UserError as error:
+                errors.append(f"{where}: {error}")
+    raise_errors(errors)
     return boxes
 
 
@@ -142,7 +145,7 @@ def _inside(folder: str, name: str) -> str:
 
 
 def _corners(row: dict[str, str], header: Header) -> tuple[int, int, int, int]:
-    x, y, width, height = (_whole(row[name], name) for name in NUMBERS)
+    x, y, width, height = (_whole(row[name], name) for name in _NUMBERS)
     if width < 1 or height < 1:
         raise UserError(f"a box of {width}x{height} px holds nothing; width and height start at 1")
     if x < 0 or y < 0 or x + width > header.width or y + height > header.height:
@@ -161,57 +164,3 @@ def _whole(text: str, name: str) -> int:
     if not math.isfinite(value):
         raise UserError(f"{name} is {text!r}; give a number of pixels")
     return round(value)
-
-
-LABEL_COLUMNS = {
-    "id": ("id", "image id", "image", "image name", "file", "file name", "name"),
-    "class": ("class", "class label", "class name", "label", "category", "cell type", "type"),
-}
-
-
-def read_labels(root: Path, table: str, images: Iterable[str]) -> tuple[dict[str, str], Counter[str]]:
-    """Image -> class name as written, and what was left out, by reason.
-
-    `1` and `001` both find `001.bmp`, unless a file has that very name. Raises UserError with all faulty rows: an id
-    that fits several images, or an image with two classes.
-    """
-    images = list(images)
-    by_id = _ids(images)
-    names: dict[str, str] = {}
-    places: dict[str, str] = {}
-    left_out, faults = Counter[str](), []
-    for where, row in read_table(root, table, LABEL_COLUMNS):
-        fits = _fits(row["id"], by_id)
-        if not fits:
-            left_out["label without an image"] += 1
-        elif len(fits) > 1:
-            faults.append(f"{where}: {row['id']} fits {', '.join(fits)}; write the whole file name")
-        elif names.setdefault(fits[0], row["class"]) != row["class"]:
-            faults.append(f"{where}: {fits[0]} has another class in {places[fits[0]]}; keep one of the two")
-        else:
-            places.setdefault(fits[0], where)
-    refuse(faults)
-    left_out["image without a label"] += len(images) - len(names)
-    return {path: names[path] for path in images if path in names}, +left_out
-
-
-def _ids(images: list[str]) -> tuple[dict[str, list[str]], ...]:
-    """Images by path, name, each without extension, and number: the ways an id can name one, most exact first."""
-    ways: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(5))
-    for image in images:
-        path = PurePosixPath(image.casefold())
-        keys = (str(path), path.name, str(path.with_suffix("")), path.stem, _number(path.stem))
-        for way, key in zip(ways, keys, strict=True):
-            way[key].append(image)
-    return ways
-
-
-def _fits(label_id: str, by_id: tuple[dict[str, list[str]], ...]) -> list[str]:
-    text = label_id.casefold()
-    *named, numbered = by_id
-    return next((way[text] for way in named if text in way), []) or numbered.get(_number(text), [])
-
-
-def _number(stem: str) -> str:
-    """`1` for `001`; any other text as it is."""
-    return stem.lstrip("0") or "0" if stem.isdecimal() else stem

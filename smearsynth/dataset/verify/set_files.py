@@ -21,7 +21,7 @@ from smearsynth.dataset.index_schema import DatasetError, IndexFile, IndexSchema
 from smearsynth.dataset.provenance import foreign_files
 from smearsynth.recipe.model import sample_settings, settings_hash
 from smearsynth.recipe.reading import read_resolved
-from smearsynth.sources.listing import lines_of, read_lock
+from smearsynth.sources.listing import lock_lines, read_lock
 from smearsynth.taxonomy import CLASSES
 
 
@@ -65,7 +65,7 @@ def lock_errors(out: Path, index: IndexSchema, bank: Bank | None) -> Iterator[Da
         return
     for source in index.sources:
         name = str(source.get("name"))
-        lines = lines_of(name, lock.get(name, {}))
+        lines = lock_lines(name, lock.get(name, {}))
         if source.get("sha256") not in (None, hashlib.sha256(lines.encode()).hexdigest()):
             yield DatasetError(layout.LOCK, f"its lines of {name} are not those that {layout.INDEX} has the sha256 of")
     if bank and (foreign := foreign_files(bank, lock)):
