@@ -10,7 +10,7 @@ from PIL import Image
 
 from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
 from smearsynth.recipe.reading import load_recipe
-from smearsynth.sources.listing import list_sources
+from smearsynth.sources.listing import list_sources, read_lock
 from smearsynth.taxonomy import HEALTHY_RBC
 
 ROOT = Path(__file__).parents[1]
@@ -20,15 +20,21 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real source datab
 
 @pytest.fixture(scope="module")
 def cut_real():
-    """Cuts every n-th image of a source, and those named: path -> cells; a warning is a failure."""
+    """Cuts every n-th image of a source, and those named: path -> cells; a warning is a failure.
+
+    Of PBC the images that the open recipe's lock names, however many more the copy here has.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMEARSYNTH_SOURCES", str(REAL))
         recipe = load_recipe(ROOT / "recipes" / "smear10-research.yaml")
     listings = list_sources(recipe)
+    locked = read_lock(ROOT / "recipes" / "smear10-open.lock")["pbc"]
     roots = {spec.name: spec.root for spec in recipe.sources}
 
     def cut(source: str, step: int = 1, also: str = "-") -> dict[str, tuple[CutCell, ...]]:
         facts, entries = listings[source].facts, listings[source].entries
+        if source == "pbc":
+            entries = [entry for entry in entries if entry.path in locked]
         chosen = [e for number, e in enumerate(entries) if number % step == 0 or also in e.path]
         common = {"root": roots[source], "source": source, "glass": facts.glass, "gate": recipe.cells.gate}
         with warnings.catch_warnings(), np.errstate(all="raise"):

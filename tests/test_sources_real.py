@@ -11,7 +11,7 @@ from smearsynth.base.documents import DocumentError
 from smearsynth.base.images import decode_image, read_bytes, read_mask
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing, Method
-from smearsynth.sources.listing import NOT_LOCKED, list_entries
+from smearsynth.sources.listing import NOT_LOCKED, list_entries, read_lock
 from smearsynth.verbs.check import check
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -50,7 +50,9 @@ def test_kaggle_groups_every_cell_by_its_patient() -> None:
 
 def test_pbc() -> None:
     found = listing("crops", "pbc", also="healthy_rbc")
-    assert sum(classes(found).values()) == 660
+    locked = read_lock(RECIPES / "smear10-open.lock")["pbc"]
+    assert len(locked) == 660
+    assert locked.keys() <= {entry.path for entry in found.entries}
     assert set(classes(found)) == {"basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil", "thrombocyte"}
     assert min(classes(found).values()) >= 90
     assert found.left_out == {}
@@ -67,7 +69,9 @@ def test_the_lock_of_the_open_recipe_is_of_these_files(monkeypatch: pytest.Monke
     monkeypatch.setenv("SMEARSYNTH_SOURCES", str(SOURCES))
     checked = check(RECIPES / "smear10-open.yaml")
     assert {name: len(found.entries) for name, found in checked.listings.items()} == {"kaggle": 1300, "pbc": 660}
-    assert all(NOT_LOCKED not in found.left_out for found in checked.listings.values())
+    more = len(listing("crops", "pbc").entries) - 660
+    assert checked.listings["pbc"].left_out.get(NOT_LOCKED, 0) == more
+    assert NOT_LOCKED not in checked.listings["kaggle"].left_out
 
 
 def test_what_may_not_be_published_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

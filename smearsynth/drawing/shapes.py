@@ -188,14 +188,9 @@ class Drawing:
     nucleus: Floats
 
     @property
-    def inside(self) -> npt.NDArray[np.bool_]:
-        """Pixels whose centre lies in the cell, (n, n)."""
-        return self.outline < 0
-
-    @property
     def radius_px(self) -> float:
         """Distance of the cell's farthest pixel from its centre, px."""
-        far = np.hypot(self.plane.x, self.plane.y)[self.inside]
+        far = np.hypot(self.plane.x, self.plane.y)[self.outline < 0]
         return float(far.max()) / self.plane.um_per_px
 
 

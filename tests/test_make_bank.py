@@ -12,13 +12,12 @@ from PIL import Image
 from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
 from smearsynth.bank.make_bank import MadeBank, make_bank
 from smearsynth.bank.quality_gate import REASONS
-from smearsynth.bank.rescaling import scale_of
 from smearsynth.base.errors import UserError
 from smearsynth.base.workers import worker_pool
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe
-from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, UM_PER_PX
+from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC
 
 ROOT = Path(__file__).parents[1]
 HEAD = "version: 1\nname: test\nseed: 0\nsize: 64\ncount: {train: 4, val: 2, test: 2}\n"
@@ -105,15 +104,6 @@ def test_cells_that_are_all_refused_end_in_sentences(tmp_path):
         make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own, um_per_px: 0.2}\n"))
     with pytest.raises(UserError, match="set `um_per_px`"):
         make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own}\n"))
-
-
-def test_a_scale_is_the_geometric_mean_over_the_classes_that_have_cells():
-    areas = {8: [4 * 1092] * 5, 9: [16 * 1040] * 7, 1: [1] * 4}
-    assert scale_of("s", None, ("infected_rbc", "healthy_rbc"), areas) == pytest.approx(
-        UM_PER_PX / np.sqrt(8), abs=1e-6
-    )
-    assert scale_of("s", None, ("healthy_rbc", "eosinophil"), areas) == pytest.approx(UM_PER_PX / 4, abs=1e-6)
-    assert scale_of("s", 0.123, (), {}) == 0.123
 
 
 def _threads_of_opencv(_: int) -> int:

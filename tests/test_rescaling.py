@@ -1,4 +1,4 @@
-"""Cells at 40x: of the right size, of their own colour alone, with the margin that warping needs."""
+"""A source's scale; cells at 40x: of the right size, of their own colour alone, with the margin that warping needs."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from smearsynth.bank.bank import MARGIN
 from smearsynth.bank.cutting import find_cells
-from smearsynth.bank.rescaling import blur_of, to_40x
+from smearsynth.bank.rescaling import blur_of, scale_of, to_40x
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import UM_PER_PX
 
@@ -130,3 +130,12 @@ def test_a_long_thin_cell_keeps_its_proportions():
     rgba = to_40x(blended(cover), as_mask(cover), 0.5 * UM_PER_PX)
     rows, columns = (rgba[..., 3] >= 128).any(1).sum(), (rgba[..., 3] >= 128).any(0).sum()
     assert (columns, rows) == (pytest.approx(60, abs=1), pytest.approx(12, abs=1))
+
+
+def test_a_scale_is_the_geometric_mean_over_the_classes_that_have_cells():
+    areas = {8: [4 * 1092] * 5, 9: [16 * 1040] * 7, 1: [1] * 4}
+    assert scale_of("s", None, ("infected_rbc", "healthy_rbc"), areas) == pytest.approx(
+        UM_PER_PX / np.sqrt(8), abs=1e-6
+    )
+    assert scale_of("s", None, ("healthy_rbc", "eosinophil"), areas) == pytest.approx(UM_PER_PX / 4, abs=1e-6)
+    assert scale_of("s", 0.123, (), {}) == 0.123
