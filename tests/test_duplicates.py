@@ -1,4 +1,4 @@
-"""Duplicates: found whatever margin, mask, size or compression; strangers never; groups merged like a naive graph."""
+"""Duplicates: found whatever margin, mask, size or compression; strangers never."""
 
 import itertools
 from pathlib import Path
@@ -6,16 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from smearsynth.bank.duplicates import (
     LEAST_TEXTURE,
     LEAST_THUMBNAIL,
-    DuplicatePair,
     find_pairs,
     fingerprint,
-    merge_groups,
 )
 
 SOURCES = Path(__file__).parents[2] / "shared" / "sources"
@@ -101,25 +97,6 @@ def test_figures_equal_a_naive_computation():
         for both in [inside[0] & np.roll(inside[1], by, (0, 1))]
     )
     assert pair.texture == pytest.approx(best, abs=1e-9)
-
-
-@given(
-    st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=30).flatmap(
-        lambda groups: st.tuples(
-            st.just(groups),
-            st.lists(st.tuples(st.integers(0, len(groups) - 1), st.integers(0, len(groups) - 1)), max_size=12),
-        )
-    )
-)
-def test_merged_groups_are_the_connected_parts_named_after_their_first(case):
-    groups, links = case
-    merged = merge_groups(groups, [DuplicatePair(a, b, 1.0, 1.0) for a, b in links])
-    parts = {group: {group} for group in groups}
-    for a, b in links:
-        union = parts[groups[a]] | parts[groups[b]]
-        for group in union:
-            parts[group] = union
-    assert list(merged) == [min(parts[group]) for group in groups]
 
 
 @pytest.mark.skipif(not (SOURCES / "tecom").is_dir(), reason="no ../shared/sources/tecom")

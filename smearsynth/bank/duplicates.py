@@ -11,14 +11,12 @@ find 4 of the 15, since the same cell was cropped to several sizes.
 All decisions are made in integers: the float product of the thumbnails only proposes candidates, with a margin.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from smearsynth.bank.optical_density import Image
 from smearsynth.bank.outlines import SoftMask
@@ -81,16 +79,6 @@ def find_pairs(fingerprints: Fingerprints, sha256: Sequence[str], groups: Sequen
         if groups[first.setdefault(name, row)] != groups[row]:
             pairs[first[name], row] = DuplicatePair(first[name], row, 1.0, 1.0)
     return tuple(pairs[rows] for rows in sorted(pairs))
-
-
-def merge_groups(groups: Sequence[str], pairs: Iterable[DuplicatePair]) -> tuple[str, ...]:
-    """The group of each cell after the groups of every pair became one; it is named after the first in order."""
-    names, number = np.unique(np.array(groups, dtype=object), return_inverse=True)
-    links = np.array([(number[pair.a], number[pair.b]) for pair in pairs], np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(links), np.int8), tuple(links.T)), shape=(len(names), len(names)))
-    _, part = connected_components(graph, directed=False)
-    _, first = np.unique(part, return_index=True)
-    return tuple(names[first[part[number]]])
 
 
 def _alike(fingerprints: Fingerprints, groups: Sequence[str]) -> Iterator[DuplicatePair]:

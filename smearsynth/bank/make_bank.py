@@ -16,11 +16,12 @@ import numpy.typing as npt
 from smearsynth.bank.bank import Bank, Rgba, lay_end_to_end
 from smearsynth.bank.clumps import with_clumps
 from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
-from smearsynth.bank.duplicates import SIDE, DuplicatePair, find_pairs, fingerprint, merge_groups
+from smearsynth.bank.duplicates import SIDE, DuplicatePair, find_pairs, fingerprint
 from smearsynth.bank.quality_gate import Refusals, judge_size
 from smearsynth.bank.rescaling import scale_of, to_40x
 from smearsynth.bank.split import assert_no_leak, split_cells
 from smearsynth.base.errors import UserError
+from smearsynth.base.linked_groups import merge_groups
 from smearsynth.base.workers import Run, worker_pool
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.recipe.model import Recipe
@@ -97,7 +98,7 @@ def make_bank(
         cells = list(run(_at_40x, sized, "cells to 40x"))
     cells, pairs = _without_conflicts(cells, refused)
     _require_classes(recipe.scene.classes(), cells, refused.counts)
-    groups = merge_groups([c.group for c in cells], pairs)
+    groups = merge_groups([c.group for c in cells], [(p.a, p.b) for p in pairs])
     shares = recipe.split.train, recipe.split.val, recipe.split.test
     split = split_cells([c.cell.class_id for c in cells], groups, shares=shares, seed=recipe.seed)
     assert_no_leak(groups, split, pairs)
