@@ -1,7 +1,7 @@
 """Images of any size through a network: against the whole image at once, and against other libraries."""
 
-import io
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,14 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tifffile import TiffFile
 from torch import Tensor
 
 from segtrain.data.samples import Classes
+from segtrain.inference import prediction_files
 from segtrain.inference.field_prediction import NativeLabels, predict_field
-from segtrain.inference.image_reader import WholePicture
-from segtrain.inference.prediction_files import PngRows
+from segtrain.inference.image_reader import ArrayReader
+from segtrain.inference.prediction_files import new_files, targets, write_prediction
 from segtrain.inference.ready_networks import Networks
-from segtrain.inference.tiles import OVERLAP, TILE, Band, Rescaled, predict_bands, starts, tile_count
+from segtrain.inference.tiles import OVERLAP, TILE, Band, RescaledImage, predict_bands, starts, tile_count
 from smearsynth.fields.scale import to_native, to_scale
 
 Pixels = npt.NDArray[np.uint8]
@@ -58,8 +60,8 @@ def as_batch(image: Pixels) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)[None]
 
 
-def whole(predictor: Networks, picture: WholePicture) -> npt.NDArray[np.float32]:
-    bands = [(band.top, band.probability.copy()) for band in predict_bands(predictor, picture)]
+def whole(predictor: Networks, image: ArrayReader) -> npt.NDArray[np.float32]:
+    bands = [(band.top, band.probability.copy()) for band in predict_bands(predictor, image)]
     tops = [top for top, _ in bands]
     assert tops == list(np.cumsum([0, *(rows.shape[1] for _, rows in bands)])[:-1]), "without gaps"
     return np.concatenate([rows for _, rows in bands], axis=1)
@@ -79,14 +81,14 @@ def test_tiles_cover_a_side_and_share_enough(length: int) -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_blending_leaves_what_all_tiles_agree_on(size: tuple[int, int], batch: int) -> None:
     image = noise(*size)
-    found = whole(networks(by_colour, batch=batch), WholePicture(image))
+    found = whole(networks(by_colour, batch=batch), ArrayReader(image))
     np.testing.assert_allclose(found, by_colour(as_batch(image))[0].numpy(), rtol=0, atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=0), 1, rtol=0, atol=1e-6)
 
 
 def test_one_tile_equals_the_direct_result() -> None:
     image = noise(500, 512)
-    found = whole(networks(by_surroundings), WholePicture(image))
+    found = whole(networks(by_surroundings), ArrayReader(image))
     np.testing.assert_allclose(found, by_surroundings(as_batch(image))[0].numpy(), rtol=0, atol=1e-6)
 
 
@@ -94,13 +96,13 @@ def test_where_tiles_meet_the_edge_of_neither_is_seen() -> None:
     """A tile sees zeros beyond its edge: cut without overlap, these would be in the middle of the field."""
     image = noise(300, 1300)
     direct = by_surroundings(as_batch(image))[0].numpy()
-    found = whole(networks(by_surroundings), WholePicture(image))
+    found = whole(networks(by_surroundings), ArrayReader(image))
     assert np.abs(found - direct).max() < 0.01
     hard = np.concatenate([by_surroundings(as_batch(image[:, x : x + 400]))[0].numpy() for x in (0, 400, 800)], axis=2)
     assert np.abs(hard - direct[..., :1200]).max() > 0.2
 
 
-def test_symmetries_average_all_eight_views_and_no_other() -> None:
+def test_augmentation_averages_all_eight_views_and_no_other() -> None:
     image = noise(48, 80)
     total = np.zeros((3, 48, 80))
     for turns in range(4):
@@ -109,22 +111,20 @@ def test_symmetries_average_all_eight_views_and_no_other() -> None:
             found = by_place(as_batch(view.copy()))[0].numpy().transpose(1, 2, 0)
             back = np.rot90(found, -turns)
             total += (back[:, ::-1] if mirrored else back).transpose(2, 0, 1) / 8
-    np.testing.assert_allclose(
-        networks(by_place, symmetries=True)(as_batch(image))[0].numpy(), total, rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(networks(by_place, tta=True)(image[None])[0], total, rtol=0, atol=1e-6)
     assert np.abs(by_place(as_batch(image))[0].numpy() - total).max() > 0.05
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    image = as_batch(noise(40, 40))
-    found = networks(by_place, by_colour)(image)
-    torch.testing.assert_close(found, (by_place(image) + by_colour(image)) / 2)
+    image = noise(40, 40)
+    due = (by_place(as_batch(image)) + by_colour(as_batch(image))) / 2
+    np.testing.assert_allclose(networks(by_place, by_colour)(image[None]), due.numpy(), rtol=1.3e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.335, 0.5, 0.77, 1.0, 1.31, 3.0])
 def test_rows_at_another_scale_are_those_of_the_whole_image_resized(factor: float) -> None:
     image = np.random.default_rng(1).integers(0, 256, (211, 97, 3), np.uint8)
-    scaled = Rescaled(WholePicture(image), factor)
+    scaled = RescaledImage(ArrayReader(image), factor)
     expected = to_scale(image, factor * 0.2)
     assert scaled.shape == expected.shape[:2]
     step = 13
@@ -152,7 +152,7 @@ def test_labels_come_back_as_from_the_whole_probability(h: int, w: int, tall: in
 
 def test_a_field_is_labelled_at_the_scale_of_the_network() -> None:
     image = noise(900, 1500)
-    found = predict_field(networks(by_colour), WholePicture(image), 0.1, probability=True)
+    found = predict_field(networks(by_colour), ArrayReader(image), 0.1, probability=True)
     expected = by_colour(as_batch(to_scale(image, 0.1)))[0].numpy()
     np.testing.assert_allclose(found.probability, expected, rtol=0, atol=1e-6)
     assert (found.label == expected.argmax(axis=0)).mean() > 0.9999
@@ -162,41 +162,49 @@ def test_a_field_is_labelled_at_the_scale_of_the_network() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
 def test_a_map_comes_back_by_the_nearest_pixel(dtype: type) -> None:
-    found = predict_field(networks(by_colour), WholePicture(noise(30, 50)), 0.1)
+    found = predict_field(networks(by_colour), ArrayReader(noise(30, 50)), 0.1)
     values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (15, 25)).astype(dtype)
     np.testing.assert_array_equal(found.to_native(values), values.repeat(2, 0).repeat(2, 1))
 
 
 def test_progress_counts_every_tile() -> None:
     told: list[int] = []
-    picture = WholePicture(noise(600, 1300))
-    predict_field(networks(by_colour, batch=2), picture, 0.2, on_tile=told.append)
-    assert sum(told) == tile_count(picture.shape) == 2 * 4
+    image = ArrayReader(noise(600, 1300))
+    predict_field(networks(by_colour, batch=2), image, 0.2, on_tile=told.append)
+    assert sum(told) == tile_count(image.shape) == 2 * 4
 
 
-@given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 17), st.booleans())
-@settings(max_examples=40, deadline=None)
-def test_png_rows_are_read_by_another_library(height: int, width: int, step: int, coloured: bool) -> None:
-    values = np.random.default_rng([height, width]).integers(0, 3, (height, width), np.uint8)
-    palette = np.array([[0, 0, 0], [255, 0, 0], [1, 2, 3]], np.uint8)
-    file = io.BytesIO()
-    png = PngRows(file, (height, width), palette if coloured else None)
-    for top in range(0, height, step):
-        png.add(values[top : top + step])
-    png.finish()
-    with Image.open(file) as image:
-        image.verify()
-    with Image.open(file) as image:
-        assert image.mode == ("P" if coloured else "L")
-        np.testing.assert_array_equal(np.asarray(image), values)
-        expected = palette[values] if coloured else values[..., None].repeat(3, 2)
-        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), expected)
+@pytest.mark.parametrize("large", [False, True])
+def test_files_of_a_small_and_of_a_large_image_hold_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr(prediction_files, "MAX_PIXELS", 100_000 if large else 1_000_000)
+    image, network = ArrayReader(noise(530, 700), "a.b.png"), networks(by_colour)
+    direct = predict_field(network, image, 0.2, probability=True)
+    wanted = targets(tmp_path, image, probability=True)
+    assert wanted["label"].name == ("a.b_label.tif" if large else "a.b_label.png")
+    with new_files(list(wanted.values())) as opened:
+        files = dict(zip(wanted, opened, strict=True))
+        pixels = write_prediction(files, image, predict_bands(network, image), image.shape, ABC)
+    label = direct.label
+    assert pixels.tolist() == np.bincount(label.ravel(), minlength=3).tolist()
+    np.testing.assert_array_equal(np.load(wanted["probability"]), direct.probability.astype("<f2").transpose(1, 2, 0))
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
+    with Image.open(wanted["label"]) as ids, Image.open(wanted["label" if large else "colour"]) as coloured:
+        assert (ids.mode, coloured.mode) == ("P" if large else "L", "P")
+        np.testing.assert_array_equal(np.asarray(ids), label)
+        np.testing.assert_array_equal(np.asarray(coloured.convert("RGB")), colours[label])
+    with Image.open(wanted["overlay"]) as overlay:
+        assert overlay.width == 700
+    if large:
+        np.testing.assert_array_equal(TiffFile(wanted["label"]).asarray(), label)
+        assert TiffFile(wanted["label"]).pages.first.is_tiled
 
 
-def test_a_picture_is_read_by_rows_only() -> None:
-    """What predicting asks of a picture at one time is a row of tiles, however tall it is."""
+def test_an_image_is_read_by_rows_only() -> None:
+    """What predicting asks of an image at one time is a row of tiles, however tall it is."""
 
-    class Watched(WholePicture):
+    class Watched(ArrayReader):
         most = 0
 
         def rows(self, top: int, bottom: int) -> Pixels:

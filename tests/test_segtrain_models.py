@@ -11,8 +11,7 @@ import torch
 from rounding import assert_within, rounding_bound
 from torch import Tensor, nn
 
-from segtrain.inference.onnx_runtime import open_onnx, run_onnx, to_onnx
-from segtrain.inference.ready_networks import program
+from segtrain.inference.exported_networks import open_onnx, program, run_onnx, to_onnx
 from segtrain.networks import checkpoint
 from segtrain.networks.deconvnet import DeconvNet
 from segtrain.networks.registry import MODELS, build_model

@@ -18,8 +18,9 @@ from PIL import Image
 from scipy import ndimage
 
 from segtrain.cli import main
-from segtrain.inference import image_reader
-from segtrain.inference.image_reader import LargeTiff, open_picture
+from segtrain.inference import field_prediction, image_reader
+from segtrain.inference.field_prediction import um_per_px_of
+from segtrain.inference.image_reader import TiffReader, open_image
 from segtrain.inference.predict import predict
 from segtrain.inference.ready_networks import load_networks
 from segtrain.training.run_folder import load_trained
@@ -236,9 +237,9 @@ def test_what_breaks_while_it_is_predicted_leaves_nothing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "a.png", field(1200, 100))
-    read = image_reader.WholePicture.rows
+    read = image_reader.FileReader.rows
     monkeypatch.setattr(
-        image_reader.WholePicture, "rows", lambda self, top, bottom: read(self, top, bottom) if top == 0 else 1 / 0
+        image_reader.FileReader, "rows", lambda self, top, bottom: read(self, top, bottom) if top == 0 else 1 / 0
     )
     with pytest.raises(ZeroDivisionError):
         predict(run, [path], out=tmp_path / "out", um_per_px=0.2)
@@ -271,7 +272,7 @@ def test_a_tiff_in_parts_is_the_one_that_is_read_whole(
     if samples == 4:
         kind["extrasamples"] = ("unassalpha",)
     tifffile.imwrite(tmp_path / "a.tif", pixels if samples > 1 else pixels[..., 0], **kind, **stored)
-    whole, parts = read_image(tmp_path / "a.tif"), LargeTiff(tmp_path / "a.tif")
+    whole, parts = read_image(tmp_path / "a.tif"), TiffReader(tmp_path / "a.tif")
     assert parts.shape == (150, 101)
     for top, bottom in ((0, 150), (0, 1), (60, 70), (63, 129), (149, 150)):
         np.testing.assert_array_equal(parts.rows(top, bottom), whole[top:bottom])
@@ -284,21 +285,21 @@ def test_a_jpeg_in_a_tiff_in_parts_is_the_one_that_is_read_whole(tmp_path: Path,
     tifffile.imwrite(tmp_path / "a.tif", field(), **kind)
     Image.fromarray(field()).save(tmp_path / "b.tif", compression="jpeg")  # with tables apart, as slide scanners do
     for path in (tmp_path / "a.tif", tmp_path / "b.tif"):
-        np.testing.assert_array_equal(LargeTiff(path).rows(60, 150), read_image(path)[60:150])
+        np.testing.assert_array_equal(TiffReader(path).rows(60, 150), read_image(path)[60:150])
 
 
 def test_a_tiff_that_cannot_be_read_in_parts_is_refused(tmp_path: Path) -> None:
     pixels = np.zeros((3, 64, 64), np.uint8)
     tifffile.imwrite(tmp_path / "apart.tif", pixels, photometric="rgb", planarconfig="separate")
-    with pytest.raises(UserError, match=r"apart\.tif: its colours lie apart"):
-        LargeTiff(tmp_path / "apart.tif")
+    with pytest.raises(UserError, match=r"apart\.tif: must be upright and grey or RGB"):
+        TiffReader(tmp_path / "apart.tif")
     flat = np.zeros((64, 64), np.uint16)
     tifffile.imwrite(tmp_path / "float.tif", flat.astype(np.float32))
     tifffile.imwrite(tmp_path / "twelve.tif", flat, bitspersample=12)
     tifffile.imwrite(tmp_path / "ycbcr.tif", np.zeros((64, 64, 3), np.uint8), photometric="ycbcr", compression="zlib")
     for name in ("float", "twelve", "ycbcr"):
-        with pytest.raises(UserError, match=rf"{name}\.tif: .*must be grey or RGB"):
-            LargeTiff(tmp_path / f"{name}.tif")
+        with pytest.raises(UserError, match=rf"{name}\.tif: .*must be upright and grey or RGB"):
+            TiffReader(tmp_path / f"{name}.tif")
 
 
 def test_a_large_tiff_that_is_cut_off_gets_a_sentence(tmp_path: Path) -> None:
@@ -306,19 +307,18 @@ def test_a_large_tiff_that_is_cut_off_gets_a_sentence(tmp_path: Path) -> None:
     tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (9000, 8000), np.uint8))
     with path.open("r+b") as file:
         file.truncate(30_000_000)
-    picture = open_picture(path)
-    assert isinstance(picture, LargeTiff)
-    assert picture.rows(0, 5).shape == (5, 8000, 3)
+    image = open_image(path)
+    assert isinstance(image, TiffReader)
     with pytest.raises(UserError, match=r"cut\.tif: rows 8990 to 9000 cannot be read"):
-        picture.rows(8990, 9000)
+        image.rows(8990, 9000)
 
 
 def test_the_scale_of_a_large_tiff_is_found_in_its_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_reader, "_SEEN", 600)
+    monkeypatch.setattr(field_prediction, "_MIDDLE", 600)
     image = field(1800, 1800, radius=14)
     image[600:1200, 600:1200] = field(600, 600, radius=22)
     tifffile.imwrite(tmp_path / "large.tif", image[..., 1], tile=(256, 256), compression="zlib")
-    found = image_reader.um_per_px_of(Scale("auto"), tmp_path / "large.tif", LargeTiff(tmp_path / "large.tif"))
+    found = um_per_px_of(TiffReader(tmp_path / "large.tif"), Scale("auto"))
     assert found == pytest.approx(7.3 / 45, rel=0.03)
 
 
@@ -344,7 +344,7 @@ def test_twenty_thousand_pixels_a_side_take_less_than_two_gigabytes(run: Path, t
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_000_000
     Image.MAX_IMAGE_PIXELS, before = None, Image.MAX_IMAGE_PIXELS
     try:
-        with Image.open(tmp_path / "out/huge_label.png") as label:
+        with Image.open(tmp_path / "out/huge_label.tif") as label:
             assert label.size == (20_000, height)
         with Image.open(tmp_path / "out/huge_overlay.png") as overlay:
             assert overlay.width == 4096

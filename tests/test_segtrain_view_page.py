@@ -17,7 +17,7 @@ from viewed import drawn_field
 from segtrain.counting.cell_measures import measure_cells
 from segtrain.counting.summary import summarise
 from segtrain.inference.field_prediction import predict_field
-from segtrain.inference.image_reader import open_picture
+from segtrain.inference.image_reader import open_image
 from segtrain.inference.ready_networks import load_networks
 from segtrain.viewing.viewer import server_of
 from smearsynth.fields.scale import RED_CELL_UM
@@ -132,7 +132,7 @@ def test_before_an_image_the_page_says_what_it_takes(page: Browser, viewed: Path
 def test_an_upload_is_counted_as_the_count_functions_count(page: Browser, viewed: Path, field: Path) -> None:
     upload(page, field)
     networks = load_networks([viewed])
-    found = predict_field(networks, open_picture(field), UM_PER_PX)
+    found = predict_field(networks, open_image(field), UM_PER_PX)
     keys = networks.classes.keys
     cells = measure_cells(found.label, found.confidence, keys=keys, um_per_px=UM_PER_PX).cells
     told = summarise(cells, keys=keys)

@@ -24,7 +24,7 @@ from smearsynth.base.command_line import NewFile, as_json, show
 @click.option(
     "--with", "others", multiple=True, type=FOLDER, metavar="RUN", help="Average with this run too; may be repeated."
 )
-@click.option("--tta", "symmetries", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
+@click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--probability", is_flag=True, help="Keep the probability of every class too.")
 @click.option("--overwrite", is_flag=True, help="Replace predictions that are there.")
 @click.option(
@@ -44,17 +44,18 @@ def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **op
     to the scale that RUN was trained at, predicted in overlapping tiles, and brought back. Of NAME.png there come into
     DIR: NAME_label.png with the ids of the classes, NAME_colour.png with their colours, NAME_overlay.png to look at,
     and with --probability NAME_probability.npy, half floats (height, width, classes) at the scale of training. TIFF
-    files over 64 megapixels are read in parts, so that memory stays flat.
+    files over 64 megapixels are read in parts, so that memory stays flat; of these, ids and colours are one tiled TIFF
+    with a palette, NAME_label.tif.
 
     \b
-    Example: one field; a folder of them, with an ensemble in all eight symmetries
+    Example: one field; a folder of them, with an ensemble and test-time augmentation
       segtrain predict runs/first field.png --out predicted
       segtrain predict runs/a my_fields --with runs/b --tta --um-per-px 0.067 --out predicted
     """
     from segtrain.inference.predict import predict as run_all
 
     done = run_all(run, images, which="last" if last else "best", **options)
-    for sentence in done.remarks:
+    for sentence in done.warnings:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, {"device": done.device, "images": done.images}, lambda: str(done))
 
@@ -98,7 +99,7 @@ def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
 @click.option(
     "--with", "others", multiple=True, type=FOLDER, metavar="RUN", help="Average with this run too; may be repeated."
 )
-@click.option("--tta", "symmetries", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
+@click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
 @click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
 @as_json

@@ -1,7 +1,7 @@
 """Cells counted in images of any size: a line for each in a CSV table, and what a laboratory reports of all of them."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -14,8 +14,7 @@ from segtrain.counting.cell_measures import MeasuredCell, cells_of
 from segtrain.counting.counted_picture import draw_cells
 from segtrain.counting.summary import CountSummary, summarise, summary_table
 from segtrain.data.samples import Classes
-from segtrain.inference.field_prediction import FOUND_BY_AUTO, Given, image_paths, predict_field, survey
-from segtrain.inference.image_reader import open_picture
+from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images, predict_field
 from segtrain.inference.prediction_files import check_folder, new_files
 from segtrain.inference.ready_networks import Networks, load_networks
 from smearsynth.base.errors import UserError, printable
@@ -84,7 +83,7 @@ def count(
     pictures: str | Path | None = None,
     um_per_px: str | float = AUTO,
     others: Sequence[str | Path] = (),
-    symmetries: bool = False,
+    tta: bool = False,
     which: Literal["best", "last"] = "best",
     batch: int | None = None,
     device: str = "auto",
@@ -92,7 +91,7 @@ def count(
 ) -> CountResult:
     """`count_with` the networks of a run and `others`; the rest as of `segtrain.predict`. Raises UserError,
     before anything is written."""
-    networks = load_networks([run, *others], which=which, symmetries=symmetries, batch=batch, device=device)
+    networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device)
     return count_with(networks, images, out=out, pictures=pictures, um_per_px=um_per_px, progress=progress)
 
 
@@ -111,15 +110,16 @@ def count_with(
     and numbered. um_per_px: of the images, a number, a table's path, or "auto". Raises UserError, before anything is
     written.
     """
-    scale, out, paths = Scale(str(um_per_px)), Path(out), image_paths(images)
+    scale, out, readers = Scale(str(um_per_px)), Path(out), open_images(images)
+    paths = [Path(image.name) for image in readers]
     if out.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(f"--out {out}: is the name of an image, and what is written is a table: name it FILE.csv.")
     names = _names(paths)
     drawn = _targets(Path(pictures), paths) if pictures else {}
-    with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
-        given = list(_countable(survey(paths, scale, networks, bar), networks))
-        bar.desc, bar.unit = "count: ", "tile"
-        bar.reset(sum(one.tiles for one in given))
+    given = judge_images(readers, scale, networks, progress=progress)
+    _check_sizes(given, networks)
+    tiles = sum(one.tiles for one in given)
+    with tqdm(total=tiles, desc="count", unit="tile", leave=False, disable=None if progress else True) as bar:
         found = {one.path: _count(one, networks, drawn.get(one.path), bar) for one in given}
     with new_files([out]) as [opened], TextIOWrapper(opened, encoding="utf-8", newline="") as file:
         write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field))
@@ -128,8 +128,8 @@ def count_with(
     return CountResult(images=single, together=together, warnings=_scale_note(scale, given))
 
 
-def _countable(images: Iterable[Given], networks: Networks) -> Iterator[Given]:
-    """The images as they come. UserError for one that is too large to be counted."""
+def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
+    """UserError for an image that is too large to be counted."""
     for given in images:
         if given.shape[0] * given.shape[1] > MAX_PIXELS:
             raise UserError(
@@ -137,18 +137,18 @@ def _countable(images: Iterable[Given], networks: Networks) -> Iterator[Given]:
                 f"counted in up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or cut it into "
                 "fields."
             )
-        yield given
 
 
-def _count(given: Given, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[MeasuredCell, ...]:
+def _count(given: JudgedImage, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[MeasuredCell, ...]:
     """The cells alone: maps of all images at once would fill the memory."""
-    picture = open_picture(given.path)
-    seen = predict_field(networks, picture, given.um_per_px, on_tile=bar.update)
+    image = given.image
+    seen = predict_field(networks, image, given.um_per_px, on_tile=bar.update)
     found = cells_of(seen)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        pixels = draw_cells(picture.rows(0, picture.shape[0]), given.um_per_px, found, seen.classes)
+        pixels = draw_cells(image.rows(0, image.shape[0]), given.um_per_px, found, seen.classes)
         Image.fromarray(pixels).save(target)
+    image.close()
     return found.cells
 
 
@@ -156,7 +156,7 @@ def _summary(fields: Iterable[Sequence[MeasuredCell]], classes: Classes) -> Coun
     return summarise([cell for field in fields for cell in field], keys=classes.keys)
 
 
-def _scale_note(scale: Scale, given: Sequence[Given]) -> tuple[str, ...]:
+def _scale_note(scale: Scale, given: Sequence[JudgedImage]) -> tuple[str, ...]:
     if scale.spec != AUTO:
         return ()
     found = sorted({f"{one.um_per_px:.4f}" for one in given})

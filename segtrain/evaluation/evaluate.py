@@ -14,7 +14,7 @@ from segtrain.evaluation.field_evaluation import Method, count_boxed, measure_fi
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.set_evaluation import CellCounts, PixelMetrics, Predict, predictions
 from segtrain.inference.field_prediction import predict_field
-from segtrain.inference.image_reader import WholePicture
+from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.prediction_files import check_folder
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.training.device import Compute, choose
@@ -146,7 +146,7 @@ class NetworkMethod:
 
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
-        picture = WholePicture(field.image, str(field.path))
+        picture = ArrayReader(field.image, str(field.path))
         found = predict_field(self._networks, picture, um_per_px, probability=True)
         self.details.append({"um_per_px": um_per_px})
         if field.boxes is not None:

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from segtrain.data.dataloader import Batch, Loader
-from segtrain.inference.onnx_runtime import open_onnx, run_onnx, to_onnx
-from segtrain.inference.ready_networks import program
+from segtrain.inference.exported_networks import open_onnx, program, run_onnx, to_onnx
 from segtrain.losses import make_loss
 from segtrain.networks.catalogue import flops_per_image, known_peak
 from segtrain.training.config import Config, load_config

@@ -1,163 +1,191 @@
-"""TIFF files larger than the memory: only the strips or tiles that hold the rows asked for are decoded.
+"""Images read by rows, so that one larger than the memory is read as one that is not.
 
-Smaller ones are left to the reader of all images, which knows more of the format's corners.
-
-Opened images, read by rows, so that one larger than the memory is read as one that is not.
+A file's header is judged when it is opened, and its pixels are decoded when rows are first asked for: up to 64
+megapixels all at once by Pillow, which knows most corners of the formats; of a larger TIFF only those strips or tiles
+that hold the rows, by tifffile.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
 from smearsynth.base.errors import first_line
-from smearsynth.base.images import MAX_PIXELS, ImageFault, Pixels, size_text
+from smearsynth.base.images import MAX_PIXELS, ImageFault, Pixels, read_header, size_text
 from smearsynth.fields.field_folder import read_image
-from smearsynth.fields.scale import AUTO, Scale
 
-SUFFIXES = frozenset({".tif", ".tiff"})
+_TIFF_SUFFIXES = (".tif", ".tiff")
 _MOST_BYTES = 1 << 28
-"""Of one strip or tile, decoded."""
+"""Of one strip or tile, stored or decoded."""
 _MOST_SIDE = 1_000_000
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 _PLAIN = (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS)
-"""Compressions that tifffile reads by itself."""
-_STRAIGHT_ALPHA = 2
-"""ExtraSamples of a transparency by which the colours were not multiplied."""
+"""Compressions that tifffile reads without imagecodecs."""
 
 
-def is_large_tiff(path: Path) -> bool:
-    """Whether a file is a TIFF of more pixels than are read at once. False where it cannot be read at all."""
-    if path.suffix.lower() not in SUFFIXES:
+class ImageReader(Protocol):
+    """An upright RGB image that is open."""
+
+    @property
+    def name(self) -> str:
+        """Its path, for messages."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, px."""
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """uint8 (bottom - top, width, 3) RGB, 0 <= top < bottom <= height; not to be written to. UserError where the
+        file is damaged there."""
+
+    def close(self) -> None:
+        """Frees its pixels; `rows` would decode them again."""
+
+
+class ArrayReader:
+    """An image in memory: uint8 (h, w, 3) RGB."""
+
+    def __init__(self, pixels: Pixels, name: str = "image") -> None:
+        self._pixels, self.name = pixels, name
+        self.shape: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """See `ImageReader`."""
+        return self._pixels[top:bottom]
+
+    def close(self) -> None:
+        """See `ImageReader`; the pixels are the caller's."""
+
+
+class FileReader:
+    """An image file of up to 64 megapixels, which is kept in memory from the first `rows` until `close`."""
+
+    def __init__(self, path: Path) -> None:
+        header = read_header(path)
+        self.name, self.shape = str(path), (header.height, header.width)
+        self._pixels: Pixels | None = None
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """See `ImageReader`."""
+        if self._pixels is None:
+            self._pixels = read_image(Path(self.name))
+        return self._pixels[top:bottom]
+
+    def close(self) -> None:
+        """See `ImageReader`."""
+        self._pixels = None
+
+
+class TiffReader:
+    """The first page of a TIFF file of any size, in strips or tiles, compressed or not."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        with TiffFile(path) as file:
+            page = file.pages.first
+            self.shape = (int(page.imagelength), int(page.imagewidth))
+            _check(page, self.name)
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """See `ImageReader`."""
+        try:
+            with TiffFile(self.name) as file:
+                return _to_rgb(_window(file, file.pages.first, top, bottom), file.pages.first)
+        # A damaged file makes a decoder fail in many ways, and none of them is documented.
+        except Exception as error:
+            raise ImageFault(
+                "unreadable",
+                f"{self.name}: rows {top} to {bottom} cannot be read ({first_line(error)}); replace the file",
+            ) from None
+
+    def close(self) -> None:
+        """See `ImageReader`; nothing is kept."""
+
+
+def open_image(path: str | Path) -> ImageReader:
+    """An image file by its header. UserError: missing, no image, damaged, too large for its format, and of a TIFF over
+    64 megapixels also other pixels than grey or RGB of 8 or 16 bits."""
+    path = Path(path)
+    return TiffReader(path) if _is_large_tiff(path) else FileReader(path)
+
+
+def _is_large_tiff(path: Path) -> bool:
+    if path.suffix.lower() not in _TIFF_SUFFIXES:
         return False
     try:
         with TiffFile(path) as file:
-            page = _first(file)
-            return page.imagewidth * page.imagelength > MAX_PIXELS
-    # A damaged file makes tifffile fail in many ways, and the reader of all images has a sentence for it.
+            return file.pages.first.imagewidth * file.pages.first.imagelength > MAX_PIXELS
+    # Whatever is wrong with the file, Pillow meets it again and has a sentence for it.
     except Exception:
         return False
 
 
-class LargeTiff:
-    """A `Picture` out of the first page of a file, in strips or in tiles, compressed or not."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises UserError where it cannot be read in parts, or its pixels are of another kind than 8 or 16 bits of
-        grey or RGB, with or without transparency."""
-        self._path, self.name = path, str(path)
-        with TiffFile(path) as file:
-            page = _first(file)
-            self.shape = (int(page.imagelength), int(page.imagewidth))
-            self._judge(page)
-
-    def rows(self, top: int, bottom: int) -> Pixels:
-        """As `Picture` says. UserError where the file is damaged there."""
-        try:
-            with TiffFile(self._path) as file:
-                page = _first(file)
-                decode = _stored if page.is_final else _decoded
-                return _to_rgb(decode(file, page, top, bottom), page)
-        # What a damaged file makes of a decoder is as manifold here.
-        except Exception as error:
-            cause = first_line(error)
-            raise ImageFault(
-                "unreadable", f"{self.name}: rows {top} to {bottom} cannot be read ({cause}); replace the file"
-            ) from None
-
-    def _judge(self, page: TiffPage) -> None:
-        def refuse(reason: str, sentence: str) -> None:
-            raise ImageFault(reason, f"{self.name}: {sentence}")
-
-        alpha = page.samplesperpixel in (2, 4)
-        colours = page.samplesperpixel - alpha
-        # What decodes JPEG makes RGB of it; of others, YCbCr would be taken for that.
-        coloured = page.photometric == PHOTOMETRIC.RGB or (
-            page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG
+def _check(page: TiffPage, name: str) -> None:
+    """ImageFault where a page cannot be read in parts, or in other numbers than Pillow would give."""
+    colours = page.samplesperpixel - (page.samplesperpixel in (2, 4))
+    # What decodes JPEG makes RGB of its YCbCr; of other compressions that would be taken for RGB.
+    rgb = page.photometric == PHOTOMETRIC.RGB or (
+        page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG
+    )
+    if not (
+        (page.photometric in _GREY if colours == 1 else colours == 3 and rgb)
+        and page.dtype in (np.uint8, np.uint16)
+        and page.bitspersample == 8 * page.dtype.itemsize
+        and (page.samplesperpixel == colours or page.extrasamples == (EXTRASAMPLE.UNASSALPHA,))
+        and (page.samplesperpixel == 1 or page.planarconfig == 1)
+        and page.tags.valueof("Orientation", 1) == 1
+    ):
+        raise ImageFault(
+            "pixel_type",
+            f"{name}: a TIFF over {MAX_PIXELS // 1_000_000} megapixels must be upright and grey or RGB of 8 or 16 "
+            "bits, with the channels of a pixel together; save it so",
         )
-        known = (colours == 1 and page.photometric in _GREY) or (colours == 3 and coloured)
-        whole = page.dtype in (np.uint8, np.uint16) and page.bitspersample == 8 * _dtype(page).itemsize
-        if not known or not whole or (alpha and page.extrasamples != (_STRAIGHT_ALPHA,)):
-            refuse(
-                "pixel_type", f"a TIFF over {MAX_PIXELS // 1_000_000} megapixels must be grey or RGB of 8 or 16 bits"
-            )
-        if page.planarconfig != 1 and colours > 1:
-            refuse("pixel_type", "its colours lie apart; save it with the channels of a pixel together")
-        if "Orientation" in page.tags and page.tags["Orientation"].value != 1:
-            refuse("pixel_type", "a TIFF that large must be stored upright; save it again without an orientation")
-        if max(self.shape) > _MOST_SIDE:
-            refuse("too_large", f"{size_text(self.shape)} px are more than a microscope gives; cut it into fields")
-        tall, wide = _part(page)
-        if not page.is_final and tall * wide * page.samplesperpixel * _dtype(page).itemsize > _MOST_BYTES:
-            refuse("too_large", f"its parts of {wide}x{tall} px are too large to be read apart; save it in tiles")
-        if page.compression not in _PLAIN and not _codecs():
-            refuse("pixel_type", "its compression needs the extra `tiff`: pip install 'smearsynth[tiff]'")
-
-
-def _first(file: TiffFile) -> TiffPage:
-    page = file.pages[0]
-    assert isinstance(page, TiffPage)
-    return page
-
-
-def _dtype(page: TiffPage) -> np.dtype[Any]:
-    assert page.dtype is not None
-    return page.dtype
-
-
-def _codecs() -> bool:
-    """Whether the decoders of all compressions are installed."""
-    try:
-        import imagecodecs  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    if max(page.imagelength, page.imagewidth) > _MOST_SIDE:
+        size = size_text((page.imagelength, page.imagewidth))
+        raise ImageFault("too_large", f"{name}: {size} px are more than a microscope gives; cut it into fields")
+    tall, wide = _part(page)
+    decoded = tall * wide * page.samplesperpixel * page.dtype.itemsize
+    if not page.is_final and max(decoded, *page.databytecounts) > _MOST_BYTES:
+        raise ImageFault(
+            "too_large", f"{name}: its parts of {wide}x{tall} px are too large to be read one by one; save it in tiles"
+        )
+    if page.compression not in _PLAIN and not find_spec("imagecodecs"):
+        raise ImageFault(
+            "pixel_type", f"{name}: its compression needs the extra `tiff`: pip install 'smearsynth[tiff]'"
+        )
 
 
 def _part(page: TiffPage) -> tuple[int, int]:
     """Height and width of a strip or tile."""
-    if page.is_tiled:
-        return int(page.tilelength), int(page.tilewidth)
-    return int(page.rowsperstrip), int(page.imagewidth)
+    return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
 
 
-def _stored(file: TiffFile, page: TiffPage, top: int, bottom: int) -> npt.NDArray[Any]:
-    """(bottom - top, w, samples) of a file that holds its rows one after another as they are."""
-    width, samples = page.imagewidth, page.samplesperpixel
-    dtype = _dtype(page).newbyteorder(file.byteorder)
-    file.filehandle.seek(page.dataoffsets[0] + top * width * samples * dtype.itemsize)
-    count = (bottom - top) * width * samples
-    data = file.filehandle.read(count * dtype.itemsize)
-    return np.frombuffer(data, dtype, count).reshape(bottom - top, width, samples)
-
-
-def _decoded(file: TiffFile, page: TiffPage, top: int, bottom: int) -> npt.NDArray[Any]:
-    """The same of strips and tiles; one that the file leaves out is 0."""
-    (tall, wide), width = _part(page), int(page.imagewidth)
+def _window(file: TiffFile, page: TiffPage, top: int, bottom: int) -> npt.NDArray[Any]:
+    """(bottom - top, w, samples) as they are stored; a strip or tile that the file leaves out is 0."""
+    assert page.dtype is not None
+    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    if page.is_final:
+        # Mapped anew each time, so that rows read before don't stay in memory.
+        dtype, start = page.dtype.newbyteorder(file.byteorder), page.dataoffsets[0]
+        return np.memmap(file.filehandle.path, dtype, "r", start, (height, width, samples))[top:bottom]
+    tall, wide = _part(page)
     across = -(-width // wide)
-    found = np.zeros((bottom - top, width, page.samplesperpixel), _dtype(page))
-    # Both may read in the file, and must have done so before it stands where a part begins.
-    decode, jpegtables = page.decode, page.jpegtables
-    for number in range(top // tall * across, -(-bottom // tall) * across):
-        size = page.databytecounts[number]
-        if not size:
-            continue
-        if size > _MOST_BYTES:
-            raise ValueError(f"part {number} has {size} bytes")
-        file.filehandle.seek(page.dataoffsets[number])
-        data, (_, _, y, x, _), _ = decode(file.filehandle.read(size), number, jpegtables=jpegtables)
-        if data is None:
-            continue
-        first, last = max(top, y), min(bottom, y + tall)
-        right = min(wide, width - x)
-        found[first - top : last - top, x : x + right] = data[0, first - y : last - y, :right]
-    return found
+    numbers = range(top // tall * across, -(-bottom // tall) * across)
+    offsets, sizes = ([of[n] for n in numbers] for of in (page.dataoffsets, page.databytecounts))
+    window = np.zeros((bottom - top, width, samples), page.dtype)
+    for data, number in file.filehandle.read_segments(offsets, sizes, numbers):
+        part, (_, _, y, x, _), _ = page.decode(data, number, jpegtables=page.jpegtables)
+        if part is not None:
+            first, last = max(top, y), min(bottom, y + part.shape[1])
+            window[first - top : last - top, x : x + wide] = part[0, first - y : last - y, : width - x]
+    return window
 
 
 def _to_rgb(values: npt.NDArray[Any], page: TiffPage) -> Pixels:
-    """u1 (h, w, 3), by the rules of `smearsynth.base.images.decode_image`. values: (h, w, samples)."""
+    """uint8 (h, w, 3), by the rules of `smearsynth.base.images.decode_image`. values: (h, w, samples)."""
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         values = np.iinfo(values.dtype).max - values
     if values.dtype.itemsize == 2:
@@ -166,58 +194,4 @@ def _to_rgb(values: npt.NDArray[Any], page: TiffPage) -> Pixels:
     if values.shape[2] in (2, 4):
         alpha = values[..., -1:].astype(np.uint32)
         values = ((values[..., :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.broadcast_to(values, (*values.shape[:2], 3))
-
-
-_SEEN = 4096
-"""Pixels a side of the middle of a large image, by whose red cells `auto` finds the scale of all of it."""
-
-
-class Picture(Protocol):
-    """An image that was opened."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it: its path."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width, px."""
-
-    def rows(self, top: int, bottom: int) -> Pixels:
-        """u1 (bottom - top, width, 3) RGB, 0 <= top < bottom <= height; not to be written to."""
-
-
-class WholePicture:
-    """An image in memory: u1 (h, w, 3) RGB."""
-
-    def __init__(self, pixels: Pixels, name: str = "image") -> None:
-        self.pixels, self.name = pixels, name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width, px."""
-        return self.pixels.shape[0], self.pixels.shape[1]
-
-    def rows(self, top: int, bottom: int) -> Pixels:
-        """As `Picture` says."""
-        return self.pixels[top:bottom]
-
-
-def open_picture(path: str | Path) -> Picture:
-    """An image file: upright RGB as `base.images.decode_image` makes it, in memory up to 64 megapixels; a TIFF
-    beyond that is read in windows. Raises UserError: missing, no image, damaged, too large for its format."""
-    path = Path(path)
-    return LargeTiff(path) if is_large_tiff(path) else WholePicture(read_image(path), str(path))
-
-
-def um_per_px_of(scale: Scale, path: str | Path, picture: Picture) -> float:
-    """um/px of a picture; by `auto` that of its red cells, of a large one those in its middle. UserError as `Scale.of`
-    says."""
-    (height, width), side = picture.shape, _SEEN
-    if scale.spec == AUTO and height * width > side * side:
-        top, left = max(0, height - side) // 2, max(0, width - side) // 2
-        seen = picture.rows(top, min(height, top + side))[:, left : left + side]
-    else:
-        seen = picture.rows(0, height) if scale.spec == AUTO else np.empty((0, 0, 3), np.uint8)
-    return scale.of(Path(path), seen)
+    return np.broadcast_to(np.asarray(values), (*values.shape[:2], 3))

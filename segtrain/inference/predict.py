@@ -1,4 +1,4 @@
-"""Trained networks on images of any size: every image is opened and judged first, and only then predicted."""
+"""Trained networks on images of any size: every image is judged first, and only then is the first predicted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from segtrain.inference.field_prediction import FOUND_BY_AUTO, image_paths, survey
-from segtrain.inference.image_reader import Picture, open_picture
-from segtrain.inference.onnx_runtime import load_onnx
-from segtrain.inference.prediction_files import PredictionFiles, check_new, new_files, overlay_factor, targets
+from segtrain.inference.exported_networks import load_onnx
+from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images
+from segtrain.inference.prediction_files import check_new, new_files, overlay_factor, targets, write_prediction
 from segtrain.inference.ready_networks import Networks, load_networks
-from segtrain.inference.tiles import Rescaled, predict_bands
+from segtrain.inference.tiles import RescaledImage, predict_bands
 from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import size_text
 from smearsynth.fields.scale import AUTO, Scale
@@ -25,13 +24,13 @@ _LEAST = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predicted:
+class PredictResult:
     """What was written. images: one mapping each of name, width, height, um_per_px, pixels (by class, at the image's
-    size) and files. remarks: sentences that the user should hear."""
+    size) and files. warnings: sentences that the user should read."""
 
     images: tuple[Figures, ...]
     device: str
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def __str__(self) -> str:
         width = max(len("image"), *(len(image["name"]) for image in self.images)) + 2
@@ -48,7 +47,7 @@ def predict(
     out: str | Path,
     um_per_px: str | float = AUTO,
     others: Sequence[str | Path] = (),
-    symmetries: bool = False,
+    tta: bool = False,
     probability: bool = False,
     overwrite: bool = False,
     runtime: Runtime = "torch",
@@ -56,65 +55,58 @@ def predict(
     batch: int | None = None,
     device: str = "auto",
     progress: bool = True,
-) -> Predicted:
-    """Writes the files of `inference.files` for each image into the folder `out`.
+) -> PredictResult:
+    """Writes the files of `inference.prediction_files` for each image into the folder `out`.
 
     run: folder of a training; others: of more, with which its probabilities are averaged. images: files, or folders of
-    them. um_per_px: their scale, a number, a table's path, or "auto". symmetries: average over the eight views of a
-    tile, turned and mirrored, too. probability: keep those, too. overwrite: replace files that are there. runtime: what
+    them. um_per_px: their scale, a number, a table's path, or "auto". tta: average over the eight views of a tile,
+    turned and mirrored, too. probability: keep those, too. overwrite: replace files that are there. runtime: what
     computes; "onnx" takes what `segtrain export` wrote. batch: tiles at a time, None is what suits the device.
-    Raises UserError, and before anything is written for what is wrong with any image.
+    Raises UserError, before anything is written where a header, a scale or an option is wrong; where an image turns out
+    to be damaged further down, the files of those before it stay.
     """
-    scale, folder, paths = Scale(str(um_per_px)), Path(out), image_paths(images)
-    wanted = {path: targets(folder, path, probability=probability) for path in paths}
-    files = [file for files in wanted.values() for file in files]
+    scale, folder, readers = Scale(str(um_per_px)), Path(out), open_images(images)
+    wanted = [targets(folder, image, probability=probability) for image in readers]
+    files = [file for of_image in wanted for file in of_image.values()]
     check_new(files, overwrite=overwrite)
-    _check_apart(paths, files)
-    networks = _networks([run, *others], runtime, which, symmetries=symmetries, batch=batch, device=device)
-    with tqdm(total=len(paths), desc="read", unit="image", leave=False, disable=None if progress else True) as bar:
-        fields = list(survey(paths, scale, networks, bar))
-        bar.desc, bar.unit = "predict: ", "tile"
-        bar.reset(sum(field.tiles for field in fields))
-        folder.mkdir(parents=True, exist_ok=True)
-        done = [_predict(networks, open_picture(f.path), f.um_per_px, wanted[f.path], bar) for f in fields]
-    return Predicted(images=tuple(done), device=networks.device, remarks=tuple(_remarks(done, scale)))
-
-
-def _check_apart(images: list[Path], files: list[Path]) -> None:
-    """UserError where an image would be written over, and perhaps before it is read."""
-    lost = {image.resolve() for image in images} & {file.resolve() for file in files}
-    if lost:
+    # An image that is written over might not have been read before.
+    if lost := {Path(image.name).resolve() for image in readers} & {file.resolve() for file in files}:
         raise UserError(f"{min(lost)} is one of the images, and would be written over: name another --out.")
-
-
-def _networks(runs: Sequence[str | Path], runtime: Runtime, which: Which, *, device: str, **options: Any) -> Networks:
     if runtime == "torch":
-        return load_networks(runs, which=which, device=device, **options)
-    if which == "last":
+        networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device)
+    elif which == "last":
         raise UserError("--last is for --runtime torch: export the last network, and predict with what that wrote.")
-    return load_onnx(runs, **options)
+    else:
+        networks = load_onnx([run, *others], tta=tta, batch=batch)
+    judged = judge_images(readers, scale, networks, progress=progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    total = sum(one.tiles for one in judged)
+    with tqdm(total=total, desc="predict", unit="tile", leave=False, disable=None if progress else True) as bar:
+        done = [_predict(networks, one, files, bar) for one, files in zip(judged, wanted, strict=True)]
+    return PredictResult(images=tuple(done), device=networks.device, warnings=tuple(_warnings(done, scale)))
 
 
-def _predict(networks: Networks, picture: Picture, um_per_px: float, files: list[Path], bar: "tqdm[Any]") -> Figures:
-    scaled = Rescaled(picture, um_per_px / networks.um_per_px)
-    with new_files(files) as opened:
-        written = PredictionFiles(opened, picture, scaled.shape, networks.classes)
-        for band in predict_bands(networks, scaled, bar.update):
-            written.add(band)
-        written.finish()
+def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], bar: "tqdm[Any]") -> Figures:
+    image = judged.image
+    scaled = RescaledImage(image, judged.um_per_px / networks.um_per_px)
+    with new_files(list(files.values())) as opened:
+        bands = predict_bands(networks, scaled, bar.update)
+        named = dict(zip(files, opened, strict=True))
+        pixels = write_prediction(named, image, bands, scaled.shape, networks.classes)
+    image.close()
     return {
-        "name": printable(Path(picture.name).name),
-        "size": size_text(picture.shape),
-        "width": picture.shape[1],
-        "height": picture.shape[0],
-        "um_per_px": um_per_px,
-        "overlay_factor": overlay_factor(picture.shape),
-        "pixels": dict(zip(networks.classes.keys, written.pixels.tolist(), strict=True)),
-        "files": [str(file) for file in files],
+        "name": printable(Path(image.name).name),
+        "size": size_text(image.shape),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "um_per_px": judged.um_per_px,
+        "overlay_factor": overlay_factor(image.shape),
+        "pixels": dict(zip(networks.classes.keys, pixels.tolist(), strict=True)),
+        "files": [str(file) for file in files.values()],
     }
 
 
-def _remarks(done: list[Figures], scale: Scale) -> list[str]:
+def _warnings(done: list[Figures], scale: Scale) -> list[str]:
     said = []
     if scale.spec == AUTO:
         said.append(f"{FOUND_BY_AUTO}; the table has it")

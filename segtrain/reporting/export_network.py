@@ -7,9 +7,8 @@ from typing import BinaryIO, Literal
 
 import torch
 
-from segtrain.inference.onnx_runtime import FILE, to_onnx
+from segtrain.inference.exported_networks import FILE, MULTIPLE, Description, describe, program, to_onnx
 from segtrain.inference.prediction_files import check_new, new_files
-from segtrain.inference.ready_networks import MULTIPLE, Description, describe, program
 from segtrain.reporting.model_card import model_card
 from segtrain.training.run_folder import BEST, LAST, Trained, load_trained
 from smearsynth.base.errors import UserError
@@ -45,7 +44,7 @@ def export(
 ) -> ExportedNetwork:
     """Writes the network of `run` into the folder `out`; None is the run's own, for safetensors a folder in it.
 
-    onnx and torch-export hold `ready_networks.Deployed`, for every batch and size, with its description;
+    onnx and torch-export hold `inference.exported_networks.Deployed`, for every batch and size, with its description;
     safetensors the weights by name, beside them config.json and a card. overwrite: replace files that are there. Raises
     UserError.
     """

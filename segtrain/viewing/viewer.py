@@ -22,15 +22,15 @@ from segtrain.counting.count import write_cells
 from segtrain.counting.summary import CountSummary, Share, summarise
 from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, predict_field
-from segtrain.inference.image_reader import WholePicture
+from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
-from segtrain.inference.tiles import Band, Rescaled, tile_count
+from segtrain.inference.tiles import Band, tile_count
 from segtrain.viewing.page_server import File, Server, Step
 from smearsynth.base import html_page
 from smearsynth.base.errors import UserError
 from smearsynth.base.html_page import inline, share
 from smearsynth.base.images import FORMATS, Pixels, decode_image, size_text
-from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale
+from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale, scaled_shape
 from smearsynth.taxonomy import CLASSES, RED_CELLS, WHITE_CELLS, display_name
 
 MAX_BYTES = 100 << 20
@@ -120,7 +120,7 @@ class Viewer:
             )
         spec = fields.get("um_per_px", self._um_per_px)
         um_per_px = _scale_of(pixels, name, spec)
-        prediction, label = self._predict(WholePicture(pixels, name), um_per_px, step)
+        prediction, label = self._predict(ArrayReader(pixels, name), um_per_px, step)
         classes = self._networks.classes
         found = cells_of(prediction)
         return {
@@ -136,10 +136,10 @@ class Viewer:
             **count_data(found, classes, name),
         }
 
-    def _predict(self, picture: WholePicture, um_per_px: float, step: Step) -> tuple[FieldPrediction, Pixels]:
+    def _predict(self, picture: ArrayReader, um_per_px: float, step: Step) -> tuple[FieldPrediction, Pixels]:
         """At the network's scale; and uint8 (H, W), its label at the picture's, as `segtrain predict` writes it."""
         factor = um_per_px / self._networks.um_per_px
-        shape = Rescaled(picture, factor).shape
+        shape = scaled_shape(picture.shape, factor)
         if shape[0] * shape[1] > MAX_PIXELS:
             raise UserError(
                 f"{picture.name}: at {um_per_px:g} um/px it is brought to {size_text(shape)} px, and this page takes "

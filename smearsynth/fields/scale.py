@@ -52,13 +52,13 @@ class Scale:
 
     def of(self, path: Path, image: Pixels) -> float:
         """um/px of one image. Raises UserError where the table lacks it or too few single red cells show it."""
-        given = self._given(path)
+        given = self.given(path)
         return estimate(image, str(path)) if given is None else given
 
     def of_folder(self, files: Sequence[Path], *, progress: bool = False) -> list[float]:
         """um/px of each image of a folder; by `auto`, one that shows too few single red cells is taken to be of the
         scale that the cells of all images together show. Raises UserError as `of` does."""
-        given = [um_per_px for um_per_px in map(self._given, files) if um_per_px is not None]
+        given = [um_per_px for um_per_px in map(self.given, files) if um_per_px is not None]
         if self.spec != AUTO:
             return given
         bar = tqdm(files, desc="scale", unit="image", leave=False, disable=None if progress else True)
@@ -70,8 +70,8 @@ class Scale:
             for file, found, many in zip(files, areas, enough, strict=True)
         ]
 
-    def _given(self, path: Path) -> float | None:
-        """um/px by number or table; None for `auto`."""
+    def given(self, path: Path) -> float | None:
+        """um/px by number or table; None for `auto`. Raises UserError where the table lacks the image."""
         if self._table is None:
             return self._same
         for name in (path.name, path.stem):
@@ -91,8 +91,14 @@ def estimate(image: Pixels, name: str) -> float:
 def to_scale(image: Pixels, um_per_px: float, wanted: float = UM_PER_PX) -> Pixels:
     """u1 (h', w', 3): an image of `um_per_px` at `wanted` um/px, by area filter down and cubic up."""
     factor = um_per_px / wanted
-    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+    height, width = scaled_shape(image.shape, factor)
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+
+
+def scaled_shape(shape: tuple[int, ...], factor: float) -> tuple[int, int]:
+    """(h', w') of an image of (h, w, ...) brought by `factor`, the size of the result over its own."""
+    height, width = (max(1, round(side * factor)) for side in shape[:2])
+    return height, width
 
 
 def to_native(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
