@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segtrain.experiments.compare import compare as compare
     from segtrain.experiments.cross_validation import cross_validate as cross_validate
     from segtrain.experiments.fit import fit as fit
-    from segtrain.importing.import_annotations import import_pairs as import_pairs
+    from segtrain.importing.import_annotations import import_annotations as import_annotations
     from segtrain.inference.predict import predict as predict
     from segtrain.reporting.export_network import export as export
     from segtrain.viewing.viewer import view as view
@@ -29,7 +29,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluate",
     "export": "reporting.export_network",
     "fit": "experiments.fit",
-    "import_pairs": "importing.import_annotations",
+    "import_annotations": "importing.import_annotations",
     "predict": "inference.predict",
     "view": "viewing.viewer",
 }
@@ -41,7 +41,7 @@ __all__ = [
     "evaluate",
     "export",
     "fit",
-    "import_pairs",
+    "import_annotations",
     "predict",
     "view",
 ]

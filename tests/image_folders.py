@@ -50,7 +50,7 @@ def imported_patches(folder: Path) -> Path:
     """A set of nine images of two classes, three patches each: six to train, one to validate, two to test."""
     images, masks = write_pairs(folder, 9, classes=2)
     wanted = {"patches": "16,3", "split": "train=6,val=1,test=2", "um_per_px": 0.2, "progress": False}
-    return segtrain.import_pairs(images, masks, out=folder / "set", **wanted).out
+    return segtrain.import_annotations(images, masks, out=folder / "set", **wanted).out
 
 
 def as_file(pixels: npt.NDArray[np.generic] | Image.Image, kind: str = "PNG", **options: object) -> MaskPixels:

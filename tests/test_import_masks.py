@@ -11,9 +11,9 @@ from image_folders import COLOURS, Pixels, as_file, save
 from PIL import Image
 
 from segtrain.importing.colour_masks import ColourReader
-from segtrain.importing.mask_reading import thin_between
+from segtrain.importing.mask_reading import LevelReader, ValueReader, thin_between
+from segtrain.importing.pair_check import contrast_of_cells
 from segtrain.importing.palettes import Palette, read_palette
-from segtrain.importing.value_masks import LevelReader, ValueReader, brightness_of_cells, judge
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import MaskPixels, decode_mask
 from smearsynth.taxonomy import CLASSES
@@ -59,7 +59,7 @@ class TestColours:
         label = np.random.default_rng(seed).integers(0, 10, (9, 13)).astype(np.uint8)
         read = REFERENCE.read(as_file(COLOURS[label]))
         assert (read.label == label).all()
-        assert (read.near, read.faults) == (0, ())
+        assert (read.near, read.errors) == (0, ())
 
     @pytest.mark.parametrize(
         ("colour", "number"),
@@ -73,7 +73,7 @@ class TestColours:
         read = REFERENCE.read(as_file(pixels))
         assert (read.label[5:15, 5:15] == number).all()
         assert (read.label == 0).sum() == 300
-        assert not read.faults
+        assert not read.errors
 
     @pytest.mark.parametrize("quality", [95, 75, 50])
     @pytest.mark.parametrize("as_png", [False, True])
@@ -81,7 +81,7 @@ class TestColours:
         truth = crowd(1)
         mask = as_file(COLOURS[truth], "JPEG", quality=quality)
         read = REFERENCE.read(as_file(mask.colour) if as_png else mask)
-        assert not read.faults
+        assert not read.errors
         assert aliens(read.label, truth) == 0
         assert (read.label == 255).mean() < 0.07
         assert (read.label == truth)[read.label != 255].mean() > 0.9999
@@ -92,7 +92,7 @@ class TestColours:
         truth = fine[2::4, 2::4]
         blended = cv2.resize(COLOURS[fine], (400, 300), interpolation=cv2.INTER_AREA)
         read = REFERENCE.read(as_file(blended))
-        assert not read.faults
+        assert not read.errors
         assert aliens(read.label, truth) == 0
         inside = (blended == COLOURS[truth]).all(axis=2)
         kept = read.label[inside] == truth[inside]
@@ -118,34 +118,34 @@ class TestColours:
     def test_a_colour_that_the_palette_lacks_is_named_with_count_and_place(self, side: int) -> None:
         pixels = COLOURS[crowd(3)]
         pixels[100 : 100 + side, 50 : 50 + side] = (12, 200, 99)
-        (fault,) = REFERENCE.read(as_file(pixels)).faults
-        assert f"with {side * side:,} pixels" in fault
-        assert "#0cc863 (at x=50, y=100)" in fault
+        (error,) = REFERENCE.read(as_file(pixels)).errors
+        assert f"with {side * side:,} pixels" in error
+        assert "#0cc863 (at x=50, y=100)" in error
 
     def test_a_strange_area_is_found_behind_jpeg_too(self) -> None:
         pixels = COLOURS[crowd(3)]
         pixels[100:130, 50:80] = (120, 60, 200)
-        (fault,) = REFERENCE.read(as_file(pixels, "JPEG", quality=75)).faults
-        assert "the palette lacks" in fault
+        (error,) = REFERENCE.read(as_file(pixels, "JPEG", quality=75)).errors
+        assert "the palette lacks" in error
 
     def test_an_area_painted_in_a_near_colour_is_a_colour_of_its_own(self) -> None:
         pixels = COLOURS[crowd(3)]
         pixels[100:120, 50:70] = (254, 0, 0)
-        (fault,) = REFERENCE.read(as_file(pixels)).faults
-        assert "#fe0000" in fault
+        (error,) = REFERENCE.read(as_file(pixels)).errors
+        assert "#fe0000" in error
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_class_ids_are_not_taken_for_black(self, channels: int) -> None:
         label = crowd(3)
         mask = as_file(label if channels == 1 else np.repeat(label[..., None], 3, axis=2))
-        (fault,) = REFERENCE.read(mask).faults
-        assert "--palette ids" in fault
+        (error,) = REFERENCE.read(mask).errors
+        assert "--palette ids" in error
 
     def test_colours_written_blue_first_are_recognised(self) -> None:
         pixels = np.zeros((30, 30, 3), np.uint8)
         pixels[5:25, 5:25] = (190, 190, 251)
-        (fault,) = REFERENCE.read(as_file(pixels)).faults
-        assert "red and blue exchanged" in fault
+        (error,) = REFERENCE.read(as_file(pixels)).errors
+        assert "red and blue exchanged" in error
 
     def test_what_is_transparent_is_background_and_what_is_half_so_is_ignored(self) -> None:
         pixels = np.zeros((20, 20, 4), np.uint8)
@@ -154,7 +154,7 @@ class TestColours:
         pixels[12:18, 2:10] = (0, 255, 0, 128)
         pixels[2:18, 12:18] = (77, 88, 99, 0)
         read = REFERENCE.read(as_file(pixels))
-        assert not read.faults
+        assert not read.errors
         assert (read.label[2:10, 2:10] == 9).all()
         assert (read.label[12:18, 2:10] == 255).all()
         assert (read.label[2:18, 12:18] == 0).all()
@@ -173,7 +173,7 @@ class TestColours:
         pixels[:, 10:20], pixels[:, 20:30], pixels[:, 30:] = (200, 0, 0), (0, 0, 255), (128, 128, 128)
         read = reader.read(as_file(pixels))
         assert [read.label[0, x] for x in (0, 10, 20, 30)] == [0, 1, 2, 255]
-        assert not read.faults
+        assert not read.errors
 
 
 def test_thin_between_is_what_a_naive_loop_finds() -> None:
@@ -210,28 +210,28 @@ class TestValues:
         else:
             mask = as_file(label.astype(kind))
         read = IDS.read(mask)
-        assert not read.faults
+        assert not read.errors
         assert (read.label == label).all()
 
     def test_a_value_that_is_no_class_is_named_with_count_and_place(self) -> None:
         label = crowd(5)
         label[7, 9] = 11
-        (fault,) = IDS.read(as_file(label)).faults
-        assert fault.startswith("1 pixels have 1 values that are no class, most of them 11 (at x=9, y=7)")
+        (error,) = IDS.read(as_file(label)).errors
+        assert error.startswith("1 pixels have 1 values that are no class, most of them 11 (at x=9, y=7)")
 
     def test_lossy_formats_and_colours_are_refused(self) -> None:
         for kind, options in (("JPEG", {}), ("WEBP", {"quality": 90}), ("TIFF", {"compression": "tiff_jpeg"})):
-            assert "compression that changes class ids" in IDS.read(as_file(crowd(5), kind, **options)).faults[0]
-        assert not IDS.read(as_file(crowd(5), "TIFF", compression="tiff_lzw")).faults
-        assert "colours" in IDS.read(as_file(COLOURS[crowd(5)])).faults[0]
+            assert "compression that changes class ids" in IDS.read(as_file(crowd(5), kind, **options)).errors[0]
+        assert not IDS.read(as_file(crowd(5), "TIFF", compression="tiff_lzw")).errors
+        assert "colours" in IDS.read(as_file(COLOURS[crowd(5)])).errors[0]
 
     def test_a_palette_in_the_files_that_is_in_the_wrong_order(self) -> None:
         image = Image.fromarray(crowd(6))
         image.putpalette(COLOURS[[0, 2, 1, 3, 4, 5, 6, 7, 8, 9]].tobytes())
-        (fault,) = IDS.read(as_file(image)).faults
-        assert "wrong order: number 1, which is eosinophil, has the colour #008080 of basophil" in fault
+        (error,) = IDS.read(as_file(image)).errors
+        assert "wrong order: number 1, which is eosinophil, has the colour #008080 of basophil" in error
         image.putpalette(COLOURS.tobytes())
-        assert not IDS.read(as_file(image)).faults
+        assert not IDS.read(as_file(image)).errors
 
     def test_16_bit_values_of_a_file_of_ones_own(self, tmp_path: Path) -> None:
         text = "classes: [{key: background, values: [0]}, {key: cell, values: [1000, 65535]}]\nignore_values: [7]\n"
@@ -273,13 +273,13 @@ class TestLevels:
     def test_every_kind_of_file_gives_the_same(self) -> None:
         for name, mask in self.forms().items():
             read = self.WHITE.read(mask)
-            assert not read.faults, name
+            assert not read.errors, name
             assert (read.label == self.TRUTH).all(), name
 
     def test_black_cells(self) -> None:
         for kind, options in (("PNG", {}), ("JPEG", {"quality": 90})):
             read = self.BLACK.read(as_file((1 - self.TRUTH) * np.uint8(255), kind, **options))
-            assert not read.faults
+            assert not read.errors
             assert (read.label == self.TRUTH)[read.label != 255].all()
 
     def test_what_is_transparent_is_background_whatever_the_polarity(self) -> None:
@@ -295,7 +295,7 @@ class TestLevels:
         soft = cv2.GaussianBlur(hard, (0, 0), 1.0)
         for mask in (as_file(hard, "JPEG", quality=60), as_file(soft)):
             read = self.WHITE.read(mask)
-            assert not read.faults
+            assert not read.errors
             assert (read.label == self.TRUTH)[read.label != 255].mean() > 0.9999
             assert 0 < (read.label == 255).mean() < 0.05
 
@@ -305,22 +305,18 @@ class TestLevels:
     @pytest.mark.parametrize("values", [(0, 100, 255), (0, 1, 2), (0, 8, 9), (0, 1000, 2000, 3000)])
     def test_more_levels_than_two_are_no_mask_of_two(self, values: tuple[int, ...]) -> None:
         number = crowd(9) % len(values)
-        (fault,) = self.WHITE.read(as_file(np.array(values, np.uint16)[number])).faults
-        assert "not black and white" in fault
+        (error,) = self.WHITE.read(as_file(np.array(values, np.uint16)[number])).errors
+        assert "not black and white" in error
 
     def test_colours_are_refused(self) -> None:
-        assert "coloured" in self.WHITE.read(as_file(COLOURS[crowd(9)])).faults[0]
+        assert "coloured" in self.WHITE.read(as_file(COLOURS[crowd(9)])).errors[0]
 
-    def test_polarity_is_told_by_the_darker_side_of_the_images(self) -> None:
+    def test_cells_are_the_darker_side_of_an_image(self) -> None:
         image = np.full((300, 400, 3), 220, np.uint8)
         image[self.TRUTH == 1] = 120
-        right, wrong = (brightness_of_cells(image, label) for label in (self.TRUTH, 1 - self.TRUTH))
-        assert (right, wrong) == (-100.0, 100.0)
-        assert judge({"a": right, "b": right, "c": 0.0}).cells == "white"
-        assert judge({"a": wrong, "b": wrong, "c": right}).cells == "black"
-        assert judge({"a": wrong, "b": wrong, "c": right}).others == ("c",)
-        assert judge({"a": 3.0, "b": -3.0}).cells is None
-        assert judge({"a": wrong, "b": right}).cells is None
+        assert contrast_of_cells(image, self.TRUTH) == -100.0
+        assert contrast_of_cells(image, 1 - self.TRUTH) == 100.0
+        assert contrast_of_cells(image, np.zeros_like(self.TRUTH)) == 0.0, "no cells to compare"
 
 
 class TestPaletteFile:

@@ -1,393 +1,319 @@
-"""`segtrain import` from folders to a set that everything else works on."""
+"""Names of images and masks, splits that divide no group, patches that make up the image again."""
 
-import csv
-import json
-from collections.abc import Iterator
+import os
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
-import h5py
+import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from image_folders import COLOURS, Pixels, field, save, write_pairs
-from PIL import Image
-from small_set import contents
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-import segtrain
-from segtrain.cli import main
-from segtrain.data.samples import Shards
-from segtrain.importing.imported_set import new_folder
+from segtrain.importing.image_mask_pairs import find_pairs
+from segtrain.importing.import_splits import (
+    SplitRule,
+    divided_groups,
+    read_groups,
+    read_rule,
+    read_table,
+    split_as_stated,
+    split_by_shares,
+    with_copies,
+)
+from segtrain.importing.import_plan import Patches, Target, cover, fits, read_patches, read_size, resample, windows
 from smearsynth.base.errors import UserError
-from smearsynth.shards.format import dataset_digest, sample_digest
-from smearsynth.shards.reader import ShardReader
-from smearsynth.taxonomy import CLASSES
 
-SPLITS = ("train", "val", "test")
-TINY = ("model.width=2", "epochs=1", "batch=4", "workers=0")
+SIDES = st.integers(8, 60)
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["import", *map(str, arguments)])
-
-
-def make(root: Path, *arguments: object) -> Path:
-    """root/set out of root/img and root/mask, at 0.2 um/px unless `arguments` say otherwise."""
-    told = run(root / "img", root / "mask", "--out", root / "set", "--um-per-px", 0.2, *arguments)
-    assert told.exit_code == 0, told.output
-    return root / "set"
-
-
-def samples(out: Path) -> Iterator[tuple[str, Pixels, Pixels]]:
-    for split in SPLITS:
-        shards = Shards(out, split)
-        for i in range(len(shards)):
-            yield shards.sample_id(i), *shards.read(i)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pairs in the colours of the ten classes."""
-    root = tmp_path_factory.mktemp("pairs")
-    write_pairs(root, 12)
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
     return root
 
 
-class TestWhole:
-    def test_every_pixel_is_that_of_its_file(self, folders: Path, tmp_path: Path) -> None:
-        out = tmp_path / "set"
-        segtrain.import_pairs(
-            folders / "img", folders / "mask", out=out, palette="reference", um_per_px=0.1, progress=False
-        )
-        told = {row["sample_id"]: row["image"] for row in rows(out / "samples.csv")}
-        met = []
-        for name, image, label in samples(out):
-            due_image, due_label = field(int(Path(told[name]).stem))
-            assert (image == due_image).all()
-            assert (label == due_label).all()
-            met.append(told[name])
-        assert sorted(met) == [f"{i:02d}.png" for i in range(12)]
-        assert Shards(out, "train").um_per_px == 0.1
-        assert Shards(out, "train").classes.keys[9] == "healthy_rbc"
-
-    def test_the_index_counts_what_is_in_the_shards(self, folders: Path, tmp_path: Path) -> None:
-        out = tmp_path / "set"
-        made = segtrain.import_pairs(
-            folders / "img", folders / "mask", out=out, palette="reference", um_per_px=0.2, progress=False
-        )
-        index = json.loads((out / "index.json").read_text())
-        assert index == made.index
-        digests = []
-        for split in SPLITS:
-            pixels = np.zeros(10, int)
-            for _, image, label in (s for s in samples(out) if s[0].startswith(split)):
-                pixels += np.bincount(label.ravel(), minlength=10)
-                digests.append(sample_digest(image, label))
-            assert index["splits"][split]["pixels"] == {c.key: int(pixels[c.id]) for c in CLASSES}
-        assert index["digest"] == dataset_digest(digests)
-        files = contents(out)
-        assert {f["name"]: f["sha256"] for f in index["files"]} == {k: v for k, v in files.items() if k != "index.json"}
-
-    def test_a_shard_is_plain_hdf5_without_cells(self, folders: Path, tmp_path: Path) -> None:
-        out = tmp_path / "set"
-        segtrain.import_pairs(
-            folders / "img", folders / "mask", out=out, palette="reference", um_per_px=0.2, progress=False
-        )
-        with h5py.File(out / "train-00000.h5") as shard:
-            assert set(shard) == {"image", "label", "scene", "look", "group", "sample_id", "digest"}
-            assert shard["image"].chunks == (1, 72, 96, 3)
-            assert shard["group"].dtype == np.uint32
-            assert list(shard["scene"]) == list(range(len(shard["label"])))
-        header = ShardReader(out / "train-00000.h5").header
-        assert (header.fields, header.taxonomy_version, header.generator_version) == ((), 1, 0)
-
-    def test_equal_input_gives_equal_bytes_wherever_it_goes(self, folders: Path, tmp_path: Path) -> None:
-        options = {"palette": "reference", "um_per_px": 0.2, "patches": "32,0.5", "progress": False}
-        one = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "a", **options)
-        other = segtrain.import_pairs(str(folders / "img"), folders / "mask", out=tmp_path / "b" / "c", **options)
-        assert contents(tmp_path / "a") == contents(tmp_path / "b" / "c")
-        third = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "d", seed=1, **options)
-        assert one.index["digest"] == other.index["digest"] != third.index["digest"]
-
-    def test_the_table_of_splits_makes_the_same_split_again(self, folders: Path, tmp_path: Path) -> None:
-        options = {"palette": "reference", "um_per_px": 0.2, "progress": False}
-        one = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "a", seed=5, **options)
-        table = str(tmp_path / "a" / "splits.csv")
-        again = segtrain.import_pairs(folders / "img", folders / "mask", out=tmp_path / "b", split=table, **options)
-        assert one.index["digest"] == again.index["digest"]
-
-    @pytest.mark.slow
-    def test_training_evaluation_baseline_and_bench_work_on_it(self, folders: Path, tmp_path: Path) -> None:
-        out = tmp_path / "set"
-        segtrain.import_pairs(
-            folders / "img",
-            folders / "mask",
-            out=out,
-            palette="reference",
-            um_per_px=0.2,
-            patches="32",
-            split="train=2,val=1,test=1",
-            progress=False,
-        )
-        fitted = segtrain.fit(out, overrides=TINY, run=tmp_path / "run")
-        assert (fitted.run / "gallery.png").is_file()
-        figures = segtrain.evaluate(fitted.run, out, progress=False)
-        assert figures["per_class"]["background"]["pixels"] > 0
-        assert segtrain.baseline(out, progress=False)["majority"]["pixel_accuracy"] > 0.3
-        assert segtrain.bench(out, overrides=TINY, repeats=1)["stages"]["loop"]["images_per_second"] > 0
-
-
-class TestPatchesAndScale:
-    def test_patches_are_cut_after_the_split(self, folders: Path, tmp_path: Path) -> None:
-        out = tmp_path / "set"
-        made = segtrain.import_pairs(
-            folders / "img",
-            folders / "mask",
-            out=out,
-            palette="reference",
-            um_per_px=0.2,
-            patches="32,6",
-            progress=False,
-        )
-        split_of = {row["image"]: row["split"] for row in rows(out / "splits.csv")}
-        told = {row["sample_id"]: row for row in rows(out / "samples.csv")}
-        assert len(told) == 72
-        for name, image, label in samples(out):
-            row = told[name]
-            assert split_of[row["image"]] == name.split("-")[0]
-            y, x = int(row["top"]), int(row["left"])
-            due_image, due_label = field(int(Path(row["image"]).stem))
-            assert (image == due_image[y : y + 32, x : x + 32]).all()
-            assert (label == due_label[y : y + 32, x : x + 32]).all()
-        groups = {split: set(ShardReader(out / f"{split}-00000.h5").column("group").tolist()) for split in SPLITS}
-        assert sum(map(len, groups.values())) == len(set.union(*groups.values())) == 12
-        assert any("leave out pixels of 12 of 12 images" in sentence for sentence in made.remarks)
-
-    def test_images_come_to_one_scale_and_labels_with_them(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 6, classes=2)
-        (tmp_path / "scale.csv").write_text("".join(f"{i:02d},{0.1 + 0.02 * i}\n" for i in range(6)))
-        out = make(tmp_path, "--um-per-px", tmp_path / "scale.csv", "--to-um-per-px", 0.2)
-        sizes = {row["image"]: row for row in rows(out / "samples.csv")}
-        for i in range(6):
-            factor = (0.1 + 0.02 * i) / 0.2
-            row = sizes[f"{i:02d}.png"]
-            assert (int(row["height"]), int(row["width"])) == (round(72 * factor), round(96 * factor))
-        for split in SPLITS:
-            assert Shards(out, split).um_per_px == 0.2
-        for _, image, label in samples(out):
-            assert (image[..., 0] < 170).mean() == pytest.approx((label == 1).mean(), abs=0.03)
-
-    def test_several_sizes_lie_in_shards_of_their_own(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 6, classes=2)
-        image, label = field(99, (40, 50), 2)
-        save(tmp_path / "img" / "small.png", image)
-        save(tmp_path / "mask" / "small_mask.png", label * np.uint8(255))
-        (tmp_path / "s.csv").write_text("small,train\n" + "".join(f"{i:02d},{SPLITS[i % 3]}\n" for i in range(6)))
-        out = make(tmp_path, "--split", tmp_path / "s.csv")
-        files = {f["name"]: (f.get("height"), f.get("width"), f.get("samples")) for f in rows_of_index(out)}
-        assert files["train-00000.h5"] == (40, 50, 1)
-        assert files["train-00001.h5"] == (72, 96, 2)
-        with pytest.raises(UserError, match="several sizes"):
-            segtrain.fit(out, overrides=TINY, run=tmp_path / "run")
-
-    def test_a_size_is_told_to_stretch(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "s", "--um-per-px", 0.2, "--resize", 64)
-        assert "4 images were stretched" in told.stderr
-        assert Shards(tmp_path / "s", "train").size == (64, 64)
-
-
-def rows_of_index(out: Path) -> list[dict[str, object]]:
-    files: list[dict[str, object]] = json.loads((out / "index.json").read_text())["files"]
-    return files
-
-
-class TestSaidAloud:
-    @pytest.mark.parametrize("inverted", [False, True])
-    def test_polarity_is_found_and_said(self, tmp_path: Path, inverted: bool) -> None:
-        write_pairs(tmp_path, 5, classes=2)
-        if inverted:
-            for path in (tmp_path / "mask").iterdir():
-                save(path, 255 - np.asarray(Image.open(path)))
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
-        assert f"Note: cells are {'black' if inverted else 'white'} in the masks" in told.stderr
-        for name, _, label in samples(tmp_path / "set"):
-            image = next(r["image"] for r in rows(tmp_path / "set" / "samples.csv") if r["sample_id"] == name)
-            assert (label == field(int(Path(image).stem), classes=2)[1]).all()
-
-    def test_one_mask_of_the_other_polarity_is_named(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 5, classes=2)
-        path = tmp_path / "mask" / "03_mask.png"
-        save(path, 255 - np.asarray(Image.open(path)))
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
-        assert told.exit_code == 2
-        assert f"{path}: what is white in it is the brighter part" in told.stderr
-
-    def test_polarity_that_cannot_be_told_is_asked_for(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        for path in (tmp_path / "img").iterdir():
-            save(path, np.full((72, 96, 3), 200 + int(path.stem), np.uint8))
-        asked = (tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
-        told = run(*asked)
-        assert told.exit_code == 2
-        assert "give --cells white or --cells black" in told.stderr
-        assert run(*asked, "--cells", "white").exit_code == 0
-
-    def test_masks_of_one_class_and_copies_are_named(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        save(tmp_path / "mask" / "02_mask.png", np.zeros((72, 96), np.uint8))
-        for folder, ending in (("img", ".png"), ("mask", "_mask.png")):
-            (tmp_path / folder / f"copy{ending}").write_bytes((tmp_path / folder / f"01{ending}").read_bytes())
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
-        assert "1 mask has one class only: 02_mask.png (background)" in told.stderr
-        found = {row["image"]: (row["split"], row["group"]) for row in rows(tmp_path / "set" / "splits.csv")}
-        assert found["01.png"] == found["copy.png"]
-        (tmp_path / "s.csv").write_text("00,train\n01,train\n02,val\n03,test\ncopy,test\n")
-        told = run(
-            tmp_path / "img",
-            tmp_path / "mask",
-            "--out",
-            tmp_path / "t",
-            "--um-per-px",
-            0.2,
-            "--split",
-            tmp_path / "s.csv",
-        )
-        assert "copy.png in test is the same image as 01.png in train" in told.stderr
-
-    def test_all_masks_of_one_class_are_a_fault(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 3, classes=2)
-        for path in (tmp_path / "mask").iterdir():
-            save(path, np.zeros((72, 96), np.uint8))
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--cells", "white")
-        assert told.exit_code == 2
-        assert "all masks together have one class, background" in told.stderr
-
-    def test_json_is_the_index(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2, "--json")
-        assert json.loads(told.stdout)["digest"] == json.loads((tmp_path / "set" / "index.json").read_text())["digest"]
-
-
-class TestFaults:
-    def test_all_are_told_at_once_and_nothing_is_written(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 6)
-        image, label = field(50)
-        save(tmp_path / "img" / "alone.png", image)
-        save(tmp_path / "mask" / "lost_mask.png", COLOURS[label])
-        save(tmp_path / "mask" / "01_mask.png", COLOURS[label][:-1])
-        strange = COLOURS[label].copy()
-        strange[5:15, 7:17] = (10, 200, 90)
-        save(tmp_path / "mask" / "02_mask.png", strange)
-        (tmp_path / "img" / "03.png").write_bytes(b"nothing")
-        (tmp_path / "mask" / "04_mask.png").write_bytes((tmp_path / "mask" / "05_mask.png").read_bytes()[:200])
-        told = run(
-            tmp_path / "img",
-            tmp_path / "mask",
-            "--out",
-            tmp_path / "set",
-            "--palette",
-            "reference",
-            "--group",
-            r"^(\d)\d",
-        )
-        assert told.exit_code == 2
-        for words in (
-            "img/alone.png: has no mask",
-            "mask/lost_mask.png: has no image",
-            "mask/01_mask.png: the mask is 96x71 px, its image 01.png 96x72",
-            "mask/02_mask.png: the palette lacks 1 of its colours, with 100 pixels, most of them #0ac85a (at x=7, y=5)",
-            "img/03.png: cannot be read as an image",
-            "mask/04_mask.png: cannot be read as an image",
-        ):
-            assert words in told.stderr
-        assert len(told.stderr.splitlines()) == 6
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["img", "mask"]
-
-    def test_a_group_that_is_divided_by_hand(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        (tmp_path / "s.csv").write_text("00,train\n01,val\n02,test\n03,train\n")
-        told = run(
-            *(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set"),
-            *("--split", tmp_path / "s.csv", "--group", "^0"),
-        )
-        assert told.exit_code == 2
-        assert "0: stands in train and val and test; a group belongs into one split" in told.stderr
-
+class TestPairs:
     @pytest.mark.parametrize(
-        ("arguments", "words"),
+        ("image", "mask"),
         [
-            (["--patches", "80"], "has 96x72 px, too few for these patches of 80x80 px"),
-            (["--to-um-per-px", "9"], "--to-um-per-px 9: must be 0.01 to 2.0"),
-            (["--to-um-per-px", "0.2", "--resize", "64"], "exclude each other"),
-            (["--palette", "ids", "--cells", "white"], "--cells white is for masks of two levels"),
-            (["--um-per-px", "0.01", "--to-um-per-px", "2"], "at least 8 px a side"),
-            (["--split", "train=1,val=1,test=1", "--group", "(0)"], "1 groups cannot fill 3 splits"),
+            ("a.png", "a.png"),
+            ("a.jpg", "a.PNG"),
+            ("a.png", "a_mask.png"),
+            ("A.png", "a-mask.tif"),
+            ("a.png", "a.mask.png"),
+            ("a.png", "a_label.bmp"),
+            ("a.png", "a_gt.png"),
+            ("a.png", "mask_a.png"),
+            ("a.png", "a_segmentation.gif"),
+            ("a_image.png", "a_mask.png"),
+            ("a.jpg", "a.jpg.png"),
+            ("a.jpg", "a.jpg_mask.png"),
+            ("a b (2).png", "a b (2) mask.png"),
+            ("train/x/a.png", "train/x/a_mask.png"),
+            ("label_1.png", "label_1.png"),
         ],
     )
-    def test_requests_that_cannot_be_met(self, tmp_path: Path, arguments: list[str], words: str) -> None:
-        write_pairs(tmp_path, 4, classes=2, size=(72, 96))
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", "0.2", *arguments)
-        assert told.exit_code == 2
-        assert words in told.stderr
-        assert not (tmp_path / "set").exists()
+    def test_the_usual_names_go_together(self, tmp_path: Path, image: str, mask: str) -> None:
+        images, masks = touch(tmp_path / "i", image, "other.png"), touch(tmp_path / "m", mask, "other_mask.png")
+        pairs, errors = find_pairs(images, masks)
+        assert not errors
+        assert {p.name: p.mask_name for p in pairs} == {image: mask, "other.png": "other_mask.png"}
 
-    def test_auto_needs_images_that_show_single_cells(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        for i, path in enumerate((tmp_path / "img").iterdir()):
-            save(path, np.full((72, 96, 3), 225 + i, np.uint8))
-        told = run(
-            tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", "auto", "--cells", "white"
+    def test_both_in_one_folder_or_one_in_the_other(self, tmp_path: Path) -> None:
+        both = touch(tmp_path / "both", "a.jpg", "a_mask.png", "b.jpg", "b-mask.png")
+        pairs, errors = find_pairs(both, both)
+        assert ([(p.name, p.mask_name) for p in pairs], errors) == (
+            [("a.jpg", "a_mask.png"), ("b.jpg", "b-mask.png")],
+            [],
         )
-        assert told.exit_code == 2
-        assert "single red cells" in told.stderr
-        assert not (tmp_path / "set").exists()
+        outer = touch(tmp_path / "outer", "a.jpg", "masks/a.png")
+        pairs, errors = find_pairs(outer, outer / "masks")
+        assert ([(p.name, p.mask_name) for p in pairs], errors) == ([("a.jpg", "a.png")], [])
 
-    def test_only_what_an_import_wrote_is_replaced(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        out = make(tmp_path)
-        asked = (tmp_path / "img", tmp_path / "mask", "--out", out, "--um-per-px", 0.2, "--patches", 32)
-        before = contents(out)
-        assert "is not empty: give --overwrite" in run(*asked).stderr
-        (out / "mine.txt").write_text("kept")
-        assert "holds mine.txt, which no import wrote" in run(*asked, "--overwrite").stderr
-        (out / "mine.txt").unlink()
-        assert contents(out) == before
-        assert run(*asked, "--overwrite").exit_code == 0
-        assert Shards(out, "train").size == (32, 32)
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["img", "mask", "set"]
-        (tmp_path / "built").mkdir()
-        (tmp_path / "built" / "index.json").write_text('{"files": [], "digest": ""}')
-        told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "built", "--overwrite")
-        assert "holds index.json, which no import wrote" in told.stderr
+    def test_an_accent_of_either_spelling_is_the_same(self, tmp_path: Path) -> None:
+        images, masks = touch(tmp_path / "i", "p\u00e4.png"), touch(tmp_path / "m", "pa\u0308_mask.png")
+        pairs, errors = find_pairs(images, masks)
+        assert not errors
+        assert len(pairs) == 1
+
+    def test_a_name_that_is_no_text_is_told(self, tmp_path: Path) -> None:
+        name = os.fsdecode(b"p\xff.png")
+        try:
+            images, masks = touch(tmp_path / "i", name, "a.png"), touch(tmp_path / "m", name, "a.png")
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+        pairs, errors = find_pairs(images, masks)
+        assert not pairs
+        assert len(errors) == 2
+        assert all("no UTF-8; rename the file" in error for error in errors)
+
+    def test_each_split_in_folders_of_its_own(self, tmp_path: Path) -> None:
+        touch(tmp_path, "train/x/a.png", "train/y/a_mask.png", "valid/x/a.png", "valid/y/a.png")
+        pairs, errors = find_pairs(tmp_path / "{split}" / "x", tmp_path / "{split}" / "y")
+        assert not errors
+        assert {p.name: p.mask_name for p in pairs} == {"train/a.png": "train/a_mask.png", "valid/a.png": "valid/a.png"}
+        assert split_as_stated(read_rule(None, [p.name for p in pairs]), [p.name for p in pairs])[0] == ["train", "val"]
+        with pytest.raises(UserError, match="must stand in both"):
+            find_pairs(tmp_path / "{split}" / "x", tmp_path / "train" / "y")
+        with pytest.raises(UserError, match="is no folder"):
+            find_pairs(tmp_path / "{split}" / "x", tmp_path / "{split}" / "z")
+
+    def test_every_file_without_a_partner_or_with_two_is_named(self, tmp_path: Path) -> None:
+        images = touch(tmp_path / "i", "a.png", "b.png", "c.png", "c.jpg", "x/d.png")
+        masks = touch(tmp_path / "m", "a_mask.png", "a-label.png", "c.png", "y/d.png", "e.png")
+        pairs, errors = find_pairs(images, masks)
+        assert not [p for p in pairs if p.name != "c.jpg"]
+        text = "\n".join(errors)
+        for words in (
+            "i/a.png: could have the masks a-label.png, a_mask.png",
+            "i/b.png: has no mask",
+            "m/c.png: could be the mask of",
+            "i/x/d.png: has no mask",
+            "m/y/d.png: has no image",
+            "m/e.png: has no image",
+        ):
+            assert words in text
+        assert len(errors) == 6
+
+    def test_folders_that_are_missing_or_empty(self, tmp_path: Path) -> None:
+        images = touch(tmp_path / "i", "a.png")
+        with pytest.raises(UserError, match="is no folder"):
+            find_pairs(images, tmp_path / "m")
+        (tmp_path / "m").mkdir()
+        with pytest.raises(UserError, match="holds no image"):
+            find_pairs(images, tmp_path / "m")
 
 
-class TestInterruption:
-    def test_what_fails_while_it_is_written_leaves_nothing(self, tmp_path: Path) -> None:
-        def interrupted() -> None:
-            with new_folder(tmp_path / "set", overwrite=False) as part:
-                (part / "train-00000.h5").write_bytes(b"half")
-                raise KeyboardInterrupt
+class TestSplit:
+    @given(
+        st.lists(st.integers(0, 12), min_size=3, max_size=60),
+        st.tuples(*[st.integers(1, 9)] * 3),
+        st.integers(0, 2**31),
+        st.randoms(),
+    )
+    def test_no_group_is_divided_and_the_order_of_images_is_nothing(self, numbers, shares, seed, random) -> None:
+        groups = [f"P{n}" for n in numbers]
+        wanted = dict(zip(("train", "val", "test"), shares, strict=True))
+        assume(len(set(groups)) >= 3)
+        found = split_by_shares(groups, wanted, seed=seed)
+        assert not divided_groups(groups, found)
+        assert set(found) == {"train", "val", "test"}
+        order = list(range(len(groups)))
+        random.shuffle(order)
+        assert split_by_shares([groups[i] for i in order], wanted, seed=seed) == [found[i] for i in order]
 
-        with pytest.raises(KeyboardInterrupt):
-            interrupted()
-        assert not list(tmp_path.iterdir())
+    def test_fewer_groups_than_splits_are_refused(self) -> None:
+        with pytest.raises(UserError, match="cannot fill 3 splits"):
+            split_by_shares(["a", "b", "a"], {"train": 8, "val": 1, "test": 1}, seed=0)
 
-    def test_what_a_killed_import_left_is_no_part_of_the_next(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        (tmp_path / ".set.part").mkdir()
-        (tmp_path / ".set.part" / "train-00007.h5").write_bytes(b"left")
-        out = make(tmp_path)
-        assert not (out / "train-00007.h5").exists()
-        assert not (tmp_path / ".set.part").exists()
+    @given(st.integers(3, 200), st.integers(0, 1000))
+    def test_single_images_meet_their_shares(self, count: int, seed: int) -> None:
+        found = Counter(split_by_shares([str(i) for i in range(count)], {"train": 8, "val": 1, "test": 1}, seed=seed))
+        for split, share in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
+            assert abs(found[split] - share * count) < 2
 
-    def test_two_at_once_are_refused(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        with new_folder(tmp_path / "set", overwrite=False):
-            told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
-        assert told.exit_code == 2
-        assert "Another import is writing to" in told.stderr
+    def test_the_split_of_the_study_with_forty_pairs(self) -> None:
+        names = [f"{i}.png" for i in range(40)]
+        rule = read_rule("train=30,val=5,test=5", names)
+        found = split_by_shares(names, rule.shares, seed=0)
+        assert Counter(found) == {"train": 30, "val": 5, "test": 5}
+        assert found == split_by_shares(names, rule.shares, seed=0)
+        assert found != split_by_shares(names, rule.shares, seed=1)
+
+    @pytest.mark.parametrize("asked", ["train", "train=x", "train=-1", "train=0", "training=1", "train=1,train=2", "5"])
+    def test_shares_that_are_none(self, asked: str) -> None:
+        with pytest.raises(UserError, match=r"--split .*: give shares"):
+            read_rule(asked, ["a.png"])
+
+    def test_folders_are_a_split_only_where_all_images_lie_in_them(self) -> None:
+        assert read_rule(None, ["Train/a.png", "valid/b.png", "test/x/c.png"]) == SplitRule()
+        assert read_rule(None, ["train/a.png", "b.png"]).shares
+        names = ["training/a.png", "dev/b.png", "testing/c.png"]
+        assert split_as_stated(SplitRule(), names) == (["train", "val", "test"], [])
+        _, errors = split_as_stated(SplitRule(), ["train/a.png", "b.png", "extra/c.png"])
+        assert len(errors) == 2
+        assert "b.png: lies in none" in errors[0]
+        assert "extra/c.png is extra" in errors[1]
+
+    def test_a_table_by_path_name_or_stem(self, tmp_path: Path) -> None:
+        table = tmp_path / "s.csv"
+        table.write_text("x/a.png,train\nb.png,val\nc,test\n")
+        rule = read_rule(str(table), [])
+        assert split_as_stated(rule, ["x/a.png", "y/b.png", "z/c.tif"]) == (["train", "val", "test"], [])
+        _, (error,) = split_as_stated(rule, ["d.png"])
+        assert "has no line for d.png" in error
+
+    def test_a_table_with_a_header_may_have_more_columns(self, tmp_path: Path) -> None:
+        table = tmp_path / "s.csv"
+        table.write_text("Group,image,split\nP1,a.png,train\n")
+        assert read_table(table, "split") == {"a.png": "train"}
+        assert read_table(table, "group") == {"a.png": "P1"}
+
+    @pytest.mark.parametrize("text", ["a.png\n", "a.png,train\na.png,test\n", "a.png,\n", "a,b,c\n"])
+    def test_lines_that_are_none_are_named(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "s.csv").write_text(text)
+        with pytest.raises(UserError, match=r"s\.csv, line [12]:"):
+            read_table(tmp_path / "s.csv", "split")
+
+
+class TestGroups:
+    def test_an_expression_finds_the_patient(self) -> None:
+        names = ["P01_1.png", "P01_2.png", "P02_1.png", "x.png"]
+        groups, (error,) = read_groups(r"(P\d+)_", names)
+        assert groups == ["P01", "P01", "P02", ""]
+        assert "x.png" in error
+        assert read_groups(r"^P\d+", names[:3])[0] == ["P01", "P01", "P02"]
+        with pytest.raises(UserError, match="no regular expression"):
+            read_groups("(", names)
+
+    def test_a_group_in_two_splits_is_named(self) -> None:
+        (error,) = divided_groups(["a", "b", "a"], ["train", "val", "test"])
+        assert "a: stands in train and test" in error
+
+    @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
+    def test_copies_join_groups_as_a_naive_closure_does(self, pairs: list[tuple[int, int]]) -> None:
+        groups, digests = [f"g{g}" for g, _ in pairs], [f"d{d}" for _, d in pairs]
+        naive = [{i} for i in range(len(pairs))]
+        for _ in pairs:
+            for i in range(len(pairs)):
+                for j in range(len(pairs)):
+                    if groups[i] == groups[j] or digests[i] == digests[j]:
+                        naive[i] = naive[j] = naive[i] | naive[j]
+        found = with_copies(groups, digests)
+        for i in range(len(pairs)):
+            assert {j for j in range(len(pairs)) if found[j] == found[i]} == naive[i]
+            assert found[i] == min(groups[j] for j in naive[i])
+
+
+class TestPatches:
+    @given(SIDES, SIDES, SIDES, SIDES, st.sampled_from([0.0, 0.25, 0.5, 0.9]))
+    def test_patches_make_up_the_image_again(self, h: int, w: int, ph: int, pw: int, overlap: float) -> None:
+        patches = Patches(size=(ph, pw), overlap=overlap)
+        assert fits(patches, (h, w)) == (ph <= h and pw <= w)
+        assume(fits(patches, (h, w)))
+        image = np.arange(h * w).reshape(h, w)
+        again = np.full((h, w), -1)
+        found = windows(patches, (h, w))
+        for y, x in found:
+            patch = image[y : y + ph, x : x + pw]
+            assert patch.shape == (ph, pw)
+            again[y : y + ph, x : x + pw] = patch
+        assert (again == image).all()
+        assert cover(patches, (h, w))
+        for axis, side in ((0, ph), (1, pw)):
+            starts = sorted({window[axis] for window in found})
+            assert all(b - a <= max(1, side * (1 - overlap)) for a, b in pairwise(starts))
+
+    @given(SIDES, SIDES, st.integers(8, 40), st.integers(1, 40))
+    def test_as_many_as_asked_for_and_all_different(self, h: int, w: int, side: int, count: int) -> None:
+        patches = Patches(size=(side, side), count=count)
+        assume(fits(patches, (h, w)))
+        found = windows(patches, (h, w))
+        assert len(set(found)) == count
+        assert all(0 <= y <= h - side and 0 <= x <= w - side for y, x in found)
+        seen = np.zeros((h, w), bool)
+        for y, x in found:
+            seen[y : y + side, x : x + side] = True
+        assert cover(patches, (h, w)) == seen.all()
+
+    def test_fifteen_of_a_photograph_are_three_rows_of_five(self) -> None:
+        found = windows(Patches(size=(512, 512), count=15), (1200, 1920))
+        assert len({y for y, _ in found}) == 3
+        assert len({x for _, x in found}) == 5
+        assert found[0] == (0, 0)
+        assert found[-1] == (688, 1408)
+
+    def test_no_two_patches_are_the_same_where_there_is_no_room(self) -> None:
+        assert not fits(Patches(size=(40, 40), count=2), (40, 40))
+        assert fits(Patches(size=(40, 40), count=2), (40, 41))
+        assert not fits(Patches(size=(40, 40), count=10**15), (96, 96))
+
+    @pytest.mark.parametrize("asked", ["", "7", "x", "64,1.0", "64,-0.5", "64,a", "64x", "64,0.5,2"])
+    def test_requests_that_are_none(self, asked: str) -> None:
+        with pytest.raises(UserError, match="--patches"):
+            read_patches(asked)
+
+    def test_requests(self) -> None:
+        assert read_patches("64") == read_patches("64,0") == Patches(size=(64, 64))
+        assert read_patches("64x48,0.25") == Patches(size=(48, 64), overlap=0.25)
+        assert read_patches("64,15") == Patches(size=(64, 64), count=15)
+        assert read_size("640x480", "--resize") == (480, 640)
+
+
+class TestResample:
+    @given(SIDES, SIDES, SIDES, SIDES)
+    def test_labels_take_the_pixel_under_their_centre(self, h: int, w: int, to_h: int, to_w: int) -> None:
+        label = np.arange(h * w).astype(np.uint8).reshape(h, w)
+        image = np.zeros((h, w, 3), np.uint8)
+        _, found = resample(image, label, (to_h, to_w))
+        assert found.shape == (to_h, to_w)
+        for y in range(to_h):
+            for x in range(to_w):
+                # Where a centre falls between two pixels, either is nearest.
+                sy, sx = (y + 0.5) * h / to_h, (x + 0.5) * w / to_w
+                rows = {min(h - 1, int(sy)), max(0, int(np.ceil(sy)) - 1)}
+                columns = {min(w - 1, int(sx)), max(0, int(np.ceil(sx)) - 1)}
+                assert found[y, x] in {label[r, c] for r in rows for c in columns}
+
+    @pytest.mark.parametrize("factor", [0.35, 0.7, 1.7])
+    def test_image_and_label_stay_upon_each_other(self, factor: float) -> None:
+        y, x = np.mgrid[:200, :260]
+        label = ((y - 97.3) ** 2 + (x - 130.6) ** 2 < 60**2).astype(np.uint8)
+        image = np.repeat((label * np.uint8(200))[..., None], 3, axis=2)
+        size = (round(200 * factor), round(260 * factor))
+        small, found = resample(image, label, size)
+        grey = (small[..., 0] > 100).astype(np.uint8)
+        shift = [np.argwhere(m).mean(axis=0) for m in (grey, found)]
+        assert np.abs(shift[0] - shift[1]).max() < 0.1
+        usual = cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST)
+        assert np.abs(np.argwhere(usual).mean(axis=0) - shift[0]).max() > np.abs(shift[0] - shift[1]).max()
+
+    def test_scale_and_size(self) -> None:
+        target = Target(um_per_px=0.2)
+        assert target.size_of((1200, 1600), 0.069) == (414, 552)
+        assert target.um_per_px_of((1200, 1600), 0.069) == 0.2
+        assert Target(size=(60, 80)).um_per_px_of((1200, 1600), 0.05) == pytest.approx(1.0)
+        assert Target().size_of((1200, 1600), 0.069) == (1200, 1600)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from image_folders import write_pairs
 from PIL import Image
 
-from segtrain.importing.import_annotations import import_pairs
+from segtrain.importing.import_annotations import import_annotations
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 from smearsynth.taxonomy import CLASSES
@@ -30,7 +30,7 @@ def ten_and_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("imported")
     for name, classes, palette in (("ten", 10, "reference"), ("two", 2, "binary")):
         images, masks = write_pairs(root / name, 4, classes=classes)
-        import_pairs(images, masks, out=root / name / "set", palette=palette, um_per_px=0.2, progress=False)
+        import_annotations(images, masks, out=root / name / "set", palette=palette, um_per_px=0.2, progress=False)
     return root / "ten" / "set", root / "two" / "set"
 
 

@@ -17,7 +17,7 @@ from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import evaluate
 from segtrain.evaluation.set_evaluation import CellCounts
 from segtrain.experiments.fit import fit
-from segtrain.importing.import_annotations import import_pairs
+from segtrain.importing.import_annotations import import_annotations
 from segtrain.metrics.object_scores import ObjectScores, matches
 from smearsynth.bank import bank_file
 from smearsynth.base.errors import UserError
@@ -131,6 +131,6 @@ def test_evaluate_counts_cells_by_choice(tmp_path: Path, built: Path) -> None:
 
 def test_a_set_that_does_not_know_its_cells_is_refused(tmp_path: Path) -> None:
     images, masks = write_pairs(tmp_path, 3)
-    made = import_pairs(images, masks, out=tmp_path / "set", palette="reference", um_per_px=0.2, split="test=1")
+    made = import_annotations(images, masks, out=tmp_path / "set", palette="reference", um_per_px=0.2, split="test=1")
     with pytest.raises(UserError, match="which pixels are of one cell"):
         CellCounts(Shards(made.out, "test"))

@@ -17,7 +17,7 @@ from segtrain.evaluation.baseline import STEPS, best_threshold, with_threshold
 from segtrain.evaluation.evaluate import evaluate
 from segtrain.evaluation.figures import table
 from segtrain.experiments.fit import fit
-from segtrain.importing.import_annotations import import_pairs
+from segtrain.importing.import_annotations import import_annotations
 from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -73,7 +73,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = np.where(mask[..., None] > 0, 150, 200) + rng.normal(0, 40, (64, 64, 3))
         cv2.imwrite(str(root / "img" / f"{i}.png"), image.clip(0, 255).astype(np.uint8))
         cv2.imwrite(str(root / "mask" / f"{i}.png"), mask)
-    return import_pairs(
+    return import_annotations(
         root / "img", root / "mask", out=root / "set", cells="white", um_per_px=0.2, split="train=.6,val=.2,test=.2"
     ).out
 

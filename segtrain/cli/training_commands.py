@@ -206,9 +206,9 @@ def import_(images: Path, masks: Path, as_json: bool, **options: Any) -> None:
       segtrain import img mask --out ten --palette reference --group '^(P[0-9]+)_'
       segtrain import 'png/{split}/image' 'png/{split}/label' --out ids --palette ids --um-per-px 0.2
     """
-    from segtrain.importing.import_annotations import import_pairs as run
+    from segtrain.importing.import_annotations import import_annotations as run
 
     made = run(images, masks, **options)
-    for sentence in made.remarks:
+    for sentence in made.warnings:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, {"out": str(made.out), **made.index}, lambda: str(made))

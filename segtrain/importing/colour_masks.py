@@ -1,9 +1,9 @@
 """Masks that hold a colour per pixel.
 
 A colour of the palette is its class. One near to it, and twice as near as to any other class, is that class too, for
-JPEG moves colours; but where nothing else is moved, an area in a near colour was painted so, and a fault. What lies
-between two classes is an edge, and 255. All else is a colour that the palette lacks, and a fault: it is told from an
-edge by where it is, and by not being a blend of two of the palette's colours.
+JPEG moves colours; but where nothing else is moved, an area in a near colour was painted so, and an error. What lies
+between two classes is an edge, and 255. All else is a colour that the palette lacks, and an error: an edge is known by
+where it is, and by being a blend of two of the palette's colours.
 """
 
 from itertools import combinations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtrain.importing.mask_reading import (
-    Reading,
+    MaskReading,
     Where,
     between_classes,
     far_from,
@@ -49,7 +49,7 @@ class ColourReader:
         self._label = np.array(list(palette.colours.values()), np.uint8)
         self._codes = np.full(1 << 24, _UNSEEN, np.uint16)
 
-    def read(self, mask: MaskPixels) -> Reading:
+    def read(self, mask: MaskPixels) -> MaskReading:
         colour = _colours(mask)
         code = self._code_of(colour)
         label = (code & 0xFF).astype(np.uint8)
@@ -58,13 +58,13 @@ class ColourReader:
         if mask.alpha is not None:
             # What lies below transparency is no colour of the mask.
             unknown &= mask.alpha == 255
-        faults = self._foreign(colour, code, label, unknown, lossy=mask.lossy) if near or unknown.any() else ()
+        errors = self._foreign(colour, code, label, unknown, lossy=mask.lossy) if near or unknown.any() else ()
         if unknown.any():
             label[thin_between(label, ~unknown, softness(unknown))] = IGNORE
-        return Reading(label=with_transparency(label, mask.alpha), near=near, faults=faults)
+        return MaskReading(label=with_transparency(label, mask.alpha), near=near, errors=errors)
 
     def _code_of(self, colour: Pixels) -> Codes:
-        """u2 (h, w): the label, and how it came about."""
+        """uint16 (h, w): the label, and how it came about."""
         flat_colour, code = colour.reshape(-1, 3), np.empty(colour.shape[0] * colour.shape[1], np.uint16)
         for start in range(0, len(code), _PIECE):
             packed = _packed(flat_colour[start : start + _PIECE])
@@ -99,7 +99,8 @@ class ColourReader:
         if noisy:
             foreign |= strange & flat(colour)
         else:
-            foreign |= (odd & flat(colour) & ~_is_blend(code)) | (strange & ~between_classes(label, known))
+            blend = (code & (_NO_CLASS | _NO_BLEND)) == _NO_CLASS
+            foreign |= (odd & flat(colour) & ~blend) | (strange & ~between_classes(label, known))
         if np.count_nonzero(foreign) <= (_FEW if noisy else 0):
             return ()
         packed = _packed(colour[odd])
@@ -108,23 +109,20 @@ class ColourReader:
         most = int(found[counts.argmax()])
         y, x = np.argwhere(odd)[(packed == most).argmax()]
         rgb = most.to_bytes(3)
-        told = f"the palette lacks {len(found)} of its colours, with {counts.sum():,} pixels, most of them #{rgb.hex()}"
+        lacking = (
+            f"the palette lacks {len(found)} of its colours, with {counts.sum():,} pixels, most of them #{rgb.hex()}"
+        )
         if tuple(rgb[::-1]) in self._palette.colours:
             remedy = "the palette has it with red and blue exchanged: write red first"
         elif len(set(rgb)) == 1:
             remedy = "if its numbers are class ids, give --palette ids, or a palette file of values"
         else:
             remedy = "add it to a palette file, or mend the mask"
-        return (f"{told} (at x={x}, y={y}); {remedy}",)
-
-
-def _is_blend(code: Codes) -> Where:
-    blend: Where = (code & (_NO_CLASS | _NO_BLEND)) == _NO_CLASS
-    return blend
+        return (f"{lacking} (at x={x}, y={y}); {remedy}",)
 
 
 def _colours(mask: MaskPixels) -> Pixels:
-    """u1 (h, w, 3) RGB; of two levels white is 255, of 16 bits the high byte is taken."""
+    """uint8 (h, w, 3) RGB; of two levels white is 255, of 16 bits the high byte is taken."""
     if mask.colour is not None:
         return mask.colour
     value = mask.value
@@ -137,6 +135,6 @@ def _colours(mask: MaskPixels) -> Pixels:
 
 
 def _packed(colour: Pixels) -> npt.NDArray[np.uint32]:
-    """u4 (...,): the three bytes of (..., 3) as one number."""
+    """uint32 (...,): the three bytes of (..., 3) as one number."""
     wide = colour.astype(np.uint32)
     return wide[..., 0] * np.uint32(1 << 16) + wide[..., 1] * np.uint32(1 << 8) + wide[..., 2]

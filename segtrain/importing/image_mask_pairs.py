@@ -3,8 +3,8 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from segtrain.importing.import_splits import SPLIT_OF
@@ -16,6 +16,8 @@ SPLIT = "{split}"
 _MASK = "masks?|labels?|gt|ground[ _-]?truth|seg|segmentation|annotations?|binary"
 _IMAGE = "images?|img|raw|rgb"
 _SEPARATOR = "[ ._-]"
+Key = Callable[[Path], str]
+"""What image and mask have in common."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
     if not there or not all(SPLIT in str(path) for path in (images, masks)):
         raise UserError(f"{images}, {masks}: {SPLIT} must stand in both, for folders that are train, val or test.")
     parts = [_find(one, other, f"{name}/") for name, one, other in there]
-    return [pair for pairs, _ in parts for pair in pairs], [fault for _, faults in parts for fault in faults]
+    return [pair for pairs, _ in parts for pair in pairs], [error for _, errors in parts for error in errors]
 
 
 def _in_split(path: Path, name: str) -> Path:
@@ -55,36 +57,50 @@ def _find(images: Path, masks: Path, prefix: str) -> tuple[list[Pair], list[str]
     for folder in (images, masks):
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder; name the folder of the images, then that of their masks.")
-    pictures, labels = _both(images, masks)
-    for folder, files in ((images, pictures), (masks, labels)):
+    image_files, mask_files = _files(images, masks)
+    for folder, files in ((images, image_files), (masks, mask_files)):
         if not files:
             raise UserError(f"{folder}: holds no image; put {', '.join(FORMATS)} files there.")
-    faults = [f"{file}: its name is no UTF-8; rename the file." for file in (*pictures, *labels) if not _is_text(file)]
-    if faults:
-        return [], faults
-    partners = _partners([f.relative_to(images) for f in pictures], [f.relative_to(masks) for f in labels])
-    pairs, faults = _judged(images, masks, partners, pictures, labels)
-    return [replace(pair, name=prefix + pair.name, mask_name=prefix + pair.mask_name) for pair in pairs], faults
+    files = [*image_files, *mask_files]
+    if errors := [f"{file}: its name is no UTF-8; rename the file." for file in files if not _is_text(file)]:
+        return [], errors
+    partners = _partners([f.relative_to(images) for f in image_files], [f.relative_to(masks) for f in mask_files])
+    pairs, owner = [], dict[Path, Path]()
+    for image, found in zip(image_files, partners, strict=True):
+        if not found:
+            errors.append(f"{image}: has no mask in {masks}; add one of that stem, or remove the image.")
+        elif len(found) > 1:
+            listed = ", ".join(mask.as_posix() for mask in found)
+            errors.append(f"{image}: could have the masks {listed}; keep one of them.")
+        elif found[0] in owner:
+            errors.append(f"{masks / found[0]}: could be the mask of {owner[found[0]]} and of {image}; rename one.")
+        else:
+            owner[found[0]] = image
+            name = prefix + image.relative_to(images).as_posix()
+            pairs.append(Pair(name, image, prefix + found[0].as_posix(), masks / found[0]))
+    met = {mask for found in partners for mask in found}
+    left = [mask for mask in mask_files if mask.relative_to(masks) not in met]
+    errors += [f"{mask}: has no image in {images}; add one of that stem, or remove the mask." for mask in left]
+    return pairs, errors
 
 
-def _both(images: Path, masks: Path) -> tuple[list[Path], list[Path]]:
-    """The files of either kind, each once, even where one folder is, or lies in, the other."""
-    pictures, labels = image_tree(images), image_tree(masks)
+def _files(images: Path, masks: Path) -> tuple[list[Path], list[Path]]:
+    """Images and masks, each file once, even where one folder is, or lies in, the other."""
+    image_files, mask_files = image_tree(images), image_tree(masks)
     one, other = images.resolve(), masks.resolve()
     if one == other:
-        return [f for f in pictures if not _is_mask(f)], [f for f in labels if _is_mask(f)]
+        return [f for f in image_files if not _is_mask(f)], [f for f in mask_files if _is_mask(f)]
     if other.is_relative_to(one):
-        pictures = [f for f in pictures if not f.resolve().is_relative_to(other)]
+        image_files = [f for f in image_files if not f.resolve().is_relative_to(other)]
     if one.is_relative_to(other):
-        labels = [f for f in labels if not f.resolve().is_relative_to(one)]
-    return pictures, labels
+        mask_files = [f for f in mask_files if not f.resolve().is_relative_to(one)]
+    return image_files, mask_files
 
 
 def _partners(images: Sequence[Path], masks: Sequence[Path]) -> list[list[Path]]:
     """The masks that each image could have: of the same stem, else of its stem with an addition of the mask, else with
     additions of both."""
-    keys: list[tuple[Callable[[Path], str], Callable[[Path], str]]]
-    keys = [(_stem, _stem), (_stem, _mask_core), (_image_core, _mask_core)]
+    keys: tuple[tuple[Key, Key], ...] = ((_stem, _stem), (_stem, _mask_core), (_image_core, _mask_core))
     found: list[list[Path]] = [[] for _ in images]
     for of_image, of_mask in keys:
         by_key = defaultdict(list)
@@ -92,27 +108,6 @@ def _partners(images: Sequence[Path], masks: Sequence[Path]) -> list[list[Path]]
             by_key[of_mask(mask)].append(mask)
         found = [have or by_key[of_image(image)] for image, have in zip(images, found, strict=True)]
     return found
-
-
-def _judged(
-    images: Path, masks: Path, partners: Sequence[Sequence[Path]], pictures: Sequence[Path], labels: Sequence[Path]
-) -> tuple[list[Pair], list[str]]:
-    pairs, faults, owner = [], [], dict[Path, Path]()
-    for picture, found in zip(pictures, partners, strict=True):
-        if not found:
-            faults.append(f"{picture}: has no mask in {masks}; add one of that stem, or remove the image.")
-        elif len(found) > 1:
-            faults.append(f"{picture}: could have the masks {_listed(found)}; keep one of them.")
-        elif found[0] in owner:
-            faults.append(f"{masks / found[0]}: could be the mask of {owner[found[0]]} and of {picture}; rename one.")
-        else:
-            owner[found[0]] = picture
-            name = picture.relative_to(images).as_posix()
-            pairs.append(Pair(name, picture, found[0].as_posix(), masks / found[0]))
-    met = {mask for found in partners for mask in found}
-    left = [label for label in labels if label.relative_to(masks) not in met]
-    faults += [f"{label}: has no image in {images}; add one of that stem, or remove the mask." for label in left]
-    return pairs, faults
 
 
 def _is_text(path: Path) -> bool:
@@ -143,9 +138,5 @@ def _without(stem: str, addition: str) -> str:
 
 
 def _is_mask(path: Path) -> bool:
-    stem = _stem(Path(path.name))
-    return _mask_core(Path(path.name)) != f"/{stem}"
-
-
-def _listed(paths: Iterable[Path]) -> str:
-    return ", ".join(path.as_posix() for path in paths)
+    name = Path(path.name)
+    return _mask_core(name) != f"/{_stem(name)}"

@@ -1,47 +1,61 @@
-"""Folders of images and masks to a dataset: everything is read and judged first, and only then written."""
+"""Folders of images and masks to a dataset: every pair is read and checked, the set planned, and only then written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from segtrain.importing import import_plan
-from segtrain.importing.import_plan import Source, fault_of, make_source, ordered
+from segtrain.importing.import_plan import (
+    Patches,
+    PlannedPair,
+    Target,
+    cover,
+    ordered,
+    plan_pair,
+    read_patches,
+    read_size,
+)
 from segtrain.importing.imported_set import Index, check_target, new_folder, write_index, write_shards, write_tables
+from segtrain.importing.mask_reading import Cells
+from segtrain.importing.pair_check import CheckedInput, CheckedPair, check_pairs, refuse
 from segtrain.importing.palettes import BINARY, Palette, read_palette
-from segtrain.importing.patches import Patches, Target, read_patches, read_size
-from segtrain.importing.survey import Gathered, gather, refuse
-from segtrain.importing.value_masks import Cells
 from smearsynth.base.errors import UserError
 from smearsynth.fields.scale import AUTO, RANGE, Scale
 from smearsynth.shards.format import Header
+from smearsynth.taxonomy import IGNORE
 
 _LOOK = "imported"
+_NAMED = 20
+"""Files that a warning names."""
+_STRETCH = 1.01
+_SPREAD = 1.1
+"""Ratio of the sides, and of the largest to the smallest scale, from which it is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imported:
-    """A set that is on the disk. index: as `importing.index` says. remarks: sentences that the user should hear."""
+class ImportResult:
+    """A set that is on the disk. index: as `importing.imported_set` says. warnings: sentences that the user should
+    read."""
 
     out: Path
     index: Index
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def __str__(self) -> str:
         splits: dict[str, Any] = self.index["splits"]
         lines = [
-            f"{split:<6}{told['samples']:>8,} samples of {told['images']:,} images in {told['groups']:,} groups"
-            for split, told in splits.items()
+            f"{split:<6}{of['samples']:>8,} samples of {of['images']:,} images in {of['groups']:,} groups"
+            for split, of in splits.items()
         ]
-        total = sum(sum(told["pixels"].values()) for told in splits.values())
+        total = sum(sum(of["pixels"].values()) for of in splits.values())
         for c in self.index["classes"]:
-            pixels = sum(told["pixels"][c["key"]] for told in splits.values())
+            pixels = sum(of["pixels"][c["key"]] for of in splits.values())
             lines.append(f"{c['id']:>3} {c['key']:<20}{pixels / total:>9.3%} of the pixels")
         return "\n".join([f"{self.out}, {self.index['um_per_px']:.4g} um/px", *lines, f"digest {self.index['digest']}"])
 
 
-def import_pairs(
+def import_annotations(
     images: str | Path,
     masks: str | Path,
     *,
@@ -57,14 +71,16 @@ def import_pairs(
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
-) -> Imported:
+) -> ImportResult:
     """Makes a dataset of the images in a folder and of their masks in another, as `find_pairs` brings them together.
 
-    palette: "binary", "ids", "reference" or a YAML file. cells: "white" or "black" in masks of two levels, else told
+    palette: "binary", "ids", "reference" or a YAML file. cells: "white" or "black" in masks of two levels, else found
     by the images. um_per_px: their scale, a number, a table's path, or "auto". to_um_per_px: a scale to bring them to;
     or resize: a size, "N" or "WIDTHxHEIGHT". patches: "SIZE", "SIZE,OVERLAP" or "SIZE,N", cut after the split. split:
     see `read_rule`; group: see `read_groups`. overwrite: replace what an import wrote to `out`.
-    Raises UserError with every fault of the input, before anything is written.
+    Raises UserError with every error of the input, before anything is written.
+
+    >>> import_annotations("photos", "masks", out="fields", to_um_per_px=0.2, patches="256,15")  # doctest: +SKIP
     """
     out = Path(out)
     check_target(out, overwrite=overwrite)
@@ -72,19 +88,37 @@ def import_pairs(
     cutting = read_patches(patches) if patches else None
     if cells and known.form != "levels":
         raise UserError(f"--cells {cells} is for masks of two levels, and --palette {palette} is none: leave it out.")
-    have = gather(Path(images), Path(masks), known, cells=cells, split=split, group=group, seed=seed, progress=progress)
-    sources = _sources(have, scale, target, cutting, progress=progress)
-    said = [*([have.found] if have.found else []), *import_plan.on_masks(have.surveyed, known)]
-    said += [*import_plan.on_copies(have.surveyed, have.splits), *import_plan.on_form(sources, target, cutting)]
-    header = _header(known, median(target.um_per_px_of(s.surveyed.size, s.um_per_px) for s in sources))
+    have = check_pairs(
+        Path(images), Path(masks), known, cells=cells, split=split, group=group, seed=seed, progress=progress
+    )
+    pairs = _planned(have, scale, target, cutting, progress=progress)
+    warnings = [
+        *([have.found] if have.found else []),
+        *_warnings_of_masks(have.pairs, known),
+        *_warnings_of_copies(have.pairs, have.splits),
+        *_warnings_of_form(pairs, target, cutting),
+    ]
+    header = Header(
+        split="",
+        looks=(_LOOK,),
+        recipe_hash="",
+        bank_digest="",
+        fields=(),
+        um_per_px=median(target.um_per_px_of(pair.checked.size, pair.um_per_px) for pair in pairs),
+        class_ids=known.classes.ids,
+        class_keys=known.classes.keys,
+        class_colours=known.classes.colours,
+        taxonomy_version=known.taxonomy_version,
+        generator_version=0,
+    )
     with new_folder(out, overwrite=overwrite) as folder:
-        shards = list(write_shards(folder, sources, reader=have.reader, header=header, progress=progress))
-        write_tables(folder, sources, shards)
+        shards = list(write_shards(folder, pairs, reader=have.reader, header=header, progress=progress))
+        write_tables(folder, pairs, shards)
         index = write_index(
             folder,
             header=header,
             classes=known.classes,
-            sources=sources,
+            pairs=pairs,
             shards=shards,
             imported={
                 "palette": _plain(known),
@@ -96,10 +130,10 @@ def import_pairs(
                 "split": str(have.rule),
                 "group": group,
                 "seed": seed,
-                "remarks": said,
+                "remarks": warnings,
             },
         )
-    return Imported(out=out, index=index, remarks=tuple(said))
+    return ImportResult(out=out, index=index, warnings=tuple(warnings))
 
 
 def _target(to_um_per_px: float | None, resize: str | None) -> Target:
@@ -110,45 +144,83 @@ def _target(to_um_per_px: float | None, resize: str | None) -> Target:
     return Target(um_per_px=to_um_per_px, size=read_size(resize, "--resize") if resize else None)
 
 
-def _sources(
-    have: Gathered, scale: Scale, target: Target, patches: Patches | None, *, progress: bool
-) -> Sequence[Source]:
+def _planned(
+    have: CheckedInput, scale: Scale, target: Target, patches: Patches | None, *, progress: bool
+) -> Sequence[PlannedPair]:
     """What becomes of each pair, in the order of their samples. Raises UserError."""
-    um_per_px = scale.of_folder([one.pair.image for one in have.surveyed], progress=progress)
+    um_per_px = scale.of_folder([one.pair.image for one in have.pairs], progress=progress)
     number = {name: i for i, name in enumerate(dict.fromkeys(have.groups))}
-    sources = [
-        make_source(
-            one,
-            split=split,
-            group=number[name],
-            group_name=name,
-            um_per_px=um,
-            target=target,
-            patches=patches,
-        )
-        for one, split, name, um in zip(have.surveyed, have.splits, have.groups, um_per_px, strict=True)
+    pairs = [
+        plan_pair(one, split=split, group=number[name], group_name=name, um_per_px=um, target=target, patches=patches)
+        for one, split, name, um in zip(have.pairs, have.splits, have.groups, um_per_px, strict=True)
     ]
-    refuse([fault for fault in map(fault_of, sources) if fault])
-    return ordered(sources)
-
-
-def _header(palette: Palette, um_per_px: float) -> Header:
-    return Header(
-        split="",
-        looks=(_LOOK,),
-        recipe_hash="",
-        bank_digest="",
-        fields=(),
-        um_per_px=um_per_px,
-        class_ids=palette.classes.ids,
-        class_keys=palette.classes.keys,
-        class_colours=palette.classes.colours,
-        taxonomy_version=palette.taxonomy_version,
-        generator_version=0,
-    )
+    refuse([pair.error for pair in pairs if pair.error])
+    return ordered(pairs)
 
 
 def _plain(palette: Palette) -> dict[str, Any]:
     colours = {f"#{bytes(rgb).hex()}": label for rgb, label in palette.colours.items()}
     values = {str(value): label for value, label in palette.values.items()}
     return {"name": palette.name, "form": palette.form, "colours": colours, "values": values}
+
+
+def _warnings_of_masks(pairs: Sequence[CheckedPair], palette: Palette) -> Iterator[str]:
+    """Masks with a single class, edges that look interpolated, labels that are not what their pixel says."""
+    keys = palette.classes.keys
+    single = []
+    for one in pairs:
+        found = [key for label, key in enumerate(keys) if one.pixels[label]]
+        if len(found) < 2:
+            single.append(f"{one.pair.mask_name} ({found[0] if found else 'ignored'})")
+    if single:
+        yield f"{_counted(single, 'mask has', 'masks have')} one class only: {_listed(single)}"
+    if odd := [one.pair.mask_name for one in pairs if one.interpolated]:
+        yield (
+            f"{_counted(odd, 'mask has', 'masks have')} thin lines of other ids along edges, as after resizing by "
+            f"interpolation, which makes up classes: {_listed(odd)}"
+        )
+    if near := [one.near for one in pairs if one.near]:
+        yield f"{sum(near):,} pixels of {_counted(near, 'mask', 'masks')} took the class of the nearest colour"
+    if ignored := sum(int(one.pixels[IGNORE]) for one in pairs):
+        total = sum(int(one.pixels.sum()) for one in pairs)
+        yield f"{ignored:,} pixels ({ignored / total:.2%}) are uncertain or to be ignored, and have the label {IGNORE}"
+
+
+def _warnings_of_copies(pairs: Sequence[CheckedPair], splits: Sequence[str]) -> Iterator[str]:
+    """Images that stand in two splits under two names."""
+    first: dict[str, tuple[str, str]] = {}
+    for one, split in zip(pairs, splits, strict=True):
+        name, other = first.setdefault(one.image_sha256, (one.pair.name, split))
+        if split != other:
+            yield f"{one.pair.name} in {split} is the same image as {name} in {other}"
+
+
+def _warnings_of_form(pairs: Sequence[PlannedPair], target: Target, patches: Patches | None) -> Iterator[str]:
+    """Scales that differ, images that were stretched, pixels that are in no patch."""
+    scales = [target.um_per_px_of(pair.checked.size, pair.um_per_px) for pair in pairs]
+    if max(scales) > _SPREAD * min(scales):
+        yield (
+            f"the images are of {min(scales):.3f} to {max(scales):.3f} um/px; --to-um-per-px 0.2 would bring them to "
+            "one scale"
+        )
+    stretched = [pair.checked.pair.name for pair in pairs if _stretch(pair) > _STRETCH]
+    if stretched and target.size:
+        yield f"{_counted(stretched, 'image was', 'images were')} stretched to another form: {_listed(stretched)}"
+    if patches and (cut := sum(not cover(patches, pair.resampled) for pair in pairs)):
+        yield f"the patches leave out pixels of {cut} of {len(pairs)} images; a larger SIZE or N would reach them"
+
+
+def _stretch(pair: PlannedPair) -> float:
+    """Ratio of the factors of height and width, over 1."""
+    down, across = (new / old for new, old in zip(pair.resampled, pair.checked.size, strict=True))
+    return max(down, across) / min(down, across)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(things: Sequence[object], one: str, several: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else several}"

@@ -1,17 +1,26 @@
-"""Which patch of which image becomes which sample of which shard.
+"""What becomes of every pair before a pixel is touched: its size, the patches that are cut from it, and their shards.
 
-What a user should hear about a set that could be imported: nothing here is a fault, and all of it may be one.
+Patches are windows of one size, spread evenly over an image from edge to edge. Images go by area filter down and cubic
+up, as everywhere in this project. Labels take the nearest pixel, on the same grid, pixel centres upon pixel centres, so
+that no class appears that was not there and no edge moves: the usual nearest neighbour of OpenCV counts from pixel
+corners, and is off by up to half a pixel.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from segtrain.importing.palettes import Palette
-from segtrain.importing.patches import Patches, Size, Target, Window, cover, fits, windows
-from segtrain.importing.survey import Surveyed
-from smearsynth.base.images import MAX_PIXELS, MIN_SIDE
-from smearsynth.taxonomy import IGNORE, SPLITS
+import cv2
 
+from segtrain.importing.pair_check import CheckedPair, Size
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import MAX_PIXELS, MIN_SIDE, Pixels
+from smearsynth.taxonomy import SPLITS
+
+Window = tuple[int, int]
+"""Top and left of a patch, px."""
+LEAST_SIDE = 8
 _SHARD_SAMPLES = 1024
 _SHARD_BYTES = 256 << 20
 """Most samples, and about the most bytes before compression, of a shard."""
@@ -19,11 +28,45 @@ _BYTES_PER_PIXEL = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Target:
+    """What images are brought to: a scale, um/px, or a size, or neither."""
+
+    um_per_px: float | None = None
+    size: Size | None = None
+
+    def size_of(self, size: Size, um_per_px: float) -> Size:
+        """What an image of that size and scale becomes."""
+        if self.size is not None:
+            return self.size
+        if self.um_per_px is None:
+            return size
+        height, width = (max(1, round(side * um_per_px / self.um_per_px)) for side in size)
+        return height, width
+
+    def um_per_px_of(self, size: Size, um_per_px: float) -> float:
+        """Its scale then; the geometric mean of both directions, where a size stretches it."""
+        if self.um_per_px is not None:
+            return self.um_per_px
+        height, width = self.size_of(size, um_per_px)
+        return um_per_px * math.sqrt(size[0] * size[1] / (height * width))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """size: of each. count: of each image, as rows times columns that come nearest to its form; else 0, and as few as
+    cover it with neighbours that share `overlap` of a patch's side or more, 0 to under 1."""
+
+    size: Size
+    overlap: float = 0.0
+    count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedPair:
     """A pair, and what becomes of it. um_per_px: of its file. resampled: what image and label are brought to. sample:
     size of its samples, whose top left corners are `windows`. group: number of its group."""
 
-    surveyed: Surveyed
+    checked: CheckedPair
     split: str
     group: int
     group_name: str
@@ -31,6 +74,24 @@ class Source:
     resampled: Size
     sample: Size
     windows: tuple[Window, ...]
+
+    @property
+    def error(self) -> str | None:
+        """Why the pair can't become samples of the form that is asked for."""
+        height, width = self.resampled
+        name = self.checked.pair.image
+        if height * width > MAX_PIXELS:
+            return f"{name}: would have {width}x{height} px, over {MAX_PIXELS // 10**6} megapixels; cut it into fields."
+        if min(self.resampled) < MIN_SIDE:
+            return (
+                f"{name}: would have {width}x{height} px; at least {MIN_SIDE} px a side are needed: check --um-per-px."
+            )
+        if not self.windows:
+            patch = f"{self.sample[1]}x{self.sample[0]}"
+            return (
+                f"{name}: has {width}x{height} px, too few for these patches of {patch} px; ask for smaller or fewer."
+            )
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +105,8 @@ class ShardPlan:
     samples: int
 
 
-def make_source(
-    surveyed: Surveyed,
+def plan_pair(
+    checked: CheckedPair,
     *,
     split: str,
     group: int,
@@ -53,12 +114,12 @@ def make_source(
     um_per_px: float,
     target: Target,
     patches: Patches | None,
-) -> Source:
-    """What becomes of a pair; without windows where `fault_of` finds a fault."""
-    resampled = target.size_of(surveyed.size, um_per_px)
+) -> PlannedPair:
+    """What becomes of a pair; without windows where the patches don't fit."""
+    resampled = target.size_of(checked.size, um_per_px)
     corners = [(0, 0)] if patches is None else windows(patches, resampled) if fits(patches, resampled) else []
-    return Source(
-        surveyed=surveyed,
+    return PlannedPair(
+        checked=checked,
         split=split,
         group=group,
         group_name=group_name,
@@ -69,37 +130,17 @@ def make_source(
     )
 
 
-def fault_of(source: Source) -> str | None:
-    """Why a pair can't become samples of the form that is asked for."""
-    height, width = source.resampled
-    name = source.surveyed.pair.image
-    if height * width > MAX_PIXELS:
-        return f"{name}: would have {width}x{height} px, over {MAX_PIXELS // 10**6} megapixels; cut it into fields."
-    if min(source.resampled) < MIN_SIDE:
-        return f"{name}: would have {width}x{height} px; at least {MIN_SIDE} px a side are needed: check --um-per-px."
-    if not source.windows:
-        patch = f"{source.sample[1]}x{source.sample[0]}"
-        return f"{name}: has {width}x{height} px, too few for these patches of {patch} px; ask for smaller or fewer."
-    return None
-
-
-def uncovered(sources: Sequence[Source], patches: Patches) -> int:
-    """How many images have pixels that are in no patch."""
-    return sum(not cover(patches, source.resampled) for source in sources)
-
-
-def ordered(sources: Sequence[Source]) -> list[Source]:
+def ordered(pairs: Sequence[PlannedPair]) -> list[PlannedPair]:
     """In the order of their samples in the dataset: by split, by size, by name."""
-    return sorted(sources, key=lambda s: (SPLITS.index(s.split), s.sample, s.surveyed.pair.name.split("/")))
+    return sorted(pairs, key=lambda p: (SPLITS.index(p.split), p.sample, p.checked.pair.name.split("/")))
 
 
-def shards(sources: Sequence[Source]) -> Iterator[ShardPlan]:
-    """The shards of sources in their order."""
+def plan_shards(pairs: Sequence[PlannedPair]) -> Iterator[ShardPlan]:
+    """The shards of pairs in their order."""
     for split in SPLITS:
         first = number = 0
-        sizes = dict.fromkeys(source.sample for source in sources if source.split == split)
-        for size in sizes:
-            left = sum(len(s.windows) for s in sources if s.split == split and s.sample == size)
+        for size in dict.fromkeys(pair.sample for pair in pairs if pair.split == split):
+            left = sum(len(pair.windows) for pair in pairs if (pair.split, pair.sample) == (split, size))
             most = max(1, min(_SHARD_SAMPLES, _SHARD_BYTES // (size[0] * size[1] * _BYTES_PER_PIXEL)))
             while left:
                 samples = min(left, most)
@@ -107,71 +148,86 @@ def shards(sources: Sequence[Source]) -> Iterator[ShardPlan]:
                 first, number, left = first + samples, number + 1, left - samples
 
 
-_NAMED = 20
-_STRETCH = 1.01
-_SPREAD = 1.1
-"""Ratio of the sides, and of the largest to the smallest scale, from which it is said."""
-
-
-def on_masks(surveyed: Sequence[Surveyed], palette: Palette) -> Iterator[str]:
-    """Masks with a single class, edges that look interpolated, labels that are not what their pixel says."""
-    keys = palette.classes.keys
-    single = []
-    for s in surveyed:
-        found = [number for number in range(len(keys)) if s.pixels[number]]
-        if len(found) < 2:
-            single.append(f"{s.pair.mask_name} ({keys[found[0]] if found else 'ignored'})")
-    if single:
-        yield f"{_counted(single, 'mask has', 'masks have')} one class only: {listed(single)}"
-    if odd := [s.pair.mask_name for s in surveyed if s.interpolated]:
-        yield (
-            f"{_counted(odd, 'mask has', 'masks have')} thin lines of other ids along edges, as after resizing by "
-            f"interpolation, which makes up classes: {listed(odd)}"
+def read_size(text: str, option: str) -> Size:
+    """ "N", or "WIDTHxHEIGHT", in px. Raises UserError."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(s.isdecimal() and LEAST_SIDE <= int(s) <= 65_535 for s in sides):
+        raise UserError(
+            f"{option} {text}: give a side in px, as 256, or WIDTHxHEIGHT, as 640x480; at least {LEAST_SIDE}."
         )
-    if near := [s for s in surveyed if s.near]:
-        pixels = sum(s.near for s in near)
-        yield f"{pixels:,} pixels of {_counted(near, 'mask', 'masks')} took the class of the nearest colour"
-    ignored = sum(int(s.pixels[IGNORE]) for s in surveyed)
-    if ignored:
-        total = sum(int(s.pixels.sum()) for s in surveyed)
-        yield f"{ignored:,} pixels ({ignored / total:.2%}) are uncertain or to be ignored, and have the label {IGNORE}"
+    return int(sides[-1]), int(sides[0])
 
 
-def on_copies(surveyed: Sequence[Surveyed], splits: Sequence[str]) -> Iterator[str]:
-    """Images that stand in two splits under two names."""
-    first: dict[str, tuple[str, str]] = {}
-    for s, split in zip(surveyed, splits, strict=True):
-        name, other = first.setdefault(s.image_sha256, (s.pair.name, split))
-        if split != other:
-            yield f"{s.pair.name} in {split} is the same image as {name} in {other}"
-
-
-def on_form(sources: Sequence[Source], target: Target, patches: Patches | None) -> Iterator[str]:
-    """Scales that differ, images that were stretched, pixels that are in no patch."""
-    scales = [target.um_per_px_of(s.surveyed.size, s.um_per_px) for s in sources]
-    if max(scales) > _SPREAD * min(scales):
-        yield (
-            f"the images are of {min(scales):.3f} to {max(scales):.3f} um/px; --to-um-per-px 0.2 would bring them to "
-            "one scale"
+def read_patches(asked: str) -> Patches:
+    """ "SIZE", "SIZE,OVERLAP" (0 to under 1) or "SIZE,N" (1 and more). Raises UserError."""
+    side, _, rest = asked.partition(",")
+    size = read_size(side, "--patches")
+    if not rest:
+        return Patches(size=size)
+    if rest.isdecimal() and int(rest) > 0:
+        return Patches(size=size, count=int(rest))
+    try:
+        overlap = float(rest)
+    except ValueError:
+        overlap = math.nan
+    if not 0 <= overlap < 1:
+        raise UserError(
+            f"--patches {asked}: give SIZE,OVERLAP with a share from 0 to under 1, or SIZE,N with a number."
         )
-    stretched = [s.surveyed.pair.name for s in sources if _stretch(s) > _STRETCH]
-    if stretched and target.size:
-        yield f"{_counted(stretched, 'image was', 'images were')} stretched to another form: {listed(stretched)}"
-    if patches and (cut := uncovered(sources, patches)):
-        yield f"the patches leave out pixels of {cut} of {len(sources)} images; a larger SIZE or N would reach them"
+    return Patches(size=size, overlap=overlap)
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+def fits(patches: Patches, size: Size) -> bool:
+    """Whether an image of that size holds the patches, no two of them the same."""
+    free = _free(patches, size)
+    return min(free) > 0 and (not patches.count or bool(_grids(patches.count, free)))
 
 
-def _counted(things: Sequence[object], one: str, several: str) -> str:
-    return f"{len(things)} {one if len(things) == 1 else several}"
+def windows(patches: Patches, size: Size) -> list[Window]:
+    """All patches of an image, row by row. size: of the image, which holds them."""
+    tops, lefts = _starts(patches, size)
+    return [(top, left) for top in tops for left in lefts]
 
 
-def _stretch(source: Source) -> float:
-    """Ratio of the factors of height and width, over 1."""
-    down, across = (new / old for new, old in zip(source.resampled, source.surveyed.size, strict=True))
-    return max(down, across) / min(down, across)
+def cover(patches: Patches, size: Size) -> bool:
+    """Whether every pixel of an image is in a patch."""
+    for starts, whole, side in zip(_starts(patches, size), size, patches.size, strict=True):
+        if starts[0] > 0 or starts[-1] + side < whole or any(b - a > side for a, b in pairwise(starts)):
+            return False
+    return True
+
+
+def _starts(patches: Patches, size: Size) -> list[list[int]]:
+    """Tops, and lefts."""
+    free = _free(patches, size)
+    if patches.count:
+        # The grid whose form comes nearest to that of what a patch's corner moves over.
+        form = math.log(free[0] / free[1])
+        numbers = min(_grids(patches.count, free), key=lambda grid: abs(math.log(grid[0] / grid[1]) - form))
+    else:
+        steps = (max(1, math.floor(side * (1 - patches.overlap))) for side in patches.size)
+        numbers = tuple(1 + math.ceil((places - 1) / step) for places, step in zip(free, steps, strict=True))
+    return [
+        [(places - 1) // 2] if number == 1 else [i * (places - 1) // (number - 1) for i in range(number)]
+        for places, number in zip(free, numbers, strict=True)
+    ]
+
+
+def _free(patches: Patches, size: Size) -> list[int]:
+    """Places for a patch along either side."""
+    return [whole - side + 1 for whole, side in zip(size, patches.size, strict=True)]
+
+
+def _grids(count: int, free: Sequence[int]) -> list[tuple[int, ...]]:
+    """Rows and columns that make `count`."""
+    rows = range(1, min(count, free[0]) + 1)
+    return [(n, count // n) for n in rows if count % n == 0 and count // n <= free[1]]
+
+
+def resample(image: Pixels, label: Pixels, size: Size) -> tuple[Pixels, Pixels]:
+    """Both at (h, w) `size`, pixel upon pixel. image: uint8 (h, w, 3). label: uint8 (h, w)."""
+    if label.shape == size:
+        return image, label
+    shrinks = size[0] <= label.shape[0] and size[1] <= label.shape[1]
+    image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return image, cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,8 +1,7 @@
-"""CSV files that tell something of each image, written by hand or taken from another dataset's `splits.csv`.
+"""Which images are for training, which for validation and which for testing. No group stands in two splits.
 
-What a split must not divide: the images of one patient, or copies of one image.
-
-Which images are for training, which for validation and which for testing. No group stands in two splits.
+A group is what a split must not divide: the images of one patient, or copies of one image. Groups and splits may be
+told by a CSV file, written by hand or taken from another dataset's `splits.csv`.
 """
 
 import csv
@@ -17,88 +16,6 @@ from pathlib import Path
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import SPLITS
 
-_NAMES = ("image", "file", "filename", "name")
-
-
-def read_table(path: Path, column: str) -> dict[str, str]:
-    """Image to what stands in `column`. A file has a header with `image` (or file, filename, name) and `column`, or
-    just two columns. Raises UserError with its line."""
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: cannot be read as a CSV file; give lines `image,{column}`.") from None
-    head = [cell.strip().lower() for cell in rows[0]] if rows else []
-    name = next((known for known in _NAMES if known in head), None)
-    has_head = name is not None and column in head
-    i, j = (head.index(str(name)), head.index(column)) if has_head else (0, 1)
-    told: dict[str, str] = {}
-    for number, row in enumerate(rows[has_head:], 1 + has_head):
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) <= max(i, j) or (not has_head and len(row) != 2) or not row[i].strip() or not row[j].strip():
-            raise UserError(f"{path}, line {number}: give `image,{column}`, not `{','.join(row)}`.")
-        image, value = row[i].strip(), row[j].strip()
-        if told.setdefault(image, value) != value:
-            raise UserError(f"{path}, line {number}: {image} stands there before with another {column}; keep one line.")
-    return told
-
-
-def look_up(table: dict[str, str], names: Sequence[str], path: Path, column: str) -> tuple[list[str], list[str]]:
-    """What the table tells of each image, "" where nothing, and a sentence for each of these. names: paths below the
-    folder of images; a table may give less of one: the file's name, or its stem."""
-    found, faults = [], []
-    for name in names:
-        bare = Path(name)
-        shorter = (name, bare.with_suffix("").as_posix(), bare.name, bare.stem)
-        found.append(next((table[short] for short in shorter if short in table), ""))
-        if not found[-1]:
-            faults.append(f"{path}: has no line for {name}; add `{name},{column.upper()}`.")
-    return found, faults
-
-
-def read_groups(asked: str | None, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The group of each image, and a sentence for each that has none.
-
-    names: paths of the images below their folder. asked: a CSV file `image,group`; or a regular expression that is
-    searched in these paths, of which the brackets, else the whole match, are the group; None: each image is its own.
-    Raises UserError.
-    """
-    if asked is None:
-        return list(names), []
-    if asked.lower().endswith(".csv"):
-        return look_up(read_table(Path(asked), "group"), names, Path(asked), "group")
-    try:
-        pattern = re.compile(asked)
-    except re.error as error:
-        raise UserError(
-            f"--group {asked}: is no regular expression ({error}); put it in quotes, or name a CSV."
-        ) from None
-    found = [pattern.search(name) for name in names]
-    groups = ["/".join(part or "" for part in match.groups()) or match[0] if match else "" for match in found]
-    faults = [
-        f"{name}: --group {asked} finds nothing in this name; change the expression, or the name."
-        for name, group in zip(names, groups, strict=True)
-        if not group
-    ]
-    return groups, faults
-
-
-def with_copies(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
-    """The groups, those made one that share an image; it has the first of their names."""
-    parent: dict[str, str] = {}
-
-    def root(group: str) -> str:
-        while parent.setdefault(group, group) != group:
-            group = parent[group]
-        return group
-
-    first: dict[str, str] = {}
-    for group, digest in zip(groups, digests, strict=True):
-        one, other = sorted((root(group), root(first.setdefault(digest, group))))
-        parent[other] = one
-    return [root(group) for group in groups]
-
-
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 FOLDERS = "folders"
 SPLIT_OF = {
@@ -107,6 +24,8 @@ SPLIT_OF = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """The names that a split may have in folders and tables."""
+_NAMES = ("image", "file", "filename", "name")
+"""Columns in which tables name images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,45 +52,38 @@ def read_rule(asked: str | None, names: Sequence[str]) -> SplitRule:
         return SplitRule()
     if asked.lower().endswith(".csv"):
         return SplitRule(table=Path(asked))
-    shares: dict[str, float] = {}
-    for part in asked.split(","):
-        name, _, share = part.partition("=")
-        try:
-            if name.strip() in shares or name.strip() not in SPLITS or not 0 <= float(share) < math.inf:
-                raise ValueError
-        except ValueError:
-            raise _unclear(asked) from None
-        shares[name.strip()] = float(share)
-    if not any(shares.values()):
-        raise _unclear(asked)
+    try:
+        parts = [part.partition("=") for part in asked.split(",")]
+        shares = {name.strip(): float(share) for name, _, share in parts}
+        sound = len(shares) == len(parts) and shares.keys() <= set(SPLITS)
+        if not sound or not any(shares.values()) or not all(0 <= share < math.inf for share in shares.values()):
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"--split {asked}: give shares, as train=.8,val=.1,test=.1, a CSV file `image,split`, or {FOLDERS}."
+        ) from None
     return SplitRule(shares={split: shares[split] for split in SPLITS if shares.get(split)})
 
 
-def _unclear(asked: str) -> UserError:
-    return UserError(
-        f"--split {asked}: give shares, as train=.8,val=.1,test=.1, a CSV file `image,split`, or {FOLDERS}."
-    )
-
-
-def split_as_told(rule: SplitRule, names: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_as_stated(rule: SplitRule, names: Sequence[str]) -> tuple[list[str], list[str]]:
     """The split of each image by the rule's table or by folders, and a sentence for each that has none."""
     if rule.table is not None:
-        told, faults = look_up(read_table(rule.table, "split"), names, rule.table, "split")
+        stated, errors = look_up(read_table(rule.table, "split"), names, rule.table, "split")
         where = f"{rule.table}: the split of"
     else:
-        told, faults, where = [name.split("/")[0] if "/" in name else "" for name in names], [], "the folder of"
-        faults = [
+        stated, where = [name.split("/")[0] if "/" in name else "" for name in names], "the folder of"
+        errors = [
             f"{name}: lies in none of the folders {', '.join(SPLITS)}; move it there, or give --split shares."
-            for name, split in zip(names, told, strict=True)
+            for name, split in zip(names, stated, strict=True)
             if not split
         ]
-    found = [SPLIT_OF.get(split.lower(), "") for split in told]
-    faults += [
+    found = [SPLIT_OF.get(split.lower(), "") for split in stated]
+    errors += [
         f"{where} {name} is {split}; it must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
-        for name, split, known in zip(names, told, found, strict=True)
+        for name, split, known in zip(names, stated, found, strict=True)
         if split and not known
     ]
-    return found, faults
+    return found, errors
 
 
 def divided_groups(groups: Sequence[str], splits: Sequence[str]) -> list[str]:
@@ -198,7 +110,8 @@ def split_by_shares(groups: Sequence[str], shares: Mapping[str, float], *, seed:
             f"--split: {len(size)} groups cannot fill {len(shares)} splits without being divided; add images, or give "
             "fewer splits, as --split train=1."
         )
-    order = sorted(size, key=lambda group: (-size[group], _drawn(seed, group), group))
+    drawn = {group: hashlib.sha256(f"{seed}\x1f{group}".encode()).hexdigest() for group in size}
+    order = sorted(size, key=lambda group: (-size[group], drawn[group], group))
     missing = {split: share / sum(shares.values()) * len(groups) for split, share in shares.items()}
     rank = {split: i for i, split in enumerate(shares)}
     found: dict[str, str] = {}
@@ -212,5 +125,80 @@ def split_by_shares(groups: Sequence[str], shares: Mapping[str, float], *, seed:
     return [found[group] for group in groups]
 
 
-def _drawn(seed: int, group: str) -> str:
-    return hashlib.sha256(f"{seed}\x1f{group}".encode()).hexdigest()
+def read_groups(asked: str | None, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The group of each image, and a sentence for each that has none.
+
+    names: paths of the images below their folder. asked: a CSV file `image,group`; or a regular expression that is
+    searched in these paths, of which the brackets, else the whole match, are the group; None: each image is its own.
+    Raises UserError.
+    """
+    if asked is None:
+        return list(names), []
+    if asked.lower().endswith(".csv"):
+        return look_up(read_table(Path(asked), "group"), names, Path(asked), "group")
+    try:
+        pattern = re.compile(asked)
+    except re.error as error:
+        raise UserError(
+            f"--group {asked}: is no regular expression ({error}); put it in quotes, or name a CSV."
+        ) from None
+    found = [pattern.search(name) for name in names]
+    groups = ["/".join(part or "" for part in match.groups()) or match[0] if match else "" for match in found]
+    errors = [
+        f"{name}: --group {asked} finds nothing in this name; change the expression, or the name."
+        for name, group in zip(names, groups, strict=True)
+        if not group
+    ]
+    return groups, errors
+
+
+def with_copies(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
+    """The groups, those made one that share an image; it has the first of their names."""
+    parent: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while parent.setdefault(group, group) != group:
+            group = parent[group]
+        return group
+
+    first: dict[str, str] = {}
+    for group, digest in zip(groups, digests, strict=True):
+        one, other = sorted((root(group), root(first.setdefault(digest, group))))
+        parent[other] = one
+    return [root(group) for group in groups]
+
+
+def read_table(path: Path, column: str) -> dict[str, str]:
+    """Image to what stands in `column`. A file has a header with `image` (or file, filename, name) and `column`, or
+    just two columns. Raises UserError with its line."""
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise UserError(f"{path}: cannot be read as a CSV file; give lines `image,{column}`.") from None
+    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    name = next((known for known in _NAMES if known in head), None)
+    has_head = name is not None and column in head
+    i, j = (head.index(str(name)), head.index(column)) if has_head else (0, 1)
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows[has_head:], 1 + has_head):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) <= max(i, j) or (not has_head and len(row) != 2) or not row[i].strip() or not row[j].strip():
+            raise UserError(f"{path}, line {number}: give `image,{column}`, not `{','.join(row)}`.")
+        image, value = row[i].strip(), row[j].strip()
+        if found.setdefault(image, value) != value:
+            raise UserError(f"{path}, line {number}: {image} stands there before with another {column}; keep one line.")
+    return found
+
+
+def look_up(table: dict[str, str], names: Sequence[str], path: Path, column: str) -> tuple[list[str], list[str]]:
+    """What the table tells of each image, "" where nothing, and a sentence for each of these. names: paths below the
+    folder of images; a table may give less of one: the file's name, or its stem."""
+    found, errors = [], []
+    for name in names:
+        bare = Path(name)
+        shorter = (name, bare.with_suffix("").as_posix(), bare.name, bare.stem)
+        found.append(next((table[short] for short in shorter if short in table), ""))
+        if not found[-1]:
+            errors.append(f"{path}: has no line for {name}; add `{name},{column.upper()}`.")
+    return found, errors

@@ -1,8 +1,6 @@
-"""The folder of the dataset: it is filled beside its place and put there when it is whole, or not at all.
+"""The files of an imported set. Its folder is filled beside its place and put there when it is whole, or not at all.
 
-Writes the shards of an import: every pair is read once more, resampled, cut and packed by threads, in order.
-
-What lies beside the shards of an imported set.
+Every pair is read once more, resampled, cut and packed by threads, in order. Beside the shards there are:
 
 index.json    digest, format_version, um_per_px, samples; classes: id, key, name, colour of each
               splits    per split: samples, images, groups, shards; pixels per class key, and `ignored`
@@ -16,7 +14,6 @@ samples.csv   a line per sample: the image it was cut from, and where in it, px 
 
 import csv
 import fcntl
-import hashlib
 import io
 import json
 import os
@@ -35,20 +32,22 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from segtrain.data.samples import Classes
-from segtrain.importing.import_plan import ShardPlan, Source, shards
-from segtrain.importing.mask_reading import Reader
-from segtrain.importing.patches import Window, resample
-from segtrain.importing.survey import read_image, read_label
+from segtrain.importing.import_plan import PlannedPair, ShardPlan, Window, plan_shards, resample
+from segtrain.importing.mask_reading import MaskReader
+from segtrain.importing.pair_check import read_image, read_label
 from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.files import file_digest
 from smearsynth.base.images import Pixels
 from smearsynth.base.workers import in_order
 from smearsynth.shards.format import FORMAT_VERSION, Header, ImportedSample, dataset_digest, sample_digest, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack_imported
 from smearsynth.taxonomy import IGNORE, SPLITS, display_name
 
-INDEX = "index.json"
+Index = dict[str, Any]
+INDEX, SPLITS_TABLE, SAMPLES_TABLE = "index.json", "splits.csv", "samples.csv"
 IMPORTED = "imported"
 """Key of the index that only imported sets have."""
+_CODEC = "gzip"
 
 
 def check_target(out: Path, *, overwrite: bool) -> None:
@@ -85,7 +84,10 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     part.mkdir(exist_ok=True)
     descriptor = os.open(part, os.O_RDONLY)
     try:
-        _lock(descriptor, out)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"Another import is writing to {out}: wait for it, or stop it.") from None
         for left in part.iterdir():
             left.unlink()
         try:
@@ -99,13 +101,6 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, out: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(f"Another import is writing to {out}: wait for it, or stop it.") from None
-
-
 def _replace(part: Path, out: Path) -> None:
     if not out.is_dir():
         part.rename(out)
@@ -117,57 +112,52 @@ def _replace(part: Path, out: Path) -> None:
     shutil.rmtree(old)
 
 
-_CODEC = "gzip"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """A sample that is in its shard, and where it was cut: top and left of its window, px."""
+class _Sample:
+    """A sample that is ready to be written. row: of `samples.csv`. pixels: int64 (256,), how many have each label."""
 
-    sample_id: str
+    row: tuple[Any, ...]
     digest: str
-    source: Source
-    window: Window
+    packed: Packed
+    pixels: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenShard:
-    """A shard that is on the disk. pixels: i8 (256,), how many have each label."""
+    """A shard that is on the disk. rows: of `samples.csv`. digests: of its samples. pixels: int64 (256,), how many have
+    each label."""
 
     plan: ShardPlan
-    samples: tuple[Written, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    digests: tuple[str, ...]
     pixels: npt.NDArray[np.int64]
 
 
 def write_shards(
-    out: Path, sources: Sequence[Source], *, reader: Reader, header: Header, progress: bool
+    out: Path, pairs: Sequence[PlannedPair], *, reader: MaskReader, header: Header, progress: bool
 ) -> Iterator[WrittenShard]:
-    """The shards, one after another. sources: in the order of their samples. header: of all shards, but for its split.
+    """The shards, one after another. pairs: in the order of their samples. header: of all shards, but for its split.
     Raises WorkError where a file is not what it was."""
-    made = in_order(partial(_make, reader=reader), _numbered(sources))
+    made = in_order(partial(_make, reader=reader), _numbered(pairs))
     samples = (sample for together in made for sample in together)
-    total = sum(len(source.windows) for source in sources)
+    total = sum(len(pair.windows) for pair in pairs)
     with tqdm(total=total, unit=" samples", desc="write", leave=False, disable=None if progress else True) as bar:
-        for plan in shards(sources):
+        for plan in plan_shards(pairs):
             yield _write(out, plan, islice(samples, plan.samples), replace(header, split=plan.split), bar)
 
 
-def _numbered(sources: Sequence[Source]) -> Iterator[tuple[Source, int]]:
-    """Each source with the number of its first sample in its split."""
+def _numbered(pairs: Sequence[PlannedPair]) -> Iterator[tuple[PlannedPair, int]]:
+    """Each pair with the number of its first sample in its split."""
     next_of: Counter[str] = Counter()
-    for source in sources:
-        yield source, next_of[source.split]
-        next_of[source.split] += len(source.windows)
+    for pair in pairs:
+        yield pair, next_of[pair.split]
+        next_of[pair.split] += len(pair.windows)
 
 
 def _write(
-    out: Path,
-    plan: ShardPlan,
-    samples: Iterator[tuple[Written, Packed, npt.NDArray[np.int64]]],
-    header: Header,
-    bar: "tqdm[NoReturn]",
+    out: Path, plan: ShardPlan, samples: Iterator[_Sample], header: Header, bar: "tqdm[NoReturn]"
 ) -> WrittenShard:
-    written, total = [], np.zeros(256, np.int64)
+    rows, digests, pixels = [], [], np.zeros(256, np.int64)
     with ShardWriter(
         out / plan.name,
         header=header,
@@ -177,58 +167,58 @@ def _write(
         codec=_CODEC,
         temporary=out / f"{plan.name}.part",
     ) as writer:
-        for sample, packed, pixels in samples:
-            writer.append(packed)
-            written.append(sample)
-            total += pixels
+        for sample in samples:
+            writer.append(sample.packed)
+            rows.append(sample.row)
+            digests.append(sample.digest)
+            pixels += sample.pixels
             bar.update()
-    return WrittenShard(plan=plan, samples=tuple(written), pixels=total)
+    return WrittenShard(plan=plan, rows=tuple(rows), digests=tuple(digests), pixels=pixels)
 
 
-def _make(task: tuple[Source, int], *, reader: Reader) -> list[tuple[Written, Packed, npt.NDArray[np.int64]]]:
-    """The samples of a source, the first of them with that number."""
-    source, first = task
-    pair, (height, width) = source.surveyed.pair, source.sample
+def _make(task: tuple[PlannedPair, int], *, reader: MaskReader) -> list[_Sample]:
+    """The samples of a pair, the first of them with that number."""
+    planned, first = task
+    checked, pair, (height, width) = planned.checked, planned.checked.pair, planned.sample
     image, image_sha256 = read_image(pair)
     reading, mask_sha256 = read_label(pair, reader)
-    _check_unchanged(pair.image, image_sha256, source.surveyed.image_sha256)
-    _check_unchanged(pair.mask, mask_sha256, source.surveyed.mask_sha256)
-    image, label = resample(image, reading.label, source.resampled)
+    for path, now, before in (
+        (pair.image, image_sha256, checked.image_sha256),
+        (pair.mask, mask_sha256, checked.mask_sha256),
+    ):
+        if now != before:
+            raise WorkError(f"{path} was changed while it was imported: begin again.")
+    image, label = resample(image, reading.label, planned.resampled)
     return [
-        _packed(source, first + i, (y, x), image[y : y + height, x : x + width], label[y : y + height, x : x + width])
-        for i, (y, x) in enumerate(source.windows)
+        _packed(planned, first + i, (y, x), image[y : y + height, x : x + width], label[y : y + height, x : x + width])
+        for i, (y, x) in enumerate(planned.windows)
     ]
 
 
-def _check_unchanged(path: Path, now: str, before: str) -> None:
-    if now != before:
-        raise WorkError(f"{path} was changed while it was imported: begin again.")
+def _packed(planned: PlannedPair, number: int, window: Window, image: Pixels, label: Pixels) -> _Sample:
+    name, digest = sample_id(planned.split, number, 0, ()), sample_digest(image, label)
+    sample = ImportedSample(image=image, label=label, scene=number, group=planned.group, sample_id=name, digest=digest)
+    return _Sample(
+        row=(name, planned.checked.pair.name, window[1], window[0], planned.sample[1], planned.sample[0]),
+        digest=digest,
+        packed=pack_imported(sample, codec=_CODEC),
+        pixels=np.bincount(label.ravel(), minlength=256),
+    )
 
 
-def _packed(
-    source: Source, number: int, window: Window, image: Pixels, label: Pixels
-) -> tuple[Written, Packed, npt.NDArray[np.int64]]:
-    name, digest = sample_id(source.split, number, 0, ()), sample_digest(image, label)
-    sample = ImportedSample(image=image, label=label, scene=number, group=source.group, sample_id=name, digest=digest)
-    written = Written(sample_id=name, digest=digest, source=source, window=window)
-    return written, pack_imported(sample, codec=_CODEC), np.bincount(label.ravel(), minlength=256)
-
-
-SPLITS_TABLE, SAMPLES_TABLE = "splits.csv", "samples.csv"
-
-Index = dict[str, Any]
-
-
-def write_tables(out: Path, sources: Sequence[Source], shards: Sequence[WrittenShard]) -> None:
+def write_tables(out: Path, pairs: Sequence[PlannedPair], shards: Sequence[WrittenShard]) -> None:
     """`splits.csv` and `samples.csv`."""
     head = ("image", "split", "group", "mask", "width", "height", "um_per_px", "image_sha256", "mask_sha256")
-    _write_table(out / SPLITS_TABLE, head, (_of_source(s) for s in sorted(sources, key=lambda s: s.surveyed.pair.name)))
-    samples = (
-        (w.sample_id, w.source.surveyed.pair.name, w.window[1], w.window[0], w.source.sample[1], w.source.sample[0])
-        for shard in shards
-        for w in shard.samples
-    )
-    _write_table(out / SAMPLES_TABLE, ("sample_id", "image", "left", "top", "width", "height"), samples)
+    _write_table(out / SPLITS_TABLE, head, map(_split_row, sorted(pairs, key=lambda p: p.checked.pair.name)))
+    rows = (row for shard in shards for row in shard.rows)
+    _write_table(out / SAMPLES_TABLE, ("sample_id", "image", "left", "top", "width", "height"), rows)
+
+
+def _split_row(planned: PlannedPair) -> tuple[Any, ...]:
+    checked, pair = planned.checked, planned.checked.pair
+    height, width = checked.size
+    whole = (pair.name, planned.split, planned.group_name, pair.mask_name, width, height, planned.um_per_px)
+    return (*whole, checked.image_sha256, checked.mask_sha256)
 
 
 def write_index(
@@ -236,13 +226,13 @@ def write_index(
     *,
     header: Header,
     classes: Classes,
-    sources: Sequence[Source],
+    pairs: Sequence[PlannedPair],
     shards: Sequence[WrittenShard],
     imported: Index,
 ) -> Index:
     """Writes `index.json`, after all others, and returns what it holds."""
     index = {
-        "digest": dataset_digest(sample.digest for shard in shards for sample in shard.samples),
+        "digest": dataset_digest(digest for shard in shards for digest in shard.digests),
         "format_version": FORMAT_VERSION,
         "um_per_px": header.um_per_px,
         "samples": sum(shard.plan.samples for shard in shards),
@@ -250,10 +240,10 @@ def write_index(
             {"id": number, "key": key, "name": display_name(key), "colour": colour}
             for number, key, colour in zip(classes.ids, classes.keys, classes.colours, strict=True)
         ],
-        "splits": {split: _of_split(split, classes, sources, shards) for split in SPLITS},
+        "splits": {split: _of_split(split, classes, pairs, shards) for split in SPLITS},
         IMPORTED: imported,
         "files": [
-            *({**_file(out / shard.plan.name), **_of_shard(shard)} for shard in shards),
+            *({**_file(out / shard.plan.name), **_of_shard(shard.plan)} for shard in shards),
             *(_file(out / table) for table in (SPLITS_TABLE, SAMPLES_TABLE)),
         ],
     }
@@ -261,36 +251,27 @@ def write_index(
     return index
 
 
-def _of_source(source: Source) -> tuple[Any, ...]:
-    s = source.surveyed
-    size = (s.size[1], s.size[0], source.um_per_px)
-    return (s.pair.name, source.split, source.group_name, s.pair.mask_name, *size, s.image_sha256, s.mask_sha256)
-
-
-def _of_split(split: str, classes: Classes, sources: Sequence[Source], shards: Sequence[WrittenShard]) -> Index:
-    mine = [source for source in sources if source.split == split]
+def _of_split(split: str, classes: Classes, pairs: Sequence[PlannedPair], shards: Sequence[WrittenShard]) -> Index:
+    mine = [pair for pair in pairs if pair.split == split]
     written = [shard for shard in shards if shard.plan.split == split]
     pixels = sum((shard.pixels for shard in written), np.zeros(256, np.int64))
     return {
         "samples": sum(shard.plan.samples for shard in written),
         "images": len(mine),
-        "groups": len({source.group for source in mine}),
+        "groups": len({pair.group for pair in mine}),
         "shards": len(written),
         "pixels": {key: int(pixels[number]) for number, key in zip(classes.ids, classes.keys, strict=True)},
         "ignored": int(pixels[IGNORE]),
     }
 
 
-def _of_shard(shard: WrittenShard) -> Index:
-    plan = shard.plan
+def _of_shard(plan: ShardPlan) -> Index:
     counts = {"first_scene": plan.first, "scenes": plan.samples, "samples": plan.samples}
     return {"split": plan.split, **counts, "height": plan.size[0], "width": plan.size[1]}
 
 
 def _file(path: Path) -> Index:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, "size": path.stat().st_size, "sha256": digest}
+    return {"name": path.name, "size": path.stat().st_size, "sha256": file_digest(path)}
 
 
 def _write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -109,6 +109,8 @@ def open_image(path: str | Path) -> ImageReader:
     """An image file by its header. UserError: missing, no image, damaged, too large for its format, and of a TIFF over
     64 megapixels also other pixels than grey or RGB of 8 or 16 bits."""
     path = Path(path)
+    if not path.is_file():
+        raise ImageFault("missing", f"{path}: the file is not there; check its path")
     return TiffReader(path) if _is_large_tiff(path) else FileReader(path)
 
 

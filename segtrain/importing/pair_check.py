@@ -1,0 +1,218 @@
+"""Every pair is read once before anything is written: what is wrong with it, and what must be known of all of them.
+
+All errors of the input are told at once: of names, of files, of splits and groups.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from segtrain.importing.colour_masks import ColourReader
+from segtrain.importing.image_mask_pairs import Pair, find_pairs
+from segtrain.importing.import_splits import (
+    SplitRule,
+    divided_groups,
+    read_groups,
+    read_rule,
+    split_as_stated,
+    split_by_shares,
+    with_copies,
+)
+from segtrain.importing.mask_reading import Cells, LevelReader, MaskReader, MaskReading, ValueReader
+from segtrain.importing.palettes import Palette
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import Pixels, decode_image, decode_mask, read_bytes, sha256_of, size_text
+from smearsynth.base.workers import in_order
+from smearsynth.fields.field_folder import turned_apart
+
+Size = tuple[int, int]
+"""Height and width, px."""
+
+_SHOWN = 100
+"""Errors that are told."""
+_LEAST = 100
+"""Pixels that cells and glass each need before their brightness is compared."""
+_CLEARLY = 4.0
+"""Grey levels by which they must differ."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedPair:
+    """What is known of a pair. errors: sentences; where there are some, the rest says nothing.
+
+    size: of the image. pixels: int64 (256,), how many have each label. near, interpolated: as of a `MaskReading`.
+    contrast: as `contrast_of_cells` says, where it was asked for.
+    """
+
+    pair: Pair
+    size: Size = (0, 0)
+    pixels: npt.NDArray[np.int64]
+    near: int = 0
+    interpolated: bool = False
+    contrast: float = 0.0
+    image_sha256: str = ""
+    mask_sha256: str = ""
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedInput:
+    """pairs: by name. splits, groups: of each. reader: of their masks. cells: their level, where masks have two. found:
+    how it was found, "" where it was given."""
+
+    pairs: tuple[CheckedPair, ...]
+    splits: tuple[str, ...]
+    groups: tuple[str, ...]
+    rule: SplitRule
+    reader: MaskReader
+    cells: Cells | None
+    found: str
+
+
+def check_pairs(
+    images: Path,
+    masks: Path,
+    palette: Palette,
+    *,
+    cells: Cells | None,
+    split: str | None,
+    group: str | None,
+    seed: int,
+    progress: bool,
+) -> CheckedInput:
+    """Reads all pairs. Raises UserError with every error: of names, of files, of splits and groups."""
+    pairs, errors = find_pairs(images, masks)
+    names = [pair.name for pair in pairs]
+    rule = read_rule(split, names)
+    groups, more = read_groups(group, names)
+    errors += more
+    splits: list[str] = []
+    if not rule.shares:
+        splits, more = split_as_stated(rule, names)
+        errors += [*more, *divided_groups(groups, splits)]
+    ask = palette.form == "levels" and cells is None
+    check = partial(_check, reader=_reader_of(palette, cells), ask_contrast=ask)
+    disable = None if progress else True
+    bar = tqdm(in_order(check, pairs), total=len(pairs), unit=" pairs", desc="read", leave=False, disable=disable)
+    checked = list(bar)
+    refuse([*errors, *(error for one in checked for error in one.errors)])
+    found = ""
+    if ask:
+        cells, agreeing = _level_of_cells(checked)
+        found = f"cells are {cells} in the masks, for they are the darker part of {agreeing} images"
+        if cells == "black":
+            checked = [replace(one, pixels=one.pixels[[1, 0, *range(2, 256)]]) for one in checked]
+    there = [key for label, key in enumerate(palette.classes.keys) if any(one.pixels[label] for one in checked)]
+    if len(there) < 2:
+        raise UserError(
+            f"{checked[0].pair.mask.parent}: all masks together have one class, {there[0] if there else 'none'}; give "
+            "the --palette that they were painted in."
+        )
+    groups = with_copies(groups, [one.image_sha256 for one in checked])
+    if rule.shares:
+        splits = split_by_shares(groups, rule.shares, seed=seed)
+    return CheckedInput(
+        pairs=tuple(checked),
+        splits=tuple(splits),
+        groups=tuple(groups),
+        rule=rule,
+        reader=_reader_of(palette, cells),
+        cells=cells,
+        found=found,
+    )
+
+
+def refuse(errors: Sequence[str]) -> None:
+    """UserError that tells all of them, a line each, where there are some."""
+    if errors:
+        more = [f"... and {len(errors) - _SHOWN} errors more."] if len(errors) > _SHOWN else []
+        raise UserError("\n".join([*errors[:_SHOWN], *more]))
+
+
+def _reader_of(palette: Palette, cells: Cells | None) -> MaskReader:
+    """What reads masks of this form; where their level of cells is not known yet, as if it were white."""
+    if palette.form == "levels":
+        return LevelReader(cells or "white")
+    return ColourReader(palette) if palette.form == "colours" else ValueReader(palette)
+
+
+def read_image(pair: Pair) -> tuple[Pixels, str]:
+    """uint8 (h, w, 3) RGB, and the sha256 of the file. Raises UserError."""
+    data = read_bytes(pair.image)
+    return decode_image(data, str(pair.image)), sha256_of(data)
+
+
+def read_label(pair: Pair, reader: MaskReader) -> tuple[MaskReading, str]:
+    """The mask, and the sha256 of its file. Raises UserError where it cannot be decoded."""
+    data = read_bytes(pair.mask)
+    return reader.read(decode_mask(data, str(pair.mask))), sha256_of(data)
+
+
+def _check(pair: Pair, *, reader: MaskReader, ask_contrast: bool) -> CheckedPair:
+    errors, pixels = [], np.zeros(256, np.int64)
+    try:
+        image, image_sha256 = read_image(pair)
+    except UserError as error:
+        errors.append(str(error))
+    try:
+        reading, mask_sha256 = read_label(pair, reader)
+        errors += [f"{pair.mask}: {error}." for error in reading.errors]
+    except UserError as error:
+        errors.append(str(error))
+    if not errors and (turned := turned_apart(pair.image, pair.mask)):
+        errors.append(turned)
+    elif not errors and reading.label.shape != image.shape[:2]:
+        sizes = f"{size_text(reading.label.shape)} px, its image {pair.name} {size_text(image.shape)}"
+        errors.append(f"{pair.mask}: the mask is {sizes}; give that image's.")
+    if errors:
+        return CheckedPair(pair=pair, pixels=pixels, errors=tuple(errors))
+    return CheckedPair(
+        pair=pair,
+        size=reading.label.shape,
+        pixels=np.bincount(reading.label.ravel(), minlength=256),
+        near=reading.near,
+        interpolated=reading.interpolated,
+        contrast=contrast_of_cells(image, reading.label) if ask_contrast else 0.0,
+        image_sha256=image_sha256,
+        mask_sha256=mask_sha256,
+    )
+
+
+def contrast_of_cells(image: Pixels, label: Pixels) -> float:
+    """Mean grey of the image where the label is 1 less that where it is 0; 0 where one of them is too rare.
+
+    image: uint8 (h, w, 3) RGB. label: uint8 (h, w).
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    cells, glass = label == 1, label == 0
+    if min(np.count_nonzero(cells), np.count_nonzero(glass)) < _LEAST:
+        return 0.0
+    return float(grey[cells].mean() - grey[glass].mean())
+
+
+def _level_of_cells(checked: Sequence[CheckedPair]) -> tuple[Cells, int]:
+    """The level of cells in masks that were read with white for them, and how many images agree: in transmitted light,
+    cells are darker than the glass around. Raises UserError."""
+    white = [one for one in checked if one.contrast <= -_CLEARLY]
+    black = [one for one in checked if one.contrast >= _CLEARLY]
+    if len(white) == len(black):
+        raise UserError(
+            f"{checked[0].pair.mask.parent}: whether cells are white or black in the masks cannot be told, for "
+            "neither is the darker part of the images; give --cells white or --cells black."
+        )
+    cells: Cells = "white" if len(white) > len(black) else "black"
+    agreeing, others = (white, black) if cells == "white" else (black, white)
+    refuse(
+        [
+            f"{one.pair.mask}: what is {cells} in it is the brighter part of its image, and in {len(agreeing)} other "
+            "masks the darker one, as cells are; invert it, or give --cells."
+            for one in others
+        ]
+    )
+    return cells, len(agreeing)
