@@ -261,7 +261,7 @@ class TestSaidAloud:
         )
         assert "copy.png in test is the same image as 01.png in train" in told.stderr
 
-    def test_all_masks_of_one_class_are_a_fault(self, tmp_path: Path) -> None:
+    def test_all_masks_of_one_class_are_an_error(self, tmp_path: Path) -> None:
         write_pairs(tmp_path, 3, classes=2)
         for path in (tmp_path / "mask").iterdir():
             save(path, np.zeros((72, 96), np.uint8))

@@ -334,7 +334,7 @@ class TestPaletteFile:
             ("classes: [{key: background, values: [0]}, {key: a, colours: ['#ff0000']}]", "a has no values"),
         ],
     )
-    def test_each_fault_is_told_with_the_file(self, tmp_path: Path, text: str, words: str) -> None:
+    def test_each_error_is_told_with_the_file(self, tmp_path: Path, text: str, words: str) -> None:
         with pytest.raises(UserError) as error:
             palette(tmp_path, text)
         assert words in str(error.value)

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from segtrain.importing.image_mask_pairs import find_pairs
+from segtrain.importing.import_plan import Patches, Target, cover, fits, read_patches, read_size, resample, windows
 from segtrain.importing.import_splits import (
     SplitRule,
     divided_groups,
@@ -22,7 +23,6 @@ from segtrain.importing.import_splits import (
     split_by_shares,
     with_copies,
 )
-from segtrain.importing.import_plan import Patches, Target, cover, fits, read_patches, read_size, resample, windows
 from smearsynth.base.errors import UserError
 
 SIDES = st.integers(8, 60)

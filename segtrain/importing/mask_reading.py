@@ -124,7 +124,7 @@ class ValueReader:
         # After resizing by interpolation, ids lie between those of both sides of an edge, a pixel thick.
         known = np.ones(label.shape, bool)
         edges = np.count_nonzero(between_classes(label, known))
-        interpolated = np.count_nonzero(thin_between(label, known, 1)) > _THIN * edges
+        interpolated = bool(np.count_nonzero(thin_between(label, known, 1)) > _THIN * edges)
         label = with_transparency(label, mask.alpha)
         return MaskReading(label=label, errors=tuple(errors), interpolated=interpolated)
 
