@@ -1,6 +1,6 @@
-"""Real images and their masks, as a user has them in folders; a link there is the user's own, and followed.
+"""Real images and their masks, as a user has them in folders, and what of a mask counts.
 
-A folder of real images with binary masks, and what of a mask counts.
+A link in a folder is the user's own, and followed. A folder of fields holds
 
     img/    images
     mask/   a mask of the same stem for each, white (or 1) where a cell is
@@ -36,68 +36,9 @@ from smearsynth.base.images import (
 )
 
 Mask = npt.NDArray[np.bool_]
+IMAGES, MASKS, BOXES = "img", "mask", "boxes"
 _SOFT = 0.05
 """Largest share of grey pixels, of those that are cell: soft edges and the traces of JPEG."""
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, not of those inside it, by name; hidden files are left out."""
-    return [file for file in sorted(folder.iterdir()) if _is_image(file, folder)]
-
-
-def image_tree(folder: Path) -> list[Path]:
-    """The image files of a folder and of all folders inside it, by path; hidden ones are left out."""
-    return [file for file in sorted(folder.rglob("*")) if _is_image(file, folder)]
-
-
-def read_image(path: Path) -> Pixels:
-    """u1 (h, w, 3) RGB, as `images.decode_image` says. Raises UserError."""
-    return decode_image(read_bytes(path), str(path))
-
-
-def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
-    """bool (h, w), true where the brightest channel is over half of the mask's brightest value, and not transparent.
-
-    shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size, and for one that is not
-    black and white, such as a map of instances: which of its values are cells is not known.
-    """
-    values = mask_values(read_bytes(path), str(path))
-    if values.shape != shape[:2]:
-        raise UserError(
-            f"{path}: the mask is {size_text(values.shape)}, its image {size_text(shape)}; give that image's mask."
-        )
-    top = float(values.max())
-    cells: Mask = values > top / 2
-    between = np.count_nonzero((values > top / 4) & (values < top * 3 / 4))
-    if not top >= 0 or between > _SOFT * np.count_nonzero(cells):
-        raise UserError(f"{path}: the mask is not black and white; give one that is 255 where a cell is and else 0.")
-    return cells
-
-
-def turned_apart(image: Path, mask: Path) -> str | None:
-    """Why it is not known which way round a mask lies on its image, where that is so. Raises UserError.
-
-    Some programs draw masks on the upright image and some on what the file holds. Where EXIF turns only one of the two,
-    their sizes tell which it was, unless the turn keeps the size.
-    """
-    turns = read_orientation(image), read_orientation(mask)
-    upright, of_mask = read_header(image), read_header(mask)
-    same = (upright.height, upright.width) == (of_mask.height, of_mask.width)
-    told = same and upright.height != upright.width and (turns[0] in SIDEWAYS) != (turns[1] in SIDEWAYS)
-    if turns[0] == turns[1] or told:
-        return None
-    return (
-        f"{mask}: EXIF turns its image {image.name} otherwise (orientations {turns[0]} and {turns[1]}), and which way "
-        "round the mask belongs is not known; save both upright, without EXIF."
-    )
-
-
-def _is_image(file: Path, folder: Path) -> bool:
-    shown = not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return shown and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-
-
-IMAGES, MASKS, BOXES = "img", "mask", "boxes"
 _MOST_BYTES = 10_000_000
 """Of a table of boxes: a hundred thousand rows."""
 _BEYOND = 0.01
@@ -108,8 +49,8 @@ _RIM = 0.1
 
 @dataclass(frozen=True)
 class Field:
-    """One real field. image: u1 (h, w, 3) RGB. cells: bool (h, w), truth. counted: bool (h, w), false = ignored. boxes:
-    i8 (n, 5), as `read_boxes` gives them; None where there are none to read."""
+    """One real field. image: uint8 (h, w, 3) RGB. cells: bool (h, w), truth. counted: bool (h, w), false = ignored.
+    boxes: int64 (n, 5), as `read_boxes` gives them; None where there are none to read."""
 
     path: Path
     image: Pixels
@@ -129,6 +70,17 @@ def read_fields(folder: Path) -> Iterator[Field]:
     Raises UserError: no images, an image without a mask, sizes that differ, a broken table of boxes.
     """
     return (_read_field(folder, file, mask) for file, mask in image_and_mask_files(folder))
+
+
+def _read_field(folder: Path, file: Path, mask: Path) -> Field:
+    image = read_image(file)
+    if error := turned_apart(file, mask):
+        raise UserError(error)
+    cells = read_cell_mask(mask, image.shape)
+    if not (folder / BOXES).is_dir():
+        return Field(file, image, cells, np.ones_like(cells))
+    boxes = read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape)
+    return Field(file, image, cells, boxed(cells, boxes[:, 1:]), boxes)
 
 
 def image_and_mask_files(folder: Path) -> list[tuple[Path, Path]]:
@@ -156,45 +108,45 @@ def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
     return stems
 
 
-def _read_field(folder: Path, file: Path, mask: Path) -> Field:
-    image = read_image(file)
-    if fault := turned_apart(file, mask):
-        raise UserError(fault)
-    cells = read_mask(mask, image.shape)
-    if not (folder / BOXES).is_dir():
-        return Field(file, image, cells, np.ones_like(cells))
-    boxes = read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape)
-    return Field(file, image, cells, boxed(cells, boxes[:, 1:]), boxes)
+def read_cell_mask(path: Path, shape: tuple[int, ...]) -> Mask:
+    """bool (h, w), true where the brightest channel is over half of the mask's brightest value, and not transparent.
 
-
-def boxed(cells: Mask, boxes: npt.NDArray[np.int64]) -> Mask:
-    """bool (h, w): false on the components of `cells` (4-connected) that are the main one in none of the boxes, and on
-    the glass within a tenth of a median box of them that is nearer to them than to any other cell.
-
-    boxes: i8 (n, 4), left, top, right, bottom in px; the last two are exclusive.
+    shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size, and for one that is not
+    black and white, such as a map of instances: which of its values are cells is not known.
     """
-    label, count = ndimage.label(cells)
-    known = np.zeros(count + 1, bool)
-    known[0] = True
-    for left, top, right, bottom in boxes:
-        pixels = np.bincount(label[top:bottom, left:right].ravel(), minlength=count + 1)[1:]
-        if pixels.any():
-            known[1 + pixels.argmax()] = True
-    counted = known[label]
-    rim = _RIM * float(np.median(boxes[:, 2:] - boxes[:, :2])) if boxes.size else 0.0
-    away = _distance(~counted)
-    return counted & (cells | (away > rim) | (away >= _distance(counted & cells)))
+    values = mask_values(read_bytes(path), str(path))
+    if values.shape != shape[:2]:
+        raise UserError(
+            f"{path}: the mask is {size_text(values.shape)}, its image {size_text(shape)}; give that image's mask."
+        )
+    top = float(values.max())
+    cells: Mask = values > top / 2
+    between = np.count_nonzero((values > top / 4) & (values < top * 3 / 4))
+    if not top >= 0 or between > _SOFT * np.count_nonzero(cells):
+        raise UserError(f"{path}: the mask is not black and white; give one that is 255 where a cell is and else 0.")
+    return cells
 
 
-def _distance(mask: Mask) -> npt.NDArray[np.float32]:
-    """f4 (h, w): px to the nearest pixel of `mask`, infinite where it has none."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32)
-    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+def turned_apart(image: Path, mask: Path) -> str | None:
+    """Why it is not known which way round a mask lies on its image, where that is so. Raises UserError.
+
+    Some programs draw masks on the upright image and some on what the file holds. Where EXIF turns only one of the two,
+    their sizes tell which it was, unless the turn keeps the size.
+    """
+    turns = read_orientation(image), read_orientation(mask)
+    upright, of_mask = read_header(image), read_header(mask)
+    same = (upright.height, upright.width) == (of_mask.height, of_mask.width)
+    clear = same and upright.height != upright.width and (turns[0] in SIDEWAYS) != (turns[1] in SIDEWAYS)
+    if turns[0] == turns[1] or clear:
+        return None
+    return (
+        f"{mask}: EXIF turns its image {image.name} otherwise (orientations {turns[0]} and {turns[1]}), and which way "
+        "round the mask belongs is not known; save both upright, without EXIF."
+    )
 
 
 def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """i8 (n, 5): class, and left, top, right, bottom in px, cut to the image. shape: (h, w). Raises UserError."""
+    """int64 (n, 5): class, and left, top, right, bottom in px, cut to the image. shape: (h, w). Raises UserError."""
     try:
         if not path.is_file() or path.stat().st_size > _MOST_BYTES:
             raise ValueError("no table")
@@ -212,3 +164,49 @@ def read_boxes(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     centre, half = shares[:, :2], shares[:, 2:] / 2
     corners = np.hstack([centre - half, centre + half]) * (width, height, width, height)
     return np.hstack([classes, np.clip(np.rint(corners).astype(np.int64), 0, (width, height, width, height))])
+
+
+def boxed(cells: Mask, boxes: npt.NDArray[np.int64]) -> Mask:
+    """bool (h, w): false on the components of `cells` (4-connected) that are the main one in none of the boxes, and on
+    the glass within a tenth of a median box of them that is nearer to them than to any other cell.
+
+    boxes: int64 (n, 4), left, top, right, bottom in px; the last two are exclusive.
+    """
+    label, count = ndimage.label(cells)
+    known = np.zeros(count + 1, bool)
+    known[0] = True
+    for left, top, right, bottom in boxes:
+        pixels = np.bincount(label[top:bottom, left:right].ravel(), minlength=count + 1)[1:]
+        if pixels.any():
+            known[1 + pixels.argmax()] = True
+    counted = known[label]
+    rim = _RIM * float(np.median(boxes[:, 2:] - boxes[:, :2])) if boxes.size else 0.0
+    away = _distance(~counted)
+    return counted & (cells | (away > rim) | (away >= _distance(counted & cells)))
+
+
+def _distance(mask: Mask) -> npt.NDArray[np.float32]:
+    """float32 (h, w): px to the nearest pixel of `mask`, infinite where it has none."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder, not of those inside it, by name; hidden files are left out."""
+    return [file for file in sorted(folder.iterdir()) if _is_image(file, folder)]
+
+
+def image_tree(folder: Path) -> list[Path]:
+    """The image files of a folder and of all folders inside it, by path; hidden ones are left out."""
+    return [file for file in sorted(folder.rglob("*")) if _is_image(file, folder)]
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    shown = not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return shown and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+def read_image(path: Path) -> Pixels:
+    """uint8 (h, w, 3) RGB, as `images.decode_image` says. Raises UserError."""
+    return decode_image(read_bytes(path), str(path))

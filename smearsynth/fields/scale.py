@@ -1,4 +1,4 @@
-"""The scale of a real image: given, from a table, or told by its red cells; to another one and back."""
+"""The scale of a real image: given, from a table, or found by its red cells; to another one and back."""
 
 import csv
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from smearsynth.fields.otsu import cells_and_nuclei, find_regions
 from smearsynth.taxonomy import UM_PER_PX
 
 Areas = npt.NDArray[np.int32]
-"""i4 (n,): pixels of each single cell."""
+"""int32 (n,): pixels of each single cell."""
 
 AUTO = "auto"
 RED_CELL_UM = 7.3
@@ -89,7 +89,7 @@ def estimate(image: Pixels, name: str) -> float:
 
 
 def to_scale(image: Pixels, um_per_px: float, wanted: float = UM_PER_PX) -> Pixels:
-    """u1 (h', w', 3): an image of `um_per_px` at `wanted` um/px, by area filter down and cubic up."""
+    """uint8 (h', w', 3): an image of `um_per_px` at `wanted` um/px, by area filter down and cubic up."""
     factor = um_per_px / wanted
     height, width = scaled_shape(image.shape, factor)
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
@@ -102,7 +102,7 @@ def scaled_shape(shape: tuple[int, ...], factor: float) -> tuple[int, int]:
 
 
 def to_native(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """f4 (h', w') of a rescaled image back to its `shape` (h, w), linear."""
+    """float32 (h', w') of a rescaled image back to its `shape` (h, w), linear."""
     return cv2.resize(values, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
