@@ -379,17 +379,15 @@ class TestInterruption:
             interrupted()
         assert not list(tmp_path.iterdir())
 
-    def test_what_a_killed_import_left_is_no_part_of_the_next(self, tmp_path: Path) -> None:
+    def test_of_two_at_once_the_first_to_end_is_kept(self, tmp_path: Path) -> None:
         write_pairs(tmp_path, 4, classes=2)
-        (tmp_path / ".set.part").mkdir()
-        (tmp_path / ".set.part" / "train-00007.h5").write_bytes(b"left")
-        out = make(tmp_path)
-        assert not (out / "train-00007.h5").exists()
-        assert not (tmp_path / ".set.part").exists()
 
-    def test_two_at_once_are_refused(self, tmp_path: Path) -> None:
-        write_pairs(tmp_path, 4, classes=2)
-        with new_folder(tmp_path / "set", overwrite=False):
-            told = run(tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
-        assert told.exit_code == 2
-        assert "Another import is writing to" in told.stderr
+        def slower() -> None:
+            with new_folder(tmp_path / "set", overwrite=False) as part:
+                (part / "train-00000.h5").write_bytes(b"late")
+                make(tmp_path)
+
+        with pytest.raises(UserError, match="is not empty"):
+            slower()
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["img", "mask", "set"]
+        assert len(Shards(tmp_path / "set", "train")) > 0

@@ -6,19 +6,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from segtrain.importing.import_plan import (
-    Patches,
-    PlannedPair,
-    Target,
-    cover,
-    ordered,
-    plan_pair,
-    read_patches,
-    read_size,
-)
+from segtrain.importing.import_plan import Patches, PlannedPair, Target, cover, plan_pairs, read_patches, read_size
 from segtrain.importing.imported_set import Index, check_target, new_folder, write_index, write_shards, write_tables
 from segtrain.importing.mask_reading import Cells
-from segtrain.importing.pair_check import CheckedInput, CheckedPair, check_pairs, refuse
+from segtrain.importing.pair_check import CheckedPair, check_pairs
 from segtrain.importing.palettes import BINARY, Palette, read_palette
 from smearsynth.base.errors import UserError
 from smearsynth.fields.scale import AUTO, RANGE, Scale
@@ -91,7 +82,8 @@ def import_annotations(
     have = check_pairs(
         Path(images), Path(masks), known, cells=cells, split=split, group=group, seed=seed, progress=progress
     )
-    pairs = _planned(have, scale, target, cutting, progress=progress)
+    scales = scale.of_folder([one.pair.image for one in have.pairs], progress=progress)
+    pairs = plan_pairs(have, scales, target, cutting)
     warnings = [
         *([have.found] if have.found else []),
         *_warnings_of_masks(have.pairs, known),
@@ -142,20 +134,6 @@ def _target(to_um_per_px: float | None, resize: str | None) -> Target:
     if to_um_per_px is not None and not RANGE[0] <= to_um_per_px <= RANGE[1]:
         raise UserError(f"--to-um-per-px {to_um_per_px:g}: must be {RANGE[0]} to {RANGE[1]}; smears have 0.2.")
     return Target(um_per_px=to_um_per_px, size=read_size(resize, "--resize") if resize else None)
-
-
-def _planned(
-    have: CheckedInput, scale: Scale, target: Target, patches: Patches | None, *, progress: bool
-) -> Sequence[PlannedPair]:
-    """What becomes of each pair, in the order of their samples. Raises UserError."""
-    um_per_px = scale.of_folder([one.pair.image for one in have.pairs], progress=progress)
-    number = {name: i for i, name in enumerate(dict.fromkeys(have.groups))}
-    pairs = [
-        plan_pair(one, split=split, group=number[name], group_name=name, um_per_px=um, target=target, patches=patches)
-        for one, split, name, um in zip(have.pairs, have.splits, have.groups, um_per_px, strict=True)
-    ]
-    refuse([pair.error for pair in pairs if pair.error])
-    return ordered(pairs)
 
 
 def _plain(palette: Palette) -> dict[str, Any]:

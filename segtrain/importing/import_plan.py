@@ -13,9 +13,9 @@ from itertools import pairwise
 
 import cv2
 
-from segtrain.importing.pair_check import CheckedPair, Size
+from segtrain.importing.pair_check import CheckedInput, CheckedPair, Size, refuse
 from smearsynth.base.errors import UserError
-from smearsynth.base.images import MAX_PIXELS, MIN_SIDE, Pixels
+from smearsynth.base.images import MAX_PIXELS, MIN_SIDE, Pixels, size_text
 from smearsynth.taxonomy import SPLITS
 
 Window = tuple[int, int]
@@ -75,24 +75,6 @@ class PlannedPair:
     sample: Size
     windows: tuple[Window, ...]
 
-    @property
-    def error(self) -> str | None:
-        """Why the pair can't become samples of the form that is asked for."""
-        height, width = self.resampled
-        name = self.checked.pair.image
-        if height * width > MAX_PIXELS:
-            return f"{name}: would have {width}x{height} px, over {MAX_PIXELS // 10**6} megapixels; cut it into fields."
-        if min(self.resampled) < MIN_SIDE:
-            return (
-                f"{name}: would have {width}x{height} px; at least {MIN_SIDE} px a side are needed: check --um-per-px."
-            )
-        if not self.windows:
-            patch = f"{self.sample[1]}x{self.sample[0]}"
-            return (
-                f"{name}: has {width}x{height} px, too few for these patches of {patch} px; ask for smaller or fewer."
-            )
-        return None
-
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPlan:
@@ -105,34 +87,40 @@ class ShardPlan:
     samples: int
 
 
-def plan_pair(
-    checked: CheckedPair,
-    *,
-    split: str,
-    group: int,
-    group_name: str,
-    um_per_px: float,
-    target: Target,
-    patches: Patches | None,
-) -> PlannedPair:
-    """What becomes of a pair; without windows where the patches don't fit."""
-    resampled = target.size_of(checked.size, um_per_px)
-    corners = [(0, 0)] if patches is None else windows(patches, resampled) if fits(patches, resampled) else []
-    return PlannedPair(
-        checked=checked,
-        split=split,
-        group=group,
-        group_name=group_name,
-        um_per_px=um_per_px,
-        resampled=resampled,
-        sample=patches.size if patches else resampled,
-        windows=tuple(corners),
-    )
+def plan_pairs(
+    have: CheckedInput, um_per_px: Sequence[float], target: Target, patches: Patches | None
+) -> list[PlannedPair]:
+    """What becomes of each pair, in the order of their samples in the dataset: by split, by size, by name.
 
-
-def ordered(pairs: Sequence[PlannedPair]) -> list[PlannedPair]:
-    """In the order of their samples in the dataset: by split, by size, by name."""
-    return sorted(pairs, key=lambda p: (SPLITS.index(p.split), p.sample, p.checked.pair.name.split("/")))
+    um_per_px: of each. Raises UserError with every pair that can't become samples of the form that is asked for.
+    """
+    number = {name: i for i, name in enumerate(dict.fromkeys(have.groups))}
+    planned, errors = [], []
+    for checked, split, group, scale in zip(have.pairs, have.splits, have.groups, um_per_px, strict=True):
+        resampled = target.size_of(checked.size, scale)
+        corners = [(0, 0)] if patches is None else windows(patches, resampled) if fits(patches, resampled) else []
+        name, size = checked.pair.image, size_text(resampled)
+        if resampled[0] * resampled[1] > MAX_PIXELS:
+            errors.append(f"{name}: would have {size} px, over {MAX_PIXELS // 10**6} megapixels; cut it into fields.")
+        elif min(resampled) < MIN_SIDE:
+            errors.append(f"{name}: would have {size} px; at least {MIN_SIDE} px a side are needed: check --um-per-px.")
+        elif patches and not corners:
+            patch = size_text(patches.size)
+            errors.append(f"{name}: has {size} px, too few for these patches of {patch} px; ask for smaller or fewer.")
+        planned.append(
+            PlannedPair(
+                checked=checked,
+                split=split,
+                group=number[group],
+                group_name=group,
+                um_per_px=scale,
+                resampled=resampled,
+                sample=patches.size if patches else resampled,
+                windows=tuple(corners),
+            )
+        )
+    refuse(errors)
+    return sorted(planned, key=lambda p: (SPLITS.index(p.split), p.sample, p.checked.pair.name.split("/")))
 
 
 def plan_shards(pairs: Sequence[PlannedPair]) -> Iterator[ShardPlan]:

@@ -13,11 +13,9 @@ samples.csv   a line per sample: the image it was cut from, and where in it, px 
 """
 
 import csv
-import fcntl
 import io
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import numpy as np
@@ -76,40 +75,18 @@ def _own_files(out: Path) -> set[str]:
 
 @contextmanager
 def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder beside `out` to be filled; at the end it takes its place. Where the work fails nothing of it stays, and
-    what a killed import left goes when the next one to the same place begins."""
+    """A folder beside `out` to be filled, which takes its place at the end; where the work fails nothing of it stays.
+    UserError where another import to the same place was faster."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    part.mkdir(exist_ok=True)
-    descriptor = os.open(part, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another import is writing to {out}: wait for it, or stop it.") from None
-        for left in part.iterdir():
-            left.unlink()
-        try:
-            yield part
-            os.fsync(descriptor)
-            check_target(out, overwrite=overwrite)
-            _replace(part, out)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    finally:
-        os.close(descriptor)
-
-
-def _replace(part: Path, out: Path) -> None:
-    if not out.is_dir():
-        part.rename(out)
-        return
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    out.rename(old)
-    part.rename(out)
-    shutil.rmtree(old)
+    with TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=out.parent) as temporary:
+        filled = Path(temporary) / "new"
+        filled.mkdir()
+        yield filled
+        check_target(out, overwrite=overwrite)
+        if out.is_dir():
+            out.rename(Path(temporary) / "old")
+        filled.rename(out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,16 +186,14 @@ def _packed(planned: PlannedPair, number: int, window: Window, image: Pixels, la
 def write_tables(out: Path, pairs: Sequence[PlannedPair], shards: Sequence[WrittenShard]) -> None:
     """`splits.csv` and `samples.csv`."""
     head = ("image", "split", "group", "mask", "width", "height", "um_per_px", "image_sha256", "mask_sha256")
-    _write_table(out / SPLITS_TABLE, head, map(_split_row, sorted(pairs, key=lambda p: p.checked.pair.name)))
-    rows = (row for shard in shards for row in shard.rows)
-    _write_table(out / SAMPLES_TABLE, ("sample_id", "image", "left", "top", "width", "height"), rows)
-
-
-def _split_row(planned: PlannedPair) -> tuple[Any, ...]:
-    checked, pair = planned.checked, planned.checked.pair
-    height, width = checked.size
-    whole = (pair.name, planned.split, planned.group_name, pair.mask_name, width, height, planned.um_per_px)
-    return (*whole, checked.image_sha256, checked.mask_sha256)
+    rows: list[tuple[Any, ...]] = []
+    for planned in sorted(pairs, key=lambda p: p.checked.pair.name):
+        checked, pair, (height, width) = planned.checked, planned.checked.pair, planned.checked.size
+        stated = (pair.name, planned.split, planned.group_name, pair.mask_name, width, height, planned.um_per_px)
+        rows.append((*stated, checked.image_sha256, checked.mask_sha256))
+    _write_table(out / SPLITS_TABLE, head, rows)
+    samples = (row for shard in shards for row in shard.rows)
+    _write_table(out / SAMPLES_TABLE, ("sample_id", "image", "left", "top", "width", "height"), samples)
 
 
 def write_index(
@@ -243,7 +218,18 @@ def write_index(
         "splits": {split: _of_split(split, classes, pairs, shards) for split in SPLITS},
         IMPORTED: imported,
         "files": [
-            *({**_file(out / shard.plan.name), **_of_shard(shard.plan)} for shard in shards),
+            *(
+                {
+                    **_file(out / plan.name),
+                    "split": plan.split,
+                    "first_scene": plan.first,
+                    "scenes": plan.samples,
+                    "samples": plan.samples,
+                    "height": plan.size[0],
+                    "width": plan.size[1],
+                }
+                for plan in (shard.plan for shard in shards)
+            ),
             *(_file(out / table) for table in (SPLITS_TABLE, SAMPLES_TABLE)),
         ],
     }
@@ -263,11 +249,6 @@ def _of_split(split: str, classes: Classes, pairs: Sequence[PlannedPair], shards
         "pixels": {key: int(pixels[number]) for number, key in zip(classes.ids, classes.keys, strict=True)},
         "ignored": int(pixels[IGNORE]),
     }
-
-
-def _of_shard(plan: ShardPlan) -> Index:
-    counts = {"first_scene": plan.first, "scenes": plan.samples, "samples": plan.samples}
-    return {"split": plan.split, **counts, "height": plan.size[0], "width": plan.size[1]}
 
 
 def _file(path: Path) -> Index:
