@@ -21,7 +21,7 @@ Key = Callable[[Path], str]
 
 
 @dataclass(frozen=True)
-class Pair:
+class MaskPair:
     """An image and its mask. name: path of the image below its folder, with /; mask_name: of the mask below its own."""
 
     name: str
@@ -30,7 +30,7 @@ class Pair:
     mask: Path
 
 
-def find_pairs(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
+def find_pairs(images: Path, masks: Path) -> tuple[list[MaskPair], list[str]]:
     """Every image with its mask, by name, and a sentence for each file without a partner or with several.
 
     A mask has the folder and the stem of its image, beside `_mask`, `-label`, `.gt` and the like, before or after it;
@@ -52,7 +52,7 @@ def _in_split(path: Path, name: str) -> Path:
     return Path(str(path).replace(SPLIT, name))
 
 
-def _find(images: Path, masks: Path, prefix: str) -> tuple[list[Pair], list[str]]:
+def _find(images: Path, masks: Path, prefix: str) -> tuple[list[MaskPair], list[str]]:
     """The same of two folders. prefix: before the names of files."""
     for folder in (images, masks):
         if not folder.is_dir():
@@ -77,7 +77,7 @@ def _find(images: Path, masks: Path, prefix: str) -> tuple[list[Pair], list[str]
         else:
             owner[found[0]] = image
             name = prefix + image.relative_to(images).as_posix()
-            pairs.append(Pair(name, image, prefix + found[0].as_posix(), masks / found[0]))
+            pairs.append(MaskPair(name, image, prefix + found[0].as_posix(), masks / found[0]))
     met = {mask for found in partners for mask in found}
     left = [mask for mask in mask_files if mask.relative_to(masks) not in met]
     errors += [f"{mask}: has no image in {images}; add one of that stem, or remove the mask." for mask in left]

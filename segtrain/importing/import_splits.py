@@ -1,7 +1,7 @@
 """Which images are for training, which for validation and which for testing. No group stands in two splits.
 
-A group is what a split must not divide: the images of one patient, or copies of one image. Groups and splits may be
-told by a CSV file, written by hand or taken from another dataset's `splits.csv`.
+A group is what a split must not divide: the images of one patient, or copies of one image. Groups and splits may
+stand in a CSV file, written by hand or taken from another dataset's `splits.csv`.
 """
 
 import csv

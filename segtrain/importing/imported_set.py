@@ -90,7 +90,7 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sample:
+class _ReadySample:
     """A sample that is ready to be written. row: of `samples.csv`. pixels: int64 (256,), how many have each label."""
 
     row: tuple[Any, ...]
@@ -132,7 +132,7 @@ def _numbered(pairs: Sequence[PlannedPair]) -> Iterator[tuple[PlannedPair, int]]
 
 
 def _write(
-    out: Path, plan: ShardPlan, samples: Iterator[_Sample], header: Header, bar: "tqdm[NoReturn]"
+    out: Path, plan: ShardPlan, samples: Iterator[_ReadySample], header: Header, bar: "tqdm[NoReturn]"
 ) -> WrittenShard:
     rows, digests, pixels = [], [], np.zeros(256, np.int64)
     with ShardWriter(
@@ -153,7 +153,7 @@ def _write(
     return WrittenShard(plan=plan, rows=tuple(rows), digests=tuple(digests), pixels=pixels)
 
 
-def _make(task: tuple[PlannedPair, int], *, reader: MaskReader) -> list[_Sample]:
+def _make(task: tuple[PlannedPair, int], *, reader: MaskReader) -> list[_ReadySample]:
     """The samples of a pair, the first of them with that number."""
     planned, first = task
     checked, pair, (height, width) = planned.checked, planned.checked.pair, planned.sample
@@ -172,10 +172,10 @@ def _make(task: tuple[PlannedPair, int], *, reader: MaskReader) -> list[_Sample]
     ]
 
 
-def _packed(planned: PlannedPair, number: int, window: Window, image: Pixels, label: Pixels) -> _Sample:
+def _packed(planned: PlannedPair, number: int, window: Window, image: Pixels, label: Pixels) -> _ReadySample:
     name, digest = sample_id(planned.split, number, 0, ()), sample_digest(image, label)
     sample = ImportedSample(image=image, label=label, scene=number, group=planned.group, sample_id=name, digest=digest)
-    return _Sample(
+    return _ReadySample(
         row=(name, planned.checked.pair.name, window[1], window[0], planned.sample[1], planned.sample[0]),
         digest=digest,
         packed=pack_imported(sample, codec=_CODEC),

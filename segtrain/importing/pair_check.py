@@ -1,6 +1,6 @@
 """Every pair is read once before anything is written: what is wrong with it, and what must be known of all of them.
 
-All errors of the input are told at once: of names, of files, of splits and groups.
+All errors of the input are raised at once: of names, of files, of splits and groups.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from segtrain.importing.colour_masks import ColourReader
-from segtrain.importing.image_mask_pairs import Pair, find_pairs
+from segtrain.importing.image_mask_pairs import MaskPair, find_pairs
 from segtrain.importing.import_splits import (
     SplitRule,
     divided_groups,
@@ -35,7 +35,7 @@ Size = tuple[int, int]
 """Height and width, px."""
 
 _SHOWN = 100
-"""Errors that are told."""
+"""Errors that are listed."""
 _LEAST = 100
 """Pixels that cells and glass each need before their brightness is compared."""
 _CLEARLY = 4.0
@@ -50,7 +50,7 @@ class CheckedPair:
     contrast: as `contrast_of_cells` says, where it was asked for.
     """
 
-    pair: Pair
+    pair: MaskPair
     size: Size = (0, 0)
     pixels: npt.NDArray[np.int64]
     near: int = 0
@@ -129,7 +129,7 @@ def check_pairs(
 
 
 def refuse(errors: Sequence[str]) -> None:
-    """UserError that tells all of them, a line each, where there are some."""
+    """UserError with all of them, a line each, where there are some."""
     if errors:
         more = [f"... and {len(errors) - _SHOWN} errors more."] if len(errors) > _SHOWN else []
         raise UserError("\n".join([*errors[:_SHOWN], *more]))
@@ -142,19 +142,19 @@ def _reader_of(palette: Palette, cells: Cells | None) -> MaskReader:
     return ColourReader(palette) if palette.form == "colours" else ValueReader(palette)
 
 
-def read_image(pair: Pair) -> tuple[Pixels, str]:
+def read_image(pair: MaskPair) -> tuple[Pixels, str]:
     """uint8 (h, w, 3) RGB, and the sha256 of the file. Raises UserError."""
     data = read_bytes(pair.image)
     return decode_image(data, str(pair.image)), sha256_of(data)
 
 
-def read_label(pair: Pair, reader: MaskReader) -> tuple[MaskReading, str]:
+def read_label(pair: MaskPair, reader: MaskReader) -> tuple[MaskReading, str]:
     """The mask, and the sha256 of its file. Raises UserError where it cannot be decoded."""
     data = read_bytes(pair.mask)
     return reader.read(decode_mask(data, str(pair.mask))), sha256_of(data)
 
 
-def _check(pair: Pair, *, reader: MaskReader, ask_contrast: bool) -> CheckedPair:
+def _check(pair: MaskPair, *, reader: MaskReader, ask_contrast: bool) -> CheckedPair:
     errors, pixels = [], np.zeros(256, np.int64)
     try:
         image, image_sha256 = read_image(pair)
@@ -203,7 +203,7 @@ def _level_of_cells(checked: Sequence[CheckedPair]) -> tuple[Cells, int]:
     black = [one for one in checked if one.contrast >= _CLEARLY]
     if len(white) == len(black):
         raise UserError(
-            f"{checked[0].pair.mask.parent}: whether cells are white or black in the masks cannot be told, for "
+            f"{checked[0].pair.mask.parent}: whether cells are white or black in the masks is not known, for "
             "neither is the darker part of the images; give --cells white or --cells black."
         )
     cells: Cells = "white" if len(white) > len(black) else "black"

@@ -54,7 +54,7 @@ class Palette:
 
 
 def read_palette(asked: str) -> Palette:
-    """The palette of that name, or in that file. Raises UserError with every fault of the file."""
+    """The palette of that name, or in that file. Raises UserError with every error of the file."""
     if asked == BINARY:
         classes = Classes((0, 1), ("background", "cell"), ("#000000", "#ffffff"))
         return Palette(name=asked, form="levels", classes=classes, colours={}, values={})
