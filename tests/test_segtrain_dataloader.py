@@ -133,7 +133,7 @@ class TestLoader:
 
     def test_a_set_too_large_for_the_memory_is_refused(self, shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("segtrain.data.in_memory._SHARE", 1e-9)
-        with pytest.raises(UserError, match=r"split 'train' takes 0\.0 GB as uint8.*leave --resident out"):
+        with pytest.raises(UserError, match=r"split 'train' takes 0\.0 GB as uint8.*leave `resident` out"):
             memory_for(shards, torch.device("cpu"))
 
     def test_a_fault_in_a_worker_is_raised_where_its_batch_is_due(self, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ class TestResume:
 
 def test_a_set_without_groups_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
     data = write_set(tmp_path / "built", size=(16, 16), train=6, val=3)
-    with pytest.raises(UserError, match=r"record no group per sample.*--set seed=N"):
+    with pytest.raises(UserError, match=r"record no group per sample.*another `seed`"):
         segtrain.cross_validate(data, folds=3, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

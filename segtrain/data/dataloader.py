@@ -230,7 +230,7 @@ def _refuse_augmentation(spec: AugmentSpec, source: Shards | InMemoryDataset) ->
     if spec.quarter_turns and height != width:
         raise UserError(f"augment.quarter_turns needs square images, these are {width} x {height} px: switch it off.")
     if spec.needs_host and isinstance(source, InMemoryDataset) and source.on_gpu:
-        raise UserError("augment.jpeg_range works on the host only: leave it out, or leave --resident out.")
+        raise UserError("augment.jpeg_range works on the host only: leave it out, or leave `resident` out.")
 
 
 def default_workers(device: torch.device) -> int:

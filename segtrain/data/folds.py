@@ -28,7 +28,7 @@ def pooled(root: Path) -> Shards:
         raise UserError(
             f"{root} cannot be divided into folds: its shards record no group per sample, and smears composed of the "
             "same cells must not stand in two folds. `segtrain import` records groups; of a recipe, build one set for "
-            "each fold with another --set seed=N, which divides the cells anew."
+            "each fold with another `seed`, which divides the cells anew."
         )
     return shards
 
@@ -60,7 +60,7 @@ def read_folds(table: Path, shards: Shards) -> Index:
         if name not in found or found[name][0] != group:
             raise UserError(
                 f"{table} is of another set than {shards.root}: it lacks the sample {name}, or has it in another "
-                "group; use the table of this set, or let --folds K write one."
+                "group; use the table of this set, or let `segtrain fit --folds K` write one."
             )
     if len(rows) != len(shards):
         raise UserError(

@@ -62,7 +62,7 @@ def memory_for(shards: Shards, device: torch.device) -> torch.device:
         return torch.device("cpu")
     raise UserError(
         f"{shards.root}: its split {shards.split!r} takes {need / 1e9:.1f} GB as uint8, and {free / 1e9:.1f} GB of "
-        "memory are free; leave --resident out."
+        "memory are free: leave `resident` out."
     )
 
 

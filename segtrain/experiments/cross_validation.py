@@ -3,7 +3,7 @@
 RUN/
   config.yaml     of all folds
   folds.csv       which sample is held out when (see `data.folds`)
-  fold-1/ ...     a run each, as `run` says; --resume goes on with whichever was interrupted
+  fold-1/ ...     a run each, as `run_folder` says; a resume goes on with whichever was interrupted
   summary.json    figures of every fold, their mean and standard deviation
   summary.txt     the same for a person
 
@@ -81,10 +81,10 @@ def cross_validate(
     """
     with joined() as ranks:
         if ranks.world > 1:
-            raise UserError("--folds trains in one process, one fold after another: leave torchrun out.")
+            raise UserError("A cross-validation trains in one process, one fold after another: leave torchrun out.")
     asked, target = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
     if asked.fold:
-        raise UserError("fold: is set for each training by --folds: remove it from the config.")
+        raise UserError("fold: is set for each training of a cross-validation: remove it from the config.")
     if asked.overfit:
         raise UserError("overfit: chooses the samples, as --folds does: remove one of them.")
     samples = pooled(Path(asked.data or ""))
