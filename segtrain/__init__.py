@@ -1,15 +1,18 @@
-"""segtrain: trains and measures segmentation networks on smear shards.
+"""segtrain: trains and measures segmentation networks on smear shards, and reads real smears with them.
 
     import segtrain
     segtrain.fit("quickstart", config="recipes/fit/quick.yaml", run="runs/first")
+    segtrain.count("runs/first", ["field.png"], out="cells.csv")
 
-A verb is imported when it is first used (PEP 562), so that the command line's help stays light.
+The commands of `segtrain --help` are functions here, `import` as `import_annotations`. Each is imported when it is
+first used (PEP 562), so that the command line's help does not wait for torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segtrain.counting.count import count as count
     from segtrain.evaluation.baseline import baseline as baseline
     from segtrain.evaluation.evaluate import evaluate as evaluate
     from segtrain.experiments.benchmark import bench as bench
@@ -18,33 +21,27 @@ if TYPE_CHECKING:
     from segtrain.experiments.fit import fit as fit
     from segtrain.importing.import_annotations import import_annotations as import_annotations
     from segtrain.inference.predict import predict as predict
+    from segtrain.networks.catalogue import models as models
     from segtrain.reporting.export_network import export as export
+    from segtrain.reporting.run_page import report as report
     from segtrain.viewing.viewer import view as view
 
 _MODULES = {
     "baseline": "evaluation.baseline",
     "bench": "experiments.benchmark",
     "compare": "experiments.compare",
+    "count": "counting.count",
     "cross_validate": "experiments.cross_validation",
     "evaluate": "evaluation.evaluate",
     "export": "reporting.export_network",
     "fit": "experiments.fit",
     "import_annotations": "importing.import_annotations",
+    "models": "networks.catalogue",
     "predict": "inference.predict",
+    "report": "reporting.run_page",
     "view": "viewing.viewer",
 }
-__all__ = [
-    "baseline",
-    "bench",
-    "compare",
-    "cross_validate",
-    "evaluate",
-    "export",
-    "fit",
-    "import_annotations",
-    "predict",
-    "view",
-]
+__all__ = [*_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,36 +5,48 @@
     smearsynth.build("recipe.yaml")
     smearsynth.verify("smears", labels=True)
 
-A verb is imported when it is first used (PEP 562), so that the command line's help and a training that only reads
-shards stay light.
+The commands of `smearsynth --help` are functions here. Each is imported when it is first used (PEP 562), for together
+they take seconds to import, which neither the command line's help nor a training that reads shards should wait for.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from smearsynth.drawing.databases import phantoms as phantoms
+    from smearsynth.realism.comparison import fidelity as fidelity
+    from smearsynth.recipe.reading import schema as schema
     from smearsynth.verbs.build import build as build
     from smearsynth.verbs.build import finish as finish
+    from smearsynth.verbs.cells import cells as cells
     from smearsynth.verbs.check import check as check
     from smearsynth.verbs.diff import diff as diff
     from smearsynth.verbs.export import export as export
+    from smearsynth.verbs.preview import bench as bench
+    from smearsynth.verbs.preview import preview as preview
     from smearsynth.verbs.replay import replay as replay
     from smearsynth.verbs.stats import report as report
     from smearsynth.verbs.stats import stats as stats
     from smearsynth.verbs.verify import verify as verify
 
 _MODULES = {
+    "bench": "verbs.preview",
     "build": "verbs.build",
+    "cells": "verbs.cells",
     "check": "verbs.check",
     "diff": "verbs.diff",
     "export": "verbs.export",
+    "fidelity": "realism.comparison",
     "finish": "verbs.build",
+    "phantoms": "drawing.databases",
+    "preview": "verbs.preview",
     "replay": "verbs.replay",
     "report": "verbs.stats",
+    "schema": "recipe.reading",
     "stats": "verbs.stats",
     "verify": "verbs.verify",
 }
-__all__ = ["build", "check", "diff", "export", "finish", "replay", "report", "stats", "verify"]
+__all__ = [*_MODULES]
 
 
 def __getattr__(name: str) -> Any:

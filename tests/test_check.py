@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import smearsynth
-from smearsynth.base.documents import DocumentError
+from smearsynth.base.config_file import ConfigError
 from smearsynth.recipe.reading import load_recipe
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.check import check, check_sources
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 def faults(folder: Path, text: str) -> list[str]:
     (folder / "r.yaml").write_text(text)
-    with pytest.raises(DocumentError) as caught:
+    with pytest.raises(ConfigError) as caught:
         check(folder / "r.yaml")
     return str(caught.value).replace(f"{folder}/", "").splitlines()
 
@@ -86,7 +86,7 @@ def test_faults_of_all_sources_are_told_with_their_lines(folder: Path) -> None:
 
 def test_a_bank_does_not_get_round_publishing(folder: Path) -> None:
     (folder / "r.yaml").write_text("publish: true\nsources: [{kind: lisc, root: not-here}]")
-    with pytest.raises(DocumentError, match="forbids to hand its images on"):
+    with pytest.raises(ConfigError, match="forbids to hand its images on"):
         smearsynth.build(folder / "r.yaml", out=folder / "set", bank=folder / "any.h5")
 
 
@@ -128,7 +128,7 @@ class TestDrawn:
             note.write_text(note.read_text().splitlines(keepends=True)[0])
         else:
             shutil.copyfile(self.PHANTOMS.with_name("iumc") / "DRAWN.txt", note)
-        with pytest.raises(DocumentError, match=r"source lisc forbids .* its DRAWN\.txt was written for other files"):
+        with pytest.raises(ConfigError, match=r"source lisc forbids .* its DRAWN\.txt was written for other files"):
             check(recipe)
         recipe.write_text(recipe.read_text().replace("publish: true\n", ""))
         listing = check(recipe).listings["lisc"]

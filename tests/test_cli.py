@@ -13,7 +13,7 @@ from small_set import prepare
 
 from smearsynth.bank.bank_file import load_bank
 from smearsynth.cli import main
-from smearsynth.recipe.reading import recipe_schema
+from smearsynth.recipe.reading import schema
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(main.commands)
@@ -111,7 +111,7 @@ class TestMistakes:
 
 class TestResults:
     def test_the_schema_is_printed(self) -> None:
-        assert json.loads(run("schema").stdout) == recipe_schema()
+        assert json.loads(run("schema").stdout) == schema()
 
     def test_build_and_dry_run(self, folder: Path) -> None:
         words = ["build", "small.yaml", "--bank", "bank.h5", "--workers", "1", "--limit", "3", "--json"]

@@ -12,7 +12,7 @@ from small_set import RECIPE, prepare, small_build
 from synthetic_bank import synthetic_bank
 
 from smearsynth.bank import bank_file
-from smearsynth.base.documents import DocumentError
+from smearsynth.base.config_file import ConfigError
 from smearsynth.base.errors import WorkError
 from smearsynth.cli import main
 from smearsynth.recipe.reading import load_recipe
@@ -145,5 +145,5 @@ def test_what_is_no_claim_is_a_fault_of_the_recipe(
     tmp_path: Path, frozen: dict[str, Any], changed: dict[str, Any], sentence: str
 ) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE + yaml.dump({"frozen": {**frozen, **changed}}))
-    with pytest.raises(DocumentError, match=sentence):
+    with pytest.raises(ConfigError, match=sentence):
         load_recipe(tmp_path / "r.yaml", roots=False)

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from smearsynth.base.errors import UserError
-from smearsynth.drawing.databases import SOURCES, write_sources
+from smearsynth.drawing.databases import SOURCES, phantoms
 from smearsynth.sources.listing import is_drawn
 from smearsynth.taxonomy import BY_KEY
 
@@ -29,7 +29,7 @@ IUMC_CLASSES = {
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
-    assert write_sources(folder) == {"lisc": 50, "iumc": 42, "mamic": 71, "kaggle": 100}
+    assert phantoms(folder) == {"lisc": 50, "iumc": 42, "mamic": 71, "kaggle": 100}
     return folder
 
 
@@ -97,7 +97,7 @@ def test_a_seed_decides_every_pixel(name):
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "mamic").mkdir()
     with pytest.raises(UserError, match=r"mamic: already there"):
-        write_sources(tmp_path)
+        phantoms(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mamic"]
 
 

@@ -23,7 +23,7 @@ from segtrain.evaluation.evaluate import predict_on
 from segtrain.evaluation.set_evaluation import MeasuredSplit, measure_images
 from segtrain.experiments.fit import fit
 from segtrain.reporting.model_card import model_card
-from segtrain.reporting.run_page import reach, write_report
+from segtrain.reporting.run_page import reach, report
 from segtrain.reporting.slices import Slices, slices
 from segtrain.training.device import choose
 from segtrain.training.run_folder import load_trained
@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_build(path, path / "set", "looks=[natural, reference]", "count.train=12", "count.val=3", "count.test=8")
     short = ("model.width=4", "epochs=2", "batch=4", "amp=off", "augment.quarter_turns=false", "optimiser.lr=0.01")
     fit(path / "set", overrides=short, run=path / "run", pictures=False)
-    write_report(path / "run", out=path / "page.html", progress=False)
+    report(path / "run", out=path / "page.html", progress=False)
     return path
 
 
@@ -215,7 +215,7 @@ def test_a_browser_shows_it_without_an_error_a_request_or_a_script(built: Path, 
         index = json.loads((data / "index.json").read_text(encoding="utf-8"))
         index |= {"name": EVIL, "recipe_hash": EVIL, "sources": [{"name": EVIL, "title": EVIL, "licence": EVIL}]}
         (data / "index.json").write_text(json.dumps(index), encoding="utf-8")
-        page, card = write_report(run, dataset=data, out=tmp_path / "page.html", progress=False)
+        page, card = report(run, dataset=data, out=tmp_path / "page.html", progress=False)
         text = card.read_text(encoding="utf-8")
         assert "<script" not in text
         assert "\n# no" not in text
@@ -266,12 +266,12 @@ def test_a_card_without_a_report_has_the_figures_of_the_training(built: Path, tm
 
 class TestImported:
     def test_a_fold_is_told_on_the_test_split_and_on_what_it_held_out(self, folds: Path) -> None:
-        page, _ = write_report(folds / "fold-1", progress=False)
+        page, _ = report(folds / "fold-1", progress=False)
         assert len(re.findall("Left out", section(page, "slices"))) == 5
         assert [row[0] for row in rows(section(page, "classes"))] == ["Background", "cell"]
         assert "6 images" in re.sub(r"\s+", " ", section(page, "classes"))
         assert "2 groups" in section(page, "classes")
-        page, card = write_report(folds / "fold-1", split="val", progress=False)
+        page, card = report(folds / "fold-1", split="val", progress=False)
         summary = json.loads((folds / "fold-1" / "summary.json").read_text(encoding="utf-8"))
         held_out = json.loads((folds / "summary.json").read_text(encoding="utf-8"))["folds"][0]["held_out"]
         assert f"Of {held_out} images" in card.read_text(encoding="utf-8")
@@ -281,29 +281,29 @@ class TestImported:
 
     def test_what_a_fold_learnt_from_is_refused(self, folds: Path) -> None:
         with pytest.raises(UserError, match="one fold, which learnt from samples"):
-            write_report(folds / "fold-1", split="train", progress=False)
+            report(folds / "fold-1", split="train", progress=False)
 
     def test_a_cross_validation_names_its_folds(self, folds: Path) -> None:
         with pytest.raises(UserError, match="cross-validation: report on one of its folds"):
-            write_report(folds)
+            report(folds)
 
 
 class TestRefused:
     def test_a_set_that_is_gone(self, built: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"trained on .*gone, where there is no dataset now: .* --data"):
-            write_report(built / "run", dataset=tmp_path / "gone")
+            report(built / "run", dataset=tmp_path / "gone")
 
     def test_another_set(self, built: Path, tmp_path: Path) -> None:
         other = write_set(tmp_path / "other", train=2, val=2, test=2)
         with pytest.raises(UserError, match=r"other is not the data that .*run was trained on"):
-            write_report(built / "run", dataset=other)
+            report(built / "run", dataset=other)
 
     def test_a_bank_of_another_set(self, built: Path, tmp_path: Path) -> None:
         data = Path(shutil.copytree(built / "set", tmp_path / "set"))
         with h5py.File(data / "cells.h5", "r+") as file:
             file.attrs["digest"] = np.bytes_("0" * 64)
         with pytest.raises(UserError, match="is not the bank that"):
-            write_report(built / "run", dataset=data, out=tmp_path / "x.html", progress=False)
+            report(built / "run", dataset=data, out=tmp_path / "x.html", progress=False)
         (data / "cells.h5").write_bytes(b"no")
         with pytest.raises(UserError, match="is no whole bank"):
             read_cell_sources(data, "0" * 64)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smearsynth.base.documents import DocumentError
+from smearsynth.base.config_file import ConfigError
 from smearsynth.base.images import decode_image, read_bytes, read_mask
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing, Method
@@ -77,10 +77,10 @@ def test_the_lock_of_the_open_recipe_is_of_these_files(monkeypatch: pytest.Monke
 def test_what_may_not_be_published_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMEARSYNTH_SOURCES", str(SOURCES))
     assert check(RECIPES / "smear10-research.yaml").recipe.scene.classes() == set(range(1, 10))
-    with pytest.raises(DocumentError) as caught:
+    with pytest.raises(ConfigError) as caught:
         check(RECIPES / "smear10-research.yaml", overrides=["publish=true"])
-    assert [fault.key for fault in caught.value.faults] == [("sources", 0), ("sources", 3)]
-    assert all("set publish: false" in fault.sentence for fault in caught.value.faults)
+    assert [error.key for error in caught.value.errors] == [("sources", 0), ("sources", 3)]
+    assert all("set publish: false" in error.sentence for error in caught.value.errors)
 
 
 def test_tecom_masks_are_the_cells() -> None:

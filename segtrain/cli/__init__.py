@@ -9,7 +9,7 @@ from smearsynth.base.command_line import CONTEXT, Commands
 
 
 class TrainingCommands(Commands):
-    """Tells a full memory, too, from a defect of the program."""
+    """Tells a full memory from a defect of the program, too."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,14 +39,7 @@ def main() -> None:
     """
 
 
-for room in (
-    training_commands,
-    training_commands,
-    network_commands,
-    network_commands,
-    network_commands,
-    network_commands,
-):
-    for command in vars(room).values():
+for module in (training_commands, network_commands):
+    for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

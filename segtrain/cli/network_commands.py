@@ -1,29 +1,28 @@
-"""Commands that use a trained network.
-
-The command that counts cells.
-
-Commands that tell what a network, or none, is worth.
-
-The command that shows a person what a network sees.
-"""
+"""Commands that use a trained network, or tell what a network is worth."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from segtrain.cli.run_options import FOLDER, split, target, um_per_px
-from smearsynth.base.command_line import NewFile, as_json, show
+from segtrain.cli.training_commands import split, um_per_px
+from smearsynth.base.command_line import NEW_FILE, PATH, as_json, show
+
+network = click.argument("run", type=PATH)
+images = click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
+target = click.argument("target", metavar="DATASET|FOLDER", type=PATH)
+others = click.option(
+    "--with", "others", multiple=True, type=PATH, metavar="RUN", help="Average with this run too; may be repeated."
+)
+last = click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, metavar="DIR", help="Folder of the predictions.")
+@network
+@images
+@click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder of the predictions.")
 @um_per_px
-@click.option(
-    "--with", "others", multiple=True, type=FOLDER, metavar="RUN", help="Average with this run too; may be repeated."
-)
+@others
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--probability", is_flag=True, help="Keep the probability of every class too.")
 @click.option("--overwrite", is_flag=True, help="Replace predictions that are there.")
@@ -35,7 +34,7 @@ from smearsynth.base.command_line import NewFile, as_json, show
     help="What computes; onnx: the network that `segtrain export` wrote, by ONNX Runtime.",
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
-@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@last
 @as_json
 def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **options: Any) -> None:
     """Predict the cells in images of any size.
@@ -61,16 +60,16 @@ def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **op
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
+@network
 @click.option(
     "--format",
     required=True,
     type=click.Choice(["onnx", "torch-export", "safetensors"]),
     help="ONNX file, torch.export file, or weights with config and card.",
 )
-@click.option("--out", type=FOLDER, metavar="DIR", help="Folder of the files.  [default: RUN, or RUN/safetensors]")
+@click.option("--out", type=PATH, metavar="DIR", help="Folder of the files.  [default: RUN, or RUN/safetensors]")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@last
 @as_json
 def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
     """Write the network of RUN for those who have no segtrain.
@@ -91,17 +90,15 @@ def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=FOLDER)
-@click.option("--out", required=True, type=NewFile(), metavar="FILE.csv", help="Table with a line for each cell.")
-@click.option("--pictures", type=FOLDER, metavar="DIR", help="Folder for each image with its cells outlined.")
+@network
+@images
+@click.option("--out", required=True, type=NEW_FILE, metavar="FILE.csv", help="Table with a line for each cell.")
+@click.option("--pictures", type=PATH, metavar="DIR", help="Folder for each image with its cells outlined.")
 @um_per_px
-@click.option(
-    "--with", "others", multiple=True, type=FOLDER, metavar="RUN", help="Average with this run too; may be repeated."
-)
+@others
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
-@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@last
 @as_json
 def count(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **options: Any) -> None:
     """Count the cells in images of any size, for research and not for a diagnosis.
@@ -125,17 +122,17 @@ def count(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **opti
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
+@network
 @target
 @split
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
-@click.option("--pictures", type=FOLDER, help="Folder for a picture of the errors on each of a FOLDER's images.")
+@click.option("--pictures", type=PATH, help="Folder for a picture of the errors on each of a FOLDER's images.")
 @click.option("--boundaries", is_flag=True, help="Measure outlines too, which is slow.")
 @click.option("--objects", is_flag=True, help="Count the cells of a DATASET too, one by one.")
 @click.option(
     "--threshold", metavar="P|val", help="Of two classes: the second from this probability on; val: chosen there."
 )
-@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@last
 @as_json
 def evaluate(last: bool, as_json: bool, **options: Any) -> None:
     """Measure the network of RUN on a dataset, or on a folder of real images.
@@ -176,10 +173,10 @@ def baseline(target: Path, split: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.option("--data", "dataset", type=FOLDER, help="The dataset, where it is not where RUN was trained on it.")
+@network
+@click.option("--data", "dataset", type=PATH, help="The dataset, where it is not where RUN was trained on it.")
 @split
-@click.option("--out", metavar="FILE.html", type=NewFile(), help="The page.  [default: RUN/report.html]")
+@click.option("--out", metavar="FILE.html", type=NEW_FILE, help="The page.  [default: RUN/report.html]")
 def report(run: Path, **options: Any) -> None:
     """Write one HTML page of RUN, and its model card.
 
@@ -192,14 +189,14 @@ def report(run: Path, **options: Any) -> None:
       segtrain report runs/first
       segtrain report runs/first --split val --out first.html
     """
-    from segtrain.reporting.run_page import write_report
+    from segtrain.reporting.run_page import report as write
 
-    for path in write_report(run, **options):
+    for path in write(run, **options):
         click.echo(path)
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
+@network
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -215,7 +212,7 @@ def report(run: Path, **options: Any) -> None:
     help="Scale of the images, micrometres per pixel; auto: the median single red cell is 7.3 um. The page can change "
     "it.",
 )
-@click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+@last
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 def view(run: Path, last: bool, no_browser: bool, **options: Any) -> None:
     """Open a page on which one drops an image and sees what the network of RUN finds in it.

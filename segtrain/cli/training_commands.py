@@ -1,7 +1,4 @@
-"""Commands that train, and those that help to choose what is trained.
-
-The command that makes a dataset of somebody's images and masks.
-"""
+"""Commands until a network is trained: `import`, `models`, `bench`, `fit`, `compare`."""
 
 import os
 from dataclasses import asdict
@@ -11,15 +8,28 @@ from typing import Any
 
 import click
 
-from segtrain.cli.run_options import FOLDER, config, optional_dataset, overrides, split
-from smearsynth.base.command_line import as_json, show
+from smearsynth.base.command_line import PATH, as_json, show
+
+optional_dataset = click.argument("dataset", required=False, type=PATH)
+config = click.option("-c", "--config", type=PATH, help="How to train, a YAML file.")
+overrides = click.option(
+    "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated."
+)
+split = click.option("--split", default="test", show_default=True, help="Of a DATASET: train, val or test.")
+um_per_px = click.option(
+    "--um-per-px",
+    default="auto",
+    show_default=True,
+    metavar="X|FILE.csv|auto",
+    help="Scale of the images, micrometres per pixel; auto: the median single red cell is 7.3 um.",
+)
 
 
 @click.command()
 @optional_dataset
 @config
 @overrides
-@click.option("--run", type=FOLDER, help="Folder of the run.  [default: runs/DATASET-MODEL]")
+@click.option("--run", type=PATH, help="Folder of the run.  [default: runs/DATASET-MODEL]")
 @click.option("--resume", is_flag=True, help="Go on where the run was interrupted.")
 @click.option(
     "--folds",
@@ -96,7 +106,7 @@ def bench(as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.option("-c", "--config", "configs", multiple=True, type=FOLDER, help="A config to train; may be repeated.")
+@click.option("-c", "--config", "configs", multiple=True, type=PATH, help="A config to train; may be repeated.")
 @click.option(
     "--vary", multiple=True, metavar="KEY=V,V,...", help="Train each config with each of these values; may be repeated."
 )
@@ -104,8 +114,8 @@ def bench(as_json: bool, **options: Any) -> None:
 @click.option(
     "--budget", metavar="images=N|minutes=M", help="Of each training.  [default: what each config says for itself]"
 )
-@click.option("--data", type=FOLDER, metavar="DATASET", help="For configs that name no `data:` of their own.")
-@click.option("--out", type=FOLDER, default="runs/compare", show_default=True, help="Folder of runs and results.")
+@click.option("--data", type=PATH, metavar="DATASET", help="For configs that name no `data:` of their own.")
+@click.option("--out", type=PATH, default="runs/compare", show_default=True, help="Folder of runs and results.")
 @split
 @click.option("--resume", is_flag=True, help="Go on where it was interrupted; what is finished is not trained again.")
 @as_json
@@ -143,16 +153,17 @@ def models(as_json: bool) -> None:
     Example: then choose one
       segtrain fit quickstart -s model.name=compact -s model.width=16
     """
-    from segtrain.networks.catalogue import catalogue, table
+    from segtrain.networks.catalogue import models as run
+    from segtrain.networks.catalogue import table
 
-    found = catalogue()
+    found = run()
     show(as_json, found, lambda: table(found))
 
 
 @click.command("import")
-@click.argument("images", type=FOLDER)
-@click.argument("masks", type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, metavar="DATASET", help="Folder of the dataset.")
+@click.argument("images", type=PATH)
+@click.argument("masks", type=PATH)
+@click.option("--out", required=True, type=PATH, metavar="DATASET", help="Folder of the dataset.")
 @click.option(
     "--palette",
     default="binary",
@@ -163,13 +174,7 @@ def models(as_json: bool) -> None:
 @click.option(
     "--cells", type=click.Choice(["white", "black"]), help="Level of cells in binary masks.  [default: by the images]"
 )
-@click.option(
-    "--um-per-px",
-    default="auto",
-    show_default=True,
-    metavar="X|FILE.csv|auto",
-    help="Scale of the images, micrometres per pixel; auto: the median single red cell is 7.3 um.",
-)
+@um_per_px
 @click.option("--to-um-per-px", type=float, metavar="X", help="Bring images and masks to this scale; smears have 0.2.")
 @click.option("--resize", metavar="N|WxH", help="Bring images and masks to this size instead, px.")
 @click.option(

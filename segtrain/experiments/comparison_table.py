@@ -17,7 +17,7 @@ from typing import Any
 
 from segtrain.evaluation.figures import NAMES
 from segtrain.training.config import KIND, Config, load_config
-from smearsynth.base.documents import DocumentError, parse_value
+from smearsynth.base.config_file import Place, parse_value
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import display_name
 
@@ -77,11 +77,8 @@ def read_candidates(
 def _choices(text: str) -> list[tuple[str, str]]:
     """Name and override of every value that "key=value,value,..." gives a key."""
     key, equals, values = text.partition("=")
-    try:
-        listed, faults = parse_value(f"[{values}]", f"--vary {text}", KIND)
-    except DocumentError as error:
-        listed, faults = [], list(error.faults)
-    if faults or not listed or not equals:
+    listed, errors = parse_value(f"[{values}]", Place(text, "vary"), KIND)
+    if errors or not listed or not equals:
         raise UserError(f"--vary {text}: must read key=value,value,..., as in `--vary optimiser.lr=1e-3,1e-4`.")
     # JSON is YAML, so a value comes back from an override as it went in.
     return [(f"{key.rpartition('.')[2]}={_shown(value)}", f"{key}={json.dumps(value)}") for value in listed]

@@ -27,7 +27,7 @@ from segtrain.importing.import_splits import split_by_shares
 from segtrain.training.config import Config, FoldSpec
 from segtrain.training.processes import joined
 from segtrain.training.run_folder import CONFIG, RunFolder
-from smearsynth.base.documents import dump_yaml
+from smearsynth.base.config_file import dump_yaml
 from smearsynth.base.errors import UserError
 
 TEXT = "summary.txt"

@@ -20,13 +20,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from segtrain.data.samples import Classes
-from smearsynth.base.documents import DocumentKind, read_document
+from smearsynth.base.config_file import ConfigKind, read_config
 from smearsynth.base.errors import UserError
 from smearsynth.base.validation import Spec, validate
 from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION
 
 REFERENCE, IDS, BINARY = "reference", "ids", "binary"
-KIND = DocumentKind(noun="palette", start="`classes:`", option="--palette", example="classes")
+KIND = ConfigKind(noun="palette", start="`classes:`", example="classes")
 RGB = tuple[int, int, int]
 
 _BACKGROUND = ("background", "glass")
@@ -78,7 +78,7 @@ def _of_the_ten(name: str) -> Palette:
 
 
 def _read_file(path: Path) -> Palette:
-    spec = validate(PaletteSpec, read_document(path, KIND))
+    spec = validate(PaletteSpec, read_config(path, KIND))
     if errors := [*_order_errors(spec), *_meaning_errors(spec)]:
         raise UserError("\n".join(f"{path}: {error}" for error in errors))
     shown = [c.colours[0] if c.colours else _SHOWN[i % len(_SHOWN)] for i, c in enumerate(spec.classes)]

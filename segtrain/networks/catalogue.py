@@ -9,9 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from segtrain.networks.registry import MODELS, build_model, default_options
 
 
-def catalogue() -> dict[str, dict[str, Any]]:
-    """By name, with all defaults, for RGB and ten classes: parameters; gmac, 10 ** 9 multiply-adds of a forward pass
-    over 224x224 px; study; options and their defaults. Nothing is computed: the networks are built without memory."""
+def models() -> dict[str, dict[str, Any]]:
+    """The networks by name, for RGB and ten classes, all else default: `parameters`; `gmac`, 10 ** 9 multiply-adds of a
+    forward pass over 224x224 px; `study`; `options` and their defaults. They are built without memory or arithmetic.
+    """
     found = {}
     for name, architecture in MODELS.items():
         with torch.device("meta"):

@@ -1,6 +1,6 @@
 """A run on one HTML page that needs nothing else: what it is, how it was trained, and what it is worth.
 
-`write_report` measures one split in one pass, and both the page and the model card show the figures of that pass.
+`report` measures one split in one pass, and both the page and the model card show the figures of that pass.
 """
 
 import math
@@ -51,7 +51,7 @@ _WHOLE = ("miou", "pixel_accuracy", "foreground_dice")
 _OF_CLASS = ("iou", "dice", "precision", "recall")
 
 
-def write_report(
+def report(
     run: str | Path,
     *,
     dataset: str | Path | None = None,

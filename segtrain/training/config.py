@@ -19,11 +19,11 @@ from segtrain.losses import CrossEntropySpec, LossSpec
 from segtrain.networks.registry import MODELS, Adapted, build_model, default_options, pretrained_part
 from segtrain.training.device import Amp
 from segtrain.training.schedules import EarlyStopSpec, ScheduleSpec
-from smearsynth.base.documents import DocumentKind, parse_document, read_document
+from smearsynth.base.config_file import ConfigKind, parse_config, read_config
 from smearsynth.base.errors import UserError
-from smearsynth.base.validation import Spec, validate
+from smearsynth.base.validation import Spec, WrongValueError, validate
 
-KIND = DocumentKind(noun="config", start="a key such as `epochs: 35`", option="-s", example="optimiser.lr=3e-4")
+KIND = ConfigKind(noun="config", start="a key such as `epochs: 35`", example="optimiser.lr=3e-4")
 
 DECIDES_NOTHING = frozenset({"data", "fold", "workers", "resident", "save_minutes"})
 """Keys that change where and how fast a network is trained, but not which one comes out; the samples that `data` and
@@ -71,9 +71,10 @@ class ModelSpec(Spec):
             with torch.device("meta"):
                 network = self.build(classes=2)
         except UserError as error:
-            raise ValueError(str(error)) from None
+            key, _, sentence = str(error).partition(": ")
+            raise WrongValueError(sentence, key) from None
         if self.pretrained and not pretrained_part(network):
-            raise ValueError(f"pretrained: {self.name} begins with no weights of others: remove it")
+            raise WrongValueError(f"{self.name} begins with no weights of others: remove it", "pretrained")
         return self
 
     def build(self, *, classes: int) -> nn.Module:
@@ -157,13 +158,13 @@ class Config(Spec):
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> "Config":
         if "deterministic" in self.model_fields_set and self.deterministic and self.device == "cpu":
-            raise ValueError("deterministic: has no effect with `device: cpu`, which always is: remove it")
+            raise WrongValueError("has no effect with `device: cpu`, which always is: remove it", "deterministic")
         if self.overfit and self.fold:
-            raise ValueError("overfit: chooses the samples, as `fold` does: remove one of them")
+            raise WrongValueError("chooses the samples, as `fold` does: remove one of them", "overfit")
         if self.images and self.images < self.epochs:
-            raise ValueError(f"images: {self.images} cannot be shared by {self.epochs} epochs: give more")
+            raise WrongValueError(f"{self.images} cannot be shared by {self.epochs} epochs: give more", "images")
         if self.images and self.batch == 1 and self.images % self.epochs:
-            raise ValueError(f"images: with a batch of 1, give a multiple of the {self.epochs} epochs")
+            raise WrongValueError(f"with a batch of 1, give a multiple of the {self.epochs} epochs", "images")
         return self
 
     @field_validator("data")
@@ -185,12 +186,12 @@ class Config(Spec):
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
 
-    `data` and `fold.table` come back relative to the working folder, `model.pretrained` whole. Raises DocumentError (a
+    `data` and `fold.table` come back relative to the working folder, `model.pretrained` whole. Raises ConfigError (a
     UserError) with every error.
     """
     if path is None:
-        return validate(Config, parse_document("{}", "the defaults", KIND), overrides)
-    document = read_document(Path(path), KIND)
+        return validate(Config, parse_config("{}", "the defaults", KIND), overrides)
+    document = read_config(Path(path), KIND)
     inner = (("model", "pretrained"), ("fold", "table"))
     for holder, key in ((document.data, "data"), *((document.data.get(name), key) for name, key in inner)):
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from smearsynth.base.validation import Spec
+from smearsynth.base.validation import Spec, WrongValueError
 
 Factor = Annotated[float, Field(ge=0, le=1)]
 
@@ -29,9 +29,9 @@ class PiecewiseSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(self.after) != len(self.factors):
-            raise ValueError(f"factors: has {len(self.factors)} values for {len(self.after)} epochs in `after`")
+            raise WrongValueError(f"has {len(self.factors)} values for {len(self.after)} epochs in `after`", "factors")
         if any(a >= b for a, b in pairwise(self.after)):
-            raise ValueError("after: the epochs must ascend")
+            raise WrongValueError("the epochs must ascend", "after")
         return self
 
 
@@ -70,9 +70,8 @@ class ScheduleSpec(Spec):
     def _at_most_one(self) -> Self:
         named = sorted(self.model_dump(exclude_none=True, exclude={"plateau"}))
         if len(named) > 1:
-            raise ValueError(
-                f"{named[1]}: only a plateau may stand beside another schedule, and {named[0]} is one: set one to null"
-            )
+            sentence = f"only a plateau may stand beside another schedule, and {named[0]} is one: set one to null"
+            raise WrongValueError(sentence, named[1])
         return self
 
 

@@ -21,7 +21,7 @@ from segtrain.training.processes import Ranks
 from segtrain.training.run_folder import CONFIG, RunFolder
 from segtrain.training.schedules import EarlyStop, Ema
 from segtrain.training.training_data import Identity, TrainingData, check_unchanged, identity_of, read_training_data
-from smearsynth.base.documents import dump_yaml
+from smearsynth.base.config_file import dump_yaml
 from smearsynth.base.errors import UserError
 from smearsynth.base.workers import usable_cores
 

@@ -1,8 +1,6 @@
-"""A table as a person reads it in a terminal.
+"""What the command lines of both packages have in common: exit codes, options, results as text or JSON.
 
-What the command lines of both packages have in common: exit codes, files to write, results as text or JSON.
-
-Results go to stdout, progress and complaints to stderr. Exit code 0: done; 1: it failed while working; 2: what the user
+Results go to stdout, progress and errors to stderr. Exit code 0: done; 1: it failed while working; 2: what the user
 gave is wrong, which takes a sentence and no traceback.
 """
 
@@ -16,22 +14,6 @@ from typing import Any
 import click
 
 from smearsynth.base.errors import UserError, WorkError
-
-
-def columns(head: Sequence[str], rows: Sequence[Sequence[object]], *, text: Container[str] = ()) -> str:
-    """Head and rows in columns; those whose name is in `text` to the left, figures to the right. "" without rows."""
-    if not rows:
-        return ""
-    told = [[str(cell) for cell in row] for row in (head, *rows)]
-    width = [max(map(len, column)) for column in zip(*told, strict=True)]
-    left = [name in text for name in head]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if to_left else cell.rjust(w) for cell, w, to_left in zip(row, width, left, strict=True)
-        )
-        for row in told
-    ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 class NewFile(click.Path):
@@ -50,17 +32,19 @@ class NewFile(click.Path):
 
 
 class Commands(click.Group):
-    """Tells a user's mistake from a failure of the work, and either from a defect of the program."""
+    """Tells a user's mistake from a failure of the work, and either from a defect of the program.
+
+    This is the one place where a function's argument gets the name of its option.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(2)
-        except WorkError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(1)
+        except (UserError, WorkError) as error:
+            params = self.commands[ctx.invoked_subcommand or ""].params
+            names = {param.name: param.opts[0] if isinstance(param, click.Option) else "" for param in params}
+            click.echo(error.text(lambda argument: names.get(argument) or ""), err=True)
+            ctx.exit(2 if isinstance(error, UserError) else 1)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -76,9 +60,21 @@ def _cause(error: OSError) -> str:
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+PATH = click.Path(path_type=Path)
+NEW_FILE = NewFile()
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def show(as_json: bool, values: Mapping[str, Any], text: Callable[[], str]) -> None:
     """Prints a result: `values` as JSON, or `text`."""
     click.echo(json.dumps(values, indent=2, default=str) if as_json else text())
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[object]], *, text: Container[str] = ()) -> str:
+    """Head and rows in columns; those whose name is in `text` to the left, figures to the right. "" without rows."""
+    if not rows:
+        return ""
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    forms = [f"{{:{'<' if name in text else '>'}{width}}}" for name, width in zip(head, widths, strict=True)]
+    return "\n".join("  ".join(forms).format(*row).rstrip() for row in cells)

@@ -1,4 +1,11 @@
-"""What a user must hear in a sentence, told from the program's own defects."""
+"""Errors that a user reads as a sentence, apart from defects of the program, which keep their traceback.
+
+Whoever raises one knows functions and their arguments, not the options of a command line. So the sentence names none of
+them; the arguments that mend it are given beside it, and each caller adds them in its own words: Python as they are,
+a command line as options (see `base.command_line`).
+"""
+
+from collections.abc import Callable
 
 
 def printable(line: str) -> str:
@@ -6,20 +13,34 @@ def printable(line: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
-class UserError(ValueError):
-    """The input is wrong. Its text is one clear sentence (one a line, where there are several) that names the
-    file, the key and the remedy; the command line prints it without a traceback and ends with exit code 2."""
+class SentenceError(Exception):
+    """sentence: what is wrong, naming file and key, and what mends it; several are a line each. arguments: names of the
+    called function's arguments by which it is mended, if any:
+
+        UserError(f"{out} is not empty: resume it, or choose another folder", "resume", "out")
+    """
+
+    def __init__(self, sentence: str, *arguments: str) -> None:
+        super().__init__(sentence, *arguments)
+        self.sentence, self.arguments = sentence, arguments
+
+    def text(self, name: Callable[[str], str] = str) -> str:
+        """The sentence, and behind it the arguments by their `name`; "" leaves out one that the reader cannot give."""
+        lines = "\n".join(map(printable, self.sentence.split("\n")))
+        names = [named for named in map(name, self.arguments) if named]
+        return f"{lines} ({', '.join(names)})" if names else lines
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, super().__str__().split("\n")))
+        return self.text()
 
 
-class WorkError(RuntimeError):
-    """The work cannot go on, though the input's form is right. Its text is one clear sentence; the command line prints
-    it without a traceback and ends with exit code 1."""
+class UserError(SentenceError, ValueError):
+    """The input is wrong. The command line prints the text without a traceback and ends with exit code 2."""
 
-    def __str__(self) -> str:
-        return "\n".join(map(printable, super().__str__().split("\n")))
+
+class WorkError(SentenceError, RuntimeError):
+    """The work cannot go on, though the input's form is right. The command line prints the text without a traceback and
+    ends with exit code 1."""
 
 
 def first_line(error: BaseException) -> str:

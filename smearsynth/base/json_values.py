@@ -1,14 +1,15 @@
-"""JSON that somebody else may have written: read whole, with one meaning, or refused.
+"""JSON that somebody else may have written, read with one meaning or refused; and what differs between two such values.
 
-Of a key that stands twice a plain reader drops a value in silence, NaN is no JSON that other tools read, and a text of
-brackets alone can exhaust the stack.
-
-What differs between two nested mappings, value by value.
+Of a repeated key a plain reader drops a value in silence, NaN is no JSON that other tools read, and a text of brackets
+alone can exhaust the stack.
 """
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
+
+_LONGEST = 60
+"""Characters of a value that are shown."""
 
 
 def read_json(path: Path, most: int) -> tuple[Any, str]:
@@ -44,10 +45,6 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
 
-_LONGEST = 60
-"""Characters of a value that are shown."""
-
-
 class Difference(NamedTuple):
     """path: such as `looks[0].name`. old, new: the values there, None on the side that has none."""
 
@@ -63,12 +60,6 @@ def differences(old: Any, new: Any) -> list[Difference]:
     return [Difference(p, before.get(p), after.get(p)) for p in paths if before.get(p) != after.get(p)]
 
 
-def shown(value: Any) -> str:
-    """A value in a sentence: JSON, cut where it is long; whatever it holds, it stays on its line."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
         inner = [(f"{path}.{key}", child) for key, child in value.items()]
@@ -77,3 +68,9 @@ def _leaves(value: Any, path: str = "") -> dict[str, Any]:
     else:
         return {path.removeprefix("."): value}
     return {p: leaf for name, child in inner for p, leaf in _leaves(child, name).items()}
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence: JSON, on one line, cut where it is long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

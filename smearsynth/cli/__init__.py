@@ -17,7 +17,7 @@ def main() -> None:
     """
 
 
-for room in (recipe_commands, set_commands):
-    for command in vars(room).values():
+for module in (recipe_commands, set_commands):
+    for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

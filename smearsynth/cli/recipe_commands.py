@@ -7,13 +7,19 @@ from typing import Any
 
 import click
 
-from smearsynth.base.command_line import as_json, show
-from smearsynth.cli.recipe_options import NEW_FILE, bank, overrides, recipe, workers
+from smearsynth.base.command_line import NEW_FILE, PATH, as_json, show
+
+recipe = click.argument("recipe", type=PATH)
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change one key of the recipe; may be repeated."
+)
+workers = click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+bank = click.option("--bank", type=PATH, help="A bank that is already made (cells.h5); no source is read.")
 
 
 @click.command()
 @recipe
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the dataset.  [default: ./NAME]")
+@click.option("--out", type=PATH, help="Folder of the dataset.  [default: ./NAME]")
 @workers
 @click.option("--engine", default="local", show_default=True, help="Where shards are built: local or dask.")
 @click.option("--scheduler", metavar="ADDR", help="Dask cluster to build on.  [default: processes of this machine]")
@@ -41,9 +47,8 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
     if dry_run:
         from smearsynth.verbs import preview
 
-        forecast = preview.dry_run(
-            recipe_path, **_without(options, "engine", "scheduler", "resume", "overwrite", "shards")
-        )
+        given = {name: options[name] for name in ("out", "workers", "limit", "bank", "overrides")}
+        forecast = preview.dry_run(recipe_path, **given)
         show(as_json, asdict(forecast), lambda: preview.forecast_text(forecast))
         return
     from smearsynth.verbs.build import build as run
@@ -87,7 +92,7 @@ def schema() -> None:
     as `# yaml-language-server: $schema=recipe.schema.json`
       smearsynth schema > recipe.schema.json
     """
-    from smearsynth.recipe.reading import recipe_schema as run
+    from smearsynth.recipe.reading import schema as run
 
     click.echo(json.dumps(run(), indent=2))
 
@@ -99,9 +104,7 @@ def schema() -> None:
 @workers
 @overrides
 @as_json
-def cells(
-    recipe: Path, out: Path | None, save: Path | None, workers: int | None, overrides: tuple[str, ...], as_json: bool
-) -> None:
+def cells(recipe: Path, as_json: bool, **options: Any) -> None:
     """Make the bank of RECIPE and show it.
 
     Which cells are cut out, and which are refused and why, in tables and in a gallery.
@@ -110,28 +113,15 @@ def cells(
     Example:
       smearsynth cells recipes/quickstart.yaml --out cells.png
     """
-    from smearsynth.bank import bank_file
-    from smearsynth.bank.cell_gallery import as_text, count_cells, draw_gallery
-    from smearsynth.bank.make_bank import make_bank
-    from smearsynth.dataset import layout
-    from smearsynth.verbs.check import check as read
-    from smearsynth.verbs.preparation import checked_workers
+    from smearsynth.verbs.cells import as_text
+    from smearsynth.verbs.cells import cells as run
 
-    checked = read(recipe, overrides=overrides)
-    gallery = out or Path(f"{checked.recipe.name}-cells.png")
-    for file in filter(None, (gallery, save)):
-        layout.check_outside(file)
-    made = make_bank(checked.recipe, listings=dict(checked.listings), workers=checked_workers(workers), progress=True)
-    draw_gallery(made.bank, made.refused).save(gallery, "PNG")
-    if save:
-        bank_file.save_bank(made.bank, save)
-    counts = count_cells(made)
-    figures = {**counts, "unreadable": list(made.errors), "um_per_px": made.um_per_px, "gallery": gallery}
-    show(as_json, figures, lambda: "\n\n".join([as_text(counts), *made.errors, f"Gallery: {gallery}"]))
+    found = run(recipe, **options)
+    show(as_json, found, lambda: as_text(found))
 
 
 @click.command()
-@click.argument("path", metavar="RECIPE|DATASET", type=click.Path(path_type=Path))
+@click.argument("path", metavar="RECIPE|DATASET", type=PATH)
 @click.option("--out", type=NEW_FILE, help="PNG to write.  [default: ./NAME.png]")
 @workers
 @bank
@@ -187,11 +177,7 @@ def phantoms(folder: Path, seed: int) -> None:
     Example:
       smearsynth phantoms my_sources
     """
-    from smearsynth.drawing.databases import write_sources
+    from smearsynth.drawing.databases import phantoms as run
 
-    for name, files in write_sources(folder, seed).items():
+    for name, files in run(folder, seed).items():
         click.echo(f"{folder / name}: {files} files")
-
-
-def _without(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in names}

@@ -6,8 +6,11 @@ from typing import Any
 
 import click
 
-from smearsynth.base.command_line import as_json, show
-from smearsynth.cli.recipe_options import NEW_FILE, bank_of_set, dataset, workers
+from smearsynth.base.command_line import NEW_FILE, PATH, as_json, show
+from smearsynth.cli.recipe_commands import workers
+
+dataset = click.argument("dataset", type=PATH)
+bank_of_set = click.option("--bank", type=PATH, help="The bank of a set that was handed on without its cells.h5.")
 
 
 @click.command()
@@ -113,8 +116,8 @@ def replay(dataset: Path, sample: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
 @as_json
 def diff(a: Path, b: Path, as_json: bool) -> None:
     """Tell what differs between two datasets or two recipes.
@@ -135,7 +138,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 @click.command()
 @dataset
 @click.option("--format", required=True, type=click.Choice(["png", "coco", "webdataset"]), help="What to write.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--out", required=True, type=PATH, help="Folder to write.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this one.  [default: all]")
 @click.option("--look", metavar="NAME", help="Only this look.  [default: all]")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many samples per split.")
@@ -162,7 +165,7 @@ def export(dataset: Path, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @dataset
-@click.option("--against", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Real images.")
+@click.option("--against", required=True, type=PATH, metavar="FOLDER", help="Real images.")
 @click.option(
     "--um-per-px",
     default="auto",

@@ -25,7 +25,7 @@ _MAMIC = Laboratory(um_per_px=0.14, glass=(232, 226, 224), drift=0.08, blur_px=0
 _KAGGLE = Laboratory(um_per_px=0.08, glass=(216, 196, 188), drift=0.10, alkaline=0.9, blur_px=1.6, noise=0.6)
 
 
-def write_sources(folder: Path, seed: int = 0) -> dict[str, int]:
+def phantoms(folder: Path, seed: int = 0) -> dict[str, int]:
     """Draws all four sources into `folder`, each in a folder of its own with a note that says so. Returns the number of
     files drawn per source.
 

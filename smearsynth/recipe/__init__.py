@@ -1,1 +1,1 @@
-"""The recipe: one YAML file that decides a dataset. Read, validated with all faults told at once, resolved, hashed."""
+"""The recipe: one YAML file that decides a dataset. Read, validated with all errors found at once, resolved, hashed."""

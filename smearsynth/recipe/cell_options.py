@@ -1,10 +1,24 @@
-"""What the recipe says of single cells: which are good enough, in which shares they mix, how clumps are assembled."""
+"""The recipe's `cells`: which single cells are good enough, in which shares sources mix, how clumps are assembled."""
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from smearsynth.recipe.value_types import ClassKey, Range, Spec, Within
+from smearsynth.base.validation import IntRange, Range, Spec, Within, did_you_mean
+from smearsynth.taxonomy import CLASSES
+
+_CELL_CLASSES = [c.key for c in CLASSES[1:]]
+
+
+def _known_class(key: str) -> str:
+    if key not in _CELL_CLASSES:
+        hint = did_you_mean(key, _CELL_CLASSES) or f": the classes are {', '.join(_CELL_CLASSES)}"
+        raise ValueError(f'there is no class "{key}"{hint}')
+    return key
+
+
+ClassKey = Annotated[str, AfterValidator(_known_class), WithJsonSchema({"type": "string", "enum": _CELL_CLASSES})]
+"""Key of one of the nine classes that a cell can have."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Area = Annotated[Range, Within(0.05, 20)]
@@ -68,7 +82,7 @@ class GateSpec(Spec):
 class ClumpsSpec(Spec):
     """Platelet clumps assembled from thrombocytes where no source gives any."""
 
-    size_range: Annotated[tuple[int, int], Within(3, 30, int)] = Field(
+    size_range: Annotated[IntRange, Within(3, 30)] = Field(
         (3, 7), description="platelets per assembled clump, both ends included; 3-30"
     )
     per_thrombocyte: float = Field(

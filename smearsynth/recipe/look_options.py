@@ -1,11 +1,10 @@
 """The recipe's `looks`: how smears are coloured."""
 
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from smearsynth.recipe.value_types import Range, Spec, Within
+from smearsynth.base.validation import Range, Spec, Within, WrongValueError, did_you_mean
 
 Base = Literal["reference", "natural"]
 _Channel = Annotated[Range, Within(1, 255)]
@@ -14,7 +13,7 @@ _Channel = Annotated[Range, Within(1, 255)]
 class LookSpec(Spec):
     """One look: the name of a base, or a mapping with a name of its own that overrides parameters of a base.
 
-    `reference` (white ground, cells pasted with hard edges) has no parameters. Values are drawn per smear.
+    `reference` (white background, cells pasted with hard edges) has no parameters. Values are drawn per smear.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="name in shards and sample ids")
@@ -117,15 +116,15 @@ class LookSpec(Spec):
         if not isinstance(value, str):
             return value
         if value not in get_args(Base):
-            near = get_close_matches(value, get_args(Base), n=1) or ["natural"]
-            raise ValueError(f'there is no look "{value}": did you mean "{near[0]}"?')
+            hint = did_you_mean(value, get_args(Base)) or f": the looks are {' and '.join(get_args(Base))}"
+            raise ValueError(f'there is no look "{value}"{hint}')
         return {"name": value, "base": value}
 
     @model_validator(mode="after")
     def _reference_is_fixed(self) -> "LookSpec":
         given = sorted(self.model_fields_set - {"name", "base"})
         if self.base == "reference" and given:
-            raise ValueError(f"{given[0]}: the look reference has no parameters: remove it or set base: natural")
+            raise WrongValueError("the look reference has no parameters: remove it or set base: natural", given[0])
         return self
 
     @model_serializer(mode="wrap")

@@ -1,10 +1,7 @@
-"""The recipe's `about`: what only its author knows of the set, for card and Croissant.
+"""The recipe: everything that decides a dataset, each key with its default, meaning and range.
 
-The recipe's `frozen`: the set that was once published from it, which a later build is held against.
-
-What of a recipe decides samples: of the recipe as plain data, so of one that another version has resolved too.
-
-The recipe as a whole: everything that decides a dataset, each key with its default, meaning and range.
+What decides samples is hashed apart from what does not, such as names, counts and licences: `sample_settings` takes
+plain data, so that it can be asked of a recipe that another version has resolved, too.
 """
 
 import hashlib
@@ -25,12 +22,12 @@ from pydantic import (
     model_validator,
 )
 
-from smearsynth.base.documents import Fault, Key, nearest_place
+from smearsynth.base.config_file import ErrorLine, Key, Place, nearest_place
+from smearsynth.base.validation import Spec, WrongValueError
 from smearsynth.recipe.cell_options import CellsSpec
 from smearsynth.recipe.look_options import LookSpec
 from smearsynth.recipe.scene_options import SceneSpec
 from smearsynth.recipe.source_options import SourceSpec
-from smearsynth.recipe.value_types import Spec
 
 
 def _a_day(text: str) -> str:
@@ -217,7 +214,7 @@ class Recipe(Spec):
         "says why it does not claim that digest; null: nothing is claimed",
     )
     _folder: Path = PrivateAttr(default=Path())
-    _places: Mapping[Key, str] = PrivateAttr(default={(): "recipe"})
+    _places: Mapping[Key, Place] = PrivateAttr(default={(): Place("recipe")})
 
     @field_validator("version")
     @classmethod
@@ -235,7 +232,7 @@ class Recipe(Spec):
         for i, name in enumerate(names):
             if name in names[:i]:
                 first = names.index(name)
-                raise ValueError(f'[{i}].name: sources[{first}] is "{name}" too: give this one another `name`')
+                raise WrongValueError(f'sources[{first}] is "{name}" too: give this one another `name`', i, "name")
         return value
 
     @field_validator("cells")
@@ -245,9 +242,8 @@ class Recipe(Spec):
         for class_key, shares in value.mix.items():
             for name in shares:
                 if names and name not in names:
-                    raise ValueError(
-                        f'mix.{class_key}: there is no source "{name}": the sources are {", ".join(names)}'
-                    )
+                    sentence = f'there is no source "{name}": the sources are {", ".join(names)}'
+                    raise WrongValueError(sentence, "mix", class_key)
         return value
 
     @field_validator("looks")
@@ -256,12 +252,12 @@ class Recipe(Spec):
         names = [look.name for look in value]
         for i, name in enumerate(names):
             if name in names[:i]:
-                raise ValueError(f'[{i}]: a look "{name}" stands before it: give this one another name')
+                raise WrongValueError(f'a look "{name}" stands before it: give this one another name', i)
         return value
 
-    def fault(self, key: Key, sentence: str) -> Fault:
-        """A fault of this recipe at `key`, with the file and line that the key was read from."""
-        return Fault(nearest_place(self._places, key), key, sentence)
+    def error_at(self, key: Key, sentence: str) -> ErrorLine:
+        """An error of this recipe at `key`, with the file and line that the key was read from."""
+        return ErrorLine(nearest_place(self._places, key), key, sentence)
 
     @property
     def lock_file(self) -> Path | None:
@@ -269,7 +265,7 @@ class Recipe(Spec):
         return None if self.lock is None else self._folder / self.lock
 
     def sample_settings(self) -> dict[str, Any]:
-        """What decides samples, as plain data; see `recipe.deciding`."""
+        """What decides samples, as plain data."""
         return sample_settings(self.model_dump(mode="json"))
 
     def sample_hash(self) -> str:

@@ -1,70 +1,67 @@
-"""A recipe file to a Recipe, or to all of its faults at once; and back to text with every default written out.
-
-The recipe's JSON Schema, for completion in editors.
-"""
+"""A recipe's file to a Recipe, or to all of its errors at once; and back to text with every default written out."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smearsynth.base.documents import DocumentError, DocumentKind, Fault, dump_yaml, read_document
+from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, Place, dump_yaml, read_config
 from smearsynth.base.validation import validate
 from smearsynth.recipe.model import Recipe
 
-RECIPE = DocumentKind(noun="recipe", start="`version: 1`", option="--set", example="scene.overlap=0.2")
+RECIPE = ConfigKind(noun="recipe", start="`version: 1`", example="scene.overlap=0.2")
 
 KEPT_LOCK = "sources.lock"
 """Name of the lock in a dataset."""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, roots: bool = True) -> Recipe:
-    """The recipe in a YAML file, valid in every key.
+    """The recipe in a YAML file, valid in every key. A command reads it once, and passes the Recipe on.
 
-    overrides: "path=value" each, laid over the file in their order. roots: whether it is already known that the
-    sources will be read, so that a folder which is not there is told with the other faults; else see `check_roots`.
-    Raises DocumentError with every fault of the file and the overrides.
+    overrides: "path=value" each, laid over the file in their order. roots: whether it is known already that the sources
+    will be read, so that a folder which is not there is one of the errors; else see `check_roots`. Raises ConfigError
+    with every error of the file and the overrides.
     """
     path = Path(path)
-    document = read_document(path, RECIPE)
-    recipe = validate(Recipe, document, overrides, context={"folder": path.absolute().parent, "roots": roots})
-    recipe._places, recipe._folder = document.places, path.parent
+    file = read_config(path, RECIPE)
+    recipe = validate(Recipe, file, overrides, context={"folder": path.absolute().parent, "roots": roots})
+    recipe._places, recipe._folder = file.places, path.parent
     return recipe
 
 
 def check_roots(recipe: Recipe) -> None:
-    """Raises DocumentError that names every source whose folder, or whose table of labels, is not there."""
-    faults = [
-        recipe.fault(("sources", number, key), sentence)
+    """Raises ConfigError that names every source whose folder, or whose table of labels, is not there."""
+    errors = [
+        recipe.error_at(("sources", number, key), sentence)
         for number, source in enumerate(recipe.sources)
         for key, sentence in source.missing()
     ]
-    if faults:
-        raise DocumentError(faults)
+    if errors:
+        raise ConfigError(errors)
 
 
 def read_resolved(path: Path) -> dict[str, Any]:
     """A recipe as `resolved_yaml` has written it, by any version: plain data, not held against this one's model.
 
-    Raises DocumentError.
+    Raises ConfigError.
     """
     if path.exists() and not path.is_file():
-        raise DocumentError([Fault(str(path), (), "is no file: put back the one that the build wrote")])
-    document = read_document(path, RECIPE)
-    if document.faults:
-        raise DocumentError(document.faults)
-    return document.data
+        raise ConfigError([ErrorLine(Place(str(path)), (), "is no file: put back the one that the build wrote")])
+    file = read_config(path, RECIPE)
+    if file.errors:
+        raise ConfigError(file.errors)
+    return file.data
 
 
 def resolved_yaml(recipe: Recipe) -> str:
     """The whole recipe as YAML, every default written out. Roots stand as their author wrote them, `${NAME}` included:
-    no path of this machine is in it. A lock stands under the name that a set keeps it by."""
+    no path of this machine is in it. A lock stands under the name that a dataset keeps it by."""
     kept = recipe.model_copy(update={"lock": KEPT_LOCK}) if recipe.lock else recipe
     return dump_yaml(kept.model_dump(mode="json"))
 
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+def schema() -> dict[str, Any]:
+    """JSON Schema of a recipe, with the description, default and range of every key.
 
-
-def recipe_schema() -> dict[str, Any]:
-    """JSON Schema of a recipe, with the description, default and range of every key."""
-    return {"$schema": DIALECT, **Recipe.model_json_schema()}
+    Editors complete keys and show their meaning with it, as in `json.dump(smearsynth.schema(), file)`.
+    """
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}

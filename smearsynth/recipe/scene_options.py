@@ -1,12 +1,9 @@
-"""The 108 combinations of a smear: 36 foregrounds times 3 backgrounds of red cells.
+"""The recipe's `scene`: which of the 108 combinations are built, how many cells a smear holds and how they are placed,
+and its distractors.
 
-A foreground is none, one or two of the seven white-cell and platelet classes, with repetition. Its name is
-the class keys in the order of their ids joined by "+", then "/" and the background: "none/healthy",
-"lymphocyte+monocyte/mixed".
-
-The recipe's `scene.distractors`: what lies on a smear and is no cell.
-
-The recipe's `scene`: what a smear holds and how its cells lie.
+A combination is one of 36 foregrounds and one of 3 backgrounds of red cells. A foreground is none, one or two of the
+seven white-cell and platelet classes, with repetition. The name of a combination is its class keys in the order of
+their ids, joined by "+", then "/" and the background: "none/healthy", "lymphocyte+monocyte/mixed".
 """
 
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from smearsynth.base.errors import UserError
-from smearsynth.recipe.value_types import IntRange, Range, Spec, Within
+from smearsynth.base.validation import IntRange, Range, Spec, Within, WrongValueError
 from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES, HEALTHY_RBC, INFECTED_RBC, RED_CELLS
 
 _RED_CELLS_OF = {"infected": (INFECTED_RBC,), "healthy": (HEALTHY_RBC,), "mixed": RED_CELLS}
@@ -54,10 +51,10 @@ class DistractorsSpec(Spec):
     precipitate: float = Field(
         default=0.12, ge=0, le=1, description="share of such fields that hold stain precipitate; 0: none"
     )
-    precipitate_clusters_range: Annotated[IntRange, Within(1, 16, int)] = Field(
+    precipitate_clusters_range: Annotated[IntRange, Within(1, 16)] = Field(
         default=(1, 2), description="clusters of precipitate in a field that holds any; 1-16"
     )
-    granules_range: Annotated[IntRange, Within(1, 200, int)] = Field(
+    granules_range: Annotated[IntRange, Within(1, 200)] = Field(
         default=(3, 30), description="granules of one cluster; 1-200"
     )
     granule_size_range: Annotated[Range, Within(0.5, 50)] = Field(
@@ -66,7 +63,7 @@ class DistractorsSpec(Spec):
     granule_density_range: Annotated[Range, Within(0, 16)] = Field(
         default=(0.6, 3.0), description="how often a granule halves the light; 0-16"
     )
-    debris_range: Annotated[IntRange, Within(0, 64, int)] = Field(
+    debris_range: Annotated[IntRange, Within(0, 64)] = Field(
         default=(0, 2), description="pieces of debris: dirt, fibres, smudges; 0-64, [0, 0]: none"
     )
     debris_size_range: Annotated[Range, Within(0.5, 500)] = Field(
@@ -115,7 +112,7 @@ class SceneSpec(Spec):
         description="per smear: share of the red cells that are laid against another cell; 0-1 (with these defaults "
         "0.3-0.8 of the red cells have a neighbour within 0.4 um; in the BBBC041 fields 0.38-0.75)",
     )
-    gap_range: Annotated[IntRange, Within(0, 8, int)] = Field(
+    gap_range: Annotated[IntRange, Within(0, 8)] = Field(
         default=(0, 2),
         description="per cell: px between a red cell and the cell that it is laid against; 0-8 (1 px is 0.2 um; "
         "the masks of BBBC041 leave 0.2-0.4 um)",
@@ -176,9 +173,9 @@ class SceneSpec(Spec):
         known = [c.name for c in self._offered()]
         for position, name in enumerate(self.combinations):
             if name not in known:
-                raise ValueError(f"combinations.{position}: {_unknown(name, known)}")
+                raise WrongValueError(_unknown(name, known), "combinations", position)
             if name in self.combinations[:position]:
-                raise ValueError(f'combinations.{position}: "{name}" is named twice: name it once')
+                raise WrongValueError(f'"{name}" is named twice: name it once', "combinations", position)
         return self
 
     def _offered(self) -> list[Combination]:

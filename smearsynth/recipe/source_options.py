@@ -1,4 +1,4 @@
-"""The recipe's `sources`: where a database lies, what its files are, and how large its cells are."""
+"""The recipe's `sources`: the folder of each database, what its files are, and how large its cells are."""
 
 import os
 import re
@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from smearsynth.recipe.value_types import ClassKey, Spec
+from smearsynth.base.validation import Spec
+from smearsynth.recipe.cell_options import ClassKey
 
 Kind = Literal["lisc", "iumc", "mamic", "kaggle", "crops"]
 

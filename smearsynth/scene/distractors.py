@@ -12,8 +12,8 @@ import numpy.typing as npt
 from smearsynth.base.compiled import compiled
 from smearsynth.base.fixed_point import HALVING, ONE
 from smearsynth.base.streams import State, below, between, next_u64
+from smearsynth.base.validation import Range
 from smearsynth.recipe.scene_options import UNIT_FIELD, DistractorsSpec
-from smearsynth.recipe.value_types import Range
 from smearsynth.scene.scene import Distractor
 from smearsynth.scene.warp import TURN
 

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from smearsynth.base.compiled import compiled
 from smearsynth.base.fixed_point import ONE
 from smearsynth.base.streams import State, between, next_u64
+from smearsynth.base.validation import Range
 from smearsynth.recipe.look_options import LookSpec
-from smearsynth.recipe.value_types import Range
 from smearsynth.scene.scene import Light
 from smearsynth.taxonomy import UM_PER_PX
 

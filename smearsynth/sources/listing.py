@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from smearsynth.base.documents import DocumentError, Fault
+from smearsynth.base.config_file import ConfigError, ErrorLine
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import file_digest
 from smearsynth.recipe.model import Recipe
@@ -60,27 +60,27 @@ DATABASES = {
 
 
 def list_sources(recipe: Recipe) -> dict[str, Listing]:
-    """The listing of each source by name, in the recipe's order. Raises DocumentError with the errors of all."""
+    """The listing of each source by name, in the recipe's order. Raises ConfigError with the errors of all."""
     listings, errors = try_sources(recipe)
     if errors:
-        raise DocumentError(errors)
+        raise ConfigError(errors)
     return listings
 
 
-def try_sources(recipe: Recipe) -> tuple[dict[str, Listing], list[Fault]]:
+def try_sources(recipe: Recipe) -> tuple[dict[str, Listing], list[ErrorLine]]:
     """The listings that can be had, and what is wrong with the lock and with the other sources."""
     listings: dict[str, Listing] = {}
     lock, errors = None, []
     try:
         lock = read_lock(recipe.lock_file) if recipe.lock_file else None
     except UserError as error:
-        errors.append(recipe.fault(("lock",), str(error)))
+        errors.append(recipe.error_at(("lock",), str(error)))
     for number, spec in enumerate(recipe.sources):
         try:
             listing = list_entries(spec)
             listings[spec.name] = listing if lock is None else apply_lock(listing, spec, lock)
         except UserError as error:
-            errors += [recipe.fault(("sources", number), line) for line in str(error).splitlines()]
+            errors += [recipe.error_at(("sources", number), line) for line in str(error).splitlines()]
     return listings, errors
 
 

@@ -1,4 +1,4 @@
-"""Every fault of a recipe and of its sources, found from names alone: no image is decoded."""
+"""Every error of a recipe and of its sources, found from names alone: no image is decoded."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smearsynth.base.documents import DocumentError, Fault
+from smearsynth.base.config_file import ConfigError, ErrorLine
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe
 from smearsynth.sources.entry import Listing, Redistribution
@@ -22,7 +22,7 @@ _REFUSES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A recipe without a fault, and the listing of each of its sources by name."""
+    """A recipe without an error, and the listing of each of its sources by name."""
 
     recipe: Recipe
     listings: Mapping[str, Listing]
@@ -31,29 +31,28 @@ class Checked:
 def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
     """Reads a recipe and lists its sources.
 
-    overrides: "path=value" each, as `--set` takes them. Raises DocumentError with all faults: first those of
-    the recipe alone, and once it has none, those of its sources.
+    overrides: "path=value" each, laid over the recipe. Raises ConfigError with all errors: first those of the recipe
+    alone, and once it has none, those of its sources.
     """
     recipe = load_recipe(recipe_path, overrides)
     return Checked(recipe=recipe, listings=check_sources(recipe))
 
 
 def check_sources(recipe: Recipe) -> dict[str, Listing]:
-    """The listing of each source by name. Raises DocumentError with every fault of every source."""
-    listings, faults = try_sources(recipe)
-    faults += _not_to_publish(recipe)
+    """The listing of each source by name. Raises ConfigError with every error of every source."""
+    listings, errors = try_sources(recipe)
+    errors += _not_to_publish(recipe)
     if len(listings) == len(recipe.sources):
-        faults += _absent_classes(recipe, listings)
-    if faults:
-        raise DocumentError(faults)
+        errors += _absent_classes(recipe, listings)
+    if errors:
+        raise ConfigError(errors)
     return listings
 
 
 def check_publish(recipe: Recipe) -> None:
-    """Raises DocumentError where the set is to be published and the cells of a source may not be; reads no source."""
-    faults = _not_to_publish(recipe)
-    if faults:
-        raise DocumentError(faults)
+    """Raises ConfigError where the set is to be published and the cells of a source may not be; reads no source."""
+    if errors := _not_to_publish(recipe):
+        raise ConfigError(errors)
 
 
 def describe(checked: Checked) -> dict[str, Any]:
@@ -81,9 +80,9 @@ def as_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _not_to_publish(recipe: Recipe) -> list[Fault]:
+def _not_to_publish(recipe: Recipe) -> list[ErrorLine]:
     return [
-        recipe.fault(
+        recipe.error_at(
             ("sources", number),
             f"source {spec.name} {_REFUSES[allowed]}, and `publish` is true: set publish: false, leave this source out"
             + (", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else "")
@@ -94,7 +93,7 @@ def _not_to_publish(recipe: Recipe) -> list[Fault]:
     ]
 
 
-def _absent_classes(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fault]:
+def _absent_classes(recipe: Recipe, listings: Mapping[str, Listing]) -> list[ErrorLine]:
     entries = [entry for listing in listings.values() for entry in listing.entries]
     present = {entry.class_key for entry in entries}
     if any(entry.also_red for entry in entries):
@@ -103,7 +102,7 @@ def _absent_classes(recipe: Recipe, listings: Mapping[str, Listing]) -> list[Fau
         # Clumps are assembled from single thrombocytes where no source has any.
         present.add(CLASSES[PLATELET_CLUMP].key)
     return [
-        recipe.fault(
+        recipe.error_at(
             ("sources",),
             f"no source has a cell of class {c.key}: add a source that has some, map its folder by `classes`, or name "
             "the combinations without that class in `scene.combinations`",

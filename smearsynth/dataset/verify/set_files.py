@@ -10,8 +10,8 @@ from typing import Any
 
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.bank_file import load_bank
+from smearsynth.base.config_file import ConfigError
 from smearsynth.base.contained import Died, Tick, in_order
-from smearsynth.base.documents import DocumentError
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import file_digest
 from smearsynth.base.json_values import differences, shown
@@ -135,8 +135,8 @@ def recipe_errors(out: Path, index: IndexSchema) -> Iterator[DatasetError]:
             in_index |= {"publish": index.publish, "about": index.about, "claim": index.claim}
         for path, there, due in differences(in_recipe, in_index):
             yield DatasetError(layout.RECIPE, f"{path} is {shown(there)}, and {shown(due)} in {layout.INDEX}")
-    except DocumentError as error:
-        yield from (DatasetError(layout.RECIPE, fault.sentence) for fault in error.faults)
+    except ConfigError as error:
+        yield from (DatasetError(layout.RECIPE, line.sentence) for line in error.errors)
     except (LookupError, TypeError, AttributeError):
         yield DatasetError(layout.RECIPE, "is no resolved recipe")
 

@@ -1,0 +1,49 @@
+"""The bank of a recipe, made and shown: which cells are cut out, and which are refused and why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from smearsynth.bank.bank_file import save_bank
+from smearsynth.bank.cell_gallery import as_text as tables
+from smearsynth.bank.cell_gallery import count_cells, draw_gallery
+from smearsynth.bank.make_bank import make_bank
+from smearsynth.dataset.layout import check_outside
+from smearsynth.verbs.check import check
+from smearsynth.verbs.preparation import checked_workers
+
+
+def cells(
+    recipe_path: str | Path,
+    *,
+    out: str | Path | None = None,
+    save: str | Path | None = None,
+    workers: int | None = None,
+    overrides: Sequence[str] = (),
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Makes the bank of a recipe, draws a gallery of its cells and counts them.
+
+    out: the gallery, a PNG, by default ./NAME-cells.png. save: where the bank is written, for `build(bank=...)`; None:
+    nowhere. workers: processes, by default one per core. overrides: "path=value" each. progress: bars on stderr.
+
+    Keys of what is returned: `cells` (class -> source -> split -> cells), `refused` (source -> class -> reason ->
+    cells), `left_out` (source -> reason -> files), `duplicates` (pairs), `unreadable` (a sentence per file),
+    `um_per_px` (by source) and `gallery`. Raises UserError as `check` does, and where a class is left without cells.
+    """
+    checked = check(recipe_path, overrides=overrides)
+    gallery = Path(out) if out is not None else Path(f"{checked.recipe.name}-cells.png")
+    for file in (gallery, save):
+        if file is not None:
+            check_outside(Path(file))
+    workers = checked_workers(workers)
+    made = make_bank(checked.recipe, listings=dict(checked.listings), workers=workers, progress=progress)
+    draw_gallery(made.bank, made.refused).save(gallery, "PNG")
+    if save is not None:
+        save_bank(made.bank, Path(save))
+    return {**count_cells(made), "unreadable": list(made.errors), "um_per_px": made.um_per_px, "gallery": gallery}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """What `cells` returned, for a person."""
+    return "\n\n".join([tables(found), *found["unreadable"], f"Gallery: {found['gallery']}"])
