@@ -121,8 +121,8 @@ def test_resuming_a_whole_set_builds_nothing_and_needs_neither_bank_nor_sources(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "is not empty: give --resume, --overwrite"),
-        ({"resume": True, "overwrite": True}, "exclude each other"),
+        ({}, r"is not empty: resume it, overwrite it, .* \(resume, overwrite, out\)"),
+        ({"resume": True, "overwrite": True}, r"either resumed or overwritten.* \(resume, overwrite\)"),
     ],
 )
 def test_a_full_folder_is_refused_untouched(folder: Path, copy: Path, options: dict[str, bool], message: str) -> None:
@@ -250,7 +250,7 @@ def test_a_set_is_overwritten_from_its_own_bank(folder: Path, straight: BuildRes
 @pytest.mark.parametrize("text", ["{", "7", "[7]", "[{}]"])
 def test_what_was_told_of_the_sources_is_never_read_half(folder: Path, copy: Path, text: str) -> None:
     (copy / layout.SOURCES).write_text(text)
-    with pytest.raises(UserError, match=r"sources\.json is damaged.*--overwrite"):
+    with pytest.raises(UserError, match=r"sources\.json is damaged.*overwrite it"):
         small_build(folder, copy, resume=True, bank=None)
 
 
@@ -258,7 +258,7 @@ def test_a_target_that_cannot_be_is_refused_before_the_cells_are_cut(folder: Pat
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("gone")
     for out in ("file/set", "link", "link/set"):
-        with pytest.raises(UserError, match="is a file: give another folder"):
+        with pytest.raises(UserError, match="is a file: name another folder"):
             small_build(folder, tmp_path / out, bank=folder / "gone.h5")
 
 
@@ -291,7 +291,7 @@ def test_a_killed_worker_is_told_in_one_sentence(folder: Path, tmp_path: Path) -
             child.kill()
 
     long = plan_of(folder, tmp_path / "set", "count={train: 4000}")
-    with pytest.raises(local_engine.WorkerError, match=r"worker process was killed.*--resume"):
+    with pytest.raises(local_engine.WorkerError, match=r"worker process was killed.*resume it, with fewer workers"):
         local_engine.run(long, workers=2, progress=kill)
 
 

@@ -76,7 +76,7 @@ def test_a_slice_may_be_built_by_a_cluster(
         ({"scheduler": "tcp://127.0.0.1:1"}, r"tcp://127\.0\.0\.1:1: no Dask scheduler answers there .*refused"),
         ({"scheduler": "127.0.0.1"}, "an address is such as tcp://host:8786"),
         ({"scheduler": "tcp://127.0.0.1:no"}, "no Dask scheduler answers there"),
-        ({"engine": "local", "scheduler": "tcp://127.0.0.1:1"}, "give --engine dask"),
+        ({"engine": "local", "scheduler": "tcp://127.0.0.1:1"}, r"choose that engine with it \(engine, scheduler\)"),
     ],
 )
 def test_a_scheduler_that_cannot_be_is_refused_before_the_disk_is_touched(
@@ -105,7 +105,7 @@ def test_what_a_worker_writes_elsewhere_is_not_taken_for_built(
     record = build_state.marked(straight.out, plan.jobs[0].name, plan.identity)
     assert record is not None
     dask_engine._check_seen(straight.out, plan.identity, record)
-    with pytest.raises(WorkError, match="this machine does not see it: give --out on a shared disk"):
+    with pytest.raises(WorkError, match="this machine does not see it: name a folder on a shared disk"):
         dask_engine._check_seen(tmp_path, plan.identity, record)
 
 
@@ -191,7 +191,7 @@ def test_work_that_dies_with_its_workers_or_scheduler_is_told_in_one_sentence_an
         wait_for(lambda: begun(out))
         (worker if victim == "worker" else cluster.scheduler).kill()
         sentence = told(process)
-        assert "go on with --resume" in sentence
+        assert "--resume" in sentence
         assert ("given up after 1 of its workers died" if victim == "worker" else "scheduler") in sentence
         with layout.locked(out, patience=60):  # free as soon as workers have noticed
             layout.sweep(out)  # the killed worker's
@@ -273,7 +273,7 @@ def test_workers_that_do_not_see_the_folder_or_have_no_room_say_so(folder: Path,
         cluster.work(before=other)
         sentence = told(start(folder, tmp_path / "disk/set", "--scheduler", cluster.address))
         assert "does not see" in sentence
-        assert "give --out on a disk that all workers share" in sentence
+        assert "name a folder on a disk that all workers share (--out)" in sentence
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", tmp_path / "disk"], check=True)
     try:
         with Cluster(tmp_path / "another") as cluster:

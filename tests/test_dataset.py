@@ -254,7 +254,7 @@ def test_preview_leaves_a_dataset_as_it_is(folder: Path, tmp_path: Path, monkeyp
     assert preview(folder / "set") == Path("set.png")
     assert (tmp_path / "set.png").is_file()
     assert contents(folder / "set") == before
-    with pytest.raises(UserError, match="is a dataset, which is shown as it is: leave out --bank and --set"):
+    with pytest.raises(UserError, match=r"is a dataset, which is shown as it is: .* \(bank, overrides\)"):
         preview(folder / "set", overrides=["seed=1"])
 
 

@@ -60,7 +60,7 @@ class TestTarget:
     def test_an_export_is_replaced_only_if_that_is_asked_for(self, folder: Path, tmp_path: Path) -> None:
         out = tmp_path / "deep" / "out"
         export(folder / "set", out)
-        refused(folder / "set", out, "holds an export: give --overwrite")
+        refused(folder / "set", out, "holds an export: overwrite it")
         (out / "notes.txt").write_text("mine")
         refused(folder / "set", out, "holds notes.txt, which no export made", overwrite=True)
         (out / "notes.txt").unlink()

@@ -37,7 +37,7 @@ def test_auto_finds_the_scale_by_which_a_red_cell_has_its_size(radius: int) -> N
 
 
 def test_auto_refuses_an_image_of_too_few_cells() -> None:
-    with pytest.raises(UserError, match=r"lone\.png.*4 single red cells.*--um-per-px"):
+    with pytest.raises(UserError, match=r"lone\.png.*4 single red cells.*\(um_per_px\)"):
         estimate(smear(25, cells=4), "lone.png")
 
 
@@ -82,7 +82,10 @@ def test_a_broken_table_names_its_line(tmp_path: Path, text: str, sentence: str)
 
 @pytest.mark.parametrize("spec", ["0", "-0.1", "nan", "70", "no-such-file.csv"])
 def test_a_scale_that_is_none_is_refused_at_once(spec: str) -> None:
-    with pytest.raises(UserError, match=r"^--um-per-px(: (0|-0\.1|nan|70) um/px is outside| no-such-file\.csv: give)"):
+    with pytest.raises(
+        UserError,
+        match=r"^The scale(: (0|-0\.1|nan|70) um/px is outside| no-such-file\.csv: give).* \(um_per_px\)$",
+    ):
         Scale(spec)
 
 

@@ -236,7 +236,7 @@ class TestSaidAloud:
         asked = (tmp_path / "img", tmp_path / "mask", "--out", tmp_path / "set", "--um-per-px", 0.2)
         told = run(*asked)
         assert told.exit_code == 2
-        assert "give --cells white or --cells black" in told.stderr
+        assert "say whether cells are `white` or `black` (--cells)" in told.stderr
         assert run(*asked, "--cells", "white").exit_code == 0
 
     def test_masks_of_one_class_and_copies_are_named(self, tmp_path: Path) -> None:
@@ -324,9 +324,9 @@ class TestFaults:
         ("arguments", "words"),
         [
             (["--patches", "80"], "has 96x72 px, too few for these patches of 80x80 px"),
-            (["--to-um-per-px", "9"], "--to-um-per-px 9: must be 0.01 to 2.0"),
-            (["--to-um-per-px", "0.2", "--resize", "64"], "exclude each other"),
-            (["--palette", "ids", "--cells", "white"], "--cells white is for masks of two levels"),
+            (["--to-um-per-px", "9"], "must be 0.01 to 2.0, not 9; smears have 0.2 (--to-um-per-px)"),
+            (["--to-um-per-px", "0.2", "--resize", "64"], "(--to-um-per-px, --resize)"),
+            (["--palette", "ids", "--cells", "white"], "have more than two levels: leave `white` out (--cells)"),
             (["--um-per-px", "0.01", "--to-um-per-px", "2"], "at least 8 px a side"),
             (["--split", "train=1,val=1,test=1", "--group", "(0)"], "1 groups cannot fill 3 splits"),
         ],
@@ -354,7 +354,7 @@ class TestFaults:
         out = make(tmp_path)
         asked = (tmp_path / "img", tmp_path / "mask", "--out", out, "--um-per-px", 0.2, "--patches", 32)
         before = contents(out)
-        assert "is not empty: give --overwrite" in run(*asked).stderr
+        assert "is not empty: overwrite it, or name another folder (--overwrite, --out)" in run(*asked).stderr
         (out / "mine.txt").write_text("kept")
         assert "holds mine.txt, which no import wrote" in run(*asked, "--overwrite").stderr
         (out / "mine.txt").unlink()

@@ -25,7 +25,7 @@ def test_nothing_is_written_into_a_set(built: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(built)
     told = CliRunner().invoke(main, [*command.split(), "--out", f"set/{name}"])
     assert told.exit_code == 2
-    assert told.stderr == f"set/{name} lies in a dataset, whose files are sealed: name a file elsewhere by --out.\n"
+    assert told.stderr == f"set/{name} lies in a dataset, whose files are sealed: name a file elsewhere (--out)\n"
     assert digests(built / "set") == before
 
 

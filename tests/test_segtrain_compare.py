@@ -180,7 +180,7 @@ class TestResume:
     def test_another_budget_or_a_full_folder_is_refused(self, folder: Path, done: Compared) -> None:
         with pytest.raises(UserError, match=r"was begun with the budget images=50"):
             segtrain.compare(**options(folder, "plain"), budget="images=60", out=done.out, resume=True)
-        with pytest.raises(UserError, match=r"is not empty: go on with its comparison by --resume"):
+        with pytest.raises(UserError, match=r"is not empty: resume its comparison.*\(resume, out\)"):
             segtrain.compare(**options(folder, "plain"), out=done.out)
 
 
@@ -215,10 +215,10 @@ def call(*arguments: object) -> object:
     ("arguments", "sentence"),
     [
         ([], "name configs, each by -c"),
-        (["-c", "plain.yaml"], "names no `data:`, and there is no --data"),
+        (["-c", "plain.yaml"], "names no `data:`, and none is given for all: give one of them (--data)"),
         (["-c", "wide.yaml", "--split", "none"], "has no samples in its split 'none'"),
         (["-c", "wide.yaml", "--budget", "images=2"], "2 cannot be shared by 3 epochs"),
-        (["-c", "wide.yaml", "--budget", ""], "--budget : give images=N"),
+        (["-c", "wide.yaml", "--budget", ""], "'' is no budget: give images=N"),
         (["-c", "wide.yaml", "-s", "epoch=2"], 'did you mean "epochs"'),
         (["-c", "wide.yaml", "--resume"], "holds no comparison to resume"),
     ],

@@ -150,7 +150,7 @@ def test_files_are_not_written_over_by_accident(run: Path, tmp_path: Path) -> No
     assert [Path(line).name for line in first.stdout.splitlines()] == ["model.safetensors", "config.json", "README.md"]
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 2
-    assert "--overwrite replaces them" in again.stderr
+    assert "overwrite them, or name another folder (--overwrite, --out)" in again.stderr
     assert CliRunner().invoke(main, [*arguments, "--overwrite"]).exit_code == 0
 
 

@@ -159,7 +159,7 @@ class TestResume:
         assert (run / "folds.csv").read_bytes() == (done / "folds.csv").read_bytes()
 
     def test_another_division_is_refused(self, data: Path, done: Path, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"other folds than --folds 2"):
+        with pytest.raises(UserError, match=r"other folds than the 2 asked for.*\(folds, run\)"):
             segtrain.cross_validate(data, folds=2, run=done, resume=True, pictures=False)
         moved = tmp_path / "folds.csv"
         text = (done / "folds.csv").read_text()

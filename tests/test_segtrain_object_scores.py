@@ -125,7 +125,7 @@ def test_evaluate_counts_cells_by_choice(tmp_path: Path, built: Path) -> None:
     assert "objects" not in evaluate(run, built)
     (tmp_path / "img").mkdir()
     (tmp_path / "mask").mkdir()
-    with pytest.raises(UserError, match="--objects"):
+    with pytest.raises(UserError, match=r"\(objects\)"):
         evaluate(run, tmp_path, objects=True, um_per_px=0.2)
 
 

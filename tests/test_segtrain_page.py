@@ -290,7 +290,7 @@ class TestImported:
 
 class TestRefused:
     def test_a_set_that_is_gone(self, built: Path, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"trained on .*gone, where there is no dataset now: .* --data"):
+        with pytest.raises(UserError, match=r"trained on .*gone, where there is no dataset now: .* \(dataset\)"):
             report(built / "run", dataset=tmp_path / "gone")
 
     def test_another_set(self, built: Path, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ class TestRefused:
 
     def test_what_is_no_run_is_named(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(UserError, match=r"file is a file: name a folder by --run"):
+        with pytest.raises(UserError, match=r"file is a file: name a folder \(run\)"):
             segtrain.fit(data, run=tmp_path / "file")
         (tmp_path / "config.yaml").write_text("model: {width: 2}\n")
         checkpoint.save(tmp_path / "last.pt", {"model": {}})
@@ -189,7 +189,7 @@ class TestRefused:
             segtrain.fit(data, run=tmp_path, resume=True)
 
     def test_a_run_is_not_written_over(self, data: Path, straight: Path) -> None:
-        with pytest.raises(UserError, match=r"straight is not empty: go on with its run by --resume"):
+        with pytest.raises(UserError, match=r"straight is not empty: resume its run, .* \(resume, run\)"):
             segtrain.fit(data, run=straight)
 
     @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ class TestRefused:
         last = tmp_path / "run" / "last.pt"
         checkpoint.save(last, checkpoint.load(last) | change)
         before = last.read_bytes()
-        with pytest.raises(UserError, match=r"begin anew with another --run|use a new --run") as caught:
+        with pytest.raises(UserError, match=r"begin anew in another folder \(run\)") as caught:
             segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
         assert str(tmp_path / "run") in str(caught.value)
         assert "\n" not in str(caught.value)

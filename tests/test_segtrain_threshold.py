@@ -104,16 +104,16 @@ def test_one_chosen_on_validation_is_in_the_figures_and_the_best_there(run: Path
 
 @pytest.mark.parametrize("asked", ["0", "1", "-3", "nan", "test"])
 def test_what_is_no_threshold_is_refused(run: Path, cells: Path, asked: str) -> None:
-    with pytest.raises(UserError, match=f"--threshold: must be between 0 and 1, or `val` .*, not {asked}"):
+    with pytest.raises(UserError, match=rf"must be between 0 and 1, or `val` .*, not {asked} \(threshold\)"):
         evaluate(run, cells, threshold=asked)
 
 
 def test_ten_classes_and_folders_have_none(run: Path, cells: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--threshold is for datasets"):
+    with pytest.raises(UserError, match=r"is a folder of images.*\(threshold\)"):
         evaluate(run, cells.parent, threshold="val")
     ten = write_set(tmp_path / "ten", size=(16, 16), train=4, val=2, test=2)
     of_ten = fit(ten, overrides=["model.width=1", "epochs=1", "batch=4"], run=tmp_path / "run", pictures=False).run
-    with pytest.raises(UserError, match=r"--threshold is for two classes, and .* has 10"):
+    with pytest.raises(UserError, match=r"only two classes .* has 10: .*\(threshold\)"):
         evaluate(of_ten, ten, threshold="val")
 
 

@@ -263,7 +263,7 @@ def test_another_scale_can_be_entered(page: Browser, field: Path) -> None:
     large = float(text(page, "tip").split("\n")[1].split()[0])
     assert large == pytest.approx(np.pi * 18**2 * 0.4**2, rel=0.1)
     rescale(page, "7")
-    assert text(page, "error") == "The scale: 7 um/px is outside 0.01 to 2.0; give micrometres per pixel."
+    assert text(page, "error") == "The scale: 7 um/px is outside 0.01 to 2.0; give micrometres per pixel"
     assert text(page, "scale") == "0.4 µm per pixel, as it was given.", "that is what is shown still"
 
 

@@ -71,7 +71,7 @@ class TestRefusals:
 
     def test_labels_without_a_bank(self, out: Path) -> None:
         (out / "cells.h5").unlink()
-        with pytest.raises(UserError, match=r"without cells\.h5: name its bank by --bank"):
+        with pytest.raises(UserError, match=r"without cells\.h5: name its bank.* \(bank\)"):
             verify(out, labels=True)
 
     def test_another_bank(self, out: Path, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ target = click.argument("target", metavar="DATASET|FOLDER", type=PATH)
 others = click.option(
     "--with", "others", multiple=True, type=PATH, metavar="RUN", help="Average with this run too; may be repeated."
 )
-last = click.option("--last", is_flag=True, help="The network of the last epoch, not of the best one.")
+which = click.option(
+    "--last", "which", flag_value="last", default="best", help="The network of the last epoch, not of the best one."
+)
 
 
 @click.command()
@@ -34,9 +36,9 @@ last = click.option("--last", is_flag=True, help="The network of the last epoch,
     help="What computes; onnx: the network that `segtrain export` wrote, by ONNX Runtime.",
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
-@last
+@which
 @as_json
-def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **options: Any) -> None:
+def predict(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Predict the cells in images of any size.
 
     IMAGE is a file (PNG, JPEG, TIFF, BMP and others, 8 or 16 bit, grey or colour) or a folder of them. Each is brought
@@ -53,7 +55,7 @@ def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **op
     """
     from segtrain.inference.predict import predict as run_all
 
-    done = run_all(run, images, which="last" if last else "best", **options)
+    done = run_all(run, images, **options)
     for sentence in done.warnings:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, {"device": done.device, "images": done.images}, lambda: str(done))
@@ -69,9 +71,9 @@ def predict(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **op
 )
 @click.option("--out", type=PATH, metavar="DIR", help="Folder of the files.  [default: RUN, or RUN/safetensors]")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-@last
+@which
 @as_json
-def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
+def export(run: Path, as_json: bool, **options: Any) -> None:
     """Write the network of RUN for those who have no segtrain.
 
     onnx and torch-export take RGB bytes (batch, 3, height, width) of any batch, with sides that are multiples of 32,
@@ -84,7 +86,7 @@ def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
     """
     from segtrain.reporting.export_network import export as run_export
 
-    done = run_export(run, which="last" if last else "best", **options)
+    done = run_export(run, **options)
     files = [str(file) for file in done.files]
     show(as_json, {"files": files, **done.description.plain()}, lambda: "\n".join(files))
 
@@ -98,9 +100,9 @@ def export(run: Path, last: bool, as_json: bool, **options: Any) -> None:
 @others
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
-@last
+@which
 @as_json
-def count(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **options: Any) -> None:
+def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Count the cells in images of any size, for research and not for a diagnosis.
 
     IMAGE is a file or a folder of them. Cells that touch are parted, and each is one cell of one class, that of most of
@@ -115,7 +117,7 @@ def count(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **opti
     """
     from segtrain.counting.count import count as run_all
 
-    done = run_all(run, images, which="last" if last else "best", **options)
+    done = run_all(run, images, **options)
     for sentence in done.warnings:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, done.figures, lambda: str(done))
@@ -132,9 +134,9 @@ def count(run: Path, images: tuple[Path, ...], last: bool, as_json: bool, **opti
 @click.option(
     "--threshold", metavar="P|val", help="Of two classes: the second from this probability on; val: chosen there."
 )
-@last
+@which
 @as_json
-def evaluate(last: bool, as_json: bool, **options: Any) -> None:
+def evaluate(as_json: bool, **options: Any) -> None:
     """Measure the network of RUN on a dataset, or on a folder of real images.
 
     A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
@@ -150,7 +152,7 @@ def evaluate(last: bool, as_json: bool, **options: Any) -> None:
     from segtrain.evaluation.evaluate import evaluate as run
     from segtrain.evaluation.figures import table
 
-    figures = run(options.pop("run"), options.pop("target"), which="last" if last else "best", **options)
+    figures = run(options.pop("run"), options.pop("target"), **options)
     show(as_json, figures, lambda: table(figures))
 
 
@@ -212,9 +214,9 @@ def report(run: Path, **options: Any) -> None:
     help="Scale of the images, micrometres per pixel; auto: the median single red cell is 7.3 um. The page can change "
     "it.",
 )
-@last
+@which
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
-def view(run: Path, last: bool, no_browser: bool, **options: Any) -> None:
+def view(run: Path, no_browser: bool, **options: Any) -> None:
     """Open a page on which one drops an image and sees what the network of RUN finds in it.
 
     Overlay, cells per class, parasitaemia, differential; classes can be switched, and each cell tells its class, area
@@ -232,4 +234,4 @@ def view(run: Path, last: bool, no_browser: bool, **options: Any) -> None:
         click.echo(url)
         click.echo("Ctrl-C ends it.", err=True)
 
-    serve(run, which="last" if last else "best", browser=not no_browser, on_ready=tell, **options)
+    serve(run, browser=not no_browser, on_ready=tell, **options)

@@ -113,7 +113,7 @@ def count_with(
     scale, out, readers = Scale(str(um_per_px)), Path(out), open_images(images)
     paths = [Path(image.name) for image in readers]
     if out.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"--out {out}: is the name of an image, and what is written is a table: name it FILE.csv.")
+        raise UserError(f"{out} is the name of an image, and what is written is a table: name it FILE.csv", "out")
     names = _names(paths)
     drawn = _targets(Path(pictures), paths) if pictures else {}
     given = judge_images(readers, scale, networks, progress=progress)
@@ -179,5 +179,5 @@ def _targets(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
     check_folder(folder)
     targets = {path: folder / f"{path.stem}_cells.png" for path in paths}
     if len(set(targets.values())) < len(paths):
-        raise UserError("--pictures: two images have the same name, and so would their pictures; count them apart.")
+        raise UserError("two images have the same name, and so would their pictures: count them apart", "pictures")
     return targets

@@ -33,7 +33,7 @@ Label = npt.NDArray[np.uint8]
 INDEX, BANK = "index.json", "cells.h5"
 _MOST_BYTES = 16_000_000
 """An index has some hundred bytes per shard; what is larger is another kind of file."""
-_REBUILD = ": build the set again with --resume."
+_REBUILD = ": resume the build of the set."
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 

@@ -55,20 +55,27 @@ def evaluate(
     target = Path(target)
     if is_folder(target):
         if threshold is not None:
-            raise UserError(f"--threshold is for datasets, and {target} is a folder of images: leave it out.")
+            raise UserError(
+                f"{target} is a folder of images, and only of a dataset is a class chosen so: leave it out", "threshold"
+            )
         if objects:
             raise UserError(
-                f"--objects is for datasets, and {target} is a folder of images: leave it out; cells are counted where "
-                "the folder has boxes/."
+                f"{target} is a folder of images, whose cells are counted where it has boxes/: leave it out", "objects"
             )
         if um_per_px is None:
-            raise UserError(f"{target}: its scale is not known; give --um-per-px X, a table FILE.csv, or `auto`.")
+            raise UserError(
+                f"{target}: its scale is not known; give a number, a table FILE.csv, or `auto`", "um_per_px"
+            )
         network = NetworkMethod(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
         return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
     if um_per_px is not None:
-        raise UserError(f"--um-per-px is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+        raise UserError(
+            f"{target} has no img/ and mask/, and only real images are given a scale: leave it out", "um_per_px"
+        )
     if pictures is not None:
-        raise UserError(f"--pictures is for folders of real images, and {target} has no img/ and mask/: leave it out.")
+        raise UserError(
+            f"{target} has no img/ and mask/, and only of real images are errors drawn: leave it out", "pictures"
+        )
     trained = load_trained(Path(run), which)
     shards = Shards(target, split)
     check_classes(trained.classes, shards)
@@ -94,7 +101,8 @@ def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
     if trained.fold and shards.split != "test" and shards.digest == trained.data_digest:
         raise UserError(
             f"{run} is of one fold, which learnt from samples of this set's split {shards.split!r}: its figures on "
-            "those held out are in summary.json; measure it on --split test, or on another set."
+            "those held out are in summary.json; measure it on the split `test`, or on another set",
+            "split",
         )
 
 
@@ -106,7 +114,9 @@ def _threshold(
     asked: str, predict: Predict, trained: Trained, dataset: Path, compute: Compute, *, progress: bool
 ) -> float:
     if len(trained.classes) != 2:
-        raise UserError(f"--threshold is for two classes, and {dataset} has {len(trained.classes)}: leave it out.")
+        raise UserError(
+            f"only two classes are told apart so, and {dataset} has {len(trained.classes)}: leave it out", "threshold"
+        )
     if asked == "val":
         held_out = Shards(dataset, "val")
         check_held_out(trained, held_out, dataset)
@@ -117,7 +127,7 @@ def _threshold(
     except ValueError:
         value = math.nan
     if not 0 < value < 1:
-        raise UserError(f"--threshold: must be between 0 and 1, or `val` to choose it there, not {asked}.")
+        raise UserError(f"must be between 0 and 1, or `val` to choose it there, not {asked}", "threshold")
     return value
 
 

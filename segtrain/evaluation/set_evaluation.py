@@ -225,8 +225,9 @@ class CellCounts:
         """Raises UserError where the set does not know its cells."""
         if not shards.header.fields:
             raise UserError(
-                f"--objects: {shards.root} does not say which pixels are of one cell, as sets do that smearsynth "
-                "built: leave it out."
+                f"{shards.root} does not say which pixels are of one cell, as sets do that smearsynth built: leave it "
+                "out",
+                "objects",
             )
         self._shards, self._keys = shards, shards.classes.keys
         self._scores = ObjectScores(self._keys)

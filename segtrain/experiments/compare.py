@@ -95,9 +95,11 @@ def compare(
             raise UserError("compare trains in one process, one config after another: leave torchrun out.")
     limit, out = read_budget(budget) if budget is not None else None, Path(out)
     candidates = read_candidates([Path(file) for file in configs], varied=vary, overrides=overrides, data=data)
-    ready, errors = _ready(candidates, limit, split)
+    ready, refused = _ready(candidates, limit, split)
     if not ready:
-        raise UserError("\n".join(dict.fromkeys(errors.values())))
+        first, *others = {str(error): error for error in refused.values()}.values()
+        raise UserError("\n".join(map(str, (first, *others)))) if others else first
+    errors = {name: str(error) for name, error in refused.items()}
     speeds = _begin(out, limit, resume=resume)
     for name, sentence in errors.items():
         _say(f"{name} cannot be trained: {sentence}")
@@ -159,15 +161,15 @@ def read_budget(text: str) -> ComparisonBudget:
         amount = math.nan
     whole = kind != "images" or amount.is_integer()
     if kind not in ("images", "minutes") or not (0 < amount < math.inf) or not whole:
-        raise UserError(f"--budget {text}: give images=N, a whole number, or minutes=M.")
+        raise UserError(f"{text!r} is no budget: give images=N, a whole number, or minutes=M", "budget")
     return ComparisonBudget(kind=kind, amount=amount)
 
 
 def _ready(
     candidates: Sequence[Candidate], limit: ComparisonBudget | None, split: str
-) -> tuple[dict[str, Config], dict[str, str]]:
+) -> tuple[dict[str, Config], dict[str, UserError]]:
     """The configs that are sound, with data that has what they need, and what is wrong with the others; by name."""
-    ready, errors = {}, {}
+    ready, refused = {}, {}
     for candidate in candidates:
         try:
             config = candidate.config()
@@ -177,8 +179,8 @@ def _ready(
             Shards(Path(config.data or ""), split)
             ready[candidate.name] = config
         except UserError as error:
-            errors[candidate.name] = str(error)
-    return ready, errors
+            refused[candidate.name] = error
+    return ready, refused
 
 
 def _begin(out: Path, limit: ComparisonBudget | None, *, resume: bool) -> dict[str, float]:
@@ -188,12 +190,16 @@ def _begin(out: Path, limit: ComparisonBudget | None, *, resume: bool) -> dict[s
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise UserError(f"{out} holds no comparison to resume: leave --resume out, or check --out.") from None
+            raise UserError(
+                f"{out} holds no comparison to resume: begin one, or check the folder", "resume", "out"
+            ) from None
         if before["budget"] != (str(limit) if limit else None):
-            raise UserError(f"{out} was begun with the budget {before['budget']}: give the same, or another --out.")
+            raise UserError(
+                f"{out} was begun with the budget {before['budget']}: give that, or another folder", "budget", "out"
+            )
         return dict(before["images_per_second"])
     if out.exists() and (not out.is_dir() or any(path.suffix != ".part" for path in out.iterdir())):
-        raise UserError(f"{out} is not empty: go on with its comparison by --resume, or name another by --out.")
+        raise UserError(f"{out} is not empty: resume its comparison, or name another folder", "resume", "out")
     out.mkdir(parents=True, exist_ok=True)
     _write_budget(out, limit, {})
     return {}

@@ -42,7 +42,7 @@ class Candidate:
         config = load_config(self.file, (*self.overrides, *further))
         root = config.data or self.data
         if root is None:
-            raise UserError(f"{self.file}: names no `data:`, and there is no --data: give one of them.")
+            raise UserError(f"{self.file}: names no `data:`, and none is given for all: give one of them", "data")
         return config.model_copy(update={"data": str(Path(root).absolute())})
 
 
@@ -79,7 +79,7 @@ def _choices(text: str) -> list[tuple[str, str]]:
     key, equals, values = text.partition("=")
     listed, errors = parse_value(f"[{values}]", Place(text, "vary"), KIND)
     if errors or not listed or not equals:
-        raise UserError(f"--vary {text}: must read key=value,value,..., as in `--vary optimiser.lr=1e-3,1e-4`.")
+        raise UserError(f"{text}: must read key=value,value,..., as in optimiser.lr=1e-3,1e-4", "vary")
     # JSON is YAML, so a value comes back from an override as it went in.
     return [(f"{key.rpartition('.')[2]}={_shown(value)}", f"{key}={json.dumps(value)}") for value in listed]
 

@@ -81,12 +81,12 @@ def cross_validate(
     """
     with joined() as ranks:
         if ranks.world > 1:
-            raise UserError("A cross-validation trains in one process, one fold after another: leave torchrun out.")
+            raise UserError("folds are trained in one process, one after another: leave torchrun out", "folds")
     asked, target = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
     if asked.fold:
-        raise UserError("fold: is set for each training of a cross-validation: remove it from the config.")
+        raise UserError("fold: a cross-validation sets it for each training: remove it from the config", "folds")
     if asked.overfit:
-        raise UserError("overfit: chooses the samples, as --folds does: remove one of them.")
+        raise UserError("overfit: chooses the samples, as folds do: remove one of them", "overfit", "folds")
     samples = pooled(Path(asked.data or ""))
     table = target.path / FOLDS
     wanted = int(str(folds)) if str(folds).isdecimal() else Path(str(folds))
@@ -107,12 +107,13 @@ def assign(groups: Index, folds: int, *, seed: int) -> Index:
     """int64 (N,): the fold of every sample, from 1, by the group of each, int64 (N,); of about equal size, drawn by
     `seed`. UserError where there are fewer groups than folds."""
     if folds < 2:
-        raise UserError(f"--folds {folds}: two at least are needed.")
+        raise UserError(f"{folds} are too few: two at least are needed", "folds")
     found = len(np.unique(groups))
     if found < folds:
         raise UserError(
-            f"--folds {folds}: training and validation samples are of {found} groups (images, or patients), "
-            f"none of which is divided; ask for {found} folds at most."
+            f"training and validation samples are of {found} groups (images, or patients), none of which is divided: "
+            f"ask for {found} folds at most, not {folds}",
+            "folds",
         )
     shares = {str(number): 1.0 for number in range(1, folds + 1)}
     return np.array(split_by_shares([str(group) for group in groups], shares, seed=seed), np.int64)
@@ -125,12 +126,16 @@ def _begin(asked: Config, target: RunFolder, samples: Shards, folds: int | Path,
     fold = read_folds(folds, samples) if isinstance(folds, Path) else assign(samples.groups, folds, seed=asked.seed)
     if resume:
         if not table.is_file():
-            raise UserError(f"{target.path} holds no cross-validation to resume: leave --resume out, or check --run.")
+            raise UserError(
+                f"{target.path} holds no cross-validation to resume: begin one, or check it", "resume", "run"
+            )
         old = read_folds(table, samples)
         if old.max() != fold.max() or (isinstance(folds, Path) and not np.array_equal(old, fold)):
-            raise UserError(f"{table} has other folds than --folds {folds}: name that table, or use a new --run.")
+            raise UserError(
+                f"{table} has other folds than the {folds} asked for: name it, or another folder", "folds", "run"
+            )
     elif target.path.exists() and not _not_begun(target.path):
-        raise UserError(f"{target.path} is not empty: go on with its run by --resume, or name another by --run.")
+        raise UserError(f"{target.path} is not empty: resume its run, or name another folder", "resume", "run")
     else:
         target.path.mkdir(parents=True, exist_ok=True)
         target.write_text(CONFIG, dump_yaml(asked.model_dump(mode="json")))

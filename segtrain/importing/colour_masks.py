@@ -115,7 +115,7 @@ class ColourReader:
         if tuple(rgb[::-1]) in self._palette.colours:
             remedy = "the palette has it with red and blue exchanged: write red first"
         elif len(set(rgb)) == 1:
-            remedy = "if its numbers are class ids, give --palette ids, or a palette file of values"
+            remedy = "if its numbers are class ids, name the palette ids, or a palette file of values"
         else:
             remedy = "add it to a palette file, or mend the mask"
         return (f"{lacking} (at x={x}, y={y}); {remedy}",)

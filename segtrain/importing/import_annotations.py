@@ -78,7 +78,7 @@ def import_annotations(
     known, target, scale = read_palette(palette), _target(to_um_per_px, resize), Scale(str(um_per_px))
     cutting = read_patches(patches) if patches else None
     if cells and known.form != "levels":
-        raise UserError(f"--cells {cells} is for masks of two levels, and --palette {palette} is none: leave it out.")
+        raise UserError(f"masks of the palette {palette} have more than two levels: leave `{cells}` out", "cells")
     have = check_pairs(
         Path(images), Path(masks), known, cells=cells, split=split, group=group, seed=seed, progress=progress
     )
@@ -130,10 +130,10 @@ def import_annotations(
 
 def _target(to_um_per_px: float | None, resize: str | None) -> Target:
     if to_um_per_px is not None and resize is not None:
-        raise UserError("--to-um-per-px and --resize exclude each other: give one of them.")
+        raise UserError("images are brought to a scale or to a size: give one of the two", "to_um_per_px", "resize")
     if to_um_per_px is not None and not RANGE[0] <= to_um_per_px <= RANGE[1]:
-        raise UserError(f"--to-um-per-px {to_um_per_px:g}: must be {RANGE[0]} to {RANGE[1]}; smears have 0.2.")
-    return Target(um_per_px=to_um_per_px, size=read_size(resize, "--resize") if resize else None)
+        raise UserError(f"must be {RANGE[0]} to {RANGE[1]}, not {to_um_per_px:g}; smears have 0.2", "to_um_per_px")
+    return Target(um_per_px=to_um_per_px, size=read_size(resize, "resize") if resize else None)
 
 
 def _plain(palette: Palette) -> dict[str, Any]:
@@ -178,8 +178,8 @@ def _warnings_of_form(pairs: Sequence[PlannedPair], target: Target, patches: Pat
     scales = [target.um_per_px_of(pair.checked.size, pair.um_per_px) for pair in pairs]
     if max(scales) > _SPREAD * min(scales):
         yield (
-            f"the images are of {min(scales):.3f} to {max(scales):.3f} um/px; --to-um-per-px 0.2 would bring them to "
-            "one scale"
+            f"the images are of {min(scales):.3f} to {max(scales):.3f} um/px; a target of 0.2 um/px would bring them "
+            "to one scale"
         )
     stretched = [pair.checked.pair.name for pair in pairs if _stretch(pair) > _STRETCH]
     if stretched and target.size:

@@ -103,7 +103,7 @@ def plan_pairs(
         if resampled[0] * resampled[1] > MAX_PIXELS:
             errors.append(f"{name}: would have {size} px, over {MAX_PIXELS // 10**6} megapixels; cut it into fields.")
         elif min(resampled) < MIN_SIDE:
-            errors.append(f"{name}: would have {size} px; at least {MIN_SIDE} px a side are needed: check --um-per-px.")
+            errors.append(f"{name}: would have {size} px; at least {MIN_SIDE} px a side are needed: check its scale.")
         elif patches and not corners:
             patch = size_text(patches.size)
             errors.append(f"{name}: has {size} px, too few for these patches of {patch} px; ask for smaller or fewer.")
@@ -136,12 +136,13 @@ def plan_shards(pairs: Sequence[PlannedPair]) -> Iterator[ShardPlan]:
                 first, number, left = first + samples, number + 1, left - samples
 
 
-def read_size(text: str, option: str) -> Size:
+def read_size(text: str, argument: str) -> Size:
     """ "N", or "WIDTHxHEIGHT", in px. Raises UserError."""
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(s.isdecimal() and LEAST_SIDE <= int(s) <= 65_535 for s in sides):
         raise UserError(
-            f"{option} {text}: give a side in px, as 256, or WIDTHxHEIGHT, as 640x480; at least {LEAST_SIDE}."
+            f"{text!r} is no size: give a side in px, as 256, or WIDTHxHEIGHT, as 640x480; at least {LEAST_SIDE}",
+            argument,
         )
     return int(sides[-1]), int(sides[0])
 
@@ -149,7 +150,7 @@ def read_size(text: str, option: str) -> Size:
 def read_patches(asked: str) -> Patches:
     """ "SIZE", "SIZE,OVERLAP" (0 to under 1) or "SIZE,N" (1 and more). Raises UserError."""
     side, _, rest = asked.partition(",")
-    size = read_size(side, "--patches")
+    size = read_size(side, "patches")
     if not rest:
         return Patches(size=size)
     if rest.isdecimal() and int(rest) > 0:
@@ -160,7 +161,7 @@ def read_patches(asked: str) -> Patches:
         overlap = math.nan
     if not 0 <= overlap < 1:
         raise UserError(
-            f"--patches {asked}: give SIZE,OVERLAP with a share from 0 to under 1, or SIZE,N with a number."
+            f"{asked!r} is none: give SIZE,OVERLAP with a share from 0 to under 1, or SIZE,N with a number", "patches"
         )
     return Patches(size=size, overlap=overlap)
 

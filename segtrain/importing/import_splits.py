@@ -60,7 +60,8 @@ def read_rule(asked: str | None, names: Sequence[str]) -> SplitRule:
             raise ValueError
     except ValueError:
         raise UserError(
-            f"--split {asked}: give shares, as train=.8,val=.1,test=.1, a CSV file `image,split`, or {FOLDERS}."
+            f"{asked!r} is no division: give shares, as train=.8,val=.1,test=.1, a CSV `image,split`, or {FOLDERS}",
+            "split",
         ) from None
     return SplitRule(shares={split: shares[split] for split in SPLITS if shares.get(split)})
 
@@ -73,7 +74,7 @@ def split_as_stated(rule: SplitRule, names: Sequence[str]) -> tuple[list[str], l
     else:
         stated, where = [name.split("/")[0] if "/" in name else "" for name in names], "the folder of"
         errors = [
-            f"{name}: lies in none of the folders {', '.join(SPLITS)}; move it there, or give --split shares."
+            f"{name}: lies in none of the folders {', '.join(SPLITS)}; move it there, or divide by shares."
             for name, split in zip(names, stated, strict=True)
             if not split
         ]
@@ -107,8 +108,9 @@ def split_by_shares(groups: Sequence[str], shares: Mapping[str, float], *, seed:
     size = Counter(groups)
     if len(size) < len(shares):
         raise UserError(
-            f"--split: {len(size)} groups cannot fill {len(shares)} splits without being divided; add images, or give "
-            "fewer splits, as --split train=1."
+            f"{len(size)} groups cannot fill {len(shares)} splits without being divided: add images, or give "
+            "fewer splits, as train=1",
+            "split",
         )
     drawn = {group: hashlib.sha256(f"{seed}\x1f{group}".encode()).hexdigest() for group in size}
     order = sorted(size, key=lambda group: (-size[group], drawn[group], group))
@@ -140,12 +142,12 @@ def read_groups(asked: str | None, names: Sequence[str]) -> tuple[list[str], lis
         pattern = re.compile(asked)
     except re.error as error:
         raise UserError(
-            f"--group {asked}: is no regular expression ({error}); put it in quotes, or name a CSV."
+            f"{asked} is no regular expression ({error}): put it in quotes, or name a CSV", "group"
         ) from None
     found = [pattern.search(name) for name in names]
     groups = ["/".join(part or "" for part in match.groups()) or match[0] if match else "" for match in found]
     errors = [
-        f"{name}: --group {asked} finds nothing in this name; change the expression, or the name."
+        f"{name}: the group {asked} finds nothing in this name; change the expression, or the name."
         for name, group in zip(names, groups, strict=True)
         if not group
     ]

@@ -53,15 +53,17 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     """UserError where `out` may not become the dataset; touches nothing."""
     nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():
-        raise UserError(f"{nearest} is a file: give another folder by --out.")
+        raise UserError(f"{nearest} is a file: name another folder", "out")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{nearest} may not be written to: change its permissions, or give another folder by --out.")
+        raise UserError(f"{nearest} may not be written to: change its permissions, or name another folder", "out")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not overwrite:
-        raise UserError(f"{out} is not empty: give --overwrite, or another folder by --out.")
+        raise UserError(f"{out} is not empty: overwrite it, or name another folder", "overwrite", "out")
     if strange := sorted(path.name for path in out.iterdir() if path.name not in _own_files(out)):
-        raise UserError(f"{out} holds {strange[0]}, which no import wrote, so it is left alone: give another --out.")
+        raise UserError(
+            f"{out} holds {strange[0]}, which no import wrote, so it is left alone: name another folder", "out"
+        )
 
 
 def _own_files(out: Path) -> set[str]:

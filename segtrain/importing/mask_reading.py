@@ -69,7 +69,7 @@ class LevelReader:
             value = mask.value.astype(np.uint32)
         elif coloured := np.count_nonzero(np.ptp(colour, axis=2) > _COLOURED):
             return _refused(
-                colour, f"{coloured:,} pixels are coloured; name the colours by --palette reference or a YAML file"
+                colour, f"{coloured:,} pixels are coloured; name the colours by the palette reference or a YAML file"
             )
         else:
             value = colour.max(axis=2).astype(np.uint32)
@@ -85,7 +85,7 @@ class LevelReader:
             shown = ", ".join(map(str, levels[:5])) + (", ..." if len(levels) > 5 else "")
             return _refused(
                 label,
-                f"is not black and white (values {shown}); if they are class ids, give --palette ids or a YAML file",
+                f"is not black and white (values {shown}); if they are class ids, name the palette ids or a YAML file",
             )
         return MaskReading(label=with_transparency(label, mask.alpha))
 
@@ -104,7 +104,7 @@ class ValueReader:
         if value is None:
             assert mask.colour is not None
             if np.ptp(mask.colour, axis=2).any():
-                return _refused(mask.colour, "holds colours and not class ids; name them by --palette")
+                return _refused(mask.colour, "holds colours and not class ids; name them by a palette")
             value = mask.colour[..., 0].astype(np.uint16)
         if mask.lossy:
             return _refused(value, "has a compression that changes class ids, as JPEG does; save it as PNG")

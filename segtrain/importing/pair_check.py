@@ -112,7 +112,7 @@ def check_pairs(
     if len(there) < 2:
         raise UserError(
             f"{checked[0].pair.mask.parent}: all masks together have one class, {there[0] if there else 'none'}; give "
-            "the --palette that they were painted in."
+            "the palette that they were painted in."
         )
     groups = with_copies(groups, [one.image_sha256 for one in checked])
     if rule.shares:
@@ -204,14 +204,15 @@ def _level_of_cells(checked: Sequence[CheckedPair]) -> tuple[Cells, int]:
     if len(white) == len(black):
         raise UserError(
             f"{checked[0].pair.mask.parent}: whether cells are white or black in the masks is not known, for "
-            "neither is the darker part of the images; give --cells white or --cells black."
+            "neither is the darker part of the images; say whether cells are `white` or `black`",
+            "cells",
         )
     cells: Cells = "white" if len(white) > len(black) else "black"
     agreeing, others = (white, black) if cells == "white" else (black, white)
     refuse(
         [
             f"{one.pair.mask}: what is {cells} in it is the brighter part of its image, and in {len(agreeing)} other "
-            "masks the darker one, as cells are; invert it, or give --cells."
+            "masks the darker one, as cells are; invert it, or say which level cells have."
             for one in others
         ]
     )

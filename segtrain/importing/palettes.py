@@ -63,7 +63,7 @@ def read_palette(asked: str) -> Palette:
     path = Path(asked)
     if not path.is_file():
         raise UserError(
-            f"--palette {asked}: there is no such file; give {BINARY}, {IDS}, {REFERENCE}, or a YAML file of classes."
+            f"{asked}: there is no such file; give {BINARY}, {IDS}, {REFERENCE}, or a YAML file of classes", "palette"
         )
     return _read_file(path)
 

@@ -131,7 +131,7 @@ def open_onnx(content: bytes | Path) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise UserError(f"--runtime onnx {_EXTRA}") from None
+        raise UserError(f"onnx {_EXTRA}", "runtime") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     try:
@@ -169,7 +169,7 @@ def _open(run: Path) -> tuple[Probabilities, Description]:
     description = _read_description(session.get_modelmeta().custom_metadata_map.get(_KEY, "null"), str(file))
     checkpoint = run / description.checkpoint
     if run.is_dir() and checkpoint.is_file() and file_digest(checkpoint) != description.sha256:
-        raise UserError(f"{file} is of another training than {checkpoint}: export the run again, with --overwrite.")
+        raise UserError(f"{file} is of another training than {checkpoint}: export the run again, over it.")
     return lambda image: run_onnx(session, image), description
 
 

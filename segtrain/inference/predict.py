@@ -71,11 +71,13 @@ def predict(
     check_new(files, overwrite=overwrite)
     # An image that is written over might not have been read before.
     if lost := {Path(image.name).resolve() for image in readers} & {file.resolve() for file in files}:
-        raise UserError(f"{min(lost)} is one of the images, and would be written over: name another --out.")
+        raise UserError(f"{min(lost)} is one of the images, and would be written over: name another folder", "out")
     if runtime == "torch":
         networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device)
     elif which == "last":
-        raise UserError("--last is for --runtime torch: export the last network, and predict with what that wrote.")
+        raise UserError(
+            "the last network runs by torch only: export it, and predict with what that wrote", "which", "runtime"
+        )
     else:
         networks = load_onnx([run, *others], tta=tta, batch=batch)
     judged = judge_images(readers, scale, networks, progress=progress)

@@ -188,14 +188,15 @@ def check_new(paths: list[Path], *, overwrite: bool) -> None:
     """UserError where two of them are one, some are there already, or one can't be written where it shall lie."""
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
-        raise UserError(f"{twice}: two images would be written there; rename one, or give each an --out of its own.")
+        raise UserError(f"{twice}: two images would be written there; rename one, or predict them apart", "out")
     for folder in {path.parent for path in paths}:
         check_folder(folder)
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise UserError(
-            f"{there[0]} is there already ({len(there)} of {len(paths)} files): --overwrite replaces them, "
-            "or name another --out."
+            f"{there[0]} is there already ({len(there)} of {len(paths)} files): overwrite them, or name another folder",
+            "overwrite",
+            "out",
         )
 
 

@@ -51,7 +51,7 @@ def export(
     run = Path(run)
     if format == "safetensors" and which == "last":
         raise UserError(
-            "--last: safetensors come with the run's model card, which is of its best network; leave it out."
+            "safetensors come with the run's model card, which is of its best network: leave it out", "which"
         )
     folder = Path(out) if out else run / FOLDER if format == "safetensors" else run
     files = [folder / name for name in NAMES[format]]
@@ -83,7 +83,7 @@ def _safetensors(trained: Trained) -> bytes:
         from safetensors.torch import save
     except ImportError:
         raise UserError(
-            "--format safetensors needs the extra `safetensors`: pip install 'smearsynth[safetensors]'."
+            "safetensors needs the extra `safetensors`: pip install 'smearsynth[safetensors]'", "format"
         ) from None
     weights = {name: tensor.contiguous() for name, tensor in trained.model.state_dict().items()}
     return save(weights, metadata={"format": "pt"})

@@ -125,11 +125,12 @@ def _all_figures(sums: Floats) -> Floats:
 def _chosen(run: Path, about: RunFacts, split: str) -> tuple[Shards, Index | None]:
     root = Path(about.config.data or "")
     if not (root / INDEX).is_file():
-        raise UserError(f"{run} was trained on {root}, where there is no dataset now: say where it lies by --data.")
+        raise UserError(f"{run} was trained on {root}, where there is no dataset now: say where it is", "dataset")
     if not about.index:
         raise UserError(
-            f"{root} is not the data that {run} was trained on: its digest is another. Name that set by --data; "
-            "`segtrain evaluate` measures a run on others."
+            f"{root} is not the data that {run} was trained on: its digest is another. Name that set; "
+            "`segtrain evaluate` measures a run on others",
+            "dataset",
         )
     if split == "val":
         parts = read_training_data(about.config)

@@ -71,7 +71,7 @@ class ModelSpec(Spec):
             with torch.device("meta"):
                 network = self.build(classes=2)
         except UserError as error:
-            key, _, sentence = str(error).partition(": ")
+            key, _, sentence = error.sentence.partition(": ")
             raise WrongValueError(sentence, key) from None
         if self.pretrained and not pretrained_part(network):
             raise WrongValueError(f"{self.name} begins with no weights of others: remove it", "pretrained")

@@ -175,8 +175,9 @@ def _save_and_stop(t: Training, stop: StopSignal) -> NoReturn:
     save(t)
     by = f" by {stop.by}" if stop.by else ""  # another process was signalled
     raise TrainingStoppedError(
-        f"Stopped{by} in epoch {t.epoch + 1} after step {t.step} of {len(t.training)}; saved in {t.run.last}. Go on "
-        "with --resume."
+        f"Stopped{by} in epoch {t.epoch + 1} after step {t.step} of {len(t.training)}; saved in {t.run.last}: "
+        "resume it to go on",
+        "resume",
     )
 
 
@@ -269,5 +270,6 @@ def restore(t: Training, state: checkpoint.State) -> None:
             raise ValueError(f"epoch {t.epoch}, step {t.step} and {len(numbers)} rows do not go together")
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"{t.run.last} is no state of this training ({checkpoint.in_short(error)}): begin anew with another --run."
+            f"{t.run.last} is no state of this training ({checkpoint.in_short(error)}): begin anew in another folder",
+            "run",
         ) from error

@@ -127,7 +127,8 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
     folder = RunFolder(Path(run))
     if which == "best" and folder.last.is_file() and not folder.best.is_file():
         raise UserError(
-            f"{folder.best} is missing: the run has not finished an epoch; take the network so far by --last."
+            f"{folder.best} is missing: the run has not finished an epoch; take the last network instead",
+            "which",
         )
     state = checkpoint.load(folder.best if which == "best" else folder.last)
     try:

@@ -89,21 +89,21 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
 def _state_to_resume(run: RunFolder, identity: Identity, *, resume: bool) -> checkpoint.State | None:
     """The state to go on from; None to begin with. UserError where the run may not be begun, or not be resumed."""
     if run.path.exists() and not run.path.is_dir():
-        raise UserError(f"{run.path} is a file: name a folder by --run.")
+        raise UserError(f"{run.path} is a file: name a folder", "run")
     # A kill before the first file is whole leaves its part, and no run.
     begun = run.path.is_dir() and any(file.suffix != ".part" for file in run.path.iterdir())
     if begun and not resume:
-        raise UserError(f"{run.path} is not empty: go on with its run by --resume, or name another by --run.")
+        raise UserError(f"{run.path} is not empty: resume its run, or name another folder", "resume", "run")
     if resume and not (run.path / CONFIG).is_file():
-        raise UserError(f"{run.path} holds no run that could be resumed: leave --resume out, or check --run.")
+        raise UserError(f"{run.path} holds no run that could be resumed: begin one, or check it", "resume", "run")
     if not run.last.exists():
         # A kill between the two checkpoints of the first epoch leaves the best alone; later it cannot.
         if run.best.exists() and checkpoint.load(run.best).get("epoch") != 1:
-            raise UserError(f"{run.last} is missing: put it back, or begin anew with another --run.")
+            raise UserError(f"{run.last} is missing: put it back, or begin anew in another folder", "run")
         return None
     state = checkpoint.load(run.last)
     if "identity" not in state:
-        raise UserError(f"{run.last} is no checkpoint of a training: begin anew with another --run.")
+        raise UserError(f"{run.last} is no checkpoint of a training: begin anew in another folder", "run")
     check_unchanged(state["identity"], identity, run.path)
     return state
 

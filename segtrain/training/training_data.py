@@ -101,9 +101,13 @@ def check_unchanged(before: Identity, now: Identity, run: Path) -> None:
         if before.get("fold_digest", "") != now["fold_digest"]:
             lines.append("division into folds")
     except (AttributeError, KeyError, TypeError):
-        raise UserError(f"{run}: its checkpoint does not say what it belongs to; use a new --run.") from None
+        raise UserError(
+            f"{run}: its checkpoint does not say what it belongs to; begin anew in another folder", "run"
+        ) from None
     if lines:
         changed = "; ".join(lines)
         raise UserError(
-            f"{run} cannot be resumed, for this has changed since it began: {changed}; put it back, or use a new --run."
+            f"{run} cannot be resumed, for this has changed since it began: {changed}; put it back, or begin anew in "
+            "another folder",
+            "run",
         )

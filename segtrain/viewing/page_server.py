@@ -72,7 +72,7 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
-            raise UserError(f"--port {port}: cannot be had ({error.strerror}); name another, or none.") from None
+            raise UserError(f"{port} cannot be had ({error.strerror}): name another, or none", "port") from None
         names = (LOOPBACK, "localhost")
         self.hosts = {f"{name}:{self.server_port}" for name in names} | ({*names} if self.server_port == 80 else set())
 
@@ -195,7 +195,7 @@ def _outcome(answer: Callable[[], Mapping[str, Any]]) -> tuple[HTTPStatus, Mappi
     except _NobodyWaits:
         raise
     except (UserError, WorkError) as error:
-        return HTTPStatus.UNPROCESSABLE_ENTITY, {"error": str(error)}
+        return HTTPStatus.UNPROCESSABLE_ENTITY, {"error": error.text(lambda _: "")}
     # Whatever an upload does to the work, the next one is served.
     except Exception as error:
         traceback.print_exc()

@@ -79,7 +79,7 @@ def _checked(spec: str) -> str:
         float(spec)
     except ValueError:
         if spec != AUTO:
-            raise UserError(f"--um-per-px {spec}: give a number, or `{AUTO}`.") from None
+            raise UserError(f"The scale {spec}: give a number, or `{AUTO}`", "um_per_px") from None
     return Scale(spec).spec
 
 
@@ -171,18 +171,8 @@ def at_native(prediction: FieldPrediction, cells: npt.NDArray[np.int32], label: 
 
 
 def _scale_of(pixels: npt.NDArray[np.uint8], name: str, spec: str) -> float:
-    """um/px. UserError in words of the page, which has no options."""
-    try:
-        return Scale(_checked(spec)).of(Path(name), pixels)
-    except UserError as error:
-        told = str(error)
-        for option, words in (
-            (f"--um-per-px {spec}:", "The scale:"),
-            ("--um-per-px:", "The scale:"),
-            ("--um-per-px", "the scale"),
-        ):
-            told = told.replace(option, words)
-        raise UserError(told) from None
+    """um/px. Raises UserError."""
+    return Scale(_checked(spec)).of(Path(name), pixels)
 
 
 def _packed(values: npt.NDArray[Any]) -> str:

@@ -92,7 +92,7 @@ def worker_pool(workers: int, progress: bool) -> Iterator[Run]:
                 yield lambda function, items, what: bar(executor.map(function, items, chunksize=4), what, len(items))
             except BrokenProcessPool as error:
                 raise ChildProcessError(
-                    "A worker process was killed while cells were cut, perhaps for want of memory; try fewer --workers."
+                    "A worker process was killed while cells were cut, perhaps for want of memory; try fewer workers."
                 ) from error
             finally:
                 executor.shutdown(cancel_futures=True)

@@ -62,7 +62,9 @@ def check_same(out: Path, identity: Identity) -> None:
     try:
         old, _ = json_values.read_json(path, MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}), so nothing can be resumed: --overwrite it.") from error
+        raise UserError(
+            f"{path} cannot be read ({error}), so nothing can be resumed: overwrite it", "overwrite"
+        ) from error
     found = differences(old, json.loads(json.dumps(asdict(identity))))
     if len(found) > 1:
         found = [d for d in found if d.path != "recipe_hash"]
@@ -71,8 +73,10 @@ def check_same(out: Path, identity: Identity) -> None:
             f"{d.path.removeprefix('settings.')} is {shown(d.old)} there and {shown(d.new)} now" for d in found
         )
         raise UserError(
-            f"{out} was built otherwise, so it cannot be resumed: {told}. Restore what differs, give --overwrite to "
-            "start anew, or another folder by --out."
+            f"{out} was built otherwise, so it cannot be resumed: {told}. Restore what differs, overwrite it to "
+            "start anew, or name another folder",
+            "overwrite",
+            "out",
         )
 
 
@@ -111,7 +115,9 @@ def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> No
             split, stop = told["split"], told["stop"]
             raise UserError(
                 f"{out} holds {stop} scenes of {split} or more and only {count.get(split, 0)} are asked for; a set can "
-                f"only grow: raise count.{split} or --limit, or give --overwrite."
+                f"only grow: raise count.{split} or the limit, or overwrite it",
+                "limit",
+                "overwrite",
             )
 
 

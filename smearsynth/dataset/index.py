@@ -240,9 +240,9 @@ def read_index(out: Path) -> Index:
     try:
         index: Index = json_values.read_json(path, MOST_BYTES)[0]
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: no dataset, or one that --resume must finish.") from None
+        raise UserError(f"{path} is missing: no dataset, or one that a resumed build must finish.") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): write it anew with --resume.") from error
+        raise UserError(f"{path} cannot be read ({error}): write it anew by resuming the build.") from error
     return index
 
 

@@ -70,29 +70,31 @@ def shards(out: Path) -> list[Path]:
 def check_target(out: Path, *, resume: bool, overwrite: bool) -> None:
     """UserError where a build may not write to `out`; touches nothing."""
     if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other: give one of them.")
+        raise UserError("a set is either resumed or overwritten: give one of the two", "resume", "overwrite")
     check_place(out)
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not (resume or overwrite):
-        raise UserError(f"{out} is not empty: give --resume, --overwrite, or another folder by --out.")
+        raise UserError(
+            f"{out} is not empty: resume it, overwrite it, or name another folder", "resume", "overwrite", "out"
+        )
     if not (out / STATE).is_dir():
-        raise UserError(f"{out} is not empty and no build made it, so it is left alone: give another --out.")
+        raise UserError(f"{out} is not empty and no build made it, so it is left alone: name another folder", "out")
 
 
 def check_place(out: Path) -> None:
     """UserError where no folder `out` can be made or written to; touches nothing."""
     nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():
-        raise UserError(f"{nearest} is a file: give another folder by --out.")
+        raise UserError(f"{nearest} is a file: name another folder", "out")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{nearest} may not be written to: change its permissions, or give another folder by --out.")
+        raise UserError(f"{nearest} may not be written to: change its permissions, or name another folder", "out")
 
 
 def check_outside(file: Path) -> None:
     """UserError where a page or picture about a dataset would become, or replace, one of its files."""
     if shards(file.resolve().parent):
-        raise UserError(f"{file} lies in a dataset, whose files are sealed: name a file elsewhere by --out.")
+        raise UserError(f"{file} lies in a dataset, whose files are sealed: name a file elsewhere", "out")
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def locked(out: Path, *, shared: bool = False, patience: float | None = None, wo
     """
     for path in (out / STATE, out / STATE / "lock"):
         if path.is_symlink():
-            raise UserError(f"{path} is a link, and no build makes one: remove it, or give another folder by --out.")
+            raise UserError(f"{path} is a link, and no build makes one: remove it, or name another folder", "out")
     (out / STATE).mkdir(parents=True, exist_ok=True)
     # Over NFS a lock alone needs a file that is open for writing, and a shared one for reading.
     with (out / STATE / "lock").open("a+") as file:
@@ -127,7 +129,8 @@ def _try_lock(descriptor: int, kind: int, out: Path) -> bool:
             raise
         raise UserError(
             f"{out} lies on a file system without locks ({error.strerror}): mount it with them (Lustre: `-o flock`), "
-            "or give another folder by --out."
+            "or name another folder",
+            "out",
         ) from error
     return True
 

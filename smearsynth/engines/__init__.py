@@ -26,5 +26,5 @@ def find_engine(name: str, *, workers: int, scheduler: str | None) -> Engine:
     if name != "local":
         raise UserError(f"There is no engine {name!r}: choose one of {', '.join(ENGINES)}.")
     if scheduler is not None:
-        raise UserError("--scheduler names a Dask scheduler: give --engine dask with it.")
+        raise UserError("only the engine dask has a scheduler: choose that engine with it", "engine", "scheduler")
     return partial(local_engine.run, workers=workers)

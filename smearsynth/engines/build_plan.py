@@ -115,9 +115,9 @@ def read_slice(text: str, shards: int) -> range:
     """The numbers in "A:B", A to B - 1; a B past the last shard is the last. UserError where that is none."""
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text)
     if match is None or int(match[1]) >= int(match[2]):
-        raise UserError(f"--shards is {text!r}: give A:B with A < B, such as 0:8 for the first eight shards.")
+        raise UserError(f"{text!r} is no slice: give A:B with A < B, such as 0:8 for the first eight shards", "shards")
     if int(match[1]) >= shards:
-        raise UserError(f"--shards is {text}, and the set has {shards} shards, numbered from 0: lower A.")
+        raise UserError(f"the slice is {text}, and the set has {shards} shards, numbered from 0: lower A", "shards")
     return range(int(match[1]), min(int(match[2]), shards))
 
 

@@ -59,7 +59,9 @@ def finish(out: str, identity: str, client: Version, job: Job) -> Built:
     host, folder = socket.gethostname(), Path(out)
     check_version(client)
     if not (folder / layout.IDENTITY).is_file():
-        raise UserError(f"The worker on {host} does not see {out}: give --out on a disk that all workers share.")
+        raise UserError(
+            f"The worker on {host} does not see {out}: name a folder on a disk that all workers share", "out"
+        )
     with opencv_in_one_thread(), layout.locked(folder, shared=True, patience=layout.PATIENCE_OF_SLICES):
         plan = _plan(folder, identity)
         return finish_shard(replace(plan, jobs=(job,)), 0, _tick())
@@ -78,7 +80,9 @@ def _plan(out: Path, identity: str) -> BuildPlan:
 def _read_plan(out: Path, identity: str) -> BuildPlan:
     _, plan, _ = read_plan(out)
     if plan.identity != identity:
-        raise UserError(f"The worker on {socket.gethostname()} sees another set at {out}: give --out on a shared disk.")
+        raise UserError(
+            f"The worker on {socket.gethostname()} sees another set at {out}: name one on a shared disk", "out"
+        )
     warm_up(plan)
     return plan
 
@@ -110,7 +114,7 @@ _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 def check(scheduler: str | None) -> None:
     """UserError where Dask is not installed, or nothing answers at the address of the scheduler."""
     if find_spec("distributed") is None:
-        raise UserError("--engine dask needs the package distributed: install it by `pip install 'smearsynth[dask]'`.")
+        raise UserError("dask needs the package distributed: install it by `pip install 'smearsynth[dask]'`", "engine")
     if scheduler is None:
         return
     try:
@@ -120,8 +124,9 @@ def check(scheduler: str | None) -> None:
         socket.create_connection((address.hostname, address.port), _CONNECT).close()
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--scheduler {scheduler}: no Dask scheduler answers there ({error}): start one by `dask scheduler`, or "
-            "correct the address."
+            f"{scheduler}: no Dask scheduler answers there ({error}): start one by `dask scheduler`, or correct the "
+            "address",
+            "scheduler",
         ) from error
 
 
@@ -176,7 +181,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
     try:
         client = Client(scheduler, timeout=_CONNECT)
     except OSError as error:  # TimeoutError is one
-        raise UserError(f"--scheduler {scheduler}: what answers there is no Dask scheduler ({error}).") from error
+        raise UserError(f"{scheduler}: what answers there is no Dask scheduler ({error})", "scheduler") from error
     with client:
         if not client.nthreads():
             tqdm.write(f"{scheduler} has no workers yet; the work begins with the first.", file=sys.stderr)
@@ -204,11 +209,12 @@ def _results(futures: list[Any]) -> Iterator[tuple[Any, Built]]:
     except distributed.KilledWorker as error:
         raise WorkError(
             f"A shard was given up after {error.allowed_failures + 1} of its workers died, perhaps for want of memory; "
-            "the finished shards are kept: go on with --resume, with fewer workers to a machine if memory was short."
+            "the finished shards are kept: resume it, with fewer workers to a machine if memory was short",
+            "resume",
         ) from error
     except (CancelledError, CommClosedError) as error:
         raise WorkError(
-            "The scheduler gave up the work, or was lost; the finished shards are kept: go on with --resume."
+            "The scheduler gave up the work, or was lost; the finished shards are kept: resume it", "resume"
         ) from error
 
 
@@ -218,6 +224,7 @@ def _check_seen(out: Path, identity: str, record: ShardRecord) -> None:
     while build_state.marked(out, record.name, identity) is None:
         if time.monotonic() > deadline:
             raise WorkError(
-                f"A worker wrote {out / record.name}, and this machine does not see it: give --out on a shared disk."
+                f"A worker wrote {out / record.name}, and this machine does not see it: name a folder on a shared disk",
+                "out",
             )
         time.sleep(0.1)

@@ -67,7 +67,7 @@ def run(plan: BuildPlan, *, workers: int, progress: Callable[[int], None]) -> li
         except (EOFError, ConnectionError) as error:
             raise WorkerError(
                 "A worker process was killed, perhaps for want of memory; the finished shards are kept: "
-                "go on with --resume, and with fewer --workers if memory was short."
+                "resume it, with fewer workers if memory was short",
             ) from error
     return [built[number] for number in range(len(plan.jobs))]
 

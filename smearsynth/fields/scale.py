@@ -43,7 +43,7 @@ class Scale:
         self._table: dict[str, float] | None = None
         self._same: float | None = None
         try:
-            self._same = _checked(float(spec), "--um-per-px:")
+            self._same = _checked(float(spec), "The scale:", "um_per_px")
         except UserError:
             raise
         except ValueError:
@@ -125,15 +125,18 @@ def _from_cells(areas: Areas, name: str) -> float:
     red = _red_cells(areas)
     if red.size < LEAST_CELLS:
         raise UserError(
-            f"{name}: shows {red.size} single red cells and `auto` needs {LEAST_CELLS}; give --um-per-px in numbers."
+            f"{name}: shows {red.size} single red cells and `auto` needs {LEAST_CELLS}; give the scale in numbers",
+            "um_per_px",
         )
     diameter = 2 * float(np.sqrt(np.median(red) / np.pi))
     return _checked(RED_CELL_UM / diameter, f"{name}: found by `auto`,")
 
 
-def _checked(value: float, what: str) -> float:
+def _checked(value: float, what: str, *arguments: str) -> float:
     if not RANGE[0] <= value <= RANGE[1]:
-        raise UserError(f"{what} {value:g} um/px is outside {RANGE[0]} to {RANGE[1]}; give micrometres per pixel.")
+        raise UserError(
+            f"{what} {value:g} um/px is outside {RANGE[0]} to {RANGE[1]}; give micrometres per pixel", *arguments
+        )
     return value
 
 
@@ -143,7 +146,9 @@ def _read_table(path: Path) -> dict[str, float]:
             raise ValueError("no table")
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
     except (OSError, ValueError, csv.Error):
-        raise UserError(f"--um-per-px {path}: give a number, `{AUTO}`, or a CSV file of names and um/px.") from None
+        raise UserError(
+            f"The scale {path}: give a number, `{AUTO}`, or a CSV file of names and um/px", "um_per_px"
+        ) from None
     table: dict[str, float] = {}
     for number, row in enumerate(rows, 1):
         if not row or (number == 1 and not _is_number(row[-1])):

@@ -63,7 +63,8 @@ class Reals:
             if min(image.shape[:2]) < WINDOW:
                 raise UserError(
                     f"{file}: {image.shape[1]}x{image.shape[0]} px at {UM_PER_PX:.2f} um/px, and fidelity needs "
-                    f"{WINDOW} px a side; leave it out, or check --um-per-px."
+                    f"{WINDOW} px a side; leave it out, or check its scale",
+                    "um_per_px",
                 )
             dark = cells_and_nuclei(image)
             cells = dark if native is None else _with_cut_cells(_scaled(native, um_per_px), dark)
@@ -77,7 +78,7 @@ def take_reals(folder: Path, um_per_px: str, samples: int, *, progress: bool) ->
     it and below. Raises UserError: no folder, no image, a mask missing, no scale."""
     scale = Scale(um_per_px)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give --against a folder of real images.")
+        raise UserError(f"{folder}: no such folder; name a folder of real images", "against")
     files: list[tuple[Path, Path | None]] = (
         list(image_and_mask_files(folder)) if is_folder(folder) else [(file, None) for file in image_tree(folder)]
     )

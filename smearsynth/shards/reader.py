@@ -104,7 +104,7 @@ def _dataset_fault(data: h5py.Dataset, name: str, due: tuple[int, ...]) -> str:
     return ""
 
 
-_REMEDY = "fetch it again, or build it again with --resume"
+_REMEDY = "fetch it again, or resume its build"
 
 
 class _Opened(NamedTuple):
@@ -207,7 +207,7 @@ def _open(path: Path) -> _Opened:
             raise ValueError("it is no file")
         file = h5py.File(path, "r")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: put it back, or build it again with --resume.") from None
+        raise UserError(f"{path} is missing: put it back, or resume its build.") from None
     except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as a shard ({first_line(error)}); {_REMEDY}.") from error
     try:

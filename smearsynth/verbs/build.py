@@ -60,7 +60,9 @@ def check_begun(recipe: Recipe, plan: BuildPlan, identity: Identity) -> None:
     """UserError where the folder is no longer what was begun. The caller holds its lock."""
     build_state.check_same(plan.out, identity)
     if not _begun(recipe, plan):
-        raise UserError(f"{plan.out} was begun anew meanwhile, with another recipe: give one of the two another --out.")
+        raise UserError(
+            f"{plan.out} was begun anew meanwhile, with another recipe: give each a folder of its own", "out"
+        )
 
 
 def _begun(recipe: Recipe, plan: BuildPlan) -> bool:
@@ -226,7 +228,9 @@ def build(
     check_publish(recipe)
     numbers = read_slice(shards, len(jobs_of(recipe))) if shards is not None else None
     if numbers and overwrite:
-        raise UserError("--shards and --overwrite exclude each other: others may build there; give another --out.")
+        raise UserError(
+            "a slice overwrites nothing, for others may build there: name another folder", "shards", "overwrite", "out"
+        )
     resume = resume or numbers is not None
     out = target(recipe, out)
     layout.check_target(out, resume=resume, overwrite=overwrite)

@@ -100,14 +100,14 @@ def checked_workers(workers: int | None) -> int:
     if workers is None:
         return usable_cores()
     if workers < 1:
-        raise UserError(f"--workers is {workers}: give 1 or more.")
+        raise UserError(f"{workers} are too few: give 1 or more", "workers")
     return workers
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str], *, limit: int | None = None, roots: bool = True) -> Recipe:
     """The recipe, with at most `limit` scenes per split. roots: False where no source will be read."""
     if limit is not None and limit < 1:
-        raise UserError(f"--limit is {limit}: give 1 or more.")
+        raise UserError(f"{limit} scenes are too few: give 1 or more", "limit")
     recipe = load_recipe(path, overrides, roots=roots)
     if limit is None:
         return recipe
@@ -151,4 +151,4 @@ def told_sources(out: Path) -> list[dict[str, Any]]:
         told, _ = json_values.read_json(file, MOST_BYTES)
         return [{**source, "name": source["name"]} for source in told]
     except (OSError, ValueError, TypeError, LookupError):
-        raise UserError(f"{file} is damaged, so nothing can be resumed: give --overwrite.") from None
+        raise UserError(f"{file} is damaged, so nothing can be resumed: overwrite it", "overwrite") from None

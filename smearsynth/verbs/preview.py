@@ -46,7 +46,7 @@ def preview(
     if path.is_dir():
         if bank is not None or overrides:
             raise UserError(
-                f"{path} is a dataset, which is shown as it is: leave out --bank and --set, or name a recipe."
+                f"{path} is a dataset, which is shown as it is: leave these out, or name a recipe", "bank", "overrides"
             )
         sheet = sheet or _outside(f"{path.resolve().name}.png")
         save_sheet(*read_panels(path), sheet)
@@ -82,7 +82,7 @@ _MS_PER_PX = 5.5e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """scenes, shards: per split. slices: a proposal, as `--shards` takes them. bytes, seconds: of the whole set, with
+    """scenes, shards: per split. slices: a proposal, as the `shards` of `build`. bytes, seconds: of the whole set, with
     `workers`; measured: by making some scenes of it; else they are estimated from other recipes and may be off by
     half. The bank's making is not in `seconds`.
     """

@@ -88,7 +88,7 @@ def replay(path: str | Path, sample: str, *, bank: str | Path | None = None, out
         )
     cells = bank_of(folder, index, None if bank is None else Path(bank))
     if cells is None:
-        raise UserError(f"{folder} was handed on without {layout.BANK}: name its bank by --bank.")
+        raise UserError(f"{folder} was handed on without {layout.BANK}: name its bank", "bank")
     scene = _plan(folder, index, cells, place)
     image = render(scene, place.look, cells)
     reader = ShardReader(folder / place.file)

@@ -79,7 +79,7 @@ def verify(
     else:
         cells, bank_errors = read_bank(out, index, Path(bank) if bank is not None else None)
         if labels and not (cells or bank_errors):
-            raise UserError(f"{out} was handed on without {layout.BANK}: name its bank by --bank to derive labels.")
+            raise UserError(f"{out} was handed on without {layout.BANK}: name its bank to derive labels", "bank")
         errors += [*_file_errors(out, index), *bank_errors]
         shards = _check_shards(out, index, cells, labels, workers, progress)
         errors += [*shards.errors, *recipe_errors(out, index)]
@@ -130,6 +130,6 @@ def _unchecked(index: IndexSchema, shards: CheckedShards, bank: Bank | None, lab
             yield f"what {layout.INDEX} counts in {split}, for {', '.join(unread)} cannot be read in full"
     if bank is None:
         what = "where objects come from, and labels" if labels else "where objects come from"
-        yield f"{what}: there is no {layout.BANK} that can be read; --bank FILE takes its place"
+        yield f"{what}: there is no {layout.BANK} that can be read; name another in its place"
     if labels and index.generator_version != GENERATOR_VERSION:
         yield f"whether generator version {index.generator_version} made labels as this one, {GENERATOR_VERSION}, does"

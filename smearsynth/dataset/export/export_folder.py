@@ -35,17 +35,17 @@ def check_target(out: Path, dataset: Path, *, overwrite: bool) -> None:
     """UserError where an export may not write to `out`; touches nothing."""
     layout.check_place(out)
     if dataset.resolve() in out.resolve().parents:
-        raise UserError(f"{out} lies in the dataset itself, whose files are sealed: give a folder elsewhere by --out.")
+        raise UserError(f"{out} lies in the dataset itself, whose files are sealed: name a folder elsewhere", "out")
     names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if not names:
         return
     finished = FACTS in names
     if not (finished or (out / _UNFINISHED).is_dir()):
-        raise UserError(f"{out} is not empty and no export made it, so it is left alone: give another --out.")
+        raise UserError(f"{out} is not empty and no export made it, so it is left alone: name another folder", "out")
     if strange := [name for name in names if not _OURS.fullmatch(name)]:
-        raise UserError(f"{out} holds {strange[0]}, which no export made: move it away, or give another --out.")
+        raise UserError(f"{out} holds {strange[0]}, which no export made: move it away, or name another folder", "out")
     if finished and not overwrite:
-        raise UserError(f"{out} holds an export: give --overwrite to replace it, or another --out.")
+        raise UserError(f"{out} holds an export: overwrite it, or name another folder", "overwrite", "out")
 
 
 @contextmanager

@@ -142,7 +142,7 @@ class Selection:
         """In the order of the set. UserError at the first row of a shard that is not the one in the index."""
         for file, rows in groupby(self._rows(split), lambda row: row.file):
             for what in content_errors(self.dataset.folder, file):
-                raise UserError(f"{self.dataset.path(file)}: {what}; build it again with --resume, or fetch it again.")
+                raise UserError(f"{self.dataset.path(file)}: {what}; resume its build, or fetch it again.")
             yield from rows
 
     def _rows(self, split: str) -> Iterator[SampleRow]:
