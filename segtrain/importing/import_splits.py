@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.linked_groups import merge_groups
 from smearsynth.taxonomy import SPLITS
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -156,18 +157,8 @@ def read_groups(asked: str | None, names: Sequence[str]) -> tuple[list[str], lis
 
 def with_copies(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
     """The groups, those made one that share an image; it has the first of their names."""
-    parent: dict[str, str] = {}
-
-    def root(group: str) -> str:
-        while parent.setdefault(group, group) != group:
-            group = parent[group]
-        return group
-
-    first: dict[str, str] = {}
-    for group, digest in zip(groups, digests, strict=True):
-        one, other = sorted((root(group), root(first.setdefault(digest, group))))
-        parent[other] = one
-    return [root(group) for group in groups]
+    first: dict[str, int] = {}
+    return list(merge_groups(groups, [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]))
 
 
 def read_table(path: Path, column: str) -> dict[str, str]:
