@@ -26,11 +26,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """small.yaml and bank.h5."""
+    """small.yaml, of uncompressed shards, since one deflated chunk in 100,000 may differ from build to build; and
+    bank.h5."""
     from small_set import prepare  # what builds takes seconds to load
 
     path = tmp_path_factory.mktemp("recipe")
-    prepare(path)
+    prepare(path, codec="none")
     return path
 
 
@@ -49,12 +50,14 @@ def copy(straight: "BuildResult", tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(folder: Path) -> Path:
-    """small.yaml, bank.h5, and `set`: three smears of each split, in one look; never written to."""
-    from small_set import small_build
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """small.yaml, bank.h5, and `set`: three smears of each split, in one look, compressed; never written to."""
+    from small_set import prepare, small_build
 
-    small_build(folder, folder / "set", limit=3)
-    return folder
+    path = tmp_path_factory.mktemp("built")
+    prepare(path)
+    small_build(path, path / "set", limit=3)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def write_shard(path: Path, split: str, samples: list[format.Sample]) -> None:
     header = format.Header(split=split, looks=("natural",), recipe_hash="cd" * 32, bank_digest="", fields=("class",))
     size = samples[0].label.shape
     options = {"rows": len(samples), "size": size, "max_objects": 1, "codec": "gzip"}
-    with ShardWriter(path, header=header, temporary=path.with_suffix(".part"), **options) as writer:
+    with ShardWriter(path, header=header, **options) as writer:
         for sample in samples:
             writer.append(pack(sample, max_objects=1, codec="gzip"))
 

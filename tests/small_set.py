@@ -37,9 +37,9 @@ SOURCE = {
 """What an index may tell of a source, its name left out."""
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, codec: str = "gzip") -> None:
     """Writes small.yaml and bank.h5."""
-    (folder / "small.yaml").write_text(RECIPE)
+    (folder / "small.yaml").write_text(RECIPE.replace("samples: 7", f"samples: 7, codec: {codec}"))
     bank_file.save_bank(synthetic_bank(per_class=2, shrink=0.35), folder / "bank.h5")
 
 

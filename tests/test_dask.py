@@ -99,14 +99,14 @@ def test_what_a_worker_writes_elsewhere_is_not_taken_for_built(
     folder: Path, straight: BuildResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask_engine, "_SEEN", 0.2)
-    plan, _ = make_plan(
+    plan = make_plan(
         read_recipe(folder / "small.yaml", (), roots=False), bank_file.load_bank(folder / "bank.h5"), straight.out
     )
-    record = build_state.marked(straight.out, plan.jobs[0].name, plan.identity)
+    record = build_state.marked(straight.out, plan.jobs[0].name, plan.identity.hash)
     assert record is not None
-    dask_engine._check_seen(straight.out, plan.identity, record)
+    dask_engine._check_seen(straight.out, plan.identity.hash, record)
     with pytest.raises(WorkError, match="this machine does not see it: name a folder on a shared disk"):
-        dask_engine._check_seen(tmp_path, plan.identity, record)
+        dask_engine._check_seen(tmp_path, plan.identity.hash, record)
 
 
 def test_a_worker_refuses_another_set_under_the_same_path(straight: BuildResult) -> None:

@@ -87,7 +87,7 @@ def test_counts_of_the_index_are_those_of_the_shards(
 
 
 def test_dropped_cells_are_those_of_the_plans(folder: Path, index: dict[str, Any], bank: Bank) -> None:
-    plan, _ = make_plan(read_recipe(folder / "small.yaml", (), roots=False), bank, folder / "set")
+    plan = make_plan(read_recipe(folder / "small.yaml", (), roots=False), bank, folder / "set")
     for split, count in COUNT.items():
         assert index["splits"][split]["dropped"] == sum(plan.planner.plan(split, i).dropped for i in range(count))
 

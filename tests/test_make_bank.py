@@ -4,7 +4,6 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +12,6 @@ from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
 from smearsynth.bank.make_bank import MadeBank, make_bank
 from smearsynth.bank.quality_gate import REASONS
 from smearsynth.base.errors import UserError
-from smearsynth.base.workers import worker_pool
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe
@@ -104,22 +102,3 @@ def test_cells_that_are_all_refused_end_in_sentences(tmp_path):
         make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own, um_per_px: 0.2}\n"))
     with pytest.raises(UserError, match="set `um_per_px`"):
         make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own}\n"))
-
-
-def _threads_of_opencv(_: int) -> int:
-    return cv2.getNumThreads()
-
-
-def _fail(number: int) -> int:
-    raise UserError(f"item {number}")
-
-
-def test_workers_keep_the_order_and_leave_the_threads_as_they_were():
-    before = cv2.getNumThreads()
-    for workers in (1, 2):
-        with worker_pool(workers, progress=False) as run:
-            assert list(run(str, range(20), "numbers")) == [str(n) for n in range(20)]
-            assert set(run(_threads_of_opencv, range(4), "threads")) == {1}
-        assert cv2.getNumThreads() == before
-        with pytest.raises(UserError, match="item 0"), worker_pool(workers, progress=False) as run:
-            list(run(_fail, range(4), "faults"))

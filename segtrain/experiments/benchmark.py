@@ -1,7 +1,5 @@
 """How fast a config trains, part by part: the loader, the forward pass, the training step, and the whole loop."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from itertools import count
@@ -23,6 +21,7 @@ from segtrain.training.processes import Ranks
 from segtrain.training.schedules import Ema
 from segtrain.training.setup import make_loaders, make_optimiser, wrap_model
 from segtrain.training.training_data import TrainingData, read_training_data
+from smearsynth.base.workers import peak_mb
 from smearsynth.taxonomy import CLASSES
 
 Figures = dict[str, Any]
@@ -81,7 +80,7 @@ def bench(
         "gflop_step": step_flops / 1e9,
         "peak_tflops": peak,
         "stages": stages,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
     }
 
 
@@ -202,7 +201,7 @@ def _time(
         rates.append(images / (_now(device) - began))
     figures: Figures = {
         "images_per_second": median(rates),
-        "device_peak_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
+        "device_peak_mb": torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None,
     }
     if waited:
         figures["waiting_share"] = (waited() - waited_before) / (_now(device) - first)
@@ -225,9 +224,3 @@ def _random_batch(batch: int, size: tuple[int, int], classes: int, device: torch
     image = torch.randint(256, (batch, *size, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
     label = torch.randint(classes, (batch, *size), dtype=torch.uint8, device=device)
     return Batch(image, label, torch.arange(batch))
-
-
-def _peak_mb() -> float:
-    """Most memory that the process has had, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

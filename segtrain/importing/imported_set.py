@@ -35,9 +35,9 @@ from segtrain.importing.import_plan import PlannedPair, ShardPlan, Window, plan_
 from segtrain.importing.mask_reading import MaskReader
 from segtrain.importing.pair_check import read_image, read_label
 from smearsynth.base.errors import UserError, WorkError
-from smearsynth.base.files import file_digest
+from smearsynth.base.files import file_digest, published, write_text
 from smearsynth.base.images import Pixels
-from smearsynth.base.workers import in_order
+from smearsynth.base.workers import in_threads
 from smearsynth.shards.format import FORMAT_VERSION, Header, ImportedSample, dataset_digest, sample_digest, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack_imported
 from smearsynth.taxonomy import IGNORE, SPLITS, display_name
@@ -117,7 +117,7 @@ def write_shards(
 ) -> Iterator[WrittenShard]:
     """The shards, one after another. pairs: in the order of their samples. header: of all shards, but for its split.
     Raises WorkError where a file is not what it was."""
-    made = in_order(partial(_make, reader=reader), _numbered(pairs))
+    made = in_threads(partial(_make, reader=reader), _numbered(pairs))
     samples = (sample for together in made for sample in together)
     total = sum(len(pair.windows) for pair in pairs)
     with tqdm(total=total, unit=" samples", desc="write", leave=False, disable=None if progress else True) as bar:
@@ -137,15 +137,10 @@ def _write(
     out: Path, plan: ShardPlan, samples: Iterator[_ReadySample], header: Header, bar: "tqdm[NoReturn]"
 ) -> WrittenShard:
     rows, digests, pixels = [], [], np.zeros(256, np.int64)
-    with ShardWriter(
-        out / plan.name,
-        header=header,
-        rows=plan.samples,
-        size=plan.size,
-        max_objects=0,
-        codec=_CODEC,
-        temporary=out / f"{plan.name}.part",
-    ) as writer:
+    with (
+        published(out / plan.name) as part,
+        ShardWriter(part, header=header, rows=plan.samples, size=plan.size, max_objects=0, codec=_CODEC) as writer,
+    ):
         for sample in samples:
             writer.append(sample.packed)
             rows.append(sample.row)
@@ -235,7 +230,7 @@ def write_index(
             *(_file(out / table) for table in (SPLITS_TABLE, SAMPLES_TABLE)),
         ],
     }
-    _write_text(out / INDEX, json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(out / INDEX, json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return index
 
 
@@ -260,11 +255,4 @@ def _file(path: Path) -> Index:
 def _write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    _write_text(path, text.getvalue())
-
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(path, text.getvalue())

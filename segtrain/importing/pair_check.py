@@ -28,7 +28,7 @@ from segtrain.importing.mask_reading import Cells, LevelReader, MaskReader, Mask
 from segtrain.importing.palettes import Palette
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels, decode_image, decode_mask, read_bytes, sha256_of, size_text
-from smearsynth.base.workers import in_order
+from smearsynth.base.workers import in_threads
 from smearsynth.fields.field_folder import turned_apart
 
 Size = tuple[int, int]
@@ -99,7 +99,7 @@ def check_pairs(
     ask = palette.form == "levels" and cells is None
     check = partial(_check, reader=_reader_of(palette, cells), ask_contrast=ask)
     disable = None if progress else True
-    bar = tqdm(in_order(check, pairs), total=len(pairs), unit=" pairs", desc="read", leave=False, disable=disable)
+    bar = tqdm(in_threads(check, pairs), total=len(pairs), unit=" pairs", desc="read", leave=False, disable=disable)
     checked = list(bar)
     refuse([*errors, *(error for one in checked for error in one.errors)])
     found = ""

@@ -26,7 +26,7 @@ from segtrain.inference.field_prediction import NativeLabels
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.tiles import Band, RescaledImage
 from smearsynth.base.errors import UserError
-from smearsynth.base.files import publish
+from smearsynth.base.files import published
 from smearsynth.base.images import MAX_PIXELS, Pixels
 from smearsynth.taxonomy import display_name
 
@@ -173,15 +173,10 @@ def draw_legend(entries: Sequence[tuple[str, str]], shape: tuple[int, int]) -> P
 @contextmanager
 def new_files(paths: list[Path]) -> Iterator[list[BinaryIO]]:
     """Files to write, which get their names if the block ends well, and are gone if it does not."""
-    parts = [path.with_name(f".{path.name}.part") for path in paths]
-    try:
-        with ExitStack() as stack:
-            yield [stack.enter_context(part.open("wb")) for part in parts]
-        for part, path in zip(parts, paths, strict=True):
-            publish(part, path)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        parts = [stack.enter_context(published(path)) for path in paths]
+        with ExitStack() as opened:
+            yield [opened.enter_context(part.open("wb")) for part in parts]
 
 
 def check_new(paths: list[Path], *, overwrite: bool) -> None:

@@ -13,27 +13,25 @@ from typing import Any
 import torch
 
 from smearsynth.base.errors import UserError
-from smearsynth.base.files import publish
+from smearsynth.base.files import published
 
 State = dict[str, Any]
 
 
 def save(path: Path, state: State) -> None:
-    """Writes `state` under a temporary name, on the disk before it gets its own: a kill leaves the old file or the new.
+    """Writes `state` as a whole: a kill leaves the old file or the new one.
 
     state: dicts, lists and tuples of tensors, numbers, text, bool and None. OSError where the disk takes no more.
     """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
+    # One name for all, so that what a killed training left half-written, which can be large, is written over.
+    with published(path, path.with_name(f"{path.name}.part")) as part, part.open("wb") as file:
+        try:
             torch.save(state, file)
-        publish(part, path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        # torch's writer, closed by a full disk, complains of its own state and hides what the disk said.
-        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
+        except RuntimeError as error:
+            # torch's writer, closed by a full disk, complains of its own state and hides what the disk said.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load(path: Path) -> State:

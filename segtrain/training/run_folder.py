@@ -31,7 +31,7 @@ from segtrain.data.samples import Classes
 from segtrain.networks import checkpoint
 from segtrain.training.config import Config
 from smearsynth.base.errors import UserError
-from smearsynth.base.files import publish
+from smearsynth.base.files import write_text
 
 CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
 LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.txt", "tensorboard"
@@ -57,9 +57,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Puts a file in its place as a whole."""
-        part = self.path / f"{name}.part"
-        part.write_text(text, encoding="utf-8", newline="")
-        publish(part, self.path / name)
+        write_text(self.path / name, text, self.path / f"{name}.part")
 
     def write_table(self, name: str, rows: Sequence[Row]) -> None:
         """A CSV file with the keys of the first row as its header; numbers as Python writes them, to the last bit."""

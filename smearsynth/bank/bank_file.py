@@ -8,7 +8,6 @@ Whatever `load_bank` returns can be trusted by compiled loops, which check no bo
 is tested, and a damaged bank, or one made by someone else, ends in one sentence.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from smearsynth.bank.bank import ARRAYS, MARGIN, STRINGS, Bank
 from smearsynth.base.errors import UserError, first_line
-from smearsynth.base.files import publish
+from smearsynth.base.files import published
 from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_of, own_dataset
 from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
 
@@ -30,27 +29,24 @@ _REMEDY = "copy it again, or make it again with `smearsynth cells RECIPE --save 
 
 
 def save_bank(bank: Bank, path: Path) -> None:
-    """Writes the bank under a temporary name beside `path`, flushes it to the disk, then gives it its name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Made in memory: where the disk takes no more, HDF5 can lose a part without a word, or crash.
-        with h5py.File(path.name, "w", libver=_LAYOUT, driver="core", backing_store=False) as file:
-            for name, (kind, _) in ARRAYS.items():
-                file.create_dataset(name, data=np.ascontiguousarray(getattr(bank, name), kind), track_times=False)
-            for name in STRINGS:
-                texts = [text.encode() for text in getattr(bank, name)]
-                kind = h5py.string_dtype("utf-8", max([1, *map(len, texts)]))
-                file.create_dataset(name, data=np.array(texts, kind), track_times=False)
-            file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["taxonomy_version"] = TAXONOMY_VERSION
-            file.attrs["um_per_px"] = UM_PER_PX
-            file.attrs["splits"] = np.array(SPLITS, "S")
-            file.attrs["digest"] = np.bytes_(bank.digest)
-            file.flush()
-            temporary.write_bytes(file.id.get_file_image())
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes the bank as a whole: a reader sees the old file or the new one."""
+    # Made in memory: where the disk takes no more, HDF5 can lose a part without a word, or crash.
+    with h5py.File(path.name, "w", libver=_LAYOUT, driver="core", backing_store=False) as file:
+        for name, (kind, _) in ARRAYS.items():
+            file.create_dataset(name, data=np.ascontiguousarray(getattr(bank, name), kind), track_times=False)
+        for name in STRINGS:
+            texts = [text.encode() for text in getattr(bank, name)]
+            kind = h5py.string_dtype("utf-8", max([1, *map(len, texts)]))
+            file.create_dataset(name, data=np.array(texts, kind), track_times=False)
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["taxonomy_version"] = TAXONOMY_VERSION
+        file.attrs["um_per_px"] = UM_PER_PX
+        file.attrs["splits"] = np.array(SPLITS, "S")
+        file.attrs["digest"] = np.bytes_(bank.digest)
+        file.flush()
+        image = file.id.get_file_image()
+    with published(path) as part:
+        part.write_bytes(image)
 
 
 def load_bank(path: Path) -> Bank:

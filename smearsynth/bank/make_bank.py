@@ -22,7 +22,7 @@ from smearsynth.bank.rescaling import scale_of, to_40x
 from smearsynth.bank.split import assert_no_leak, split_cells
 from smearsynth.base.errors import UserError
 from smearsynth.base.linked_groups import merge_groups
-from smearsynth.base.workers import Run, worker_pool
+from smearsynth.base.workers import map_in_processes
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.source_options import SourceSpec
@@ -91,11 +91,10 @@ def make_bank(
     if listings is None:
         listings = list_sources(recipe)
     refused = _Refused()
-    with worker_pool(workers, progress) as run:
-        cut, errors = _cut(recipe, listings, run, refused)
-        scales = {spec.name: _scale(spec, listings[spec.name].facts, cut[spec.name]) for spec in recipe.sources}
-        sized = _judge_sizes(cut, scales, recipe.cells.gate, refused)
-        cells = list(run(_at_40x, sized, "cells to 40x"))
+    cut, errors = _cut(recipe, listings, refused, workers, "images cut" if progress else None)
+    scales = {spec.name: _scale(spec, listings[spec.name].facts, cut[spec.name]) for spec in recipe.sources}
+    sized = _judge_sizes(cut, scales, recipe.cells.gate, refused)
+    cells = list(map_in_processes(_at_40x, sized, workers=workers, bar="cells to 40x" if progress else None))
     cells, pairs = _without_conflicts(cells, refused)
     _require_classes(recipe.scene.classes(), cells, refused.counts)
     groups = merge_groups([c.group for c in cells], [(p.a, p.b) for p in pairs])
@@ -117,7 +116,7 @@ def make_bank(
 
 
 def _cut(
-    recipe: Recipe, listings: dict[str, Listing], run: Run, refused: _Refused
+    recipe: Recipe, listings: dict[str, Listing], refused: _Refused, workers: int, bar: str | None
 ) -> tuple[dict[str, list[CutCell]], list[str]]:
     """The cells of every image that are good at any scale, by source in the order of recipe and listing; a sentence
     per file that can't be read."""
@@ -134,7 +133,7 @@ def _cut(
     ]
     good: dict[str, list[CutCell]] = {spec.name: [] for spec in recipe.sources}
     errors = []
-    for job, image in zip(jobs, run(cut_image, jobs, "images cut"), strict=True):
+    for job, image in zip(jobs, map_in_processes(cut_image, jobs, workers=workers, bar=bar), strict=True):
         for cell in image.cells:
             if cell.reject:
                 refused.add(cell)

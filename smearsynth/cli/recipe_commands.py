@@ -158,11 +158,11 @@ def bench(recipe: Path, as_json: bool, **options: Any) -> None:
       smearsynth bench recipes/quickstart.yaml
       smearsynth bench recipes/quickstart.yaml --workers 2
     """
-    from smearsynth.verbs.preview import as_text
     from smearsynth.verbs.preview import bench as run
+    from smearsynth.verbs.preview import bench_text
 
     figures = run(recipe, **options)
-    show(as_json, figures, lambda: as_text(figures))
+    show(as_json, figures, lambda: bench_text(figures))
 
 
 @click.command()

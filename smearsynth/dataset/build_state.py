@@ -21,7 +21,7 @@ from smearsynth.recipe.model import sample_settings, settings_hash
 from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION
 
 MOST_BYTES = 10_000_000
-"""Of a note of the build, which has some ten thousand."""
+"""Of a file in `.smearsynth`, which has some ten thousand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,7 @@ class Identity:
             shards=recipe["shards"],
         )
 
+    @property
     def hash(self) -> str:
         """sha256, hex."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
@@ -69,11 +70,11 @@ def check_same(out: Path, identity: Identity) -> None:
     if len(found) > 1:
         found = [d for d in found if d.path != "recipe_hash"]
     if found:
-        told = "; ".join(
+        all_found = "; ".join(
             f"{d.path.removeprefix('settings.')} is {shown(d.old)} there and {shown(d.new)} now" for d in found
         )
         raise UserError(
-            f"{out} was built otherwise, so it cannot be resumed: {told}. Restore what differs, overwrite it to "
+            f"{out} was built otherwise, so it cannot be resumed: {all_found}. Restore what differs, overwrite it to "
             "start anew, or name another folder",
             "overwrite",
             "out",
@@ -81,14 +82,14 @@ def check_same(out: Path, identity: Identity) -> None:
 
 
 def mark(out: Path, record: ShardRecord, identity_hash: str) -> None:
-    """Says that a shard is whole. The shard has its final name already."""
+    """Writes the marker of a shard, which says that it is whole. The shard has its final name already."""
     layout.write_json(out, marker_name(record.name), marker(record, identity_hash))
 
 
 def marker(record: ShardRecord, identity_hash: str) -> dict[str, Any]:
     """What the marker of a shard holds."""
-    told = asdict(record)
-    return {"record": told, "seal": _seal(told, identity_hash)}
+    values = asdict(record)
+    return {"record": values, "seal": _seal(values, identity_hash)}
 
 
 def finished(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
@@ -103,16 +104,16 @@ def finished(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
 
 def marked(out: Path, name: str, identity_hash: str) -> ShardRecord | None:
     """The record in the marker of a shard of this identity, whatever its file holds; else None."""
-    told = _told(out / marker_name(name), identity_hash)
-    return ShardRecord.from_json(told) if told is not None and told["name"] == name else None
+    record = _read_record(out / marker_name(name), identity_hash)
+    return ShardRecord.from_json(record) if record is not None and record["name"] == name else None
 
 
 def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> None:
     """UserError where `out` holds more scenes of a split than the `count` that is asked for."""
     for path in sorted((out / layout.STATE).glob("*.h5.json")):
-        told = _told(path, identity_hash)
-        if told and told["stop"] > count.get(told["split"], 0):
-            split, stop = told["split"], told["stop"]
+        record = _read_record(path, identity_hash)
+        if record and record["stop"] > count.get(record["split"], 0):
+            split, stop = record["split"], record["stop"]
             raise UserError(
                 f"{out} holds {stop} scenes of {split} or more and only {count.get(split, 0)} are asked for; a set can "
                 f"only grow: raise count.{split} or the limit, or overwrite it",
@@ -121,19 +122,19 @@ def check_growing(out: Path, count: Mapping[Any, int], identity_hash: str) -> No
             )
 
 
-def _told(path: Path, identity_hash: str) -> dict[str, Any] | None:
+def _read_record(path: Path, identity_hash: str) -> dict[str, Any] | None:
     """The record in a marker as it was written for this identity; None where the marker is not that."""
     try:
         marker, _ = json_values.read_json(path, MOST_BYTES)
-        told, seal = marker["record"], marker["seal"]
+        record, seal = marker["record"], marker["seal"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return told if seal == _seal(told, identity_hash) else None
+    return record if seal == _seal(record, identity_hash) else None
 
 
-def _seal(told: Any, identity_hash: str) -> str:
+def _seal(record: Any, identity_hash: str) -> str:
     """Binds a record to its identity, and shows when a byte of it has changed since."""
-    return hashlib.sha256(json.dumps([identity_hash, told], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([identity_hash, record], sort_keys=True).encode()).hexdigest()
 
 
 def marker_name(name: str) -> str:

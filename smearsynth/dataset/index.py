@@ -1,17 +1,8 @@
-"""What the index has to know of a shard, counted while it is built.
-
-The classes of a set: the ten of the taxonomy, or those that an imported set brought along.
-
-Whether a set is the one that its recipe calls frozen.
-
-Equal digests say that two sets hold the same pixels, and only sets of one generator, recipe, bank and count can have
-them. So a set that differs in one of these does not claim the digest, and one that differs in none must have it.
-
-`index.json`: what a dataset holds, file by file and split by split. Written last: with it a set is whole.
+"""`index.json`: what a dataset holds, file by file and split by split. Written last: with it a set is whole.
 
     name, about, publish  as the recipe says
     digest, recipe_hash, bank_digest, format_version, generator_version
-    claim            whether this is the set that the recipe calls frozen (see `dataset.claim`), null where none is
+    claim            whether this is the set that the recipe calls frozen (see `claim`), null where none is
     size             [height, width], px; um_per_px
     samples          rows in all shards; scenes: smears before looks multiply them
     looks, fields    as in the shards
@@ -25,7 +16,7 @@ them. So a set that differs in one of these does not claim the digest, and one t
     seal             sha256 of all other keys (see `seal`), so that damage to this file shows too
 
 Counts are over samples, but `dropped`, over scenes: cells that were planned and left out because too little of them
-showed.
+showed. They are taken while a shard is built (`SceneTally`), for a shard need not be read again then.
 """
 
 import hashlib
@@ -53,7 +44,12 @@ from smearsynth.shards.format import Header, dataset_digest
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import BY_KEY, CLASSES, FOREGROUND_CLASSES, SPLITS, CellClass
 
+Index = dict[str, Any]
+MOST_BYTES = 16_000_000
+"""An index has some hundred bytes per shard; what is larger is another kind of file."""
 _CLASS, _CELL, _VISIBLE = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible"))
+_SAME = ("format_version", "generator_version", "recipe_hash", "bank_digest")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +81,11 @@ class ShardRecord:
         return cls(**{**value, **flat, "class_by_source": nested})
 
 
-class Tally:
-    """Counts scenes as they pass."""
+class SceneTally:
+    """Counts scenes as they pass. pixels: int64 (10,), by class id. class_by_source: int64 (10, sources), objects."""
 
     def __init__(self, source_of: npt.NDArray[np.uint8], sources: int) -> None:
-        """source_of: source of each cell of the bank."""
+        """source_of: uint8 (cells of the bank,), the source of each. sources: how many there are."""
         self._source_of = source_of
         self.pixels = np.zeros(len(CLASSES), np.int64)
         self.class_by_source = np.zeros((len(CLASSES), sources), np.int64)
@@ -115,66 +111,6 @@ def combination(classes: npt.NDArray[np.int32], background: int) -> str:
     return Combination(foreground, BACKGROUNDS[background]).name
 
 
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-
-
-def classes_of(path: Path, header: Header) -> tuple[CellClass, ...]:
-    """The classes of the shard `path` with this header, by id from 0; one that is not in the taxonomy is named by its
-    key and has no mean area (0). Raises UserError where they are not numbered so, or a colour is none.
-    """
-    ids, keys, colours = header.class_ids, header.class_keys, header.class_colours
-    if ids != tuple(range(len(ids))) or not len(ids) == len(keys) == len(colours):
-        raise UserError(f"{path} has class ids {ids}; number them from 0, each with a key and a colour.")
-    if not all(_COLOUR.fullmatch(str(colour)) for colour in colours):
-        raise UserError(f'{path} has class_colours {colours}; write each as "#rrggbb".')
-    unknown = CellClass(0, "", "", "", 0)
-    return tuple(
-        CellClass(number, key, BY_KEY.get(key, unknown).name or key, colour, BY_KEY.get(key, unknown).area)
-        for number, key, colour in zip(ids, keys, colours, strict=True)
-    )
-
-
-_SAME = ("format_version", "generator_version", "recipe_hash", "bank_digest")
-
-
-def claim(frozen: Mapping[str, Any] | None, index: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What an index says of the recipe's `frozen`, given as plain data: None where there is none.
-
-    digest: of the frozen set. refused: a sentence for everything that makes this another set, [] where it is that one.
-    wrong: whether it should be that one and is not.
-    """
-    if frozen is None:
-        return None
-    count = {split: part["scenes"] for split, part in index["splits"].items()}
-    built = {**{key: index[key] for key in _SAME}, "count": count}
-    found = differences({key: frozen[key] for key in built}, built)
-    wrong = not found and frozen["digest"] != index["digest"]
-    if wrong:
-        found = differences({"digest": frozen["digest"]}, {"digest": index["digest"]})
-    refused = [f"{d.path} is {shown(d.new)} here and {shown(d.old)} there" for d in found]
-    return {"digest": frozen["digest"], "refused": refused, "wrong": wrong}
-
-
-def claim_of(index: Mapping[str, Any]) -> str:
-    """What an index says of it in a sentence, "" where its recipe calls no set frozen."""
-    told = index["claim"]
-    if told is None:
-        return ""
-    frozen = f"the frozen set of {index['name']}"
-    if not told["refused"]:
-        return f"This is {frozen}: its digest is the one in the recipe."
-    because = "; ".join(told["refused"])
-    if told["wrong"]:
-        return f"This should be {frozen}, made the same way from the same cells, and is not: {because}."
-    return f"This is not {frozen}, and does not claim its digest: {because}."
-
-
-Index = dict[str, Any]
-
-MOST_BYTES = 16_000_000
-"""An index has some hundred bytes per shard; what is larger is another kind of file."""
-
-
 def make_index(
     out: Path,
     *,
@@ -184,15 +120,14 @@ def make_index(
     records: Sequence[ShardRecord],
     sources: Sequence[dict[str, Any]],
 ) -> Index:
-    """The index of a set whose shards are all there; `files` holds the shards only. records: in dataset
-    order.
-    """
+    """The index of a set whose shards are all there; `files` holds the shards only. records: in dataset order."""
     plain = recipe.model_dump(mode="json", include={"about", "frozen"})
+    by_split = {split: [r for r in records if r.split == split] for split in SPLITS}
     index = {
         "name": recipe.name,
         "about": plain["about"],
         "publish": recipe.publish,
-        "digest": dataset_digest(_digests(out, records)),
+        "digest": dataset_digest(d for r in records for d in ShardReader(out / r.name).column("digest").tolist()),
         "recipe_hash": header.recipe_hash,
         "bank_digest": header.bank_digest,
         "format_version": header.format_version,
@@ -204,7 +139,9 @@ def make_index(
         "looks": list(header.looks),
         "fields": list(header.fields),
         "classes": classes(),
-        "splits": {split: _split([r for r in records if r.split == split], bank, split) for split in SPLITS},
+        "splits": {
+            split: count_split(of_split) | count_sources(of_split, bank, split) for split, of_split in by_split.items()
+        },
         "sources": list(sources),
         "files": [_shard_file(r) for r in records],
     }
@@ -212,7 +149,7 @@ def make_index(
 
 
 def classes() -> list[dict[str, Any]]:
-    """What an index tells of each class."""
+    """What an index says of each class."""
     return [{"id": c.id, "key": c.key, "name": c.name, "colour": c.colour} for c in CLASSES]
 
 
@@ -246,17 +183,8 @@ def read_index(out: Path) -> Index:
     return index
 
 
-def _digests(out: Path, records: Sequence[ShardRecord]) -> Iterable[str]:
-    for record in records:
-        yield from ShardReader(out / record.name).column("digest").tolist()
-
-
-def _split(records: Sequence[ShardRecord], bank: Bank, split: str) -> dict[str, Any]:
-    return count_split(records) | count_sources(records, bank, split)
-
-
 def count_split(records: Sequence[ShardRecord]) -> dict[str, Any]:
-    """What `splits` tells of the split with these shards, but for its sources."""
+    """What `splits` says of the split with these shards, but for its sources."""
     combinations: Counter[str] = Counter()
     for record in records:
         combinations.update(record.combinations)
@@ -272,7 +200,7 @@ def count_split(records: Sequence[ShardRecord]) -> dict[str, Any]:
 
 
 def count_sources(records: Sequence[ShardRecord], bank: Bank, split: str) -> dict[str, Any]:
-    """What `splits` tells of the sources of a split: its objects and the cells that they could be drawn from."""
+    """What `splits` says of the sources of a split: its objects and the cells that they could be drawn from."""
     by_source = np.zeros((len(CLASSES), len(bank.sources)), np.int64)
     for record in records:
         by_source += np.array(record.class_by_source)
@@ -303,3 +231,55 @@ def _shard_file(record: ShardRecord) -> dict[str, Any]:
         "scenes": record.stop - record.first,
         "samples": record.samples,
     }
+
+
+def claim(frozen: Mapping[str, Any] | None, index: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an index says of the recipe's `frozen`, given as plain data: None where there is none.
+
+    Equal digests say that two sets hold the same pixels, and only sets of one generator, recipe, bank and count can
+    have them. So a set that differs in one of these does not claim the digest, and one that differs in none must have
+    it.
+
+    digest: of the frozen set. refused: a sentence for everything that makes this another set, [] where it is that one.
+    wrong: whether it should be that one and is not.
+    """
+    if frozen is None:
+        return None
+    count = {split: part["scenes"] for split, part in index["splits"].items()}
+    built = {**{key: index[key] for key in _SAME}, "count": count}
+    found = differences({key: frozen[key] for key in built}, built)
+    wrong = not found and frozen["digest"] != index["digest"]
+    if wrong:
+        found = differences({"digest": frozen["digest"]}, {"digest": index["digest"]})
+    refused = [f"{d.path} is {shown(d.new)} here and {shown(d.old)} there" for d in found]
+    return {"digest": frozen["digest"], "refused": refused, "wrong": wrong}
+
+
+def claim_of(index: Mapping[str, Any]) -> str:
+    """What an index says of it in a sentence, "" where its recipe calls no set frozen."""
+    claimed = index["claim"]
+    if claimed is None:
+        return ""
+    frozen = f"the frozen set of {index['name']}"
+    if not claimed["refused"]:
+        return f"This is {frozen}: its digest is the one in the recipe."
+    because = "; ".join(claimed["refused"])
+    if claimed["wrong"]:
+        return f"This should be {frozen}, made the same way from the same cells, and is not: {because}."
+    return f"This is not {frozen}, and does not claim its digest: {because}."
+
+
+def classes_of(path: Path, header: Header) -> tuple[CellClass, ...]:
+    """The classes of the shard `path` with this header, by id from 0; one that is not in the taxonomy is named by its
+    key and has no mean area (0). Raises UserError where they are not numbered so, or a colour is none.
+    """
+    ids, keys, colours = header.class_ids, header.class_keys, header.class_colours
+    if ids != tuple(range(len(ids))) or not len(ids) == len(keys) == len(colours):
+        raise UserError(f"{path} has class ids {ids}; number them from 0, each with a key and a colour.")
+    if not all(_COLOUR.fullmatch(str(colour)) for colour in colours):
+        raise UserError(f'{path} has class_colours {colours}; write each as "#rrggbb".')
+    unknown = CellClass(0, "", "", "", 0)
+    return tuple(
+        CellClass(number, key, BY_KEY.get(key, unknown).name or key, colour, BY_KEY.get(key, unknown).area)
+        for number, key, colour in zip(ids, keys, colours, strict=True)
+    )

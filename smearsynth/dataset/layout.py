@@ -1,4 +1,4 @@
-"""Where everything of a dataset lies, and who may write there.
+"""The files of a dataset, and who may write them.
 
 train-00000.h5 ...            shards, numbered within their split
 index.json                    written last: its presence says that the set is whole
@@ -8,7 +8,7 @@ sources.lock                  relative path and sha256 of every source file used
 README.md, preview.png        the card
 croissant.json                the card for programs
 .smearsynth/identity.json     what decides the samples
-.smearsynth/sources.json      what is told of the sources, for the index of a resumed build
+.smearsynth/sources.json      what is known of the sources, for the index of a resumed build
 .smearsynth/NAME.json         one marker per finished shard
 .smearsynth/NAME.ID.part      a file that is being written, by one writer: ID is drawn
 .smearsynth/lock              held by whoever may write
@@ -25,12 +25,12 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from smearsynth.base.errors import UserError
-from smearsynth.base.files import publish
+from smearsynth.base.files import published
 from smearsynth.recipe.reading import KEPT_LOCK
 from smearsynth.taxonomy import SPLITS
 
@@ -49,7 +49,7 @@ _JSON = json.JSONEncoder(indent=1, sort_keys=True, ensure_ascii=False)
 _PATIENCE = 5.0
 """Seconds to wait for the lock: the workers of a build that was killed need a moment to notice."""
 PATIENCE_OF_SLICES = 120.0
-"""Seconds that one of many waits, while another writes what all have in common to a slow disk."""
+"""Seconds that one of many builders waits while another writes what all have in common to a slow disk."""
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
@@ -58,7 +58,7 @@ def shard_name(split: str, ordinal: int) -> str:
 
 
 def is_own_file(out: Path, name: str) -> bool:
-    """Whether a file of that name lies in the dataset itself; a link can lead anywhere."""
+    """Whether a file of that name is in the dataset itself; a link can lead anywhere."""
     return (out / name).is_file() and (out / name).resolve() == out.resolve() / name
 
 
@@ -92,18 +92,17 @@ def check_place(out: Path) -> None:
 
 
 def check_outside(file: Path) -> None:
-    """UserError where a page or picture about a dataset would become, or replace, one of its files."""
+    """UserError where a page or picture about a dataset would be written into one."""
     if shards(file.resolve().parent):
         raise UserError(f"{file} lies in a dataset, whose files are sealed: name a file elsewhere", "out")
 
 
 @contextmanager
 def locked(out: Path, *, shared: bool = False, patience: float | None = None, work: str = "build") -> Iterator[None]:
-    """Makes the folder and holds its lock, alone, or `shared` with others who do; processes forked inside hold it on
-    should the parent be killed.
+    """Makes the folder and holds its lock, alone, or `shared` with others who do; processes that are forked inside keep
+    it should the parent be killed.
 
-    patience: seconds to wait for it. work: what may hold it, for the message. Raises UserError where it is not to be
-    had.
+    patience: seconds to wait for it. work: what may hold it, for the message. Raises UserError where it can't be had.
     """
     for path in (out / STATE, out / STATE / "lock"):
         if path.is_symlink():
@@ -143,28 +142,17 @@ def clear(out: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def temporary(out: Path, name: str) -> Path:
-    """Where a file is written before it gets its name: a place that no other writer takes."""
-    return out / STATE / f"{Path(name).name}.{uuid.uuid4().hex}.part"
-
-
 def sweep(out: Path) -> None:
     """Deletes what writers that were killed have left half-written. The caller holds the lock alone."""
     for path in (out / STATE).glob("*.part*"):
         path.unlink()
 
 
-@contextmanager
-def written(out: Path, name: str) -> Iterator[Path]:
-    """A place to write the file `name`, which has its name once it is written to the end; a reader sees the old one or
-    the whole new one.
+def written(out: Path, name: str) -> AbstractContextManager[Path]:
+    """A place to write the file `name`, as `files.published`: one that no other writer takes, on another machine
+    neither.
     """
-    part = temporary(out, name)
-    try:
-        yield part
-        publish(part, out / name)
-    finally:
-        part.unlink(missing_ok=True)
+    return published(out / name, out / STATE / f"{Path(name).name}.{uuid.uuid4().hex}.part")
 
 
 def write_text(out: Path, name: str, text: str) -> None:

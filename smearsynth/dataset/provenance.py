@@ -1,7 +1,4 @@
-"""The bank that a set was drawn from.
-
-Where the cells of a set come from: what is told of each source, and the checksums of its files.
-"""
+"""Where the cells of a set come from: its bank, what is known of each source, and the checksums of their files."""
 
 import hashlib
 from collections.abc import Mapping

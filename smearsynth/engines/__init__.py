@@ -1,13 +1,18 @@
-"""Engines: where shards are built. Each is a function of a plan that gives what was built, in the plan's order."""
+"""Engines: where shards are built. Each is a function of a plan that gives what was built, in the plan's order.
+
+A shard is never divided: a set of fewer shards than workers leaves some idle, and smaller shards (`shards.samples`)
+mend that without changing a sample.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 from smearsynth.base.errors import UserError
-from smearsynth.engines import dask_engine, local_engine
+from smearsynth.base.workers import WorkerDiedError, in_processes
+from smearsynth.engines import dask_engine
 from smearsynth.engines.build_plan import BuildPlan
-from smearsynth.engines.shard_job import Built
+from smearsynth.engines.shard_job import Built, finish_shard
 
 ENGINES = ("local", "dask")
 
@@ -27,4 +32,17 @@ def find_engine(name: str, *, workers: int, scheduler: str | None) -> Engine:
         raise UserError(f"There is no engine {name!r}: choose one of {', '.join(ENGINES)}.")
     if scheduler is not None:
         raise UserError("only the engine dask has a scheduler: choose that engine with it", "engine", "scheduler")
-    return partial(local_engine.run, workers=workers)
+    return partial(run_here, workers=workers)
+
+
+def run_here(plan: BuildPlan, *, workers: int, progress: Callable[[int], object]) -> list[Built]:
+    """The local engine: so many processes of this machine, which where they are forked share the bank's memory.
+
+    Raises WorkerDiedError, and what a worker raises. Whatever is raised, Ctrl-C included, only finished shards are
+    left.
+    """
+    numbers, order = range(len(plan.jobs)), plan.largest_first()
+    try:
+        return list(in_processes(partial(finish_shard, plan), numbers, workers=workers, tick=progress, order=order))
+    except WorkerDiedError as error:
+        raise WorkerDiedError(f"{error} The finished shards are kept: resume it", "resume") from error

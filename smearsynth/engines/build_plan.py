@@ -3,10 +3,9 @@
 A plan is made from a recipe and a bank, so a worker on another machine can read it from the set's own folder
 instead of being sent the bank.
 
-`count` in a recipe counts scenes: with several looks every scene gives one sample per look, in adjacent rows
-of one shard. So a shard of `shards.samples` samples holds samples // looks scenes, at least one.
-
-Slices: which shards of a set one machine builds. Shards are numbered through all splits, in dataset order.
+`count` in a recipe counts scenes: with several looks every scene gives one sample per look, in adjacent rows of one
+shard. So a shard of `shards.samples` samples holds samples // looks scenes, at least one. Shards are numbered through
+all splits, in dataset order; a slice is a range of these numbers, which one machine of several builds.
 """
 
 import re
@@ -26,6 +25,9 @@ from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import Header
 from smearsynth.taxonomy import SPLITS
 
+_MOST_SLICES = 8
+"""That are proposed, at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -43,8 +45,11 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """All that a worker needs. max_objects: rows of the object table. header: of all shards, its split left
-    open. jobs: in dataset order.
+    """All that a worker needs.
+
+    out: folder of the set. header: of all shards, its split left open. size: (H, W) of a sample, px. max_objects: rows
+    of `objects` of a sample. identity: what the set has in common with an earlier build that it goes on with. jobs: in
+    dataset order.
     """
 
     out: Path
@@ -54,7 +59,7 @@ class BuildPlan:
     size: tuple[int, int]
     max_objects: int
     codec: str
-    identity: str
+    identity: Identity
     jobs: tuple[Job, ...]
 
     def largest_first(self) -> list[int]:
@@ -74,8 +79,8 @@ def jobs_of(recipe: Recipe) -> tuple[Job, ...]:
     )
 
 
-def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identity]:
-    """The plan of the shards, and what it must have in common with an earlier build that it continues."""
+def make_plan(recipe: Recipe, bank: Bank, out: Path) -> BuildPlan:
+    """The plan of all shards of a recipe, drawn from that bank."""
     header = Header(
         split="",
         looks=tuple(look.name for look in recipe.looks),
@@ -83,8 +88,7 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identit
         bank_digest=bank.digest,
         fields=OBJECT_FIELDS,
     )
-    identity = Identity.of(recipe.model_dump(mode="json"), header.bank_digest)
-    plan = BuildPlan(
+    return BuildPlan(
         out=out,
         planner=Planner(recipe.scene, recipe.looks, recipe.size, recipe.seed, bank, recipe.cells.mix),
         bank=bank,
@@ -92,23 +96,18 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> tuple[BuildPlan, Identit
         size=recipe.size,
         max_objects=recipe.scene.rows(recipe.size),
         codec=recipe.shards.codec,
-        identity=identity.hash(),
+        identity=Identity.of(recipe.model_dump(mode="json"), bank.digest),
         jobs=jobs_of(recipe),
     )
-    return plan, identity
 
 
-def read_plan(out: Path) -> tuple[Recipe, BuildPlan, Identity]:
+def read_plan(out: Path) -> tuple[Recipe, BuildPlan]:
     """The recipe and the plan of a set that was begun, from its own folder.
 
     Raises UserError where either cannot be read; whether the set is of this identity is for the caller to ask.
     """
     recipe = load_recipe(out / layout.RECIPE, roots=False)
-    return recipe, *make_plan(recipe, load_bank(out / layout.BANK), out)
-
-
-_MOST = 8
-"""Slices that are proposed, at most."""
+    return recipe, make_plan(recipe, load_bank(out / layout.BANK), out)
 
 
 def read_slice(text: str, shards: int) -> range:
@@ -123,7 +122,7 @@ def read_slice(text: str, shards: int) -> range:
 
 def propose_slices(shards: int, workers: int) -> tuple[str, ...]:
     """Equal slices that together are the set, each of some shards for every worker of a machine."""
-    each = -(-shards // _MOST)
+    each = -(-shards // _MOST_SLICES)
     each = -(-each // workers) * workers
     return tuple(f"{first}:{min(first + each, shards)}" for first in range(0, shards, each))
 

@@ -1,13 +1,12 @@
-"""What a Dask worker does: one shard.
+"""The Dask engine: shards on a cluster that is there, or on one of processes of this machine.
 
-What it takes besides the shard's name, recipe and bank, each worker reads once from the folder of the set, which it
-must see anyway to write there. Data that is scattered over a cluster is lost with its last holder, and the tasks that
-need it with it; the folder is not, so a shard can be built again wherever and as often as workers die.
+A task is one shard. What it takes besides the shard's number, recipe and bank, each worker reads once from the folder
+of the set, which it must see anyway to write there: data that is scattered over a cluster is lost with its last
+holder, and the tasks that need it with it. The folder is not, so a shard can be built again wherever and as often as
+workers die. Dask hands a shard whose worker died to another; should it have two build one at the same time, either
+will do (see `dataset.layout`).
 
-Builds shards on a Dask cluster: one that is there, or one of processes on this machine.
-
-A task is the name of a shard; what a worker does with it is in `engines.dask_task`. Dask hands a shard whose worker
-died to another. Should it have two build one at the same time, either will do (see `dataset.layout`).
+Dask is optional: `distributed` is imported where it is used.
 """
 
 import logging
@@ -29,86 +28,23 @@ from tqdm import tqdm
 
 from smearsynth.base.compiled import code_digest
 from smearsynth.base.errors import UserError, WorkError
-from smearsynth.base.workers import opencv_in_one_thread
+from smearsynth.base.workers import GivenUpError, opencv_in_one_thread
 from smearsynth.dataset import build_state, layout
 from smearsynth.dataset.index import ShardRecord
 from smearsynth.engines.build_plan import BuildPlan, Job, read_plan
-from smearsynth.engines.shard_job import Built, StoppedError, finish_shard, warm_up
+from smearsynth.engines.shard_job import Built, finish_shard, warm_up
 from smearsynth.shards.format import GENERATOR_VERSION
-
-Version = tuple[int, str]
-"""GENERATOR_VERSION, and the digest of the code."""
-
-
-def version() -> Version:
-    return GENERATOR_VERSION, code_digest()
-
-
-def check_version(client: Version) -> None:
-    """UserError where the code here is not that of the client."""
-    if client != version():
-        there, here = (f"generator version {v[0]}, code {v[1]}" for v in (version(), client))
-        raise UserError(
-            f"The worker on {socket.gethostname()} runs another smearsynth ({there}) than this machine ({here}): "
-            "install the same on both."
-        )
-
-
-def finish(out: str, identity: str, client: Version, job: Job) -> Built:
-    """In a worker: the shard, built unless it is there already."""
-    host, folder = socket.gethostname(), Path(out)
-    check_version(client)
-    if not (folder / layout.IDENTITY).is_file():
-        raise UserError(
-            f"The worker on {host} does not see {out}: name a folder on a disk that all workers share", "out"
-        )
-    with opencv_in_one_thread(), layout.locked(folder, shared=True, patience=layout.PATIENCE_OF_SLICES):
-        plan = _plan(folder, identity)
-        return finish_shard(replace(plan, jobs=(job,)), 0, _tick())
-
-
-_reading = threading.Lock()
-
-
-def _plan(out: Path, identity: str) -> BuildPlan:
-    """Read once, also where a worker has several threads."""
-    with _reading:
-        return _read_plan(out, identity)
-
-
-@lru_cache(maxsize=1)
-def _read_plan(out: Path, identity: str) -> BuildPlan:
-    _, plan, _ = read_plan(out)
-    if plan.identity != identity:
-        raise UserError(
-            f"The worker on {socket.gethostname()} sees another set at {out}: name one on a shared disk", "out"
-        )
-    warm_up(plan)
-    return plan
-
-
-def _tick() -> Callable[[int], None]:
-    """Gives the shard in hand up once nobody waits for it any more."""
-    import distributed
-
-    worker = distributed.get_worker()
-    key = worker.get_current_task()
-
-    def tick(_: int) -> None:
-        task = worker.state.tasks.get(key)
-        if task is None or task.state == "cancelled":
-            raise StoppedError
-
-    return tick
-
 
 _CONNECT = 10.0
 """Seconds for a scheduler to answer."""
 _SEEN = 60.0
 """Seconds until this machine must see what a worker has written: NFS keeps what it knows of a folder for so long."""
+_IGNORE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What each worker that is started here begins with: Ctrl-C is for this process to answer."""
+_reading = threading.Lock()
 
-_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""What each worker that is started here begins with: Ctrl-C is for this process to hear."""
+Version = tuple[int, str]
+"""GENERATOR_VERSION, and the digest of the code."""
 
 
 def check(scheduler: str | None) -> None:
@@ -140,13 +76,15 @@ def run(plan: BuildPlan, *, workers: int, scheduler: str | None, progress: Calla
     out = plan.out.absolute()
     with _client(workers, scheduler) as client:
         futures = {
-            client.submit(finish, str(out), plan.identity, version(), plan.jobs[number], pure=False): number
+            client.submit(
+                build_in_worker, str(out), plan.identity.hash, version(), plan.jobs[number], pure=False
+            ): number
             for number in plan.largest_first()
         }
         built: dict[int, Built] = {}
         try:
             for future, shard in _results(list(futures)):
-                _check_seen(out, plan.identity, shard.record)
+                _check_seen(out, plan.identity.hash, shard.record)
                 built[futures[future]] = shard
                 progress(shard.record.samples)
         finally:
@@ -169,7 +107,12 @@ def _started(workers: int) -> Iterator[Any]:
     """Of processes that listen to this machine alone."""
     from distributed import Client, LocalCluster
 
-    options = {"host": "127.0.0.1", "dashboard_address": None, "preload": [_DEAF], "silence_logs": logging.CRITICAL}
+    options = {
+        "host": "127.0.0.1",
+        "dashboard_address": None,
+        "preload": [_IGNORE_CTRL_C],
+        "silence_logs": logging.CRITICAL,
+    }
     with LocalCluster(n_workers=workers, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
         yield client
 
@@ -228,3 +171,58 @@ def _check_seen(out: Path, identity: str, record: ShardRecord) -> None:
                 "out",
             )
         time.sleep(0.1)
+
+
+def version() -> Version:
+    return GENERATOR_VERSION, code_digest()
+
+
+def check_version(client: Version) -> None:
+    """UserError where the code here is not that of the client."""
+    if client != version():
+        there, here = (f"generator version {v[0]}, code {v[1]}" for v in (version(), client))
+        raise UserError(
+            f"The worker on {socket.gethostname()} runs another smearsynth ({there}) than this machine ({here}): "
+            "install the same on both."
+        )
+
+
+def build_in_worker(out: str, identity: str, client: Version, job: Job) -> Built:
+    """The task: a shard, built unless it is there already. client: version of who asks for it."""
+    host, folder = socket.gethostname(), Path(out)
+    check_version(client)
+    if not (folder / layout.IDENTITY).is_file():
+        raise UserError(
+            f"The worker on {host} does not see {out}: name a folder on a disk that all workers share", "out"
+        )
+    with opencv_in_one_thread(), layout.locked(folder, shared=True, patience=layout.PATIENCE_OF_SLICES):
+        with _reading:  # a worker may have several threads
+            plan = _read_plan(folder, identity)
+        return finish_shard(replace(plan, jobs=(job,)), 0, _tick())
+
+
+@lru_cache(maxsize=1)
+def _read_plan(out: Path, identity: str) -> BuildPlan:
+    """Once for all shards of a set."""
+    _, plan = read_plan(out)
+    if plan.identity.hash != identity:
+        raise UserError(
+            f"The worker on {socket.gethostname()} sees another set at {out}: name one on a shared disk", "out"
+        )
+    warm_up(plan)
+    return plan
+
+
+def _tick() -> Callable[[int], None]:
+    """Gives the shard in hand up once nobody waits for it any more."""
+    import distributed
+
+    worker = distributed.get_worker()
+    key = worker.get_current_task()
+
+    def tick(_: int) -> None:
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise GivenUpError
+
+    return tick

@@ -1,21 +1,19 @@
 """The unit of work: one shard, a pure function of the plan and its number.
 
-It holds no state, knows no worker and no other shard, so any engine may run it anywhere, twice, and in any
-order.
+It holds no state, knows no worker and no other shard, so any engine may run it anywhere, twice, and in any order.
 """
 
 import os
-import resource
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from smearsynth.base.files import file_digest
+from smearsynth.base.workers import peak_mb
 from smearsynth.dataset import build_state, layout
-from smearsynth.dataset.index import ShardRecord, Tally
+from smearsynth.dataset.index import SceneTally, ShardRecord
 from smearsynth.engines.build_plan import BuildPlan, Job
 from smearsynth.rendering.looks import render
 from smearsynth.shards.format import Sample, sample_digest, sample_id
@@ -26,18 +24,14 @@ STAGES = ("plan", "render", "digest", "deflate", "write")
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A shard and what it cost. stages_ns is empty where the shard was there already; worker: the machine and
-    the process that had it in hand; peak_mb is the worker's.
+    """A shard and what it took. stages_ns: empty where the shard was there already. worker: "machine:process" that
+    had it in hand; peak_mb: of that process, MB.
     """
 
     record: ShardRecord
     stages_ns: dict[str, int]
     worker: str
     peak_mb: float
-
-
-class StoppedError(Exception):
-    """The build was stopped; the shard in hand is given up."""
 
 
 class Clock:
@@ -55,9 +49,7 @@ class Clock:
 
 
 def warm_up(plan: BuildPlan) -> None:
-    """Compiles what is compiled at its first call, so that forked workers find it done and no timing holds
-    it.
-    """
+    """Compiles what is compiled at its first call, so that forked workers find it done and no timing includes it."""
     for job in {job.split: job for job in reversed(plan.jobs)}.values():
         scene = plan.planner.plan(job.split, job.first)
         for look in range(len(plan.header.looks)):
@@ -67,7 +59,7 @@ def warm_up(plan: BuildPlan) -> None:
 def finished_shard(plan: BuildPlan, number: int) -> ShardRecord | None:
     """The record of shard `number` if it is there already, whole and of the plan; else None."""
     job = plan.jobs[number]
-    record = build_state.finished(plan.out, job.name, plan.identity)
+    record = build_state.finished(plan.out, job.name, plan.identity.hash)
     return record if record and (record.first, record.stop) == (job.first, job.stop) else None
 
 
@@ -81,21 +73,20 @@ def finish_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> B
 
 
 def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Built:
-    """Builds, writes and marks shard `number`. tick hears of samples as they are done; if it raises, none is
-    left.
-    """
+    """Builds, writes and marks shard `number`. tick hears of samples as they are done; nothing is left if it raises."""
     job, looks = plan.jobs[number], len(plan.header.looks)
-    tally, clock = Tally(plan.bank.source, len(plan.bank.sources)), Clock()
-    writer = ShardWriter(
-        plan.out / job.name,
-        header=replace(plan.header, split=job.split),
-        rows=(job.stop - job.first) * looks,
-        size=plan.size,
-        max_objects=plan.max_objects,
-        codec=plan.codec,
-        temporary=layout.temporary(plan.out, job.name),
-    )
-    with writer:
+    tally, clock = SceneTally(plan.bank.source, len(plan.bank.sources)), Clock()
+    with (
+        layout.written(plan.out, job.name) as part,
+        ShardWriter(
+            part,
+            header=replace(plan.header, split=job.split),
+            rows=(job.stop - job.first) * looks,
+            size=plan.size,
+            max_objects=plan.max_objects,
+            codec=plan.codec,
+        ) as writer,
+    ):
         for packed in pack_samples(plan, job, tally, clock):
             writer.append(packed)
             clock.lap("write")
@@ -105,7 +96,7 @@ def build_shard(plan: BuildPlan, number: int, tick: Callable[[int], None]) -> Bu
     return _built(record, dict(clock.spent))
 
 
-def pack_samples(plan: BuildPlan, job: Job, tally: Tally, clock: Clock) -> Iterator[Packed]:
+def pack_samples(plan: BuildPlan, job: Job, tally: SceneTally, clock: Clock) -> Iterator[Packed]:
     """The samples of a shard in their order, ready to be written."""
     looks = plan.header.looks
     for index in range(job.first, job.stop):
@@ -133,20 +124,20 @@ def pack_samples(plan: BuildPlan, job: Job, tally: Tally, clock: Clock) -> Itera
             yield packed
 
 
-def _mark(plan: BuildPlan, job: Job, tally: Tally) -> ShardRecord:
-    """Marks what lies there under the shard's name; again, should another builder of the shard, whose bytes can differ
-    (see `shards.format`), have put its own there meanwhile. So the last to mark has marked what the last to name named.
+def _mark(plan: BuildPlan, job: Job, tally: SceneTally) -> ShardRecord:
+    """Marks the file that has the shard's name; again, should another builder of the shard, whose bytes can differ (see
+    `shards.format`), have put its own there meanwhile. So the last marker is that of the last file.
     """
     path = plan.out / job.name
     while True:
         with path.open("rb") as marked:
             record = _record(plan, job, tally)
-            build_state.mark(plan.out, record, plan.identity)
+            build_state.mark(plan.out, record, plan.identity.hash)
             if os.path.samestat(os.fstat(marked.fileno()), path.stat()):
                 return record
 
 
-def _record(plan: BuildPlan, job: Job, tally: Tally) -> ShardRecord:
+def _record(plan: BuildPlan, job: Job, tally: SceneTally) -> ShardRecord:
     path = plan.out / job.name
     return ShardRecord(
         name=job.name,
@@ -167,9 +158,3 @@ def _record(plan: BuildPlan, job: Job, tally: Tally) -> ShardRecord:
 def _built(record: ShardRecord, stages_ns: dict[str, int]) -> Built:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     return Built(record=record, stages_ns=stages_ns, worker=worker, peak_mb=peak_mb())
-
-
-def peak_mb() -> float:
-    """Largest resident memory of this process so far, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -1,22 +1,22 @@
-"""The shard format, version 1.
+"""The shard format, version 1, and the digests that say what "the same dataset" means.
 
 A shard is one plain HDF5 file, readable by any HDF5 tool without a plug-in, and never changed once it has its
 name. N samples, images of H x W pixels, K rows per sample for objects with F fields, numbers little-endian:
 
-    image         u1 (N, H, W, 3)  RGB
-    label         u1 (N, H, W)     class id; 255 = ignore (imported sets only)
-    instance      u2 (N, H, W)     0 = background, else 1 + row in `objects`
-    objects       i4 (N, K, F)     attribute `fields` names the F columns: class, cell, cx, cy, angle, flip,
-                                   scale, z, x, y, w, h, visible, full; centres in 1/256 px, angle in 1/65536
-                                   turn, scale in 1/65536; x, y, w, h = box of the visible part, px; visible
-                                   and full are pixels; rows in ascending z, unused rows 0
-    object_count  u2 (N,)          rows of `objects` in use
-    foreground    u2 (N, 9)        objects of class 1 to 9
-    background    u1 (N,)          0 none, 1 healthy, 2 infected, 3 mixed red cells
-    scene         u4 (N,)          index of the scene in its split; its looks share it, in adjacent rows
-    look          u1 (N,)          index into the attribute `looks`
-    sample_id     S  (N,)          "train-00000042"; further looks "train-00000042@reference"
-    digest        S64 (N,)         sha256 of the sample, hex (see `shards.digest`)
+    image         uint8  (N, H, W, 3)  RGB
+    label         uint8  (N, H, W)     class id; 255 = ignore (imported sets only)
+    instance      uint16 (N, H, W)     0 = background, else 1 + row in `objects`
+    objects       int32  (N, K, F)     attribute `fields` names the F columns: class, cell, cx, cy, angle, flip,
+                                       scale, z, x, y, w, h, visible, full; centres in 1/256 px, angle in 1/65536
+                                       turn, scale in 1/65536; x, y, w, h = box of the visible part, px; visible
+                                       and full are pixels; rows in ascending z, unused rows 0
+    object_count  uint16 (N,)          rows of `objects` in use
+    foreground    uint16 (N, 9)        objects of class 1 to 9
+    background    uint8  (N,)          0 none, 1 healthy, 2 infected, 3 mixed red cells
+    scene         uint32 (N,)          index of the scene in its split; its looks share it, in adjacent rows
+    look          uint8  (N,)          index into the attribute `looks`
+    sample_id     bytes  (N,)          "train-00000042"; further looks "train-00000042@reference"
+    digest        bytes  (N,)          sha256 of the sample, 64 hex digits (see `sample_digest`)
 
 `image`, `label`, `instance` and `objects` are the big ones. Codec `gzip`: chunk = one sample, the standard
 deflate filter. Codec `none`: contiguous, so that a sample can be mapped into memory at
@@ -25,16 +25,14 @@ deflate filter. Codec `none`: contiguous, so that a sample can be mapped into me
 An imported set (`segtrain import`) knows no single cells and lacks `instance`, `objects`, `object_count`,
 `foreground` and `background`; its sample digest is over image and label alone. It has
 
-    group         u4 (N,)          samples of one number are of one patient, or of one source image
+    group         uint32 (N,)          samples of one number are of one patient, or of one source image
 
 and may have another taxonomy, with taxonomy_version 0; generator_version is 0, recipe_hash and bank_digest are empty.
 
 Attributes of the file: format_version, generator_version, taxonomy_version, class_ids, class_keys,
 class_colours (sRGB "#rrggbb"), um_per_px, split, recipe_hash, bank_digest, looks. There are no timestamps, so
-equal content gives equal bytes, but for about one chunk in 100,000 that ISA-L deflates to another valid stream: what
-tells two sets apart is their digest, which knows no codec.
-
-What "the same dataset" means: digests over pixels, whatever the container, codec and sharding.
+equal content gives equal bytes, but for about one chunk in 100,000 that ISA-L deflates to another valid stream. So
+two sets are the same if their digests are: these are over pixels, whatever the container, codec and sharding.
 """
 
 import hashlib
@@ -67,7 +65,7 @@ SMALL_IMPORTED = {"scene": "<u4", "look": "u1", "group": "<u4", "digest": "S64"}
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
 """What an index may call a file of its set: no such name leaves the folder."""
 MAX_OBJECTS = 65_534
-"""Objects that one sample can hold: instance ids are u2 and 0 is background."""
+"""Objects that one sample can hold: instance ids are uint16 and 0 is background."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +90,8 @@ class Header:
 class Sample:
     """One row of a shard.
 
-    image: u1 (H, W, 3) RGB. label: u1 (H, W). instance: u2 (H, W). objects: i4 (n, F), n <= K. digest: 64 hex
-    digits.
+    image: uint8 (H, W, 3) RGB. label: uint8 (H, W). instance: uint16 (H, W). objects: int32 (n, F), n <= K. digest:
+    64 hex digits.
     """
 
     image: npt.NDArray[np.uint8]
@@ -109,8 +107,11 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedSample:
-    """One row of a shard of an imported set. image: u1 (H, W, 3) RGB. label: u1 (H, W), 255 = ignore. scene: number of
-    the sample in its split. digest: 64 hex digits."""
+    """One row of a shard of an imported set.
+
+    image: uint8 (H, W, 3) RGB. label: uint8 (H, W), 255 = ignore. scene: number of the sample in its split. digest:
+    64 hex digits.
+    """
 
     image: npt.NDArray[np.uint8]
     label: npt.NDArray[np.uint8]
@@ -129,8 +130,8 @@ def sample_id(split: str, scene: int, look: int, looks: Sequence[str]) -> str:
 def sample_digest(
     image: npt.NDArray[np.uint8], label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16] | None = None
 ) -> str:
-    """sha256, 64 hex digits, over image, label and instance in C order, little-endian; an imported sample has no
-    instance.
+    """sha256, 64 hex digits, over image (uint8), label (uint8) and instance (uint16) in C order, little-endian; an
+    imported sample has no instance.
     """
     sha = hashlib.sha256(np.ascontiguousarray(image, "u1").data)
     sha.update(np.ascontiguousarray(label, "u1").data)

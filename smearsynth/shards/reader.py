@@ -1,16 +1,14 @@
-"""Whether a file has the form of a shard: held against it before a row is read, for it may be someone else's.
+"""Reads shards, by many processes and threads at once, those of others too.
 
-Reads shards, many processes and threads at once.
-
-A chunk is fetched raw and inflated outside HDF5, whose one lock would otherwise make threads wait for each
-other's decompression. A file is opened by the process that reads it, at its first read: one opened before a
-fork breaks in the child.
+A chunk is fetched raw and inflated outside HDF5, whose one lock would otherwise make threads wait for each other's
+decompression. A file is opened by the process that reads it, at its first read: one opened before a fork breaks in the
+child. A shard may be someone else's, so its form is held against `shards.format` before a row is read, and reading
+needs no more memory than the file has bytes, or one row of it.
 """
 
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -28,82 +26,10 @@ NAMES = (*BIG, *SMALL, "sample_id")
 NAMES_IMPORTED = ("image", "label", *SMALL_IMPORTED, "sample_id")
 """Datasets of a shard that was imported."""
 _TYPES = {**BIG, **SMALL, **SMALL_IMPORTED}
+_KINDS = get_type_hints(Header)
 _LONGEST_ID = 64
 _MOST_ROW_BYTES = 2**28
 """Of one inflated row; the colours of the largest image that is ever decoded take less."""
-
-
-def header_of(file: h5py.File) -> Header:
-    """The attributes of a shard. Raises ValueError where one is missing, of another type, or not printable."""
-    told = {name: plain(file.attrs[name]) for name in _KINDS if name in file.attrs}
-    told["fields"] = plain(own_dataset(file, "objects").attrs.get("fields")) if "objects" in file else ()
-    for name, kind in _KINDS.items():
-        if not _is(told.get(name), kind):
-            raise ValueError(f"attribute {name} is {told.get(name)!r:.60}, which the format does not allow")
-    if not told["looks"]:
-        raise ValueError("attribute looks names none")
-    return Header(**told)
-
-
-def form_faults(file: h5py.File, *, rows: int, size: tuple[int, ...], columns: int) -> Iterator[tuple[str, str]]:
-    """Each dataset that is not as the format says, or missing, and what it is instead.
-
-    rows: samples. size: (H, W). columns: of `objects`, 0 in an imported set.
-    """
-    shapes: dict[str, tuple[int, ...]] = {
-        "image": (rows, *size, 3),
-        "label": (rows, *size),
-        "instance": (rows, *size),
-        "objects": (rows, columns),
-        "foreground": (rows, 9),
-    }
-    for name in names(columns):
-        try:
-            fault = _dataset_fault(own_dataset(file, name), name, shapes.get(name, (rows,)))
-        except ValueError as error:
-            fault = str(error)
-        if fault:
-            yield name, fault
-
-
-def names(columns: int) -> tuple[str, ...]:
-    """The datasets of a shard, by the columns of its `objects`."""
-    return NAMES if columns else NAMES_IMPORTED
-
-
-def plain(value: Any) -> Any:
-    """An HDF5 attribute as Python has it: tuples, ints, floats, str."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    return tuple(value) if isinstance(value, list) else value
-
-
-_KINDS = get_type_hints(Header)
-assert _KINDS.keys() == {field.name for field in fields(Header)}
-
-
-def _is(value: Any, kind: Any) -> bool:
-    if get_args(kind):
-        return isinstance(value, tuple) and all(_is(item, get_args(kind)[0]) for item in value)
-    if kind is str:
-        return isinstance(value, str) and value.isprintable()
-    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-
-
-def _dataset_fault(data: h5py.Dataset, name: str, due: tuple[int, ...]) -> str:
-    if name == "objects" and data.ndim == 3:
-        due = (due[0], min(data.shape[1], MAX_OBJECTS), due[1])
-    kind = _TYPES.get(name)
-    of_kind = is_of(data, kind) if kind else data.dtype.kind == "S" and data.dtype.itemsize <= _LONGEST_ID
-    if not of_kind or data.shape != due:
-        return f"{name} is {data.dtype} {data.shape}, must be {kind or 'S'} {due}"
-    if math.prod(data.shape[1:]) * data.dtype.itemsize > _MOST_ROW_BYTES:
-        return f"{name} is {data.dtype} {data.shape}, larger than any sample"
-    if not (is_contiguous(data) or (name in BIG and is_deflated_by_row(data))):
-        return f"{name} is not stored as the format says: contiguous, or one deflated chunk per sample"
-    return ""
-
-
 _REMEDY = "fetch it again, or resume its build"
 
 
@@ -156,7 +82,9 @@ class ShardReader:
             raise NoSuchRowError(f"{self.path} has rows 0 to {rows - 1}, not {row}.")
         try:
             if dataset.chunks is None:
-                return _frozen(dataset[row])
+                whole = dataset[row]
+                whole.flags.writeable = False
+                return whole
             skipped, chunk = dataset.id.read_direct_chunk((row,) + (0,) * len(shape))
             raw = chunk if skipped else _inflated(chunk, dataset.dtype.itemsize * math.prod(shape))
             return np.frombuffer(raw, dataset.dtype).reshape(shape)
@@ -164,7 +92,7 @@ class ShardReader:
             raise self._damaged(f"row {row} of {name}", error) from error
 
     def objects(self, row: int) -> npt.NDArray[np.int32]:
-        """i4 (n, F): the rows of `objects` in use; columns as `header.fields` says."""
+        """int32 (n, F): the rows of `objects` in use; columns as `header.fields` says."""
         used, objects = int(self.column("object_count")[row]), self.read("objects", row)
         if used > len(objects):
             raise UserError(
@@ -228,15 +156,15 @@ def _checked(file: h5py.File, path: Path) -> _Opened:
             f"{path} is no shard of format version {FORMAT_VERSION} (it says {version!r:.60}): use the release that "
             "wrote it, or build the set again with this one."
         )
-    header = header_of(file)
-    there = [name for name in names(len(header.fields)) if name in file]
+    header = _read_header(file)
+    there = [name for name in _names(len(header.fields)) if name in file]
     label = own_dataset(file, "label")
     if label.ndim != 3 or not is_of(label, "u1"):
         raise ValueError(f"label is {label.dtype} {label.shape}, must be u1 (N, H, W)")
     rows, *size = label.shape
-    for name, fault in form_faults(file, rows=rows, size=tuple(size), columns=len(header.fields)):
+    for name, error in form_errors(file, rows=rows, size=tuple(size), columns=len(header.fields)):
         if name in there:
-            raise ValueError(fault)
+            raise ValueError(error)
     return _Opened(file, os.getpid(), header, {name: file[name] for name in there})
 
 
@@ -249,6 +177,67 @@ def _inflated(chunk: bytes, size: int) -> bytes:
     return raw
 
 
-def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    array.flags.writeable = False
-    return array
+def _read_header(file: h5py.File) -> Header:
+    """Raises ValueError where an attribute is missing, of another type, or not printable."""
+    values = {name: plain(file.attrs[name]) for name in _KINDS if name in file.attrs}
+    values["fields"] = plain(own_dataset(file, "objects").attrs.get("fields")) if "objects" in file else ()
+    for name, kind in _KINDS.items():
+        if not _is(values.get(name), kind):
+            raise ValueError(f"attribute {name} is {values.get(name)!r:.60}, which the format does not allow")
+    if not values["looks"]:
+        raise ValueError("attribute looks names none")
+    return Header(**values)
+
+
+def form_errors(file: h5py.File, *, rows: int, size: tuple[int, ...], columns: int) -> Iterator[tuple[str, str]]:
+    """The name of each dataset that is missing or not as the format says, and a sentence on it.
+
+    rows: samples. size: (H, W). columns: of `objects`, 0 in an imported set.
+    """
+    shapes: dict[str, tuple[int, ...]] = {
+        "image": (rows, *size, 3),
+        "label": (rows, *size),
+        "instance": (rows, *size),
+        "foreground": (rows, 9),
+    }
+    for name in _names(columns):
+        try:
+            error = _form_error(own_dataset(file, name), name, columns, shapes.get(name, (rows,)))
+        except ValueError as damaged:
+            error = str(damaged)
+        if error:
+            yield name, error
+
+
+def _form_error(data: h5py.Dataset, name: str, columns: int, shape: tuple[int, ...]) -> str:
+    if name == "objects":  # any number of rows will do
+        shape = (*shape, min(data.shape[1], MAX_OBJECTS) if data.ndim == 3 else 0, columns)
+    kind = _TYPES.get(name)
+    of_kind = is_of(data, kind) if kind else data.dtype.kind == "S" and data.dtype.itemsize <= _LONGEST_ID
+    if not of_kind or data.shape != shape:
+        return f"{name} is {data.dtype} {data.shape}, must be {kind or 'S'} {shape}"
+    if math.prod(data.shape[1:]) * data.dtype.itemsize > _MOST_ROW_BYTES:
+        return f"{name} is {data.dtype} {data.shape}, larger than any sample"
+    if not (is_contiguous(data) or (name in BIG and is_deflated_by_row(data))):
+        return f"{name} is not stored as the format says: contiguous, or one deflated chunk per sample"
+    return ""
+
+
+def _names(columns: int) -> tuple[str, ...]:
+    """The datasets of a shard, by the columns of its `objects`."""
+    return NAMES if columns else NAMES_IMPORTED
+
+
+def plain(value: Any) -> Any:
+    """An HDF5 attribute as Python has it: tuples, ints, floats, str."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if get_args(kind):
+        return isinstance(value, tuple) and all(_is(item, get_args(kind)[0]) for item in value)
+    if kind is str:
+        return isinstance(value, str) and value.isprintable()
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)

@@ -1,8 +1,7 @@
-"""Writes shards.
+"""Writes shards: samples are packed (`pack`), by any thread, and appended (`ShardWriter`), one after the other.
 
-Samples are deflated before they meet HDF5 (`pack`), because the library is one big lock and its own zlib is
-several times slower than ISA-L at the same size. A shard gets its name only when it is whole: it is written
-under a temporary name, flushed, fsynced and renamed.
+Samples are deflated before they meet HDF5, because that library is one big lock and its own zlib is several times
+slower than ISA-L at the same size.
 """
 
 import errno
@@ -18,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from smearsynth.base.files import publish
 from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, SMALL_IMPORTED, Header, ImportedSample, Sample
 
 LEVEL = 1
@@ -26,11 +24,9 @@ LEVEL = 1
 2 the same size, 3 took three times as long for no less; zlib's level 1 took five times as long for 2 % less.
 """
 _LEVELS = {"objects": 0}
-"""Where setting up LEVEL takes longer than deflating: 16 us against 3 us for 0.3 % of a shard's size."""
+"""Where setting LEVEL up takes longer than deflating: 16 us against 3 us, for 0.3 % of a shard's size."""
 _LAYOUT = ("v108", "v108")
-"""Files of HDF5 1.8 (2008), which every tool in use reads; they have checksums on headers, the oldest layout
-has none.
-"""
+"""Of HDF5 1.8 (2008), which every tool in use reads; it has checksums on headers, the oldest layout has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +38,13 @@ class Packed:
 
 
 def pack(sample: Sample, *, max_objects: int, codec: str) -> Packed:
-    """Pads `objects` to max_objects rows and deflates the big datasets. Needs no lock, so threads may share
-    it.
+    """Pads `objects` to max_objects rows and deflates the big datasets. Takes no lock, so threads may do it at once.
+
+    Raises ValueError for a sample of more objects.
     """
     n, fields = sample.objects.shape
     if n > min(max_objects, MAX_OBJECTS):
-        raise ValueError(f"{sample.sample_id} holds {n} objects; the shard has room for {max_objects}.")
+        raise ValueError(f"{sample.sample_id} holds {n} objects; the shard has rows for {max_objects}.")
     objects = np.zeros((max_objects, fields), BIG["objects"])
     objects[:n] = sample.objects
     arrays: dict[str, npt.NDArray[Any]] = {"image": sample.image, "label": sample.label}
@@ -88,34 +85,25 @@ _NEVER_CLOSED: list["ShardWriter"] = []
 
 
 class ShardWriter:
-    """Writes one shard, row by row; as a context manager it leaves a whole file at `path`, or nothing."""
+    """Writes one shard, row by row. A context manager: the file is whole at its end, or empty where it raises, so
+    `path` is best a place that `files.published` gives.
+    """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        header: Header,
-        rows: int,
-        size: tuple[int, int],
-        max_objects: int,
-        codec: str,
-        temporary: Path,
+        self, path: Path, *, header: Header, rows: int, size: tuple[int, int], max_objects: int, codec: str
     ) -> None:
-        """rows: samples that will be appended. size: (H, W). max_objects: 0 for an imported set, whose header has no
-        `fields`. temporary: name until it is whole, same file system.
+        """rows: samples that will be appended. size: (H, W). max_objects: rows of `objects` of each; 0 for an imported
+        set, whose header has no `fields`. codec: one of CODECS.
         """
-        if codec not in CODECS:
-            raise ValueError(f"Unknown codec {codec!r}; choose one of {', '.join(CODECS)}.")
-        self._path, self._temporary, self._codec, self._rows = path, temporary, codec, rows
+        assert codec in CODECS
+        self._path, self._codec, self._rows = path, codec, rows
         shapes: dict[str, tuple[int, ...]] = {"image": (*size, 3), "label": size}
         if header.fields:
             shapes |= {"instance": size, "objects": (max_objects, len(header.fields))}
         self._types = SMALL if header.fields else SMALL_IMPORTED
-        self._small: dict[str, h5py.Dataset] = {}
         self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *self._types)}
-        self._file = h5py.File(temporary, "w", libver=_LAYOUT)
+        self._file = h5py.File(path, "w", libver=_LAYOUT)
         self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}
-        self._within = {name: (0,) * len(shape) for name, shape in shapes.items()}
         if header.fields:
             self._big["objects"].attrs["fields"] = list(header.fields)
         for name, value in asdict(header).items():
@@ -130,12 +118,12 @@ class ShardWriter:
 
     def append(self, packed: Packed) -> None:
         """The next row."""
-        row = len(self._values["scene"])
+        row = len(self._values["sample_id"])
         assert row < self._rows, "more rows than the shard was made for"
         for name, chunk in packed.chunks.items():
             dataset = self._big[name]
             if self._codec == "gzip":
-                dataset.id.write_direct_chunk((row, *self._within[name]), chunk)
+                dataset.id.write_direct_chunk((row,) + (0,) * (dataset.ndim - 1), chunk)
             else:
                 dataset[row] = np.frombuffer(chunk, dataset.dtype).reshape(dataset.shape[1:])
         for name, value in packed.values.items():
@@ -151,30 +139,23 @@ class ShardWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._discard()
-
-    def _discard(self) -> None:
-        """Nothing of an unfinished file is left: it is cut, which gives its room back, and loses its name, but it is
-        never closed, for HDF5 can crash on closing a file that the disk did not take.
-        """
-        if self._temporary.exists():
-            _NEVER_CLOSED.append(self)
-            os.truncate(self._temporary, 0)
-            self._temporary.unlink()
+            if self._file:
+                # It is cut, which gives its room on the disk back, but not closed: HDF5 can crash on closing a file
+                # that the disk did not take.
+                _NEVER_CLOSED.append(self)
+                os.truncate(self._path, 0)
 
     def _finish(self) -> None:
-        assert len(self._values["scene"]) == self._rows, "fewer rows than the shard was made for"
+        assert len(self._values["sample_id"]) == self._rows, "fewer rows than the shard was made for"
         try:
-            for name, values in self._values.items():
-                self._small[name] = self._file.create_dataset(
-                    name, data=np.array(values, self._types.get(name)), track_times=False
-                )
+            small = [
+                self._file.create_dataset(name, data=np.array(values, self._types.get(name)), track_times=False)
+                for name, values in self._values.items()
+            ]
             # What a dataset holds back is written when it is closed, and if that fails h5py tells nobody.
-            for dataset in (*self._big.values(), *self._small.values()):
+            for dataset in (*self._big.values(), *small):
                 dataset.flush()
             self._file.flush()
             self._file.close()
-        except RuntimeError as error:
-            # What h5py raises where the disk takes no more at the end.
+        except RuntimeError as error:  # what h5py raises where the disk takes no more at the end
             raise OSError(errno.EIO, "cannot be written to its end; is the disk full?", str(self._path)) from error
-        publish(self._temporary, self._path)

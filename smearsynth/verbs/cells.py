@@ -8,9 +8,9 @@ from smearsynth.bank.bank_file import save_bank
 from smearsynth.bank.cell_gallery import as_text as tables
 from smearsynth.bank.cell_gallery import count_cells, draw_gallery
 from smearsynth.bank.make_bank import make_bank
+from smearsynth.base.workers import checked_workers
 from smearsynth.dataset.layout import check_outside
 from smearsynth.verbs.check import check
-from smearsynth.verbs.preparation import checked_workers
 
 
 def cells(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from tqdm import tqdm
 
 from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.workers import checked_workers
 from smearsynth.dataset.export import coco, png_folder, webdataset
 from smearsynth.dataset.export.export_folder import check_target, replaced, write_about
 from smearsynth.dataset.export.exported_set import (
@@ -22,7 +23,6 @@ from smearsynth.dataset.export.exported_set import (
     open_set,
     read_sample,
 )
-from smearsynth.verbs.preparation import checked_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,9 +1,5 @@
-"""A contact sheet of a dataset, or of what a recipe would give.
-
-What a build would do, without doing it.
-
-How fast smears are made: the build itself, timed, into a folder that is thrown away.
-"""
+"""What a build would give, before it is made: a contact sheet (`preview`), what it will take (`dry_run`), and how fast
+smears are made here (`bench`)."""
 
 import tempfile
 from collections import Counter
@@ -14,9 +10,10 @@ from typing import Any
 
 from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.errors import UserError
+from smearsynth.base.workers import checked_workers
 from smearsynth.dataset import layout
 from smearsynth.dataset.contact_sheet import Panel, chosen, read_panels, save_sheet
-from smearsynth.dataset.index import Tally
+from smearsynth.dataset.index import SceneTally
 from smearsynth.engines.build_plan import BuildPlan, Job, jobs_of, make_plan, propose_slices
 from smearsynth.engines.shard_job import Clock, pack_samples, warm_up
 from smearsynth.recipe.model import Recipe
@@ -24,7 +21,15 @@ from smearsynth.recipe.reading import check_roots
 from smearsynth.rendering.looks import render
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.build import build
-from smearsynth.verbs.preparation import checked_workers, find_cells, read_recipe, target
+from smearsynth.verbs.preparation import find_cells, read_recipe, target
+
+_TRIED = 24
+"""Scenes that are made to measure time and size; that gives either to about 10 %."""
+_BYTES_PER_PX = 1.4
+_MS_PER_PX = 5.5e-5
+"""Where no bank is at hand: a gzip sample of recipes/smear10-research.yaml, look natural, on one core at 2.6 GHz."""
+SMEARS = 2000
+"""That `bench` makes by default; the figures of fewer vary too much."""
 
 
 def preview(
@@ -42,27 +47,23 @@ def preview(
     path: a dataset's folder or a recipe. bank, overrides: as for `build`, of a recipe only; workers: cut its cells.
     Raises UserError.
     """
-    path, sheet = Path(path), _outside(out) if out is not None else None
+    path, sheet = Path(path), Path(out) if out is not None else None
     if path.is_dir():
         if bank is not None or overrides:
             raise UserError(
                 f"{path} is a dataset, which is shown as it is: leave these out, or name a recipe", "bank", "overrides"
             )
-        sheet = sheet or _outside(f"{path.resolve().name}.png")
+        sheet = sheet or Path(f"{path.resolve().name}.png")
+        layout.check_outside(sheet)
         save_sheet(*read_panels(path), sheet)
         return sheet
     recipe = read_recipe(path, overrides, roots=bank is None)
-    sheet = sheet or _outside(f"{recipe.name}.png")
+    sheet = sheet or Path(f"{recipe.name}.png")
+    layout.check_outside(sheet)
     cells = find_cells(recipe, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
-    plan, _ = make_plan(recipe, cells.bank, sheet.parent)
+    plan = make_plan(recipe, cells.bank, sheet.parent)
     save_sheet(_panels(plan), CLASSES, sheet)
     return sheet
-
-
-def _outside(sheet: str | Path) -> Path:
-    """UserError where it would lie in a dataset."""
-    layout.check_outside(Path(sheet))
-    return Path(sheet)
 
 
 def _panels(plan: BuildPlan) -> list[Panel]:
@@ -70,14 +71,6 @@ def _panels(plan: BuildPlan) -> list[Panel]:
     scenes = [plan.planner.plan(first.split, index) for index in chosen(first.stop)]
     looks = range(len(plan.header.looks))
     return [Panel(images=[render(s, look, plan.bank) for look in looks], label=s.label) for s in scenes]
-
-
-_TRIED = 24
-"""Scenes that are made to measure time and size; that gives either to about 10 %."""
-_BYTES_PER_PX = 1.4
-_MS_PER_PX = 5.5e-5
-"""Where no bank is at hand: a gzip sample of recipes/smear10-research.yaml, look natural, on one core at 2.6 GHz.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,12 +154,12 @@ def forecast_text(f: Forecast) -> str:
 
 def _measured(recipe: Recipe, bank: Path) -> tuple[float, float]:
     """Bytes and milliseconds of one core per sample, from making a few."""
-    plan, _ = make_plan(recipe, load_bank(bank), bank.parent)
+    plan = make_plan(recipe, load_bank(bank), bank.parent)
     first = plan.jobs[0]
     tried = Job(split=first.split, ordinal=0, first=0, stop=min(first.stop, _TRIED))
     warm_up(plan)
     clock, sizes = Clock(), []
-    for packed in pack_samples(plan, tried, Tally(plan.bank.source, len(plan.bank.sources)), clock):
+    for packed in pack_samples(plan, tried, SceneTally(plan.bank.source, len(plan.bank.sources)), clock):
         sizes.append(sum(len(chunk) for chunk in packed.chunks.values()))
     return sum(sizes) / len(sizes), sum(clock.spent.values()) / 1e6 / len(sizes)
 
@@ -175,10 +168,6 @@ def _estimated(recipe: Recipe) -> tuple[float, float]:
     pixels = recipe.size[0] * recipe.size[1]
     plain = 6 * pixels + 56 * recipe.scene.rows(recipe.size)
     return (plain if recipe.shards.codec == "none" else _BYTES_PER_PX * pixels), _MS_PER_PX * pixels
-
-
-SMEARS = 2000
-"""Fewer give figures that are not worth telling."""
 
 
 def bench(
@@ -190,8 +179,8 @@ def bench(
     overrides: Sequence[str] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Builds `smears` scenes of the recipe's train split and tells the cost; bank and compilation are not
-    counted.
+    """Builds `smears` scenes of the recipe's train split, into a folder that is thrown away, and gives what that took;
+    bank and compilation are not counted.
 
     Keys: digest, smears, seconds, per_second, per_core, stages_ms (plan, render, digest, deflate, write;
     milliseconds of one core per smear), peak_mb. What the stages do not hold of the end-to-end time is start,
@@ -210,7 +199,7 @@ def bench(
     return {name: value for name, value in asdict(result).items() if name not in ("out", "built", "unread", "claim")}
 
 
-def as_text(figures: dict[str, Any]) -> str:
+def bench_text(figures: dict[str, Any]) -> str:
     """The figures for a person."""
     whole = 1000 / figures["per_core"]
     stages = dict(figures["stages_ms"])

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from smearsynth.bank.bank import Bank
 from smearsynth.base.errors import UserError
+from smearsynth.base.workers import checked_workers
 from smearsynth.dataset import layout
 from smearsynth.dataset.index_schema import DatasetError, IndexSchema, check_index
 from smearsynth.dataset.verify.set_files import (
@@ -23,7 +24,6 @@ from smearsynth.dataset.verify.set_files import (
 from smearsynth.dataset.verify.shard_check import CheckedShards, ShardTask, check_shards, warm_up
 from smearsynth.shards.format import GENERATOR_VERSION
 from smearsynth.taxonomy import SPLITS
-from smearsynth.verbs.preparation import checked_workers
 
 
 @dataclass(frozen=True, kw_only=True)

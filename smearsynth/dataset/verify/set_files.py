@@ -11,10 +11,10 @@ from typing import Any
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.config_file import ConfigError
-from smearsynth.base.contained import Died, Tick, in_order
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import file_digest
 from smearsynth.base.json_values import differences, shown
+from smearsynth.base.workers import Died, Tick, isolated
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import ShardRecord, claim, count_sources, count_split
 from smearsynth.dataset.index_schema import DatasetError, IndexFile, IndexSchema
@@ -91,7 +91,7 @@ def read_bank(out: Path, index: IndexSchema, given: Path | None) -> tuple[Bank |
 
 def _load_bank(path: Path, index: IndexSchema) -> tuple[Bank | None, str]:
     """The bank in a file, or what is wrong with it. It is loaded in another process before this one opens it."""
-    [wrong] = in_order(_try_to_load, [path], workers=1, tick=lambda _: None)
+    [wrong] = isolated(_try_to_load, [path], workers=1)
     if isinstance(wrong, Died):
         wrong = f"cannot be read as a bank: {wrong.how}"
     if wrong:

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.bank.bank import Bank
-from smearsynth.base.contained import Died, Tick, in_order
 from smearsynth.base.errors import first_line
 from smearsynth.base.fixed_point import ONE
 from smearsynth.base.hdf5 import UNREADABLE
 from smearsynth.base.json_values import shown
+from smearsynth.base.workers import Died, Tick, isolated
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import ShardRecord
 from smearsynth.dataset.index_schema import DatasetError, IndexFile, IndexSchema
@@ -32,7 +32,7 @@ from smearsynth.dataset.verify.set_files import content_errors
 from smearsynth.scene.label_maps import derive
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import SMALL, Header, sample_id
-from smearsynth.shards.reader import NAMES, ShardReader, form_faults, plain
+from smearsynth.shards.reader import NAMES, ShardReader, form_errors, plain
 
 _Columns = dict[str, npt.NDArray[Any]]
 """The small datasets of a shard, whole."""
@@ -75,7 +75,7 @@ def check_shards(index: IndexSchema, tasks: Sequence[ShardTask], *, workers: int
     errors: list[DatasetError] = []
     records: dict[str, ShardRecord] = {}
     samples, whole = 0, hashlib.sha256()
-    for task, checked in zip(tasks, in_order(check_shard, tasks, workers=workers, tick=tick), strict=True):
+    for task, checked in zip(tasks, isolated(check_shard, tasks, workers=workers, tick=tick), strict=True):
         name = task.file.name
         if isinstance(checked, Died):
             errors.append(DatasetError(name, f"cannot be read: {checked.how} while it was read, so it is damaged"))
@@ -140,7 +140,7 @@ def _dataset_errors(file: h5py.File, header: Header, *, rows: int, size: tuple[i
     """Where the datasets are not those of a shard of `rows` samples of `size` (height, width)."""
     for name in sorted(set(file) - set(NAMES)):
         yield f"holds {shown(name)}, which is not of the format"
-    errors = dict(form_faults(file, rows=rows, size=size, columns=len(header.fields)))
+    errors = dict(form_errors(file, rows=rows, size=size, columns=len(header.fields)))
     yield from errors.values()
     if "objects" not in errors and plain(file["objects"].attrs.get("fields")) != header.fields:
         yield "attribute `fields` of objects does not name the columns of the format"
