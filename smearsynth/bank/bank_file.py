@@ -53,7 +53,8 @@ def load_bank(path: Path) -> Bank:
     """The bank in the file. Raises UserError that names the file where it is missing, newer, damaged or not a bank."""
     if not path.is_file():
         raise UserError(
-            f"{path}: there is no such bank; make it with `smearsynth cells RECIPE --save FILE` or correct --bank."
+            f"{path}: there is no such bank; make it with `smearsynth cells RECIPE --save FILE`, or name another",
+            "bank",
         )
     try:
         with h5py.File(path, "r") as file:
