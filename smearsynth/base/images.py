@@ -52,9 +52,6 @@ class ImageError(UserError):
         return printable(str(self.args[1]))
 
 
-ImageFault = ImageError
-
-
 @dataclass(frozen=True)
 class Header:
     """Height and width of the upright image in px; whether a pixel is one value: grey, two-level or palette."""
