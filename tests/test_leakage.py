@@ -5,7 +5,7 @@ import pytest
 from test_fidelity import discs, write_fields, write_smears
 from two_laboratories import two_laboratories
 
-from smearsynth.bank.bank import save_bank
+from smearsynth.bank.bank_file import save_bank
 from smearsynth.bank.make_bank import make_bank
 from smearsynth.realism.comparison import as_text, fidelity
 from smearsynth.realism.leakage import FEATURES, balanced_accuracy, leakage, leakage_text

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from smearsynth.bank.bank import load_bank
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.html_page import HtmlTable, Inline, inline, write_page
 from smearsynth.base.images import Pixels
 from smearsynth.base.plots import Curve, curves, distribution
