@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION, TiffImageFile
 
-from smearsynth.base.errors import UserError, printable
+from smearsynth.base.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,11 +45,11 @@ class ImageError(UserError):
     """An image that is refused. reason: short key that refusals are counted by; str(): the sentence for the user."""
 
     def __init__(self, reason: str, sentence: str) -> None:
-        super().__init__(reason, sentence)
+        super().__init__(sentence)
         self.reason = reason
 
-    def __str__(self) -> str:
-        return printable(str(self.args[1]))
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        return ImageError, (self.reason, self.sentence)
 
 
 @dataclass(frozen=True)
