@@ -19,10 +19,10 @@ from shard_set import write_shard
 from smearsynth.base.errors import UserError
 from smearsynth.cli import main
 from smearsynth.realism.comparison import Fidelity, as_text, fidelity
+from smearsynth.realism.distance_table import LINES, QUANTITIES
 from smearsynth.realism.distances import Quantity, Tally, Weighted, earth_movers, halvings, mean, plain, spread
-from smearsynth.realism.image_pieces import EvenlyKept, starts
-from smearsynth.realism.measures import CONTRAST_GLASS, DENSITY, DIAMETER, LINES, QUANTITIES, SPECTRUM, measure
-from smearsynth.realism.view import View
+from smearsynth.realism.measures import CONTRAST_GLASS, DENSITY, DIAMETER, SPECTRUM, measure
+from smearsynth.realism.views import EvenlyKept, View, starts
 from smearsynth.shards import format
 
 SIDE = 160

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smearsynth.base.images import ImageFault, decode_image, read_bytes, read_header, read_mask
+from smearsynth.base.images import ImageError, decode_image, read_bytes, read_header, read_mask
 
 RGB = np.random.default_rng(7).integers(0, 256, (12, 9, 3), dtype=np.uint8)
 
@@ -39,7 +39,7 @@ def claiming(width: int, height: int) -> bytes:
 
 
 def refused(action: Callable[[], object]) -> str:
-    with pytest.raises(ImageFault) as caught:
+    with pytest.raises(ImageError) as caught:
         action()
     assert "cell.png" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -68,7 +68,7 @@ def test_sixteen_bits_keep_their_range(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_twelve_bits_in_a_file_of_sixteen_are_no_black_image(kind: str) -> None:
     wide = np.tile(np.linspace(0, 4095, 24).astype(np.uint16), (12, 1))
-    with pytest.raises(ImageFault, match=r"cell: its 16-bit values end at 4,095 of 65,535.*stretch them"):
+    with pytest.raises(ImageError, match=r"cell: its 16-bit values end at 4,095 of 65,535.*stretch them"):
         decode_image(data(Image.fromarray(wide), kind), "cell")
 
 
@@ -94,7 +94,7 @@ def test_sixteen_bits_that_would_be_read_wrongly_are_refused(kind: dict[str, obj
     shape = (3, 20, 30) if "planarconfig" in kind else (20, 30)
     values = np.linspace(0, 4095, np.prod(shape)).astype(np.uint16).reshape(shape)
     tifffile.imwrite(file, values, **kind)
-    with pytest.raises(ImageFault, match=f"a.tif: .*{expected}"):
+    with pytest.raises(ImageError, match=f"a.tif: .*{expected}"):
         decode_image(file.getvalue(), "a.tif")
 
 
@@ -162,7 +162,7 @@ def test_garbage_is_refused_and_nothing_else_is_raised(garbage: bytes, kept: int
     reason = ""
     try:
         assert decode_image(whole[:kept] + garbage, "cell.png").shape[2] == 3
-    except ImageFault as fault:
+    except ImageError as fault:
         reason = fault.reason
     assert reason in {"", "unreadable", "too_large", "too_small"}
 
@@ -189,7 +189,7 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_fault_survives_the_way_back_from_a_worker() -> None:
-    fault = pickle.loads(pickle.dumps(ImageFault("too_small", "a.png: 1x1 px")))
+    fault = pickle.loads(pickle.dumps(ImageError("too_small", "a.png: 1x1 px")))
     assert (fault.reason, str(fault)) == ("too_small", "a.png: 1x1 px")
 
 
@@ -232,10 +232,10 @@ class TestMask:
 
     def test_wrong_size_names_both(self, tmp_path: Path) -> None:
         Image.new("L", (712, 568), 9).save(tmp_path / "cell.png")
-        with pytest.raises(ImageFault, match=r"the mask is 712x568, its image 720x576") as caught:
+        with pytest.raises(ImageError, match=r"the mask is 712x568, its image 720x576") as caught:
             read_mask(tmp_path / "cell.png", shape=(576, 720))
         assert caught.value.reason == "mask_size"
-        with pytest.raises(ImageFault, match=r"718x574 with its rim of 3 px, its image 720x576"):
+        with pytest.raises(ImageError, match=r"718x574 with its rim of 3 px, its image 720x576"):
             read_mask(tmp_path / "cell.png", shape=(576, 720), pad=3)
         assert read_mask(tmp_path / "cell.png", shape=(576, 720), pad=4).sum() == 712 * 568 * 255
 

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_fidelity import discs, write_fields, write_smears
 from two_laboratories import two_laboratories
 
+from smearsynth.bank.bank_file import save_bank
 from smearsynth.bank.make_bank import make_bank
-from smearsynth.realism.leakage import FEATURES, as_text, balanced_accuracy, leakage
+from smearsynth.realism.comparison import as_text, fidelity
+from smearsynth.realism.leakage import FEATURES, balanced_accuracy, leakage, leakage_text
 from smearsynth.recipe.reading import load_recipe
 
 NEUTROPHIL, HEALTHY = 3, 9
@@ -23,7 +26,7 @@ def test_matched_cells_do_not_betray_their_laboratory():
         assert leak.chance == 0.5
         assert leak.own["colour"] > 0.95
         assert leak.matched["colour"] < (0.6 if leak.class_key == "neutrophil" else 0.75)
-    assert "0.50" in as_text(leaks).splitlines()[1]
+    assert "0.50" in leakage_text(leaks).splitlines()[1]
 
 
 def test_groups_are_never_divided():
@@ -62,3 +65,14 @@ def test_real_cells_of_a_class_betray_their_source_by_less_than_ten_points(monke
     for leak in leaks:
         assert leak.own["colour"] > 0.85
         assert leak.matched["colour"] < leak.chance + 0.1
+
+
+def test_fidelity_shows_it_where_the_set_has_its_bank(tmp_path: Path) -> None:
+    smears, fields = write_smears(tmp_path / "set", [discs(0)]), write_fields(tmp_path / "real", [discs(1)])
+    assert fidelity(smears, fields, um_per_px=0.2, progress=False).leakage == []
+    save_bank(two_laboratories({NEUTROPHIL: (12, 12), HEALTHY: (12, 3)}), smears / "cells.h5")
+    found = fidelity(smears, fields, um_per_px=0.2, out=tmp_path / "page.html", progress=False)
+    assert [leak.class_key for leak in found.leakage] == ["neutrophil"]
+    assert found.figures()["leakage"][0]["cells"] == (12, 12)
+    assert as_text(found).splitlines()[-1].startswith("neutrophil")
+    assert "neutrophil" in (tmp_path / "page.html").read_text(encoding="utf-8")

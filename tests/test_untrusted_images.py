@@ -16,10 +16,10 @@ from PIL import Image
 from smearsynth.bank.cutting import MOST_PIXELS, ImageJob, cut_image
 from smearsynth.bank.outlines import TooManyError, components, find_edge, whole_window
 from smearsynth.base.errors import UserError
-from smearsynth.base.images import MAX_PIXELS, ImageFault, decode_image, read_header, read_mask
+from smearsynth.base.images import MAX_PIXELS, ImageError, decode_image, read_header, read_mask
 from smearsynth.fields.field_folder import image_and_mask_files, read_boxes, read_fields, read_image
 from smearsynth.fields.field_folder import read_mask as read_field_mask
-from smearsynth.realism.image_pieces import take_reals
+from smearsynth.realism.views import take_reals
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 
@@ -146,7 +146,7 @@ def test_regions_that_are_no_cells_take_no_time() -> None:
 class TestMasks:
     def refusal(self, path: Path, data: bytes) -> str:
         path.write_bytes(data)
-        with pytest.raises(ImageFault) as caught:
+        with pytest.raises(ImageError) as caught:
             read_mask(path, shape=(16, 16))
         assert str(caught.value).startswith(str(path))
         return caught.value.reason

@@ -19,7 +19,7 @@ from segtrain.data.samples import Shards
 from smearsynth.base.errors import UserError
 from smearsynth.base.hdf5 import is_contiguous, is_of
 from smearsynth.dataset.contact_sheet import read_panels
-from smearsynth.realism.image_pieces import take_smears
+from smearsynth.realism.views import take_smears
 from smearsynth.shards.reader import ShardReader
 
 SHARD = "train-00000.h5"

@@ -1,6 +1,6 @@
 """Keyed randomness: every draw is a function of (seed, epoch, sample, number of the draw) and of nothing else.
 
-SplitMix64 (Steele, Lea and Flood 2014) used as a hash, in integers only: the same on any machine and device, under any
+SplitMix64 (`smearsynth.base.splitmix`) used as a hash, in integers only: the same on any machine and device, under any
 numpy, with any number of workers; no generator has a state that a resume would have to restore.
 
 Gaussian noise takes 16 bits of the hash for one of 65,536 quantiles of the normal distribution: no logarithm or sine
@@ -15,9 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-_GAMMA = 0x9E3779B97F4A7C15
-_ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-_LAST_SHIFT = 31
+from smearsynth.base.splitmix import GAMMA, LAST_SHIFT, ROUNDS, mix
+
 _NOISE = 0x6E6F697365
 """Keeps the bits of the noise apart from those of the sample's other draws."""
 
@@ -26,8 +25,8 @@ def keys(seed: int, epoch: int, index: npt.NDArray[np.int64]) -> npt.NDArray[np.
     """uint64 (n,): one key per sample. index: int64 (n,), 0 or more. seed, epoch: any integers, taken modulo 2**64."""
     key = np.zeros(len(index), np.uint64)
     for part in (seed, epoch):
-        key = _mix(key ^ np.uint64(part % 2**64))
-    return _mix(key ^ index.astype(np.uint64))
+        key = mix(key ^ np.uint64(part % 2**64))
+    return mix(key ^ index.astype(np.uint64))
 
 
 def uniforms(key: npt.NDArray[np.uint64], count: int) -> npt.NDArray[np.float64]:
@@ -46,30 +45,22 @@ def noise_on_device(keys: npt.NDArray[np.uint64], shape: tuple[int, ...], device
     """float32 (n, *shape) on `device`: what `noise` gives for each of the keys, uint64 (n,)."""
     size = int(np.prod(shape))
     key = torch.from_numpy((keys ^ np.uint64(_NOISE)).view(np.int64)).to(device, non_blocking=True)
-    words = _mix_on_device(key[:, None] + torch.arange(-(-size // 4), device=device) * _signed(_GAMMA))
+    words = _mix_on_device(key[:, None] + torch.arange(-(-size // 4), device=device) * _signed(GAMMA))
     pick = words.view(torch.int16)[:, :size].to(torch.int32) & 0xFFFF
     return _quantiles_on(device)[pick].view(-1, *shape)
 
 
 def _bits(key: npt.NDArray[np.uint64], count: int) -> npt.NDArray[np.uint64]:
     """uint64 (n, count): the first `count` draws of each key, 64 random bits each."""
-    return _mix(key[:, None] + np.arange(count, dtype=np.uint64) * np.uint64(_GAMMA))
-
-
-def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """64 random-looking bits from 64 of any kind, one to one."""
-    z = z + np.uint64(_GAMMA)
-    for shift, factor in _ROUNDS:
-        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
-    return z ^ (z >> np.uint64(_LAST_SHIFT))
+    return mix(key[:, None] + np.arange(count, dtype=np.uint64) * np.uint64(GAMMA))
 
 
 def _mix_on_device(z: Tensor) -> Tensor:
-    """`_mix` in torch, whose integers of 64 bits are signed and wrap."""
-    z = z + _signed(_GAMMA)
-    for shift, factor in _ROUNDS:
+    """`mix` in torch, whose integers of 64 bits are signed and wrap."""
+    z = z + _signed(GAMMA)
+    for shift, factor in ROUNDS:
         z = (z ^ _shifted(z, shift)) * _signed(factor)
-    return z ^ _shifted(z, _LAST_SHIFT)
+    return z ^ _shifted(z, LAST_SHIFT)
 
 
 def _shifted(z: Tensor, by: int) -> Tensor:

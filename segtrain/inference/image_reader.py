@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
 from smearsynth.base.errors import first_line
-from smearsynth.base.images import MAX_PIXELS, ImageFault, Pixels, read_header, size_text
+from smearsynth.base.images import MAX_PIXELS, ImageError, Pixels, read_header, size_text
 from smearsynth.fields.field_folder import read_image
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
@@ -96,7 +96,7 @@ class TiffReader:
                 return _to_rgb(_window(file, file.pages.first, top, bottom), file.pages.first)
         # A damaged file makes a decoder fail in many ways, and none of them is documented.
         except Exception as error:
-            raise ImageFault(
+            raise ImageError(
                 "unreadable",
                 f"{self.name}: rows {top} to {bottom} cannot be read ({first_line(error)}); replace the file",
             ) from None
@@ -110,7 +110,7 @@ def open_image(path: str | Path) -> ImageReader:
     64 megapixels also other pixels than grey or RGB of 8 or 16 bits."""
     path = Path(path)
     if not path.is_file():
-        raise ImageFault("missing", f"{path}: the file is not there; check its path")
+        raise ImageError("missing", f"{path}: the file is not there; check its path")
     return TiffReader(path) if _is_large_tiff(path) else FileReader(path)
 
 
@@ -126,7 +126,7 @@ def _is_large_tiff(path: Path) -> bool:
 
 
 def _check(page: TiffPage, name: str) -> None:
-    """ImageFault where a page cannot be read in parts, or in other numbers than Pillow would give."""
+    """ImageError where a page cannot be read in parts, or in other numbers than Pillow would give."""
     colours = page.samplesperpixel - (page.samplesperpixel in (2, 4))
     # What decodes JPEG makes RGB of its YCbCr; of other compressions that would be taken for RGB.
     rgb = page.photometric == PHOTOMETRIC.RGB or (
@@ -140,22 +140,22 @@ def _check(page: TiffPage, name: str) -> None:
         and (page.samplesperpixel == 1 or page.planarconfig == 1)
         and page.tags.valueof("Orientation", 1) == 1
     ):
-        raise ImageFault(
+        raise ImageError(
             "pixel_type",
             f"{name}: a TIFF over {MAX_PIXELS // 1_000_000} megapixels must be upright and grey or RGB of 8 or 16 "
             "bits, with the channels of a pixel together; save it so",
         )
     if max(page.imagelength, page.imagewidth) > _MOST_SIDE:
         size = size_text((page.imagelength, page.imagewidth))
-        raise ImageFault("too_large", f"{name}: {size} px are more than a microscope gives; cut it into fields")
+        raise ImageError("too_large", f"{name}: {size} px are more than a microscope gives; cut it into fields")
     tall, wide = _part(page)
     decoded = tall * wide * page.samplesperpixel * page.dtype.itemsize
     if not page.is_final and max(decoded, *page.databytecounts) > _MOST_BYTES:
-        raise ImageFault(
+        raise ImageError(
             "too_large", f"{name}: its parts of {wide}x{tall} px are too large to be read one by one; save it in tiles"
         )
     if page.compression not in _PLAIN and not find_spec("imagecodecs"):
-        raise ImageFault(
+        raise ImageError(
             "pixel_type", f"{name}: its compression needs the extra `tiff`: pip install 'smearsynth[tiff]'"
         )
 

@@ -31,7 +31,7 @@ from smearsynth.bank.outlines import (
 )
 from smearsynth.bank.quality_gate import CellMeasures, judge, measure
 from smearsynth.bank.stained_cells import find_stained
-from smearsynth.base.images import ImageFault, decode_image, read_bytes, read_mask, sha256_of
+from smearsynth.base.images import ImageError, decode_image, read_bytes, read_mask, sha256_of
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.sources.source_files import locate
@@ -103,7 +103,7 @@ def cut_image(job: ImageJob) -> CutImage:
         if entry.mask is not None:
             mask = read_mask(locate(job.root, entry.mask), shape=image.shape[:2], pad=entry.mask_pad)
         found = find_cells(image, job.entries, mask, job.glass)
-    except ImageFault as error:
+    except ImageError as error:
         return CutImage(reason=error.reason, error=str(error))
     except TooManyError as error:
         return CutImage(reason="crowded", error=f"{entry.path}: {error}")

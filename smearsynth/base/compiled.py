@@ -3,8 +3,8 @@
 Their integers have the widths that numba gives them. Run as plain Python, the same sums over bytes would wrap, and
 labels would be wrong in silence: so where compilation is switched off nothing runs.
 
-numba takes what it kept as long as the file of a function is unchanged, though the function may hold code and constants
-of others. So what is kept lies in a folder named by the digest of the whole package: one edited file, and all is
+numba reuses what it kept as long as the file of a function is unchanged, though the function may hold code and
+constants of others. So it is kept in a folder named by the digest of the whole package: one edited file, and all is
 compiled anew.
 """
 
@@ -32,10 +32,10 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
         raise UserError("NUMBA_DISABLE_JIT is set, and without compilation labels would be wrong: unset it.")
 
     def compile_it(function: Function) -> Function:
-        usual, place = numba.config.CACHE_DIR, _place()
-        if place is None:
+        usual, folder = numba.config.CACHE_DIR, _cache_folder()
+        if folder is None:
             return numba.njit(**options)(function)
-        numba.config.CACHE_DIR = str(place)
+        numba.config.CACHE_DIR = str(folder)
         try:
             return numba.njit(cache=True, **options)(function)
         finally:
@@ -45,18 +45,18 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
 
 
 @lru_cache(maxsize=1)
-def _place() -> Path | None:
+def _cache_folder() -> Path | None:
     """Where compiled loops of just this code are kept; None where neither beside the code nor in the user's folders a
     file may be written, so that every run compiles anew."""
     chosen: str = numba.config.CACHE_DIR
     for base in [Path(chosen)] if chosen else [_PACKAGE / "__pycache__", Path("~/.cache/smearsynth")]:
         try:
-            place = base.expanduser() / f"loops-{code_digest()}"
-            place.mkdir(parents=True, exist_ok=True)
+            folder = base.expanduser() / f"loops-{code_digest()}"
+            folder.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError):  # the latter where the user has no home
             continue
-        if os.access(place, os.W_OK):
-            return place
+        if os.access(folder, os.W_OK):
+            return folder
     return None
 
 

@@ -1,7 +1,7 @@
 """Plain HDF5: what may be read of a file that somebody else has made.
 
 A file can point out of itself, by links, external storage and virtual datasets, ask for filters that HDF5 would load
-from elsewhere, and claim any size without holding a byte of it. What passes here lies in the file itself, in one of the
+from elsewhere, and claim any size without holding a byte of it. What passes here is in the file itself, in one of the
 two ways that this package writes, so that reading it needs memory in proportion to the file, or to one row.
 """
 
@@ -15,7 +15,7 @@ UNREADABLE = (OSError, LookupError, AttributeError, ValueError, TypeError, Runti
 
 
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """The dataset `name` that lies in this very file. Raises ValueError that says what is there instead."""
+    """The dataset `name` of this very file. Raises ValueError that says what is there instead."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"has no dataset {name} of its own")
     data = file[name]

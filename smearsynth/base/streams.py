@@ -1,7 +1,7 @@
 """Keyed random streams: every draw is a function of (seed, split, sample index, stage) and of nothing else.
 
-SplitMix64 (Steele, Lea and Flood 2014) in integers only, so a stream is the same on any machine, under any numpy and
-inside compiled loops; no global generator exists. Its quality is ample for planning smears; it is no cipher.
+SplitMix64 in integers only (`splitmix`), so a stream is the same on any machine, under any numpy and inside compiled
+loops; no global generator exists. Its quality is ample for planning smears; it is no cipher.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.base.compiled import compiled
+from smearsynth.base.splitmix import GAMMA, LAST_SHIFT, ROUNDS
 
 State = npt.NDArray[np.uint64]
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+_GAMMA, _LAST_SHIFT = np.uint64(GAMMA), np.uint64(LAST_SHIFT)
+(_SHIFT_1, _FACTOR_1), (_SHIFT_2, _FACTOR_2) = ((np.uint64(shift), np.uint64(factor)) for shift, factor in ROUNDS)
 
 
 def key(*parts: int | str) -> int:
@@ -25,7 +25,7 @@ def key(*parts: int | str) -> int:
 
 
 def stream(*parts: int | str) -> State:
-    """A stream for these parts: u8 (1,), the counter that `below` and `between` advance."""
+    """A stream for these parts: uint64 (1,), the counter that `below` and `between` advance."""
     return np.array([key(*parts)], dtype=np.uint64)
 
 
@@ -34,9 +34,9 @@ def next_u64(state):  # type: ignore[no-untyped-def]
     """The next 64 random bits; advances the state."""
     state[0] += _GAMMA
     z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * _MIX_1
-    z = (z ^ (z >> np.uint64(27))) * _MIX_2
-    return z ^ (z >> np.uint64(31))
+    z = (z ^ (z >> _SHIFT_1)) * _FACTOR_1
+    z = (z ^ (z >> _SHIFT_2)) * _FACTOR_2
+    return z ^ (z >> _LAST_SHIFT)
 
 
 @compiled()

@@ -1,9 +1,4 @@
-"""The table of distances as text.
-
-One HTML page that needs nothing else: smears beside real crops, the table, and small plots.
-
-The verb `fidelity`: both sets measured in one pass, compared, and shown.
-"""
+"""The verb `fidelity`: smears and real images measured in one pass, compared, and shown as text and as a page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,56 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.html_page import HtmlTable, Inline, inline, write_page
 from smearsynth.base.images import Pixels
 from smearsynth.base.plots import Curve, curves, distribution
 from smearsynth.dataset import layout
+from smearsynth.realism.distance_table import HEAD, LINES, QUANTITIES, Line, Row, cells, compare, differs_most, lines
 from smearsynth.realism.distances import GROUPS, Floats, Quantity, Tally, mean
 from smearsynth.realism.edge_profiles import OFFSETS, PROFILE
-from smearsynth.realism.image_pieces import EvenlyKept, Reals, Smears, same_size, take_reals, take_smears
-from smearsynth.realism.measures import FREQUENCIES, LINES, QUANTITIES, SPECTRUM, WINDOW, Line, Row, compare, measure
+from smearsynth.realism.leakage import Leak, leakage, leakage_text
+from smearsynth.realism.measures import FREQUENCIES, SPECTRUM, WINDOW, measure
+from smearsynth.realism.views import EvenlyKept, Reals, Smears, same_size, take_reals, take_smears
 from smearsynth.taxonomy import UM_PER_PX
-
-HEAD = ("", "unit", "synthetic", "real", "distance", "halves", "times")
-_MOST = 5
-_WIDTH = 10
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """A row's texts, under `HEAD`."""
-    return (
-        row.name,
-        row.unit,
-        *(number(value) for value in (row.synthetic, row.real, row.distance, row.halves)),
-        "-" if row.times is None else f"{row.times:.1f}",
-    )
-
-
-def number(value: float | None) -> str:
-    """Three significant digits or more; - where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
-
-
-def lines(rows: Sequence[Row]) -> list[str]:
-    """One line per row under a head."""
-    table = [HEAD, *(cells(row) for row in rows)]
-    name, unit = (max(len(line[i]) for line in table) for i in (0, 1))
-    return [
-        line[0].ljust(name + 2) + line[1].ljust(unit) + "".join(text.rjust(_WIDTH) for text in line[2:])
-        for line in table
-    ]
-
-
-def differs_most(rows: Sequence[Row]) -> str:
-    """A sentence on the rows whose distance is the most times that of two halves of the real images."""
-    known = sorted((row for row in rows if row.times is not None), key=lambda row: -(row.times or 0))
-    if not known:
-        return "One real image has no halves to compare: give more for a yardstick."
-    named = ", ".join(f"{row.name} ({cells(row)[-1]} times)" for row in known[:_MOST])
-    return f"Differs most, against two halves of the real images: {named}."
-
 
 _COLOURS = {"synthetic": "#c2410c", "real": "#1d4ed8"}
 _FAR = 2.0
@@ -76,11 +33,9 @@ class Both(NamedTuple):
     real: Tally
 
 
-def write_fidelity(
-    path: Path, facts: Mapping[str, Any], rows: Sequence[Row], both: Both, pictures: Sequence[Sequence[Pixels]]
-) -> None:
-    """facts: of both sets, as `compare.Fidelity` names them. pictures: of the smears, and of the real images, all of
-    one size."""
+def write_fidelity(path: Path, found: "Fidelity", both: Both, pictures: Sequence[Sequence[Pixels]]) -> None:
+    """pictures: of the smears, and of the real images, all of one size."""
+    facts, rows = found.figures(), found.rows
     titles = {"synthetic": "Smears", "real": "Real fields"}
     far = [number for number, row in enumerate(rows) if row.times is not None and row.times > _FAR]
     write_page(
@@ -95,6 +50,7 @@ def write_fidelity(
         ],
         table=HtmlTable(HEAD, [cells(row) for row in rows], texts=2, marked=far),
         plots=_plots(both),
+        leakage=(LEAKAGE, leakage_text(found.leakage)) if found.leakage else None,
     )
 
 
@@ -132,6 +88,7 @@ def _curves(values: Sequence[Floats]) -> list[Curve]:
     return [Curve(real, _COLOURS["real"]), Curve(synthetic, _COLOURS["synthetic"])]
 
 
+LEAKAGE = "Share of cells whose source is guessed from their stain, as it is -> as smears are coloured:"
 SHOWN = 24
 """Smears, and as many real crops, on the page."""
 
@@ -139,7 +96,9 @@ SHOWN = 24
 @dataclass(frozen=True, kw_only=True)
 class Fidelity:
     """smears: how many were measured, of `look`. images, crops: real ones. um_per_px: smallest, median and largest of
-    the real images. masks: whether cells are told by masks and labels, or on both sides by Otsu's threshold."""
+    the real images. masks: whether cells are what masks and labels say, or on both sides what Otsu's threshold finds.
+    leakage: how well the stain of the dataset's cells betrays their source, empty where the set has no bank or each
+    class comes from one source."""
 
     dataset: str
     against: str
@@ -150,6 +109,7 @@ class Fidelity:
     um_per_px: tuple[float, float, float]
     masks: bool
     rows: list[Row]
+    leakage: list[Leak]
     page: str | None
 
     def figures(self) -> dict[str, Any]:
@@ -176,6 +136,7 @@ def fidelity(
     """
     if out is not None:
         layout.check_outside(Path(out))
+    bank = Path(dataset) / layout.BANK
     smears = take_smears(Path(dataset), look, samples)
     reals = take_reals(Path(against), str(um_per_px), samples, progress=progress)
     ours, our_pictures = _measure_smears(smears, by_label=reals.masked, progress=progress)
@@ -191,12 +152,11 @@ def fidelity(
         um_per_px=(scales[0], scales[1], scales[2]),
         masks=reals.masked,
         rows=compare(ours, theirs),
+        leakage=leakage(load_bank(bank)) if layout.is_own_file(bank.parent, layout.BANK) else [],
         page=str(out) if out is not None else None,
     )
     if out is not None:
-        write_fidelity(
-            Path(out), result.figures(), result.rows, Both(ours, theirs), same_size(our_pictures, their_pictures)
-        )
+        write_fidelity(Path(out), result, Both(ours, theirs), same_size(our_pictures, their_pictures))
     return result
 
 
@@ -221,5 +181,8 @@ def _measure_reals(reals: Reals, size: tuple[int, int], *, progress: bool) -> tu
 
 
 def as_text(found: Fidelity) -> str:
-    """The table for a person, and what differs most."""
-    return "\n".join([*lines(found.rows), "", differs_most(found.rows)])
+    """The table for a person, what differs most, and how well the stain of the cells betrays their source."""
+    text = [*lines(found.rows), "", differs_most(found.rows)]
+    if found.leakage:
+        text += ["", LEAKAGE, leakage_text(found.leakage)]
+    return "\n".join(text)

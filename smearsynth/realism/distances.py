@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.float64]
-"""f8 (slices, BINS): weight near each point from `low` to `high`."""
+"""float64 (slices, BINS): weight near each point from `low` to `high`."""
 
 BINS = 512
 GROUPS = 16
@@ -33,7 +33,7 @@ class Quantity:
 
     @property
     def points(self) -> Floats:
-        """f8 (BINS,): the values that bins stand for."""
+        """float64 (BINS,): the values that bins stand for."""
         return np.linspace(self.low, self.high, BINS)
 
 
@@ -86,13 +86,13 @@ def earth_movers(quantity: Quantity, a: Counts, b: Counts) -> float:
 
 
 def mean(quantity: Quantity, counts: Counts) -> Floats:
-    """f8 (slices,); nan for an empty slice."""
+    """float64 (slices,); nan for an empty slice."""
     with np.errstate(invalid="ignore"):
         return (counts @ quantity.points) / counts.sum(axis=1)
 
 
 def spread(quantity: Quantity, counts: Counts) -> Floats:
-    """f8 (slices,): standard deviations; nan for an empty slice."""
+    """float64 (slices,): standard deviations; nan for an empty slice."""
     with np.errstate(invalid="ignore"):
         square = (counts @ quantity.points**2) / counts.sum(axis=1)
     return np.sqrt(np.maximum(square - mean(quantity, counts) ** 2, 0))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.realism.distances import Quantity, Weighted, plain
-from smearsynth.realism.view import View
+from smearsynth.realism.views import View
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,7 +30,7 @@ _FAR = 4.0
 _MOST_POINTS = 8192
 _LEAST_POINTS = 24
 _LEAST_HEIGHT = 4.0
-"""Difference of L* between glass and rim that can be told from noise."""
+"""Difference of L* between glass and rim that stands out from noise."""
 
 
 class _Points(NamedTuple):
@@ -99,8 +99,8 @@ def _free(view: View, points: _Points) -> _Points:
     """Those whose normal runs through glass alone outside and through their own region alone inside."""
     x, y = _along(points)
     h, w = view.cells.shape
-    room = _STRAY + 1
-    fits = ((x > room) & (x < w - 1 - room) & (y > room) & (y < h - 1 - room)).all(axis=1)
+    margin = _STRAY + 1
+    fits = ((x > margin) & (x < w - 1 - margin) & (y > margin) & (y < h - 1 - margin)).all(axis=1)
     points, x, y = points.where(fits), np.rint(x[fits]).astype(int), np.rint(y[fits]).astype(int)
     region = _region(view, y, x)
     outside, inside = OFFSETS < -1.5, OFFSETS > 1.5
@@ -109,7 +109,7 @@ def _free(view: View, points: _Points) -> _Points:
 
 
 def _along(points: _Points) -> tuple[Floats, Floats]:
-    """f4 (n, offsets): x and y of the samples on each normal."""
+    """float32 (n, offsets): x and y of the samples on each normal."""
     return (
         points.x[:, None] + OFFSETS * points.dx[:, None],
         points.y[:, None] + OFFSETS * points.dy[:, None],
@@ -117,14 +117,14 @@ def _along(points: _Points) -> tuple[Floats, Floats]:
 
 
 def _sampled(lightness: Floats, points: _Points) -> Floats:
-    """f4 (n, offsets)."""
+    """float32 (n, offsets)."""
     if points.x.size == 0:
         return np.zeros((0, OFFSETS.size), np.float32)
     return cv2.remap(lightness, *_along(points), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _by_region(points: _Points, values: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Regions with enough points, i8 (m,), and the mean profile of each, f4 (m, offsets)."""
+    """Regions with enough points, int64 (m,), and the mean profile of each, float32 (m, offsets)."""
     found, first, count = np.unique(points.region, return_index=True, return_counts=True)
     if found.size == 0:
         return found, values
@@ -139,7 +139,7 @@ def _levels(profile: Floats) -> tuple[Floats, Floats]:
 
 
 def _crossing(values: Floats, middle: Floats) -> Floats:
-    """f4 (n,): offset nearest to 0 at which lightness falls through `middle` inwards; inf where it never does."""
+    """float32 (n,): offset nearest to 0 at which lightness falls through `middle` inwards; inf where it never does."""
     before, after, goal = values[:, :-1], values[:, 1:], middle[:, None]
     falls = (before > goal) & (after <= goal)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -150,7 +150,7 @@ def _crossing(values: Floats, middle: Floats) -> Floats:
 
 
 def _width(share: Floats) -> Floats:
-    """f4 (m,): px from the last 10 % outside to the first 90 % inside, nan where the profile has no such points."""
+    """float32 (m,): px from the last 10 % outside to the first 90 % inside, nan where the profile has none."""
     centre = int(np.argmin(np.abs(OFFSETS)))
     outwards = _first(-share[:, centre::-1], -0.1)
     inwards = _first(share[:, centre:], 0.9)

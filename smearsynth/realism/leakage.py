@@ -4,7 +4,7 @@ Where each class comes from its own laboratory, a network can learn the camera i
 classifier, linear discriminants on what is known of the densities of a cell within its mask, guesses the source of
 cells of one class; a group is never divided between what it learns from and what it is asked. Its balanced accuracy is
 to be near chance. Matching sees all cells, so a small class can come out below chance: what is left of its parts
-differs the other way round. Colour can be matched, sharpness can not: it is told apart, as texture.
+differs the other way round. Colour can be matched, sharpness can not: texture is a set of features of its own.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,8 @@ _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FOLDS = 5
 _FEWEST = 10
 """Groups of a class that a source needs: two for each fold."""
+_MOST = 1000
+"""Cells of a class that are taken of one source, evenly from all."""
 _SHRINKAGE = 0.1
 """Share of the mean variance in the covariance within sources."""
 
@@ -37,8 +39,8 @@ _SHRINKAGE = 0.1
 class Leak:
     """How often the source of a cell of one class is guessed, mean over sources.
 
-    sources, cells: names and numbers of cells. own: by the cells' own stain against their glass, per set of FEATURES.
-    matched: as the natural look paints them. Both and chance: 0-1.
+    sources, cells: names and numbers of the cells that were looked at. own: by the cells' own stain against their
+    glass, per set of FEATURES. matched: as the natural look paints them. Both and chance: 0-1.
     """
 
     class_key: str
@@ -57,7 +59,7 @@ def leakage(bank: Bank, look: LookSpec | None = None) -> list[Leak]:
     return [found for cls in CLASSES[1:] if (found := _leak(bank, pixels, cls.id))]
 
 
-def as_text(leaks: list[Leak]) -> str:
+def leakage_text(leaks: list[Leak]) -> str:
     """A table for a person; cells as they are, then matched."""
     lines = [f"{'class':<16}{'chance':>7}" + "".join(f"{name:>16}" for name in FEATURES)]
     for leak in leaks:
@@ -86,7 +88,7 @@ def _leak(bank: Bank, pixels: npt.NDArray[np.uint8], class_id: int) -> Leak | No
     kept = [s for s in range(len(bank.sources)) if len(np.unique(names[of_class & (bank.source == s)])) >= _FEWEST]
     if len(kept) < 2:
         return None
-    rows = np.flatnonzero(of_class & np.isin(bank.source, kept))
+    rows = np.sort(np.concatenate([_evenly(np.flatnonzero(of_class & (bank.source == s))) for s in kept]))
     source, groups = bank.source[rows].astype(np.int64), names[rows]
 
     def accuracies(of: Bank, on_clear_glass: bool) -> dict[str, float]:
@@ -106,8 +108,12 @@ def _leak(bank: Bank, pixels: npt.NDArray[np.uint8], class_id: int) -> Leak | No
     )
 
 
+def _evenly(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).astype(int)]
+
+
 def _density(bank: Bank, i: int, on_clear_glass: bool) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """f8 (h, w, 3), in 1/1024 of a halving, and bool (h, w), the mask."""
+    """float64 (h, w, 3), in 1/1024 of a halving, and bool (h, w), the mask."""
     cell = bank.rgba(i)
     ground = 0 if on_clear_glass else DENSITY[bank.glass[i]]
     return (DENSITY[cell[..., :3]] - ground).astype(np.float64), cell[..., 3] >= INSIDE
@@ -139,7 +145,7 @@ def _texture(density: Floats, mask: npt.NDArray[np.bool_]) -> Floats:
 
 
 FEATURES: dict[str, Features] = {"colour": _colour, "hue": _hue, "texture": _texture}
-"""Sets of features, each of a density, f8 (h, w, 3), and a mask, bool (h, w)."""
+"""Sets of features, each of a density, float64 (h, w, 3), and a mask, bool (h, w)."""
 
 
 def _folds(source: npt.NDArray[np.integer], groups: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

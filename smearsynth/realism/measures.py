@@ -1,15 +1,5 @@
-"""Colour in CIE Lab, of cells and of glass: pixel by pixel, and how even it is within a field.
+"""What is measured of a view: colour, population, power spectrum, texture, and how sharply cells end."""
 
-How large cells are and how densely they lie.
-
-Power spectrum of lightness, averaged over all directions: how much there is of each fineness of detail.
-
-Texture: local contrast, and co-occurrence of grey levels within cells.
-
-All that is measured of a view, and the lines of the table that tell it.
-"""
-
-from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -18,20 +8,9 @@ import numpy.typing as npt
 from skimage.feature import graycomatrix, graycoprops
 
 from smearsynth.fields.field_folder import Mask
-from smearsynth.realism import edge_profiles
-from smearsynth.realism.distances import (
-    Counts,
-    Floats,
-    Quantity,
-    Tally,
-    Weighted,
-    earth_movers,
-    halvings,
-    mean,
-    plain,
-    spread,
-)
-from smearsynth.realism.view import View
+from smearsynth.realism.distances import Floats, Quantity, Weighted, plain
+from smearsynth.realism.edge_profiles import measure_edges
+from smearsynth.realism.views import LEAST_SIDE, View
 from smearsynth.taxonomy import UM_PER_PX
 
 DIRECTIONS = 16
@@ -48,7 +27,7 @@ _BLOCK = 16
 
 
 def directions() -> Floats:
-    """f8 (16, 3): unit vectors spread evenly over half of all directions (a Fibonacci lattice)."""
+    """float64 (16, 3): unit vectors spread evenly over half of all directions (a Fibonacci lattice)."""
     step = np.arange(DIRECTIONS)
     height = (step + 0.5) / DIRECTIONS
     turn = np.pi * (3 - np.sqrt(5)) * step
@@ -137,8 +116,8 @@ def measure_population(view: View) -> dict[Quantity, Weighted]:
     return measured
 
 
-WINDOW = 64
-"""Side of a window, px: 12.8 um, nearly two red cells."""
+WINDOW = LEAST_SIDE
+"""Side of a window, px."""
 FREQUENCIES = np.arange(1, WINDOW // 2)
 """Cycles per window that are measured."""
 SPECTRUM = Quantity(key="power_spectrum", low=-60, high=60, slices=len(FREQUENCIES))
@@ -150,14 +129,13 @@ _SILENCE = 1e-6
 
 
 def measure_spectrum(view: View) -> dict[Quantity, Weighted]:
-    """Power in dB over one L* squared per px, by Welch's method: windows that overlap by half, weighted by Hann's.
+    """Power of lightness, averaged over all directions: how much there is of each fineness of detail.
 
-    A view is at least as large as a window.
+    In dB over one L* squared per px, by Welch's method: windows that overlap by half, weighted by Hann's.
     """
-    light = view.lightness
-    assert min(light.shape) >= WINDOW
     shape = (WINDOW, WINDOW)
-    windows = np.lib.stride_tricks.sliding_window_view(light, shape)[:: WINDOW // 2, :: WINDOW // 2].reshape(-1, *shape)
+    windows = np.lib.stride_tricks.sliding_window_view(view.lightness, shape)[:: WINDOW // 2, :: WINDOW // 2]
+    windows = windows.reshape(-1, *shape)
     power = np.zeros_like(_RADIUS, np.float64)
     for window in windows:
         power += np.square(np.abs(np.fft.rfft2((window - window.mean()) * _HANN)))
@@ -207,83 +185,7 @@ def _local_deviation(view: View) -> np.ndarray:
     return np.sqrt(np.maximum(cv2.blur(light * light, size) - mean * mean, 0))
 
 
-_MEASURES = (
-    measure_colour,
-    measure_spectrum,
-    measure_texture,
-    measure_population,
-    edge_profiles.measure_edges,
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A line of the table. slices: which of the quantity's. by_spread: its value is the spread, not the mean."""
-
-    key: str
-    name: str
-    unit: str
-    quantity: Quantity
-    slices: tuple[int, int]
-    by_spread: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What a line says. distance: earth mover's, in the line's unit. halves: the same between two halves of the real
-    images, mean over several ways to halve them. times: distance over halves. None: there was nothing to measure, or a
-    single image."""
-
-    key: str
-    name: str
-    unit: str
-    synthetic: float | None
-    real: float | None
-    distance: float | None
-    halves: float | None
-    times: float | None
-
-
-def _whole(quantity: Quantity, name: str, unit: str, *, by_spread: bool = False) -> Line:
-    every = (0, quantity.slices)
-    return Line(key=quantity.key, name=name, unit=unit, quantity=quantity, slices=every, by_spread=by_spread)
-
-
-def _axes(quantity: Quantity, name: str) -> list[Line]:
-    return [
-        Line(key=f"{quantity.key}_{axis}", name=f"{name} {axis}*", unit="Lab", quantity=quantity, slices=(i, i + 1))
-        for i, axis in enumerate("Lab")
-    ]
-
-
-def _band(key: str, name: str, first: int, last: int) -> Line:
-    """Frequencies from first to last, cycles per window."""
-    slices = (first - 1, last)
-    return Line(key=f"power_{key}", name=f"power, {name}", unit="dB", quantity=SPECTRUM, slices=slices)
-
-
-LINES = (
-    _whole(CELLS, "cells: colour (value: spread)", "Lab", by_spread=True),
-    *_axes(CELLS_LAB, "cells:"),
-    _whole(RED_CELLS, "red cell to red cell", "Lab"),
-    _whole(GLASS, "glass: colour (value: spread)", "Lab", by_spread=True),
-    *_axes(GLASS_LAB, "glass:"),
-    _whole(UNEVEN, "glass: unevenness in a field", "L*"),
-    _band("coarse", "periods over 3 um", 1, 4),
-    _band("middle", "periods of 0.8-3 um", 5, 16),
-    _band("fine", "periods under 0.8 um", 17, SPECTRUM.slices),
-    _whole(CONTRAST_CELLS, "cells: local contrast", "L*"),
-    _whole(CONTRAST_GLASS, "glass: local contrast", "L*"),
-    *(_whole(quantity, f"cells: GLCM {name}", "") for name, quantity in GLCM.items()),
-    _whole(DIAMETER, "single cell: diameter", "um"),
-    _whole(DENSITY, "single cells", "/1000 um2"),
-    _whole(COVERED, "field under cells", "%"),
-    _whole(CLUSTERED, "cell area in clusters", "%"),
-    _whole(edge_profiles.WIDTH, "edge: 10-90 % width", "px"),
-    _whole(edge_profiles.HALO, "edge: bright halo", "%"),
-    _whole(edge_profiles.PROFILE, "edge: whole profile", "%"),
-)
-QUANTITIES = tuple(dict.fromkeys(line.quantity for line in LINES))
+_MEASURES = (measure_colour, measure_spectrum, measure_texture, measure_population, measure_edges)
 
 
 def measure(view: View) -> dict[Quantity, Weighted]:
@@ -292,43 +194,3 @@ def measure(view: View) -> dict[Quantity, Weighted]:
     for part in _MEASURES:
         measured |= part(view)
     return measured
-
-
-def compare(synthetic: Tally, real: Tally) -> list[Row]:
-    """The rows of the table, in the order of `LINES`."""
-    return [_row(line, synthetic, real) for line in LINES]
-
-
-def _row(line: Line, synthetic: Tally, real: Tally) -> Row:
-    chosen = slice(*line.slices)
-
-    def counts(tally: Tally, groups: list[int] | None = None) -> Counts:
-        return tally.counts(line.quantity, groups)[chosen]
-
-    ours, theirs = counts(synthetic), counts(real)
-    distance = earth_movers(line.quantity, ours, theirs)
-    apart = [
-        earth_movers(line.quantity, counts(real, one), counts(real, other)) for one, other in halvings(real.groups)
-    ]
-    halves = float(np.mean(apart)) if apart else np.nan
-    return Row(
-        key=line.key,
-        name=line.name,
-        unit=line.unit,
-        synthetic=_known(_value(line, ours)),
-        real=_known(_value(line, theirs)),
-        distance=_known(distance),
-        halves=_known(halves),
-        times=_known(distance / halves) if halves > 0 else None,
-    )
-
-
-def _value(line: Line, counts: Counts) -> float:
-    if line.by_spread:
-        # Of three axes, from the mean over all directions.
-        return float(np.sqrt(3 * np.mean(np.square(spread(line.quantity, counts)))))
-    return float(mean(line.quantity, counts).mean())
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
