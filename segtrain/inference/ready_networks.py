@@ -40,7 +40,8 @@ class Networks:
 
     def __call__(self, tiles: Pixels) -> npt.NDArray[np.float32]:
         """float32 (B, classes, H, W) of sum 1. tiles: uint8 (B, H, W, 3) RGB of `um_per_px`, any size."""
-        image = torch.from_numpy(tiles).permute(0, 3, 1, 2).contiguous()
+        # Left channels-last in memory: another layout rounds otherwise.
+        image = torch.from_numpy(tiles).permute(0, 3, 1, 2)
         views = range(8) if self.tta else range(1)
         with torch.inference_mode():
             found = (_back(member(_turned(image, view)), view) for member in self.members for view in views)
