@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.bank.bank import MARGIN, Bank, Rgba, add_assembled
-from smearsynth.bank.optical_density import Mask
+from smearsynth.bank.glass import Mask
 from smearsynth.bank.outlines import fill_outside
 from smearsynth.base import streams
 from smearsynth.taxonomy import PLATELET_CLUMP, SPLITS, THROMBOCYTE

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from smearsynth.bank.optical_density import Glass, Image, Mask, mean_density, measure_glass, optical_density
+from smearsynth.bank.glass import Glass, Image, Mask, mean_density, measure_glass, optical_density
 from smearsynth.bank.outlines import (
     FoundCells,
     SoftMask,

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.bank.optical_density import Image
+from smearsynth.bank.glass import Image
 from smearsynth.bank.outlines import SoftMask
 from smearsynth.base.compiled import compiled
 

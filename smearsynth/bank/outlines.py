@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from smearsynth.bank.optical_density import Density, Glass, Image, Mask
+from smearsynth.bank.glass import Density, Glass, Image, Mask
 
 SoftMask = npt.NDArray[np.uint8]
 """(h, w): 0 outside, 255 inside, 128 half-way between glass and rim."""

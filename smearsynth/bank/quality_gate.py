@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from smearsynth.bank.optical_density import Density, Image, Mask
+from smearsynth.bank.glass import Density, Image, Mask
 from smearsynth.bank.outlines import Region, convex_hull, grow, largest_component
 from smearsynth.base.command_line import columns
 from smearsynth.recipe.cell_options import GateSpec

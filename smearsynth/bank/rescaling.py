@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.bank.bank import MARGIN
-from smearsynth.bank.optical_density import Image, Mask
+from smearsynth.bank.glass import Image, Mask
 from smearsynth.bank.outlines import SoftMask, fill_outside, grow
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import BY_KEY, UM_PER_PX

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from smearsynth.bank.optical_density import (
+from smearsynth.bank.glass import (
     LEAST_DENSITY,
     Density,
     Image,

@@ -53,7 +53,7 @@ class ImageError(UserError):
 
 
 @dataclass(frozen=True)
-class Header:
+class ImageHeader:
     """Height and width of the upright image in px; whether a pixel is one value: grey, two-level or palette."""
 
     height: int
@@ -77,13 +77,13 @@ class MaskPixels:
     lossy: bool
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> ImageHeader:
     """Size and kind of an image without decoding it. Raises ImageError."""
     with _opened(path, path.name) as image:
         # Other formats are turned by Pillow itself, or carry no orientation.
         turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in SIDEWAYS
         height, width = image.size if turned else image.size[::-1]
-        return Header(height, width, image.mode in ("1", "L", "P") or image.mode.startswith("I;16"))
+        return ImageHeader(height, width, image.mode in ("1", "L", "P") or image.mode.startswith("I;16"))
 
 
 def read_orientation(path: Path) -> int:

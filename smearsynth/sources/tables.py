@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from smearsynth.base.errors import UserError
-from smearsynth.base.images import Header, read_header
+from smearsynth.base.images import ImageHeader, read_header
 from smearsynth.sources.class_names import canonical
 from smearsynth.sources.source_files import SourceFiles, locate
 
@@ -144,7 +144,7 @@ def _inside(folder: str, name: str) -> str:
     return path
 
 
-def _corners(row: dict[str, str], header: Header) -> tuple[int, int, int, int]:
+def _corners(row: dict[str, str], header: ImageHeader) -> tuple[int, int, int, int]:
     x, y, width, height = (_whole(row[name], name) for name in _NUMBERS)
     if width < 1 or height < 1:
         raise UserError(f"a box of {width}x{height} px holds nothing; width and height start at 1")
