@@ -1,7 +1,9 @@
 """Who may import whom stands in pyproject.toml; what importing leaves behind is tried here."""
 
+import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,17 @@ def test_every_verb_is_a_function_after_every_module_was_imported(package: str) 
     )
     done = subprocess.run([sys.executable, "-c", code, package], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_name_stands_for_one_thing() -> None:
+    """Modules by their file's name, but for those that each package has one of; classes by their own."""
+    modules = [file for package in ("smearsynth", "segtrain") for file in (ROOT / package).rglob("*.py")]
+    names = Counter(file.stem for file in modules) - Counter(dict.fromkeys(("cli", "report", "fields"), 1))
+    assert [name for name, count in names.items() if count > 1 and not name.startswith("__")] == []
+    classes = Counter(
+        node.name
+        for file in modules
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in classes.items() if count > 1] == []

@@ -72,7 +72,7 @@ def fit(
     short = [f"{key}={str(value).lower()}" for key, value in given.items() if value is not None]
     run = partial(cross_validate, folds=folds) if folds else train_once
     fitted = run(options.pop("dataset"), overrides=(*overrides, *short), **options)
-    # Under torchrun every process comes here, and a result is told once.
+    # Under torchrun every process comes here, and a result is printed once.
     if os.environ.get("RANK", "0") == "0":
         show(as_json, fitted.figures, lambda: str(fitted))
 
@@ -201,7 +201,7 @@ def import_(images: Path, masks: Path, as_json: bool, **options: Any) -> None:
     """Make a DATASET of images and masks that are there.
 
     A mask has the stem of its image, with or without `_mask`, `_label` and the like. Where each split has folders of
-    its own, write {split} for its name in both paths. Every fault is told with its file before anything is written.
+    its own, write {split} for its name in both paths. Every error is reported with its file before anything is written.
     Uncertain pixels, as at blended edges, get the label 255, which training and figures leave out. Images of several
     sizes go to a shard each; a network needs one size: --patches or --resize.
 

@@ -49,7 +49,7 @@ class File:
 Step = Callable[[float], None]
 """Is called with the share of the work that is done; raises where nobody waits for the rest."""
 Answer = Callable[[bytes, Mapping[str, str], Step], Mapping[str, Any]]
-"""The bytes of an uploaded file and the fields of its query to what the page is told of it. Raises UserError."""
+"""The bytes of an uploaded file and the fields of its query to what the page shows of it. Raises UserError."""
 
 
 class _NobodyWaits(Exception):  # noqa: N818  (no error)
@@ -90,7 +90,7 @@ class Server(ThreadingHTTPServer):
             self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left is no fault; anything else is told, and the next request served."""
+        """A client that left is no error; anything else is printed, and the next request served."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path, _, _ = self.path.partition("?")
         if path == "/progress":
-            self._tell(HTTPStatus.OK, {"share": self.server.share})
+            self._send_json(HTTPStatus.OK, {"share": self.server.share})
         elif path in self.server.files:
             self._send(HTTPStatus.OK, self.server.files[path])
         else:
@@ -135,8 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _work(self, body: bytes, fields: Mapping[str, str]) -> None:
         with self.server.working, suppress(_NobodyWaits):
             self._step(0)
-            status, told = _outcome(partial(self.server.answer, body, fields, self._step))
-            self._tell(status, told)
+            status, values = _outcome(partial(self.server.answer, body, fields, self._step))
+            self._send_json(status, values)
 
     def _step(self, share: float) -> None:
         """Notes how far the work is; raises _NobodyWaits as when another image was dropped since."""
@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
-        self._tell(status, {"error": sentence})
+        self._send_json(status, {"error": sentence})
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(1)
@@ -173,8 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             while monotonic() < end and self.connection.recv(1 << 16):
                 pass
 
-    def _tell(self, status: HTTPStatus, told: Mapping[str, Any]) -> None:
-        self._send(status, File("application/json", json.dumps(told, allow_nan=False).encode()))
+    def _send_json(self, status: HTTPStatus, values: Mapping[str, Any]) -> None:
+        self._send(status, File("application/json", json.dumps(values, allow_nan=False).encode()))
 
     def _send(self, status: HTTPStatus, file: File) -> None:
         self.send_response(status)
