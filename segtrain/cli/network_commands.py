@@ -105,10 +105,10 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Count the cells in images of any size, for research and not for a diagnosis.
 
-    IMAGE is a file or a folder of them. Cells that touch are parted, and each is one cell of one class, that of most of
+    IMAGE is a file or a folder of them. Touching cells are split, and each is one cell of one class, that of most of
     its evidence. Those that the bottom or the right edge of an image cuts are in the table and not in the counts; those
-    at the top and the left are in both. Reported are cells by class, parasitaemia (infected of all red cells) with its 95 %
-    interval, the differential of the white cells, and platelets per red cell; and whether cells were too few for it.
+    at the top and the left are in both. It reports cells by class, parasitaemia (infected of all red cells) with its
+    95 % interval, the differential of the white cells, platelets per red cell, and whether cells were too few for it.
 
     \b
     Example:

@@ -42,7 +42,7 @@ def write_fidelity(path: Path, found: "Fidelity", both: Both, pictures: Sequence
         path,
         "realism/page.html",
         facts=facts,
-        told=_told(facts),
+        method=_method(facts),
         differs_most=differs_most(rows),
         sets=[
             (title, _COLOURS[name], [inline(picture, title, exact=True) for picture in shown])
@@ -54,12 +54,12 @@ def write_fidelity(path: Path, found: "Fidelity", both: Both, pictures: Sequence
     )
 
 
-def _told(facts: Mapping[str, Any]) -> str:
+def _method(facts: Mapping[str, Any]) -> str:
     low, median, high = facts["um_per_px"]
-    told = "their masks and the smears' labels" if facts["masks"] else "Otsu's threshold on both sides"
+    by = "their masks and the smears' labels" if facts["masks"] else "Otsu's threshold on both sides"
     return (
         f"{facts['smears']} smears of the look {facts['look']}, {facts['images']} real images of {median:.3f} um/px "
-        f"({low:.3f} to {high:.3f}) in {facts['crops']} crops, all at {UM_PER_PX:.2f} um/px. Cells are told by {told}."
+        f"({low:.3f} to {high:.3f}) in {facts['crops']} crops, all at {UM_PER_PX:.2f} um/px. Cells are found by {by}."
     )
 
 
