@@ -1,2 +1,1 @@
-"""From a label map to cells: what touches is parted, each cell is measured, and cells are counted by a laboratory's
-rules."""
+"""From a label map to cells: touching cells are split, each is measured, and cells are counted by a laboratory's rules."""

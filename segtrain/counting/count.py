@@ -67,7 +67,7 @@ class CountResult:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """As plain data: images (name, um_per_px, and what `Summary` has) and all (the same of all together)."""
+        """As plain data: images (name, um_per_px, and what `CountSummary` has) and all (the same of all together)."""
         images = [{"name": name, "um_per_px": um_per_px, **asdict(s)} for name, um_per_px, s in self.images]
         return {"images": images, "all": asdict(self.together)}
 

@@ -1,7 +1,7 @@
-"""One field as a network sees it: its scale, its probabilities and labels, and those labels at the field's own size.
+"""One field as a network sees it: its scale, its probabilities and labels, and labels at the field's own size.
 
-Probabilities are brought back, not labels: linear between pixels, as `smearsynth.fields.scale.to_native` does, so that
-an outline is as smooth as the network meant it.
+For those of `predict` (`NativeLabels`) probabilities are brought back and not labels, linear between pixels, so that an
+outline is as smooth as the network predicts it.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A config, put together into a training: everything is checked first, and the disk is touched only then."""
+"""A config, put together into a training. What does not need the weights is checked before the disk is touched."""
 
 from pathlib import Path
 

@@ -34,7 +34,7 @@ class Panel:
 
 
 def chosen(scenes: int) -> range:
-    """The scenes that are shown of so many: the first ones, for the order of combinations mixes them (`schedule`)."""
+    """The scenes that are shown of so many: the first ones, for the order of combinations mixes them (`planner.combination_of`)."""
     return range(min(scenes, SMEARS))
 
 

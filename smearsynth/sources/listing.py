@@ -113,7 +113,8 @@ def list_entries(spec: SourceSpec) -> Listing:
 
 
 def stated_facts(spec: SourceSpec) -> Facts:
-    """What is known of a source from the recipe and the kind of database alone; no file is listed or read."""
+    """What is known of a source from the recipe and the kind of database. No file is listed or read, but where a note
+    says that a source is drawn: then its files are held against the note."""
     facts = DATABASES[spec.kind].facts(spec)
     return _facts_of_drawn(facts) if is_drawn(spec.root) else facts
 

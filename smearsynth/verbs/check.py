@@ -50,7 +50,7 @@ def check_sources(recipe: Recipe) -> dict[str, Listing]:
 
 
 def check_publish(recipe: Recipe) -> None:
-    """Raises ConfigError where the set is to be published and the cells of a source may not be; reads no source."""
+    """Raises ConfigError where the set is to be published and the cells of a source may not be."""
     if errors := _not_to_publish(recipe):
         raise ConfigError(errors)
 
