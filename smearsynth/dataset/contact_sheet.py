@@ -34,7 +34,7 @@ class Panel:
 
 
 def chosen(scenes: int) -> range:
-    """The scenes that are shown of so many: the first ones, for the order of combinations mixes them (`planner.combination_of`)."""
+    """The scenes that are shown of so many: the first ones, for `planner.combination_of` mixes the combinations."""
     return range(min(scenes, SMEARS))
 
 
