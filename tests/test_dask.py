@@ -20,7 +20,7 @@ from smearsynth.base.errors import UserError, WorkError
 from smearsynth.dataset import build_state, layout
 from smearsynth.engines import dask_engine
 from smearsynth.engines.build_plan import Job, make_plan
-from smearsynth.engines.dask_engine import finish as finish_shard
+from smearsynth.engines.dask_engine import build_in_worker
 from smearsynth.engines.dask_engine import version
 from smearsynth.verbs.build import BuildResult, finish
 from smearsynth.verbs.preparation import read_recipe
@@ -112,7 +112,7 @@ def test_what_a_worker_writes_elsewhere_is_not_taken_for_built(
 def test_a_worker_refuses_another_set_under_the_same_path(straight: BuildResult) -> None:
     job = Job(split="train", ordinal=0, first=0, stop=7)
     with pytest.raises(UserError, match="sees another set at"):
-        finish_shard(str(straight.out), "0" * 64, version(), job)
+        build_in_worker(str(straight.out), "0" * 64, version(), job)
 
 
 # From here on, each test has a cluster of its own.

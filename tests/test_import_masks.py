@@ -139,7 +139,7 @@ class TestColours:
         label = crowd(3)
         mask = as_file(label if channels == 1 else np.repeat(label[..., None], 3, axis=2))
         (error,) = REFERENCE.read(mask).errors
-        assert "--palette ids" in error
+        assert "name the palette ids" in error
 
     def test_colours_written_blue_first_are_recognised(self) -> None:
         pixels = np.zeros((30, 30, 3), np.uint8)

@@ -51,7 +51,8 @@ def test_whatever_a_template_shows_is_escaped(tmp_path: Path) -> None:
     rows = [[swatch(evil, evil), evil, in_lines([evil, evil]), bar({evil: 0.5})]]
     values = {
         "facts": {"dataset": evil, "against": evil},
-        "told": evil,
+        "method": evil,
+        "leakage": (evil, evil),
         "differs_most": evil,
         "sets": [(evil, evil, [])],
         "table": HtmlTable([evil], rows),

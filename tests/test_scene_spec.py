@@ -25,14 +25,14 @@ def test_chosen_does_not_depend_on_the_order_in_the_recipe():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"combinations": ["none/helthy"]}, 'combinations.0: .*nearest is "none/healthy"'),
+        ({"combinations": ["none/helthy"]}, 'there is no combination "none/helthy": the nearest is "none/healthy"'),
         ({"combinations": ["lymphocyte+neutrophil/mixed"]}, 'nearest is "neutrophil.lymphocyte/mixed"'),
-        ({"combinations": ["none/mixed", "none/mixed"]}, "combinations.1: .*named twice"),
+        ({"combinations": ["none/mixed", "none/mixed"]}, '"none/mixed" is named twice'),
         ({"backgrounds": "clinical", "combinations": ["monocyte/healthy"]}, 'name "monocyte/mixed"'),
         ({"density_range": (0.5, 0.4)}, "above the high end"),
-        ({"density_range": (0.1, 0.9)}, "less than or equal to 0.8"),
+        ({"density_range": (0.1, 0.9)}, r"density_range.1\n.*at most 0.8"),
         ({"scale_range": (0.95, float("nan"))}, "finite"),
-        ({"overlap": -0.1}, "greater than or equal to 0"),
+        ({"overlap": -0.1}, r"overlap\n.*at least 0"),
         ({"max_objects": 65_535}, "65534"),
         ({"densety_range": (0.1, 0.2)}, "densety_range"),
     ],
@@ -69,8 +69,8 @@ def test_looks_are_names_or_mappings_and_survive_writing():
         ("natrual", 'did you mean "natural"'),
         ({"name": "hard", "base": "reference", "glass_range": [1, 2]}, "reference has no parameters"),
         ({"base": "natural"}, "name"),
-        ({"name": "two words"}, "match pattern"),
-        ({"name": "x", "glass_range": [0, 9]}, "greater than or equal to 1"),
+        ({"name": "two words"}, "name\n.*may not be 'two words'"),
+        ({"name": "x", "glass_range": [0, 9]}, r"glass_range.0\n.*at least 1"),
     ],
 )
 def test_faulty_looks_are_refused(look, words):

@@ -255,7 +255,7 @@ class TestDraws:
         ("blur_range", (-1, 1), r"within \[0, 8\]"),
         ("jpeg_range", (50, 101), r"within \[5, 100\]"),
         ("noise_range", (0, float("nan")), "finite number"),
-        ("rotate", True, "Extra inputs"),
+        ("rotate", True, "unknown key"),
     ],
 )
 def test_wrong_ranges_are_refused_under_their_key(key: str, value: object, sentence: str) -> None:

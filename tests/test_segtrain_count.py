@@ -140,7 +140,7 @@ def test_what_cannot_be_counted_is_refused_before_anything_is_written(fields: Pa
 
 def test_a_table_never_takes_the_place_of_an_image(fields: Path) -> None:
     before = (fields / "one.png").read_bytes()
-    with pytest.raises(UserError, match=r"one\.png: is the name of an image"):
+    with pytest.raises(UserError, match=r"one\.png is the name of an image"):
         count_with(NETWORKS, [fields / "two.png"], out=fields / "one.png", um_per_px=0.1, progress=False)
     assert (fields / "one.png").read_bytes() == before
 

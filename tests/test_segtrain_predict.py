@@ -188,7 +188,7 @@ def test_an_image_without_cells(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--um-per-px", "0"], "--um-per-px: 0 um/px is outside"),
+        (["--um-per-px", "0"], "The scale: 0 um/px is outside 0.01 to 2.0; give micrometres per pixel (--um-per-px)"),
         (["--um-per-px", "-1"], "-1 um/px is outside"),
         (["--um-per-px", "nan"], "nan um/px is outside"),
         (["--um-per-px", "much"], "give a number, `auto`, or a CSV file"),
@@ -219,7 +219,7 @@ def test_predictions_are_not_written_over_by_accident(run: Path, tmp_path: Path)
     assert CliRunner().invoke(main, ["predict", *arguments]).exit_code == 0
     before = (tmp_path / "out/a_label.png").read_bytes()
     (tmp_path / "out/a_label.png").write_bytes(b"mine")
-    refused(arguments, "--overwrite replaces them")
+    refused(arguments, "overwrite them, or name another folder (--overwrite, --out)")
     assert (tmp_path / "out/a_label.png").read_bytes() == b"mine"
     assert CliRunner().invoke(main, ["predict", *arguments, "--overwrite"]).exit_code == 0
     assert (tmp_path / "out/a_label.png").read_bytes() == before

@@ -132,7 +132,7 @@ class TestShards:
     def test_an_index_that_is_none_is_refused(self, tmp_path: Path, change: object, sentence: str) -> None:
         path = write_set(tmp_path, train=1) / "index.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | change if isinstance(change, dict) else change))
-        with pytest.raises(UserError, match=rf"index\.json.*{sentence}.*build the set again"):
+        with pytest.raises(UserError, match=rf"index\.json.*{sentence}.*resume the build of the set"):
             Shards(tmp_path, "train")
 
     @pytest.mark.parametrize("pixels", [{"background": 3}, [1, 2], "x"])

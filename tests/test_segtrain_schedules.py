@@ -136,10 +136,10 @@ class TestRate:
         [
             ({"piecewise": {"after": (1, 2), "factors": (0.1,)}}, "has 1 values for 2 epochs"),
             ({"piecewise": {"after": (3, 3), "factors": (0.1, 0.2)}}, "must ascend"),
-            ({"piecewise": {"after": (1,), "factors": (1.5,)}}, "less than or equal to 1"),
+            ({"piecewise": {"after": (1,), "factors": (1.5,)}}, "must be at most 1"),
             ({"step": {}, "cosine": {}}, "only a plateau may stand beside another"),
-            ({"cosine": {"gamma": 0.1}}, "Extra inputs"),
-            ({"polynomial": {}}, "Extra inputs"),
+            ({"cosine": {"gamma": 0.1}}, "unknown key"),
+            ({"polynomial": {}}, "unknown key"),
         ],
     )
     def test_what_makes_no_sense_is_refused(self, wrong: dict[str, Any], said: str) -> None:

@@ -32,7 +32,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from typing import Any, TypeVar
 
-import cv2
 from tqdm import tqdm
 
 from smearsynth.base.errors import UserError, WorkError
@@ -153,6 +152,8 @@ def in_threads(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterato
 @contextmanager
 def opencv_in_one_thread() -> Iterator[None]:
     """For the time that processes are started and work, in this one too."""
+    import cv2  # a training that only reads shards does not need it
+
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -271,6 +272,8 @@ def _end(crew: Sequence[_Worker], *, kill: bool) -> None:
 
 def _serve(pipe: Connection, inherited: Sequence[Connection], work: Callable[[Any, Tick], Any], tasks: Any) -> None:
     """What a worker does: each task whose number it receives, until the pipe is closed."""
+    import cv2
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is its parent's to hear, which then closes the pipe
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -57,9 +57,11 @@ def preview(
         layout.check_outside(sheet)
         save_sheet(*read_panels(path), sheet)
         return sheet
-    recipe = read_recipe(path, overrides, roots=bank is None)
+    recipe = read_recipe(path, overrides, roots=False)
     sheet = sheet or Path(f"{recipe.name}.png")
     layout.check_outside(sheet)
+    if bank is None:
+        check_roots(recipe)
     cells = find_cells(recipe, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     plan = make_plan(recipe, cells.bank, sheet.parent)
     save_sheet(_panels(plan), CLASSES, sheet)
