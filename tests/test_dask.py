@@ -20,8 +20,7 @@ from smearsynth.base.errors import UserError, WorkError
 from smearsynth.dataset import build_state, layout
 from smearsynth.engines import dask_engine
 from smearsynth.engines.build_plan import Job, make_plan
-from smearsynth.engines.dask_engine import build_in_worker
-from smearsynth.engines.dask_engine import version
+from smearsynth.engines.dask_engine import build_in_worker, version
 from smearsynth.verbs.build import BuildResult, finish
 from smearsynth.verbs.preparation import read_recipe
 from smearsynth.verbs.verify import verify
