@@ -61,7 +61,7 @@ def test_whatever_a_template_shows_is_escaped(tmp_path: Path) -> None:
     write_page(tmp_path / "x.html", "realism/page.html", **values)
     text = (tmp_path / "x.html").read_text(encoding="utf-8")
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 20
+    assert text.count("&lt;script&gt;") == 22
     assert text.startswith("<!doctype html>")
 
 
