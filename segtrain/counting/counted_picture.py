@@ -52,7 +52,7 @@ def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Clas
     left_out = sum(not cell.counted for cell in found.cells)
     entries = [(f"{counts[key]} {display_name(key)}", colours[key]) for key in classes.keys if counts[key]]
     if left_out:
-        entries.append((f"{left_out} cut by the bottom or right edge, not counted", "#969696"))
+        entries.append((f"{left_out} cut by the bottom or right edge, not counted", f"#{bytes(_NOT_COUNTED).hex()}"))
     return np.concatenate([drawn, draw_legend(entries, drawn.shape)]) if entries else drawn
 
 

@@ -17,6 +17,7 @@ from segtrain.data.samples import Classes, Shards
 from segtrain.evaluation.evaluate import predict_on
 from segtrain.evaluation.field_evaluation import CELL_AS_GLASS, GLASS_AS_CELL
 from segtrain.evaluation.set_evaluation import Predict, measure_images
+from segtrain.inference.prediction_files import colours_of
 from segtrain.reporting.curves import draw_curves, read_columns
 from segtrain.training.config import load_config
 from segtrain.training.device import choose
@@ -156,8 +157,7 @@ def error_colours(classes: Classes) -> Pixels:
 def colour_table(classes: Classes) -> Pixels:
     """uint8 (256, 3): RGB by label; ignored pixels grey."""
     table = np.full((256, 3), IGNORED_GREY, np.uint8)
-    for number, colour in zip(classes.ids, classes.colours, strict=True):
-        table[number] = tuple(bytes.fromhex(colour[1:]))
+    table[list(classes.ids)] = colours_of(classes)
     return table
 
 
