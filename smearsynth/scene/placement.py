@@ -113,10 +113,10 @@ def _place_foreground(state, placed, sampler, rules, contents):  # type: ignore[
         strict = 4 * attempt < _ATTEMPTS
         visible = _HALF if strict else rules.min_visible
         limit = rules.white_cell_overlap if strict else max(rules.white_cell_overlap, rules.overlap)
-        n, misses = 0, 0
+        n, misses = np.int64(0), 0  # all below would be compiled for a literal 0 too
         while n < foreground.size and misses < _CELLS:
             _draw_pose(state, placed, n, sampler, rules, contents, foreground[n])
-            if _find_position(state, placed, n, rules, FREE, limit, visible) > 0:
+            if _find_position(state, placed, n, rules, np.int64(FREE), limit, visible) > 0:
                 n, misses = n + 1, 0
             else:
                 misses += 1

@@ -48,6 +48,8 @@ def preview(
     Raises UserError.
     """
     path, sheet = Path(path), Path(out) if out is not None else None
+    if sheet is not None:
+        layout.check_outside(sheet)
     if path.is_dir():
         if bank is not None or overrides:
             raise UserError(
@@ -57,11 +59,9 @@ def preview(
         layout.check_outside(sheet)
         save_sheet(*read_panels(path), sheet)
         return sheet
-    recipe = read_recipe(path, overrides, roots=False)
+    recipe = read_recipe(path, overrides, roots=bank is None)
     sheet = sheet or Path(f"{recipe.name}.png")
     layout.check_outside(sheet)
-    if bank is None:
-        check_roots(recipe)
     cells = find_cells(recipe, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     plan = make_plan(recipe, cells.bank, sheet.parent)
     save_sheet(_panels(plan), CLASSES, sheet)
