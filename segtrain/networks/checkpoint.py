@@ -44,9 +44,11 @@ def load(path: Path) -> State:
     )
 
 
-def load_weights(path: Path) -> State:
-    """Weights that others saved with torch, by name, on the CPU; read as safely as `load` does. UserError likewise."""
-    return _read(path, what="a file of weights", missing="check `model.pretrained`", broken="fetch it again")
+def load_weights(path: Path, key: str) -> State:
+    """Weights that others saved with torch, by name, on the CPU; read as safely as `load` does. UserError likewise.
+
+    key: of the config that names the file."""
+    return _read(path, what="a file of weights", missing=f"check `{key}`", broken="fetch it again")
 
 
 def _read(path: Path, *, what: str, missing: str, broken: str) -> State:

@@ -20,6 +20,7 @@ from segtrain.networks.attention_unet import AttentionUNet
 from segtrain.networks.checkpoint import load_weights
 from segtrain.networks.compact import Compact
 from segtrain.networks.deconvnet import DeconvNet
+from segtrain.networks.lite_unet import LiteUNet
 from segtrain.networks.res_unet import ResUNet
 from segtrain.networks.unet import UNet, UNetHalf
 from segtrain.networks.unet_pp import UNetPlusPlus
@@ -45,6 +46,7 @@ MODELS = {
     "attention_unet": Architecture(AttentionUNet, "study 4: Attention U-Net"),
     "unet_pp": Architecture(UNetPlusPlus, "beyond the studies: U-Net++"),
     "compact": Architecture(Compact, "beyond the studies: small, for short trainings"),
+    "lite_unet": Architecture(LiteUNet, "beyond the studies: an encoder learnt on ImageNet, for blood of others"),
 }
 
 
@@ -104,7 +106,7 @@ def load_pretrained(model: nn.Module, path: Path) -> None:
     """
     part = pretrained_part(model)
     assert part is not None, "the config has checked it"
-    state = load_weights(path)
+    state = load_weights(path, "model.pretrained")
     try:
         part.load_pretrained(state)
     except ValueError as error:
@@ -112,6 +114,26 @@ def load_pretrained(model: nn.Module, path: Path) -> None:
             f"model.pretrained: {path} does not fit, {error}: name torchvision's weights of VGG{part.layers} without "
             "batch normalisation, and leave model.width at 64."
         ) from None
+
+
+def first_weights(model: nn.Module, name: str, pretrained: Path | None) -> str:
+    """Puts the weights of others into a new network that can begin with them; a sentence for the log, "" of a network
+    that cannot. name: of the network. pretrained: of VGG, None for none. UserError where they are not there, or are of
+    another network."""
+    if encoder := encoder_part(model):
+        return encoder.load_encoder()
+    if not pretrained_part(model):
+        return ""
+    if pretrained is None:
+        return f"{name} trains from scratch: `model.pretrained` names no weights to begin with"
+    load_pretrained(model, pretrained)
+    return f"{name} begins with the weights in {pretrained}"
+
+
+def encoder_part(model: nn.Module) -> LiteUNet | None:
+    """The part of a network whose encoder has learnt already, and learns at a rate of its own; None where it has
+    none."""
+    return next((part for part in model.modules() if isinstance(part, LiteUNet)), None)
 
 
 def _build(name: str) -> Callable[..., nn.Module]:

@@ -51,6 +51,8 @@ class RunFacts:
     def network(self) -> str:
         """Its name and the options that are in use, as "unet_half, width 16, norm batch"."""
         options = self.trained.config.model.model_dump(mode="json", exclude={"pretrained"})
+        if isinstance(options.get("encoder_weights"), str):
+            options["encoder_weights"] = Path(options["encoder_weights"]).name  # of a file not where it lay
         named = (f"{key} {value}" for key, value in options.items() if key != "name" and value is not None)
         return ", ".join([str(options["name"]), *(text for text in named if not text.endswith(" False"))])
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from segtrain.data.augmentation import AugmentSpec
 from segtrain.losses import CrossEntropySpec, LossSpec
+from segtrain.networks.lite_unet import IMAGENET, NONE
 from segtrain.networks.registry import MODELS, Adapted, build_model, default_options, pretrained_part
 from segtrain.training.device import Amp
 from segtrain.training.schedules import EarlyStopSpec, ScheduleSpec
@@ -58,6 +59,9 @@ class ModelSpec(Spec):
         name = given.get("name", "unet_half") if isinstance(given, dict) else None
         if not isinstance(name, str) or name not in MODELS:
             return given
+        weights = given.get("encoder_weights")
+        if isinstance(weights, str) and weights not in (IMAGENET, NONE):
+            given = {**given, "encoder_weights": str(Path(weights).absolute())}
         return {"name": name, **default_options(name), **given}
 
     @field_validator("pretrained")
@@ -186,14 +190,14 @@ class Config(Spec):
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
 
-    `data` and `fold.table` come back relative to the working folder, `model.pretrained` whole. Raises ConfigError (a
+    `data` and `fold.table` come back relative to the working folder, files of weights whole. Raises ConfigError (a
     UserError) with every error.
     """
     if path is None:
         return validate(Config, parse_config("{}", "the defaults", KIND), overrides)
     document = read_config(Path(path), KIND)
-    inner = (("model", "pretrained"), ("fold", "table"))
+    inner = (("model", "pretrained"), ("model", "encoder_weights"), ("fold", "table"))
     for holder, key in ((document.data, "data"), *((document.data.get(name), key) for name, key in inner)):
-        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key] not in ("", IMAGENET, NONE):
             holder[key] = str(Path(path).parent / holder[key])
     return validate(Config, document, overrides)

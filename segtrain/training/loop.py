@@ -126,7 +126,7 @@ def _train_epoch(t: Training, stop: StopSignal) -> Figures:
         numbers.append(batch.number)
         rate = t.learning_rate
         for group in t.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate", 1.0)  # a checkpoint of before has none
         label = batch.label.to(device, non_blocking=True)
         logits = t.compute.logits(t.wrapped_model, batch.image)
         loss = t.loss(logits, label)

@@ -11,7 +11,7 @@ from segtrain.data.sampler import Budget
 from segtrain.data.samples import Shards
 from segtrain.losses import absent_classes, make_loss
 from segtrain.networks import checkpoint
-from segtrain.networks.registry import load_pretrained, pretrained_part
+from segtrain.networks.registry import encoder_part, first_weights
 from segtrain.training.config import Config
 from segtrain.training.device import Compute, choose
 from segtrain.training.epoch import Progress, TensorBoard, TrainingTotals
@@ -38,8 +38,8 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
     training, validation = make_loaders(config, data, compute, ranks)
     seed_generators(config.seed, deterministic=config.deterministic)
     model = config.model.build(classes=len(classes))
-    if config.model.pretrained and not state:
-        load_pretrained(model, Path(config.model.pretrained))
+    pretrained = Path(config.model.pretrained) if config.model.pretrained else None
+    beginning = "" if state else first_weights(model, config.model.name, pretrained)
     ranks.wait()
     progress = Progress(run, speaks=ranks.first)
     if ranks.first:
@@ -49,13 +49,8 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
     progress.say(f"{config.data} to {run.path}, on {compute}{several}")
     if absent := absent_classes(pixels, classes.keys):
         progress.say(absent)
-    if pretrained_part(model) and not state:
-        name, weights = config.model.name, config.model.pretrained
-        progress.say(
-            f"{name} begins with the weights in {weights}"
-            if weights
-            else f"{name} trains from scratch: `model.pretrained` names no weights to begin with"
-        )
+    if beginning:
+        progress.say(beginning)
     model = compute.place(model)
     tensorboard = None
     if ranks.first and TensorBoard.installed():
@@ -156,10 +151,17 @@ def wrap_model(model: nn.Module, config: Config, compute: Compute, ranks: Ranks)
 
 
 def make_optimiser(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """Fused, which is fast and lets `FiniteGuard` hold a step back. Biases and normalisation do not decay."""
-    spec, parameters = config.optimiser, list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Fused, which is fast and lets `FiniteGuard` hold a step back. Biases and normalisation do not decay; an encoder
+    that has learnt already has groups of its own, whose `rate` is a factor on the learning rate."""
+    spec, part = config.optimiser, encoder_part(model)
+    learnt = set(part.down.parameters()) if part else set()
+    groups = []
+    for parameters, rate in (
+        ([p for p in model.parameters() if p not in learnt], 1.0),
+        ([p for p in model.parameters() if p in learnt], part.encoder_rate if part else 1.0),
+    ):
+        if parameters:
+            decaying, others = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+            groups.append({"params": decaying, "weight_decay": spec.weight_decay, "rate": rate})
+            groups.append({"params": others, "weight_decay": 0.0, "rate": rate})
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[spec.name](groups, lr=spec.lr, fused=True)
