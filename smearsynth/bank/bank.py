@@ -6,7 +6,7 @@ their digest is a hash over a few arrays. `bank_file` keeps them on disk.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -27,10 +27,13 @@ ARRAYS = {
     "glass": ("u1", 3),
     "glass_measured": ("u1", None),
     "scale": ("<f4", None),
+    "parasite": ("u1", None),
 }
 """Type of each array in file and digest and, where it has two axes, its columns."""
-STRINGS = ("groups", "paths", "sha256", "parts", "sources")
+STRINGS = ("groups", "paths", "sha256", "parts", "sources", "assembly")
 """The other fields."""
+OF_GRAFTS = frozenset({"parasite", "assembly"})
+"""Fields that a bank without grafts has not: empty here, and left out of file and digest."""
 
 Rgba = npt.NDArray[np.uint8]
 """(h, w, 4): RGB and soft mask."""
@@ -47,7 +50,8 @@ class Bank:
     empty glass of its image; glass_measured: uint8 (n,), 0 where it is the source's recorded constant. scale: float32
     (n,), output px per source px. groups, paths, sha256: n strings each; a group is "source/group". parts: n strings,
     the rows of the cells that an assembled cell is made of, "12 57 57" ("" for a cell that was cut). sources: the names
-    of the sources.
+    of the sources. parasite: uint8 (P,), 0 no parasite, 1 parasite, 255 unknown, per pixel. assembly: n strings, what
+    an assembled red cell shows, such as "stain grain + ring at 12,30 turn 3 size 1.04 strength 0.92".
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -66,6 +70,8 @@ class Bank:
     sha256: tuple[str, ...]
     parts: tuple[str, ...]
     sources: tuple[str, ...]
+    parasite: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    assembly: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.class_id)
@@ -75,6 +81,21 @@ class Bank:
         h, w, start = int(self.height[i]), int(self.width[i]), int(self.offset[i])
         return self.pixels[start : start + h * w].reshape(h, w, 4)
 
+    def parasite_map(self, i: int) -> npt.NDArray[np.uint8]:
+        """Where the parasites of cell i lie, uint8 (h, w), in a bank that knows it."""
+        h, w, start = int(self.height[i]), int(self.width[i]), int(self.offset[i])
+        return self.parasite[start : start + h * w].reshape(h, w)
+
+    @property
+    def has_parasites(self) -> bool:
+        """Whether the bank knows where parasites lie."""
+        return bool(self.parasite.size)
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Of the fields that file and digest hold, in alphabetical order."""
+        return tuple(sorted({*ARRAYS, *STRINGS} - (frozenset() if self.has_parasites else OF_GRAFTS)))
+
     @cached_property
     def digest(self) -> str:
         """sha256, 64 hex digits, over name, shape and content of every field in alphabetical order.
@@ -83,7 +104,7 @@ class Bank:
         not.
         """
         sha = hashlib.sha256()
-        for name in sorted((*ARRAYS, *STRINGS)):
+        for name in self.field_names:
             value = getattr(self, name)
             if name in ARRAYS:
                 array = np.ascontiguousarray(value, ARRAYS[name][0])
@@ -99,17 +120,28 @@ class Bank:
 assert {field.name for field in fields(Bank)} == {*ARRAYS, *STRINGS}
 
 
-def add_assembled(bank: Bank, rgba: Sequence[Rgba], parts: Sequence[Sequence[int]], class_id: int) -> Bank:
+def add_assembled(
+    bank: Bank,
+    rgba: Sequence[Rgba],
+    parts: Sequence[Sequence[int]],
+    class_id: npt.NDArray[np.uint8],
+    *,
+    parasite: Sequence[npt.NDArray[np.uint8]] = (),
+    assembly: Sequence[str] = (),
+) -> Bank:
     """The bank with cells appended that were assembled of others.
 
     rgba: of each new cell. parts: the rows of the cells that each is made of; what it has beside its pixels (split,
-    group, path, glass) is the first one's. class_id: of all of them.
+    group, path, glass) is the first one's. class_id: uint8 (n,). parasite: uint8 (h, w) of each, and assembly, in a
+    bank that has them.
     """
     first = [rows[0] for rows in parts]
     new = {
         **lay_end_to_end(rgba, start=len(bank.pixels)),
-        "class_id": np.full(len(parts), class_id, np.uint8),
+        "class_id": class_id,
         "parts": tuple(" ".join(map(str, rows)) for rows in parts),
+        "parasite": np.concatenate([np.empty(0, np.uint8), *(plane.ravel() for plane in parasite)]),
+        "assembly": tuple(assembly),
     }
     joined: dict[str, Any] = {"sources": bank.sources}
     for name in {*ARRAYS, *STRINGS} - {"sources"}:

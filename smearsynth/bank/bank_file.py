@@ -1,8 +1,8 @@
 """The file of a bank, `cells.h5`.
 
-Plain HDF5, format version 1: each field is a dataset of its name, arrays little-endian, strings UTF-8 padded with zeros
-to the longest. Attributes: format_version, taxonomy_version, um_per_px, splits, digest. No timestamps, so equal banks
-give equal files.
+Plain HDF5: each field is a dataset of its name, arrays little-endian, strings UTF-8 padded with zeros to the longest.
+Format version 2 has `parasite` and `assembly`, version 1 has not. Attributes: format_version, taxonomy_version,
+um_per_px, splits, digest. No timestamps, so equal banks give equal files.
 
 Whatever `load_bank` returns can be trusted by compiled loops, which check no bounds: every figure that they index with
 is tested, and a damaged bank, or one made by someone else, ends in one sentence.
@@ -14,13 +14,23 @@ from typing import Any
 import h5py
 import numpy as np
 
-from smearsynth.bank.bank import ARRAYS, MARGIN, STRINGS, Bank
+from smearsynth.bank.bank import ARRAYS, MARGIN, OF_GRAFTS, STRINGS, Bank
+from smearsynth.bank.parasites import NO, UNKNOWN, YES
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.files import published
 from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_of, own_dataset
-from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS, TAXONOMY_VERSION, THROMBOCYTE, UM_PER_PX
+from smearsynth.taxonomy import (
+    CLASSES,
+    HEALTHY_RBC,
+    INFECTED_RBC,
+    PLATELET_CLUMP,
+    SPLITS,
+    TAXONOMY_VERSION,
+    THROMBOCYTE,
+    UM_PER_PX,
+)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _LAYOUT = ("v110", "v110")
 """HDF5 1.10 puts checksums on all metadata; without them a flipped byte can crash the library itself."""
 _MOST_SIDE = 4096
@@ -32,13 +42,14 @@ def save_bank(bank: Bank, path: Path) -> None:
     """Writes the bank as a whole: a reader sees the old file or the new one."""
     # Made in memory: where the disk takes no more, HDF5 can lose a part without a word, or crash.
     with h5py.File(path.name, "w", libver=_LAYOUT, driver="core", backing_store=False) as file:
-        for name, (kind, _) in ARRAYS.items():
-            file.create_dataset(name, data=np.ascontiguousarray(getattr(bank, name), kind), track_times=False)
-        for name in STRINGS:
-            texts = [text.encode() for text in getattr(bank, name)]
-            kind = h5py.string_dtype("utf-8", max([1, *map(len, texts)]))
-            file.create_dataset(name, data=np.array(texts, kind), track_times=False)
-        file.attrs["format_version"] = FORMAT_VERSION
+        for name in (name for name in (*ARRAYS, *STRINGS) if name in bank.field_names):
+            if name in ARRAYS:
+                data = np.ascontiguousarray(getattr(bank, name), ARRAYS[name][0])
+            else:
+                texts = [text.encode() for text in getattr(bank, name)]
+                data = np.array(texts, h5py.string_dtype("utf-8", max([1, *map(len, texts)])))
+            file.create_dataset(name, data=data, track_times=False)
+        file.attrs["format_version"] = FORMAT_VERSION if bank.has_parasites else 1
         file.attrs["taxonomy_version"] = TAXONOMY_VERSION
         file.attrs["um_per_px"] = UM_PER_PX
         file.attrs["splits"] = np.array(SPLITS, "S")
@@ -67,7 +78,7 @@ def load_bank(path: Path) -> Bank:
             taxonomy = int(file.attrs["taxonomy_version"])
             scale = float(file.attrs["um_per_px"])
             stated = bytes(file.attrs["digest"]).decode()
-            bank = Bank(**_read_fields(file))
+            bank = Bank(**_read_fields(file, {*ARRAYS, *STRINGS} - (OF_GRAFTS if version < 2 else frozenset())))
     except UserError:
         raise
     except UNREADABLE as error:
@@ -83,18 +94,19 @@ def load_bank(path: Path) -> Bank:
     return bank
 
 
-def _read_fields(file: h5py.File) -> dict[str, Any]:
-    """Every field; ValueError where one has another type or shape, or lies elsewhere, before anything of it is read."""
+def _read_fields(file: h5py.File, names: set[str]) -> dict[str, Any]:
+    """The fields of these names; ValueError where one has another type or shape, or lies elsewhere, before anything of
+    it is read."""
     read: dict[str, Any] = {}
     n = own_dataset(file, "class_id").shape[0]
-    for name in (*ARRAYS, *STRINGS):
+    for name in sorted(names):
         data = own_dataset(file, name)
         if not is_contiguous(data):
             # A field must need no more memory than the file has bytes.
             raise ValueError(f"`{name}` is not stored in one piece")
         if name in ARRAYS:
             kind, columns = ARRAYS[name]
-            rows = data.shape[0] if name == "pixels" else n
+            rows = data.shape[0] if name in ("pixels", "parasite") else n
             if not is_of(data, kind) or data.shape != ((rows,) if columns is None else (rows, columns)):
                 raise ValueError(f"`{name}` is {data.dtype} {data.shape}")
             read[name] = data[()]
@@ -123,6 +135,8 @@ def _find_error(bank: Bank) -> str:
         "a scale is not a positive number": not (np.isfinite(bank.scale) & (bank.scale > 0)).all(),
         "a group stands in two splits": len(set(zip(bank.groups, bank.split.tolist(), strict=True)))
         != len(set(bank.groups)),
+        "`parasite` is not of its pixels": bank.has_parasites and len(bank.parasite) != len(bank.pixels),
+        "`parasite` is none of 0, 1 and 255": not np.isin(bank.parasite, (NO, YES, UNKNOWN)).all(),
     }
     return next((error for error, found in checks.items() if found), "") or _find_error_of_a_cell(bank)
 
@@ -136,18 +150,25 @@ def _find_error_of_a_cell(bank: Bank) -> str:
         area = int((mask >= 128).sum())
         if area != bank.area[i] or area == 0:
             return f"the area of cell {i} is {area} px, not {bank.area[i]}"
-        if bank.parts[i] and not _is_of_platelets(bank, i):
-            return f"cell {i} is not made of platelets of its split"
+        if bank.parts[i] and not _is_assembled(bank, i):
+            return f"cell {i} is not made of platelets, or of red cells, of its split"
+        if bank.class_id[i] != INFECTED_RBC and bank.has_parasites and bank.parasite_map(i).any():
+            return f"cell {i} holds a parasite and is not infected"
     return ""
 
 
-def _is_of_platelets(bank: Bank, clump: int) -> bool:
-    rows = bank.parts[clump].split(" ")
-    return bank.class_id[clump] == PLATELET_CLUMP and all(
-        row.isdecimal()
-        and len(row) < 10
-        and int(row) < len(bank)
-        and bank.class_id[int(row)] == THROMBOCYTE
-        and bank.split[int(row)] == bank.split[clump]
-        for row in rows
-    )
+def _is_assembled(bank: Bank, row: int) -> bool:
+    """Whether the parts of a cell are what it may be made of: a clump of platelets, a red cell of one to which the
+    parasites of infected ones were added; all of its own split."""
+    parts = bank.parts[row].split(" ")
+    if not all(part.isdecimal() and len(part) < 10 and int(part) < len(bank) for part in parts):
+        return False
+    rows = [int(part) for part in parts]
+    classes, class_id = bank.class_id[rows].tolist(), int(bank.class_id[row])
+    if class_id == PLATELET_CLUMP:
+        fits = set(classes) == {THROMBOCYTE}
+    elif class_id == INFECTED_RBC:
+        fits = classes[0] == HEALTHY_RBC and set(classes[1:]) <= {INFECTED_RBC}
+    else:
+        fits = class_id == HEALTHY_RBC and len(rows) == 1 and classes[0] in (HEALTHY_RBC, INFECTED_RBC)
+    return fits and bool((bank.split[rows] == bank.split[row]).all())

@@ -55,7 +55,7 @@ def with_clumps(bank: Bank, *, size_range: tuple[int, int], per_thrombocyte: flo
             members = _draw_members(platelets, bank.source, size_range, state)
             clumps.append(assemble([m.rgba for m in members], [m.glass for m in members], state))
             parts.append([m.row for m in members])
-    return add_assembled(bank, clumps, parts, PLATELET_CLUMP)
+    return add_assembled(bank, clumps, parts, np.full(len(clumps), PLATELET_CLUMP, np.uint8))
 
 
 def _platelets(bank: Bank, split: int) -> list[_Platelet]:

@@ -1,4 +1,4 @@
-"""From the recipe's sources to the bank: list, cut, judge, one scale, duplicates, split, clumps.
+"""From the recipe's sources to the bank: list, cut, judge, one scale, duplicates, split, clumps, grafts.
 
 All that reads pixels of a source runs in worker processes and in any order; what decides anything runs here and in the
 order of recipe and listing, so the bank is the same for any number of workers. What became of every cell is counted:
@@ -17,6 +17,7 @@ from smearsynth.bank.bank import Bank, Rgba, lay_end_to_end
 from smearsynth.bank.clumps import with_clumps
 from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
 from smearsynth.bank.duplicates import SIDE, DuplicatePair, find_pairs, fingerprint
+from smearsynth.bank.grafts import with_grafts
 from smearsynth.bank.quality_gate import Refusals, judge_size
 from smearsynth.bank.rescaling import scale_of, to_40x
 from smearsynth.bank.split import assert_no_leak, split_cells
@@ -104,6 +105,8 @@ def make_bank(
     bank = _bank_of(cells, split, groups, tuple(listings))
     clumps = recipe.cells.clumps
     bank = with_clumps(bank, size_range=clumps.size_range, per_thrombocyte=clumps.per_thrombocyte, seed=recipe.seed)
+    if recipe.cells.grafts:
+        bank = with_grafts(bank, recipe.cells.grafts, recipe.seed)
     return MadeBank(
         bank=bank,
         listings=listings,

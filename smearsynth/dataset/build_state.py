@@ -18,7 +18,7 @@ from smearsynth.base.json_values import differences, shown
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import ShardRecord
 from smearsynth.recipe.model import sample_settings, settings_hash
-from smearsynth.shards.format import FORMAT_VERSION, GENERATOR_VERSION
+from smearsynth.shards.format import GENERATOR_VERSION
 
 MOST_BYTES = 10_000_000
 """Of a file in `.smearsynth`, which has some ten thousand."""
@@ -39,14 +39,14 @@ class Identity:
     shards: dict[str, Any]
 
     @classmethod
-    def of(cls, recipe: Mapping[str, Any], bank_digest: str) -> Self:
+    def of(cls, recipe: Mapping[str, Any], bank_digest: str, format_version: int) -> Self:
         """The identity of what this version builds of a recipe, resolved and plain, and a bank."""
         settings = sample_settings(recipe)
         return cls(
             recipe_hash=settings_hash(settings),
             bank_digest=bank_digest,
             generator_version=GENERATOR_VERSION,
-            format_version=FORMAT_VERSION,
+            format_version=format_version,
             settings=settings,
             shards=recipe["shards"],
         )

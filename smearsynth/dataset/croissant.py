@@ -13,7 +13,7 @@ from typing import Any
 
 from smearsynth.dataset import facts, layout
 from smearsynth.dataset.index import Index
-from smearsynth.shards.format import BIG, SMALL
+from smearsynth.shards.format import BIG, SMALL, WITH_PARASITES
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _CROISSANT = (
@@ -57,6 +57,7 @@ _SAMPLE = {
     "image": "RGB, 0-255",
     "label": "id of the class of each pixel, as in the record set `classes`",
     "instance": "0 where no cell is, else 1 + row in `objects`",
+    "parasite": "0 none, 1 parasite, 255 unknown",
     "objects": "a row per cell, in ascending z, unused rows 0; columns",
     "sample_id": "such as train-00000042, further looks of a scene with @ and their name",
     "object_count": "rows of `objects` in use",
@@ -64,7 +65,7 @@ _SAMPLE = {
     "background": "red cells: 0 none, 1 healthy, 2 infected, 3 mixed",
     "scene": "number of the scene in its split; its looks share it",
     "look": "which of the set's looks",
-    "digest": "sha256 of image, label and instance, hex",
+    "digest": "sha256 of image, label, instance and parasite mask, hex",
 }
 _HDF5 = "application/x-hdf5"
 _TYPES = {
@@ -274,6 +275,7 @@ def _sample_fields(index: Index) -> list[dict[str, Any]]:
         "image": f"{height},{width},3",
         "label": f"{height},{width}",
         "instance": f"{height},{width}",
+        "parasite": f"{height},{width}",
         "objects": f"-1,{len(index['fields'])}",
         "foreground": f"{rows}",
     }
@@ -286,4 +288,5 @@ def _sample_fields(index: Index) -> list[dict[str, Any]]:
             "meaning": _SAMPLE[name] + (f": {more[name]}" if name in more else ""),
         }
         for name, kind in {**BIG, "sample_id": "S", **SMALL}.items()
+        if name != "parasite" or index["format_version"] == WITH_PARASITES
     ]

@@ -21,7 +21,7 @@ from smearsynth.dataset import layout
 from smearsynth.dataset.index import MOST_BYTES, classes, seal
 from smearsynth.recipe.model import Side, SplitName
 from smearsynth.scene.scene import OBJECT_FIELDS
-from smearsynth.shards.format import FILE_NAME, FORMAT_VERSION, Header
+from smearsynth.shards.format import FILE_NAME, FORMAT_VERSION, WITH_PARASITES, Header
 from smearsynth.taxonomy import TAXONOMY_VERSION
 
 
@@ -126,6 +126,7 @@ class IndexSchema(IndexPart):
             bank_digest=self.bank_digest,
             fields=OBJECT_FIELDS,
             generator_version=self.generator_version,
+            format_version=self.format_version,
         )
 
 
@@ -166,9 +167,9 @@ def check_index(out: Path) -> tuple[IndexSchema | None, list[DatasetError]]:
 def _refuse_foreign(path: Path, index: dict[str, Any]) -> None:
     """Raises UserError where a later version or an import has written the index."""
     version = index["format_version"]
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if isinstance(version, int) and version > WITH_PARASITES:
         raise UserError(
-            f"{path}: format version {version} is newer than this smearsynth reads ({FORMAT_VERSION}): "
+            f"{path}: format version {version} is newer than this smearsynth reads ({WITH_PARASITES}): "
             "upgrade smearsynth."
         )
     if "imported" in index:
@@ -185,14 +186,15 @@ def _sentence(error: Any) -> str:
 
 def _contradictions(index: IndexSchema) -> Iterator[str]:
     """Where the index contradicts the format, the taxonomy or itself."""
+    version = WITH_PARASITES if index.format_version == WITH_PARASITES else FORMAT_VERSION
     known = {
-        "format_version": FORMAT_VERSION,
+        "format_version": version,
         "um_per_px": taxonomy.UM_PER_PX,
         "fields": list(OBJECT_FIELDS),
         "classes": classes(),
     }
     for path, there, due in differences(index.model_dump(mode="json", include=set(known)), known):
-        yield f"{path} is {shown(there)}, and {shown(due)} in format {FORMAT_VERSION} and taxonomy {TAXONOMY_VERSION}"
+        yield f"{path} is {shown(there)}, and {shown(due)} in format {version} and taxonomy {TAXONOMY_VERSION}"
     for name, sum_of_shards in (
         ("samples", sum(file.samples for file in index.shards)),
         ("scenes", sum(file.scenes for file in index.shards)),

@@ -22,7 +22,7 @@ from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe
 from smearsynth.scene.planner import Planner
 from smearsynth.scene.scene import OBJECT_FIELDS
-from smearsynth.shards.format import Header
+from smearsynth.shards.format import FORMAT_VERSION, WITH_PARASITES, Header
 from smearsynth.taxonomy import SPLITS
 
 _MOST_SLICES = 8
@@ -87,6 +87,7 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> BuildPlan:
         recipe_hash=recipe.sample_hash(),
         bank_digest=bank.digest,
         fields=OBJECT_FIELDS,
+        format_version=WITH_PARASITES if bank.has_parasites else FORMAT_VERSION,
     )
     return BuildPlan(
         out=out,
@@ -96,7 +97,7 @@ def make_plan(recipe: Recipe, bank: Bank, out: Path) -> BuildPlan:
         size=recipe.size,
         max_objects=recipe.scene.rows(recipe.size),
         codec=recipe.shards.codec,
-        identity=Identity.of(recipe.model_dump(mode="json"), bank.digest),
+        identity=Identity.of(recipe.model_dump(mode="json"), bank.digest, header.format_version),
         jobs=jobs_of(recipe),
     )
 

@@ -106,7 +106,7 @@ def pack_samples(plan: BuildPlan, job: Job, tally: SceneTally, clock: Clock) -> 
         for look in range(len(looks)):
             image = render(scene, look, plan.bank)
             clock.lap("render")
-            digest = sample_digest(image, scene.label, scene.instance)
+            digest = sample_digest(image, scene.label, scene.instance, scene.parasite)
             clock.lap("digest")
             sample = Sample(
                 image=image,
@@ -118,6 +118,7 @@ def pack_samples(plan: BuildPlan, job: Job, tally: SceneTally, clock: Clock) -> 
                 look=look,
                 sample_id=sample_id(job.split, index, look, looks),
                 digest=digest,
+                parasite=scene.parasite,
             )
             packed = pack(sample, max_objects=plan.max_objects, codec=plan.codec)
             clock.lap("deflate")

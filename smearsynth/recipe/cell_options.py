@@ -1,4 +1,5 @@
-"""The recipe's `cells`: which single cells are good enough, in which shares sources mix, how clumps are assembled."""
+"""The recipe's `cells`: which single cells are good enough, in which shares sources mix, how clumps and
+grafts are assembled."""
 
 from typing import Annotated
 
@@ -90,11 +91,29 @@ class ClumpsSpec(Spec):
     )
 
 
+class GraftsSpec(Spec):
+    """Red cells assembled with and without parasites in the bodies of every source; the set then has parasite masks.
+
+    A host is a healthy cell without a dark spot of its own; figures are per host of a source and split.
+    """
+
+    infected_per_host: float = Field(0.5, ge=0, le=10, description="infected cells assembled per host; 0-10")
+    stages: Share = Field(0.5, description="share of them with a later stage than a ring; 0-1")
+    look_alikes: Share = Field(0.5, description="share of them that also show what is no parasite; 0-1")
+    look_alikes_per_host: float = Field(
+        0.5, ge=0, le=10, description="healthy cells assembled per host with what is no parasite; 0-10"
+    )
+    healed: bool = Field(True, description="infected cells are added as healthy ones, their parasites filled")
+
+
 class CellsSpec(Spec):
-    """Quality gate, mix of sources within a class, and assembled clumps."""
+    """Quality gate, mix of sources within a class, assembled clumps and grafts."""
 
     gate: GateSpec = Field(GateSpec(), description="when a cell is refused")
     mix: dict[ClassKey, dict[str, Share]] = Field(
         {}, description="class key -> {source name: share}; a class left out draws evenly from all its cells"
     )
     clumps: ClumpsSpec = Field(ClumpsSpec(), description="how platelet clumps are assembled where no source has any")
+    grafts: GraftsSpec | None = Field(
+        None, description="how parasites are laid into healthy cells; {} for the defaults, null for no such cells"
+    )

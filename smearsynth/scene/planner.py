@@ -28,6 +28,7 @@ from smearsynth.scene.distractors import distractor_ranges, draw_distractors
 from smearsynth.scene.footprints import Footprints, words_needed
 from smearsynth.scene.label_maps import label_maps
 from smearsynth.scene.light import light
+from smearsynth.scene.parasite_maps import derive_parasites
 from smearsynth.scene.placed_cells import PlacedCells, placed_cells
 from smearsynth.scene.placement import Contents, Rules, place
 from smearsynth.scene.scene import CLASS, FULL, OBJECT_FIELDS, POSE, VISIBLE, Scene, X, Z, background_of
@@ -175,6 +176,7 @@ class Planner:
             background=background_of(set(objects[:, CLASS].tolist())),
             distractors=draw_distractors(stream(self._seed, split, index, "distractors"), self._distractors),
             lights=tuple(lights),
+            parasite=derive_parasites(objects, self._bank, self._size) if self._bank.has_parasites else None,
         )
 
 

@@ -78,7 +78,8 @@ class Scene:
     objects: int32 (n, 14), columns OBJECT_FIELDS, in ascending z. label: uint8 (H, W), class ids. instance: uint16
     (H, W), 0 = background, else 1 + row in objects. dropped: cells left out because too little of them was visible.
     background: which red cells there are, an index into BACKGROUNDS. distractors: int32 (m, 7), each row a
-    `Distractor`; they belong to the background. lights: one per look of the recipe.
+    `Distractor`; they belong to the background. lights: one per look of the recipe. parasite: uint8 (H, W), 0 none,
+    1 parasite, 255 unknown, where the bank knows it.
     """
 
     split: str
@@ -90,3 +91,4 @@ class Scene:
     background: int
     distractors: npt.NDArray[np.int32]
     lights: tuple[Light, ...]
+    parasite: npt.NDArray[np.uint8] | None

@@ -1,4 +1,4 @@
-"""The shard format, version 1, and the digests that say what "the same dataset" means.
+"""The shard format, versions 1 and 2, and the digests that say what "the same dataset" means.
 
 A shard is one plain HDF5 file, readable by any HDF5 tool without a plug-in, and never changed once it has its
 name. N samples, images of H x W pixels, K rows per sample for objects with F fields, numbers little-endian:
@@ -6,6 +6,7 @@ name. N samples, images of H x W pixels, K rows per sample for objects with F fi
     image         uint8  (N, H, W, 3)  RGB
     label         uint8  (N, H, W)     class id; 255 = ignore (imported sets only)
     instance      uint16 (N, H, W)     0 = background, else 1 + row in `objects`
+    parasite      uint8  (N, H, W)     version 2 only: 0 none, 1 parasite, 255 unknown; see `scene.parasite_maps`
     objects       int32  (N, K, F)     attribute `fields` names the F columns: class, cell, cx, cy, angle, flip,
                                        scale, z, x, y, w, h, visible, full; centres in 1/256 px, angle in 1/65536
                                        turn, scale in 1/65536; x, y, w, h = box of the visible part, px; visible
@@ -18,7 +19,7 @@ name. N samples, images of H x W pixels, K rows per sample for objects with F fi
     sample_id     bytes  (N,)          "train-00000042"; further looks "train-00000042@reference"
     digest        bytes  (N,)          sha256 of the sample, 64 hex digits (see `sample_digest`)
 
-`image`, `label`, `instance` and `objects` are the big ones. Codec `gzip`: chunk = one sample, the standard
+`image`, `label`, `instance`, `parasite` and `objects` are the big ones. Codec `gzip`: chunk = one sample, the standard
 deflate filter. Codec `none`: contiguous, so that a sample can be mapped into memory at
 `Dataset.id.get_offset()`. All others are contiguous.
 
@@ -45,11 +46,13 @@ import numpy.typing as npt
 from smearsynth import taxonomy
 
 FORMAT_VERSION = 1
+WITH_PARASITES = 2
+"""Format version of a set that knows where parasites lie."""
 GENERATOR_VERSION = 3
 """Rises with every change of a golden digest: only within one version are two sets of one recipe equal."""
 
 CODECS = ("gzip", "none")
-BIG = {"image": "u1", "label": "u1", "instance": "<u2", "objects": "<i4"}
+BIG = {"image": "u1", "label": "u1", "instance": "<u2", "parasite": "u1", "objects": "<i4"}
 """Datasets that hold one compressed chunk per sample, and their types."""
 SMALL = {
     "object_count": "<u2",
@@ -85,13 +88,18 @@ class Header:
     generator_version: int = GENERATOR_VERSION
     format_version: int = FORMAT_VERSION
 
+    @property
+    def has_parasites(self) -> bool:
+        """Whether its samples have a parasite mask."""
+        return self.format_version == WITH_PARASITES
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One row of a shard.
 
     image: uint8 (H, W, 3) RGB. label: uint8 (H, W). instance: uint16 (H, W). objects: int32 (n, F), n <= K. digest:
-    64 hex digits.
+    64 hex digits. parasite: uint8 (H, W), where the set knows it.
     """
 
     image: npt.NDArray[np.uint8]
@@ -103,6 +111,7 @@ class Sample:
     look: int
     sample_id: str
     digest: str
+    parasite: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +137,20 @@ def sample_id(split: str, scene: int, look: int, looks: Sequence[str]) -> str:
 
 
 def sample_digest(
-    image: npt.NDArray[np.uint8], label: npt.NDArray[np.uint8], instance: npt.NDArray[np.uint16] | None = None
+    image: npt.NDArray[np.uint8],
+    label: npt.NDArray[np.uint8],
+    instance: npt.NDArray[np.uint16] | None = None,
+    parasite: npt.NDArray[np.uint8] | None = None,
 ) -> str:
-    """sha256, 64 hex digits, over image (uint8), label (uint8) and instance (uint16) in C order, little-endian; an
-    imported sample has no instance.
+    """sha256, 64 hex digits, over image (uint8), label (uint8), instance (uint16) and parasite mask (uint8) in C order,
+    little-endian; an imported sample has no instance, and not every set has parasite masks.
     """
     sha = hashlib.sha256(np.ascontiguousarray(image, "u1").data)
     sha.update(np.ascontiguousarray(label, "u1").data)
     if instance is not None:
         sha.update(np.ascontiguousarray(instance, "<u2").data)
+    if parasite is not None:
+        sha.update(np.ascontiguousarray(parasite, "u1").data)
     return sha.hexdigest()
 
 

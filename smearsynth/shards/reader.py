@@ -19,12 +19,8 @@ from isal import isal_zlib
 
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_deflated_by_row, is_of, own_dataset
-from smearsynth.shards.format import BIG, FORMAT_VERSION, MAX_OBJECTS, SMALL, SMALL_IMPORTED, Header
+from smearsynth.shards.format import BIG, FORMAT_VERSION, MAX_OBJECTS, SMALL, SMALL_IMPORTED, WITH_PARASITES, Header
 
-NAMES = (*BIG, *SMALL, "sample_id")
-"""Datasets of a shard that was built."""
-NAMES_IMPORTED = ("image", "label", *SMALL_IMPORTED, "sample_id")
-"""Datasets of a shard that was imported."""
 _TYPES = {**BIG, **SMALL, **SMALL_IMPORTED}
 _KINDS = get_type_hints(Header)
 _LONGEST_ID = 64
@@ -151,18 +147,18 @@ def _open(path: Path) -> _Opened:
 def _checked(file: h5py.File, path: Path) -> _Opened:
     """The datasets that are there, none of which needs more memory than the file has bytes, or one row of it."""
     version = plain(file.attrs.get("format_version"))
-    if version != FORMAT_VERSION or "label" not in file:
+    if version not in (FORMAT_VERSION, WITH_PARASITES) or "label" not in file:
         raise UserError(
-            f"{path} is no shard of format version {FORMAT_VERSION} (it says {version!r:.60}): use the release that "
-            "wrote it, or build the set again with this one."
+            f"{path} is no shard of format version {FORMAT_VERSION} or {WITH_PARASITES} (it says "
+            f"{version!r:.60}): use the release that wrote it, or build the set again with this one."
         )
     header = _read_header(file)
-    there = [name for name in _names(len(header.fields)) if name in file]
+    there = [name for name in dataset_names(header) if name in file]
     label = own_dataset(file, "label")
     if label.ndim != 3 or not is_of(label, "u1"):
         raise ValueError(f"label is {label.dtype} {label.shape}, must be u1 (N, H, W)")
     rows, *size = label.shape
-    for name, error in form_errors(file, rows=rows, size=tuple(size), columns=len(header.fields)):
+    for name, error in form_errors(file, header, rows=rows, size=tuple(size)):
         if name in there:
             raise ValueError(error)
     return _Opened(file, os.getpid(), header, {name: file[name] for name in there})
@@ -189,20 +185,21 @@ def _read_header(file: h5py.File) -> Header:
     return Header(**values)
 
 
-def form_errors(file: h5py.File, *, rows: int, size: tuple[int, ...], columns: int) -> Iterator[tuple[str, str]]:
+def form_errors(file: h5py.File, header: Header, *, rows: int, size: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     """The name of each dataset that is missing or not as the format says, and a sentence on it.
 
-    rows: samples. size: (H, W). columns: of `objects`, 0 in an imported set.
+    rows: samples. size: (H, W).
     """
     shapes: dict[str, tuple[int, ...]] = {
         "image": (rows, *size, 3),
         "label": (rows, *size),
         "instance": (rows, *size),
+        "parasite": (rows, *size),
         "foreground": (rows, 9),
     }
-    for name in _names(columns):
+    for name in dataset_names(header):
         try:
-            error = _form_error(own_dataset(file, name), name, columns, shapes.get(name, (rows,)))
+            error = _form_error(own_dataset(file, name), name, len(header.fields), shapes.get(name, (rows,)))
         except ValueError as damaged:
             error = str(damaged)
         if error:
@@ -223,9 +220,12 @@ def _form_error(data: h5py.Dataset, name: str, columns: int, shape: tuple[int, .
     return ""
 
 
-def _names(columns: int) -> tuple[str, ...]:
-    """The datasets of a shard, by the columns of its `objects`."""
-    return NAMES if columns else NAMES_IMPORTED
+def dataset_names(header: Header) -> tuple[str, ...]:
+    """The datasets of a shard that says this of itself."""
+    if not header.fields:
+        return ("image", "label", *SMALL_IMPORTED, "sample_id")
+    big = (name for name in BIG if name != "parasite" or header.has_parasites)
+    return (*big, *SMALL, "sample_id")
 
 
 def plain(value: Any) -> Any:

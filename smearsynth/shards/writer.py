@@ -49,6 +49,8 @@ def pack(sample: Sample, *, max_objects: int, codec: str) -> Packed:
     objects[:n] = sample.objects
     arrays: dict[str, npt.NDArray[Any]] = {"image": sample.image, "label": sample.label}
     arrays |= {"instance": sample.instance, "objects": objects}
+    if sample.parasite is not None:
+        arrays["parasite"] = sample.parasite
     values = {
         "object_count": n,
         "foreground": np.bincount(sample.objects[:, 0], minlength=10)[1:10],
@@ -100,6 +102,8 @@ class ShardWriter:
         shapes: dict[str, tuple[int, ...]] = {"image": (*size, 3), "label": size}
         if header.fields:
             shapes |= {"instance": size, "objects": (max_objects, len(header.fields))}
+        if header.has_parasites:
+            shapes["parasite"] = size
         self._types = SMALL if header.fields else SMALL_IMPORTED
         self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *self._types)}
         self._file = h5py.File(path, "w", libver=_LAYOUT)

@@ -93,12 +93,16 @@ def replay(path: str | Path, sample: str, *, bank: str | Path | None = None, out
     image = render(scene, place.look, cells)
     reader = ShardReader(folder / place.file)
     stored: dict[str, npt.NDArray[Any]] = {
-        name: reader.read(name, place.row) for name in ("image", "label", "instance")
+        name: reader.read(name, place.row)
+        for name in ("image", "label", "instance", "parasite")
+        if name in reader.names
     }
     stored["objects"] = reader.objects(place.row)
     if out is not None:
         save_sheet([Panel(images=[stored["image"], image], label=stored["label"])], CLASSES, Path(out))
     made = {"image": image, "label": scene.label, "instance": scene.instance, "objects": scene.objects}
+    if scene.parasite is not None:
+        made["parasite"] = scene.parasite
     differs = (_difference(name, stored[name], np.asarray(array)) for name, array in made.items())
     return Replay(
         sample=sample,

@@ -172,8 +172,8 @@ def _rows_of(dataset: ExportedSet, file: IndexFile) -> Iterator[SampleRow]:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedSample:
-    """image: uint8 (H, W, 3) RGB. label: uint8 (H, W). instance: uint16 (H, W) and objects: int32 (n, F), None in a set
-    without.
+    """image: uint8 (H, W, 3) RGB. label: uint8 (H, W). instance: uint16 (H, W), objects: int32 (n, F), and parasite:
+    uint8 (H, W), None in a set without.
     """
 
     row: SampleRow
@@ -181,6 +181,7 @@ class ExportedSample:
     label: npt.NDArray[np.uint8]
     instance: npt.NDArray[np.uint16] | None
     objects: npt.NDArray[np.int32] | None
+    parasite: npt.NDArray[np.uint8] | None
 
 
 def read_sample(dataset: ExportedSet, row: SampleRow) -> ExportedSample:
@@ -193,7 +194,8 @@ def read_sample(dataset: ExportedSet, row: SampleRow) -> ExportedSample:
         classes = objects[:, dataset.header.fields.index("class")]
         if instance.max() > len(objects) or not np.isin(classes, dataset.header.class_ids[1:]).all():
             raise UserError(f"{row.reader.path}: {row.sample_id} contradicts itself; `smearsynth verify` says where.")
-    return ExportedSample(row=row, image=image, label=label, instance=instance, objects=objects)
+    parasite = row.reader.read("parasite", row.row).view(np.uint8) if dataset.header.has_parasites else None
+    return ExportedSample(row=row, image=image, label=label, instance=instance, objects=objects, parasite=parasite)
 
 
 def object_columns(header: Header) -> tuple[str, ...]:

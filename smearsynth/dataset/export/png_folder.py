@@ -50,6 +50,7 @@ READING = """\
 | `SPLIT/label/ID.png` | class ids, 8 bits |
 | `SPLIT/colour/ID.png` | the same ids in the colours of the classes, as a palette |
 | `SPLIT/instance/ID.png` | 16 bits: 0 is background, each other value one cell of `objects.csv` |
+| `SPLIT/parasite/ID.png` | where the set knows it: 0 no parasite, 1 parasite, 255 unknown |
 | `SPLIT/samples.csv` | ids and facts of each sample |
 | `SPLIT/objects.csv` | every cell: position in px, angle in degrees, box and area of what shows of it |
 
@@ -80,6 +81,8 @@ def encode(sample: ExportedSample, dataset: ExportedSet) -> PngSample:
         "label": ids(sample.label),
         "colour": coloured(sample.label, header.class_colours),
     }
+    if sample.parasite is not None:
+        files["parasite"] = ids(sample.parasite)
     objects: list[dict[str, Any]] = []
     if sample.instance is not None:
         files["instance"] = ids(sample.instance)
@@ -92,7 +95,8 @@ def encode(sample: ExportedSample, dataset: ExportedSet) -> PngSample:
 def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[PngSample]) -> None:
     """A split in a folder of its own."""
     folder = out / split
-    for kind in ("image", "label", "colour", *(["instance"] if dataset.has_objects else [])):
+    more = (["instance"] if dataset.has_objects else []) + (["parasite"] if dataset.header.has_parasites else [])
+    for kind in ("image", "label", "colour", *more):
         (folder / kind).mkdir(parents=True)
     with ExitStack() as tables:
         samples = tables.enter_context(_table(folder / "samples.csv", _SAMPLES))

@@ -22,6 +22,7 @@ READING = """\
 | `ID.png` | the smear, RGB |
 | `ID.label.png` | class ids, 8 bits |
 | `ID.instance.png` | 16 bits: 0 is background, each other value the `instance` of one cell of the JSON |
+| `ID.parasite.png` | where the set knows it: 0 no parasite, 1 parasite, 255 unknown |
 | `ID.json` | facts of the sample; its cells: position in px, angle in degrees, box and area of what shows |
 
 ```python
@@ -55,6 +56,8 @@ def encode(sample: ExportedSample, dataset: ExportedSet) -> TarSample:
     if sample.instance is not None:
         files["instance.png"] = png_folder.ids(sample.instance)
         facts["objects"] = object_rows(sample, header)
+    if sample.parasite is not None:
+        files["parasite.png"] = png_folder.ids(sample.parasite)
     files["json"] = json.dumps(facts).encode()
     return {f"{row.sample_id}.{kind}": content for kind, content in files.items()}
 

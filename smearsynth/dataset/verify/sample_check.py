@@ -6,7 +6,7 @@ its range was checked, for compiled loops check no bounds.
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from smearsynth.base.fixed_point import ONE
 from smearsynth.dataset.index import ShardRecord, combination
 from smearsynth.dataset.index_schema import IndexFile
 from smearsynth.scene.label_maps import derive
+from smearsynth.scene.parasite_maps import derive_parasites
 from smearsynth.scene.scene import OBJECT_FIELDS, background_of
 from smearsynth.scene.warp import TURN, cell_pixels, tile_sizes
 from smearsynth.shards.format import sample_digest
@@ -41,7 +42,7 @@ class StoredSample(NamedTuple):
     """Rows of a shard's big datasets.
 
     image: uint8 (H, W, 3). label: uint8 (H, W). instance: uint16 (H, W). objects: int32 (n, 14), those in use; unused:
-    int32, the other rows.
+    int32, the other rows. parasite: uint8 (H, W), None in a set without.
     """
 
     image: npt.NDArray[np.uint8]
@@ -49,11 +50,12 @@ class StoredSample(NamedTuple):
     instance: npt.NDArray[np.uint16]
     objects: npt.NDArray[np.int32]
     unused: npt.NDArray[np.int32]
+    parasite: npt.NDArray[np.uint8] | None
 
     @property
     def digest(self) -> str:
         """sha256, hex, of the pixels."""
-        return sample_digest(self.image, self.label, self.instance)
+        return sample_digest(self.image, self.label, self.instance, self.parasite)
 
     @property
     def classes(self) -> npt.NDArray[np.int64]:
@@ -66,8 +68,8 @@ class StoredSample(NamedTuple):
         return background_of(set(self.classes.tolist()))
 
     def differs_from(self, other: "StoredSample") -> list[str]:
-        """Which of label, instance map and objects are not those of `other`."""
-        names = ("label", "instance", "objects")
+        """Which of label, instance map, parasite mask and objects are not those of `other`."""
+        names = ("label", "instance", "parasite", "objects")
         return [name for name in names if not np.array_equal(getattr(self, name), getattr(other, name))]
 
 
@@ -147,7 +149,8 @@ def map_errors(sample: StoredSample, counts: MapCounts) -> Iterator[str]:
 
 
 def derived_errors(sample: StoredSample, bank: Bank, split: str) -> Iterator[str]:
-    """Label, instance map and object rows against those that the planner makes of objects and bank, pixel for pixel."""
+    """Label, instance map, parasite mask and object rows against those that the planner makes of objects and bank,
+    pixel for pixel."""
     impossible = _impossible(sample.objects, bank, SPLITS.index(split))
     if impossible:
         yield f"{impossible}, so its label cannot be derived"
@@ -160,7 +163,13 @@ def derived_errors(sample: StoredSample, bank: Bank, split: str) -> Iterator[str
     due[made.kept] = np.column_stack([made.kept, made.visible, made.full])
     yield from _row_errors(sample.objects, due, "the bank")
     instance = np.concatenate([[0], made.kept + 1]).astype(np.uint16)[made.instance]
-    for name, stored, derived in (("label", sample.label, made.label), ("instance", sample.instance, instance)):
+    maps: list[tuple[str, npt.NDArray[Any], npt.NDArray[Any]]] = [
+        ("label", sample.label, made.label),
+        ("instance", sample.instance, instance),
+    ]
+    if sample.parasite is not None and bank.has_parasites:
+        maps.append(("parasite", sample.parasite, derive_parasites(sample.objects, bank, sample.label.shape)))
+    for name, stored, derived in maps:
         wrong = np.argwhere(stored != derived)
         if wrong.size:
             y, x = wrong[0]

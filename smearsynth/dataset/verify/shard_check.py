@@ -30,9 +30,10 @@ from smearsynth.dataset.verify.sample_check import (
 )
 from smearsynth.dataset.verify.set_files import content_errors
 from smearsynth.scene.label_maps import derive
+from smearsynth.scene.parasite_maps import derive_parasites
 from smearsynth.scene.scene import OBJECT_FIELDS
 from smearsynth.shards.format import SMALL, Header, sample_id
-from smearsynth.shards.reader import NAMES, ShardReader, form_errors, plain
+from smearsynth.shards.reader import ShardReader, dataset_names, form_errors, plain
 
 _Columns = dict[str, npt.NDArray[Any]]
 """The small datasets of a shard, whole."""
@@ -100,6 +101,8 @@ def warm_up(bank: Bank | None) -> None:
     if bank:
         pose = [bank.class_id[0], 0, 0, 0, 0, 0, ONE, *[0] * (len(OBJECT_FIELDS) - 7)]
         derive(np.array([pose], np.int32), bank, label.shape)
+        if bank.has_parasites:
+            derive_parasites(np.array([pose], np.int32), bank, label.shape)
 
 
 def check_shard(task: ShardTask, tick: Tick) -> CheckedShard:
@@ -138,9 +141,9 @@ def _header_errors(file: h5py.File, header: Header) -> Iterator[str]:
 
 def _dataset_errors(file: h5py.File, header: Header, *, rows: int, size: tuple[int, int]) -> Iterator[str]:
     """Where the datasets are not those of a shard of `rows` samples of `size` (height, width)."""
-    for name in sorted(set(file) - set(NAMES)):
+    for name in sorted(set(file) - set(dataset_names(header))):
         yield f"holds {shown(name)}, which is not of the format"
-    errors = dict(form_errors(file, rows=rows, size=size, columns=len(header.fields)))
+    errors = dict(form_errors(file, header, rows=rows, size=size))
     yield from errors.values()
     if "objects" not in errors and plain(file["objects"].attrs.get("fields")) != header.fields:
         yield "attribute `fields` of objects does not name the columns of the format"
@@ -208,7 +211,10 @@ class _Samples:
             raise ValueError(f"`object_count` is {used}, and there are {len(objects)} rows")
         image, label = (self._reader.read(name, row).view(np.uint8) for name in ("image", "label"))
         instance = self._reader.read("instance", row).view(np.uint16)
-        return StoredSample(image, label, instance, objects[:used], objects[used:])
+        parasite = None
+        if "parasite" in self._reader.names:
+            parasite = self._reader.read("parasite", row).view(np.uint8)
+        return StoredSample(image, label, instance, objects[:used], objects[used:], parasite)
 
     def _check_maps(self, sample: StoredSample) -> _CheckedMaps:
         counts, task = count_maps(sample.label, sample.instance, sample.classes), self._task

@@ -1,0 +1,213 @@
+"""Infected and healthy red cells that no source has: parasites laid into the healthy cells of every laboratory.
+
+A network that sees infected cells of one laboratory and healthy ones of others learns the laboratory. So parasites of
+the sources that have infected cells are laid into healthy cells of all sources of the same split, later stages are
+drawn into such cells, infected cells are healed, and what only looks like a parasite lies on cells of both classes:
+infected and healthy cells then have the same bodies. Where every parasite lies is known, exactly for assembled cells
+and by the density rule of `parasites` for those of a source; where that finds nothing it is unknown.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from smearsynth.bank.bank import MARGIN, Bank, Rgba, add_assembled
+from smearsynth.bank.glass import Density, Mask
+from smearsynth.bank.look_alikes import draw_look_alike
+from smearsynth.bank.outlines import grow
+from smearsynth.bank.parasite_stages import SWELLING, Canvas, draw_stage, lay
+from smearsynth.bank.parasites import NO, UNKNOWN, YES, Parasite, ParasiteMap, colour_of, density_of, read_parasites
+from smearsynth.base import streams
+from smearsynth.recipe.cell_options import GraftsSpec
+from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC, SPLITS
+
+_TRIES = 12
+"""Places tried for one parasite."""
+_STRENGTH = 0.55, 1.4
+"""Factor on the density of a parasite that is laid."""
+_TWO = 0.3
+"""Share of the infected cells that hold two."""
+_AT_RIM = 0.3
+"""Share of the rings that lie on the rim of their cell (applique forms), half outside its inner part."""
+_INSIDE, _INSIDE_AT_RIM = 0.8, 0.45
+"""Least share of a parasite's pixels that must lie inside the cell, and at its rim."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Donor:
+    """A parasite and the row of the cell that it was read from."""
+
+    row: int
+    parasite: Parasite
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Assembled:
+    """A cell to be appended. parts: rows, the host first. assembly: see `Bank`."""
+
+    rgba: Rgba
+    parasite: ParasiteMap
+    parts: tuple[int, ...]
+    class_id: int
+    assembly: str
+
+
+def with_grafts(bank: Bank, spec: GraftsSpec, seed: int) -> Bank:
+    """The bank with parasite maps, and with assembled red cells appended in every split, in the order of `_of_split`.
+
+    A host is a healthy cell in which the density rule finds nothing: a platelet on it or a stain grain would be taken
+    for a parasite. What is drawn follows from `seed` and the bank.
+    """
+    masks = np.zeros(len(bank.pixels), np.uint8)
+    donors: list[list[_Donor]] = [[] for _ in SPLITS]
+    hosts: list[list[int]] = [[] for _ in SPLITS]
+    healed: list[list[tuple[int, Density]]] = [[] for _ in SPLITS]
+    for row in np.flatnonzero(np.isin(bank.class_id, (INFECTED_RBC, HEALTHY_RBC))).tolist():
+        cell, split = bank.rgba(row)[..., 3] >= 128, int(bank.split[row])
+        read = read_parasites(density_of(bank, row), cell)
+        if bank.class_id[row] == HEALTHY_RBC:
+            hosts[split] += [] if read.mask.any() else [row]
+            continue
+        start = int(bank.offset[row])
+        masks[start : start + cell.size] = (read.mask.astype(np.uint8) if read.mask.any() else UNKNOWN * cell).ravel()
+        donors[split] += [_Donor(row=row, parasite=parasite) for parasite in read.parasites]
+        healed[split] += [(row, read.healed)] if read.mask.any() else []
+    bank = replace(bank, parasite=masks, assembly=("",) * len(bank))
+    new = [
+        cell
+        for split in range(len(SPLITS))
+        for cell in _of_split(bank, spec, seed, hosts[split], donors[split], healed[split])
+    ]
+    return add_assembled(
+        bank,
+        [cell.rgba for cell in new],
+        [cell.parts for cell in new],
+        np.array([cell.class_id for cell in new], np.uint8),
+        parasite=[cell.parasite for cell in new],
+        assembly=[cell.assembly for cell in new],
+    )
+
+
+def _of_split(
+    bank: Bank,
+    spec: GraftsSpec,
+    seed: int,
+    hosts: list[int],
+    donors: list[_Donor],
+    healed: list[tuple[int, Density]],
+) -> Iterator[_Assembled]:
+    """Infected cells, then look-alikes, then healed cells."""
+    for row, number in _turns(bank, hosts, spec.infected_per_host if donors else 0):
+        rng = _generator(bank, seed, "infected", row, number)
+        cell = _infected(bank, row, donors, spec, rng)
+        if cell is not None:
+            yield cell
+    for row, number in _turns(bank, hosts, spec.look_alikes_per_host):
+        rng = _generator(bank, seed, "look-alike", row, number)
+        canvas = Canvas.of(density_of(bank, row), bank.rgba(row)[..., 3] >= 128)
+        kinds = [draw_look_alike(canvas, rng) for _ in range(rng.integers(1, 3))]
+        yield _assembled(bank, row, bank.rgba(row), canvas, HEALTHY_RBC, (row,), " + ".join(kinds))
+    if spec.healed:
+        for row, density in healed:
+            canvas = Canvas.of(density, bank.rgba(row)[..., 3] >= 128)
+            yield _assembled(bank, row, bank.rgba(row), canvas, HEALTHY_RBC, (row,), "healed")
+
+
+def _turns(bank: Bank, hosts: list[int], per_host: float) -> Iterator[tuple[int, int]]:
+    """Rows of hosts and how often each was taken before, evenly from all of a source: `per_host` times their number."""
+    for source in range(len(bank.sources)):
+        rows = [row for row in hosts if bank.source[row] == source]
+        wanted = round(per_host * len(rows))
+        for turn in range(0, wanted, max(len(rows), 1)):
+            taken = min(len(rows), wanted - turn)
+            for k in range(taken):
+                yield rows[k * len(rows) // taken], turn // len(rows)
+
+
+def _generator(bank: Bank, seed: int, kind: str, row: int, number: int) -> np.random.Generator:
+    return np.random.default_rng(streams.key(seed, "graft", kind, bank.groups[row], bank.sha256[row], row, number))
+
+
+def _infected(
+    bank: Bank, row: int, donors: list[_Donor], spec: GraftsSpec, rng: np.random.Generator
+) -> _Assembled | None:
+    """A host with a stage drawn in or with one or two rings laid in; None where no place for a ring is found."""
+    rgba, density = bank.rgba(row), density_of(bank, row)
+    staged = rng.random() < spec.stages
+    if staged:
+        rgba, density = _swollen(rgba, density, rng)
+    canvas = Canvas.of(density, rgba[..., 3] >= 128)
+    names = []
+    if rng.random() < spec.look_alikes:
+        names.append(draw_look_alike(canvas, rng))
+    stage = draw_stage(canvas, tuple(d.parasite for d in donors), rng) if staged else ""
+    parts = [row]
+    if stage:
+        names.append(stage)
+    else:
+        laid = [_lay_ring(canvas, rgba[..., 3] >= 128, donors, rng) for _ in range(1 + (rng.random() < _TWO))]
+        rings = [ring for ring in laid if ring is not None]
+        if not rings:
+            return None
+        parts += [donor for donor, _ in rings]
+        names += [record for _, record in rings]
+    canvas.parasite *= np.exp(rng.normal(0, 0.2, 3)).astype(np.float32)
+    return _assembled(bank, row, rgba, canvas, INFECTED_RBC, tuple(parts), " + ".join(names))
+
+
+def _swollen(rgba: Rgba, density: Density, rng: np.random.Generator) -> tuple[Rgba, Density]:
+    """A cell enlarged as P. vivax swells it."""
+    factor = rng.uniform(*SWELLING)
+    inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    h, w = rgba[inner].shape[:2]
+    size = (round(w * factor), round(h * factor))
+    rgba = cv2.copyMakeBorder(cv2.resize(rgba[inner], size), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
+    density = cv2.copyMakeBorder(cv2.resize(density[inner], size), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
+    frame = np.zeros(rgba.shape[:2], bool)
+    frame[inner] = True
+    rgba[..., 3] *= frame
+    return rgba, density
+
+
+def _lay_ring(canvas: Canvas, cell: Mask, donors: list[_Donor], rng: np.random.Generator) -> tuple[int, str] | None:
+    """Lays a donor's parasite into the canvas; the donor's row and a record of it, None where no place was found."""
+    at_rim = rng.random() < _AT_RIM
+    inner = grow(cell, -3)
+    ground = cell & ~inner if at_rim else inner
+    ys, xs = np.nonzero(ground)
+    enlarged = float(np.exp(rng.normal(0, 0.15)))
+    for _ in range(_TRIES if len(ys) else 0):
+        donor = donors[rng.integers(len(donors))]
+        turn, k = int(rng.integers(8)), int(rng.integers(len(ys)))
+        parasite = _turned(donor.parasite, turn, enlarged)
+        y, x = int(ys[k]), int(xs[k])
+        here, there = canvas.windows(parasite, y, x)
+        inside = (parasite.mask[there] & (cell if at_rim else inner)[here]).sum() / max(parasite.mask.sum(), 1)
+        if inside >= (_INSIDE_AT_RIM if at_rim else _INSIDE):
+            strength = rng.uniform(*_STRENGTH)
+            lay(canvas, parasite, y, x, strength)
+            return donor.row, f"ring at {x},{y} turn {turn} size {enlarged:.2f} strength {strength:.2f}"
+    return None
+
+
+def _turned(parasite: Parasite, turn: int, enlarged: float) -> Parasite:
+    """In one of the eight orientations, and enlarged. turn: 0-7, from 4 on mirrored."""
+    h, w = (max(4, round(side * enlarged)) for side in np.rot90(parasite.mask, turn % 4).shape)
+    density, mask = (np.rot90(a, turn % 4) for a in (parasite.density, parasite.mask.astype(np.float32)))
+    if turn >= 4:
+        density, mask = density[:, ::-1], mask[:, ::-1]
+    density, mask = (cv2.resize(np.ascontiguousarray(a), (w, h)) for a in (density, mask))
+    return Parasite(density, mask >= 0.5)
+
+
+def _assembled(
+    bank: Bank, row: int, rgba: Rgba, canvas: Canvas, class_id: int, parts: tuple[int, ...], assembly: str
+) -> _Assembled:
+    """What the canvas shows, on the glass of its host."""
+    colour = colour_of(canvas.body + canvas.parasite, bank.glass[row])
+    parasite = np.where(canvas.mask & (rgba[..., 3] >= 128), YES, NO).astype(np.uint8)
+    return _Assembled(
+        rgba=np.dstack([colour, rgba[..., 3]]), parasite=parasite, parts=parts, class_id=class_id, assembly=assembly
+    )

@@ -1,0 +1,89 @@
+"""What lies on a red cell or mars it and is no parasite: drawn on healthy and infected cells alike.
+
+Whoever learns from cells with parasites and smooth ones without learns that a dark dot is a parasite. Stain grains,
+refractile spots, vacuoles, folds, the knobs of a crenated cell and a pale body are what networks called infected on
+blood of other laboratories; so all of them exist on cells of both classes, and only the parasite tells the two apart.
+"""
+
+import cv2
+import numpy as np
+
+from smearsynth.bank.glass import Density
+from smearsynth.bank.parasite_stages import Canvas, blob, dot, texture
+
+LOOK_ALIKES = ("stain grain", "refractile spot", "vacuole", "fold", "knobs", "relief", "pallor")
+_STAIN = np.array(((0.9, 1.0, 0.8), (0.5, 1.0, 0.4), (0.3, 0.8, 0.3)), np.float32)
+"""Density of precipitated dye: black, violet, red."""
+
+
+def draw_look_alike(canvas: Canvas, rng: np.random.Generator) -> str:
+    """Draws one into the canvas's body and gives its name."""
+    kind = str(rng.choice(LOOK_ALIKES))
+    draw = {
+        "stain grain": _draw_stain_grains,
+        "refractile spot": _draw_refractile_spots,
+        "vacuole": _draw_vacuole,
+        "fold": _draw_fold,
+        "knobs": _draw_knobs,
+        "relief": _deepen_relief,
+        "pallor": _make_pale,
+    }[kind]
+    draw(canvas, rng)
+    return kind
+
+
+def _own_density(canvas: Canvas) -> Density:
+    """float32 (3,): the median of the body."""
+    return np.median(canvas.body[canvas.inside], axis=0).astype(np.float32)
+
+
+def _draw_stain_grains(canvas: Canvas, rng: np.random.Generator) -> None:
+    colour = _STAIN[rng.integers(len(_STAIN))] * np.float32(rng.uniform(0.3, 1.3))
+    for _ in range(rng.integers(1, 4)):
+        canvas.body += dot(canvas.soft.shape, *canvas.within(rng, 1.0), rng.uniform(0.5, 2.4)) * colour
+
+
+def _draw_refractile_spots(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Light spots with a dark ring, as of a drop of water in the mounted smear."""
+    shape, own = canvas.soft.shape, _own_density(canvas)
+    for _ in range(rng.integers(1, 3)):
+        y, x = canvas.within(rng, 0.8)
+        radius = rng.uniform(1, 4)
+        light = cv2.GaussianBlur(dot(shape, y, x, radius), (0, 0), 0.7)
+        ring = np.clip(cv2.GaussianBlur(dot(shape, y, x, radius + 1.6), (0, 0), 0.7) - light, 0, 1)
+        canvas.body *= 1 - light[..., None] * np.float32(rng.uniform(0.4, 1))
+        canvas.body += ring[..., None] * own * np.float32(rng.uniform(0.1, 0.8))
+
+
+def _draw_vacuole(canvas: Canvas, rng: np.random.Generator) -> None:
+    radii = rng.uniform(2, 9), rng.uniform(2, 9)
+    hole = blob(canvas.soft.shape, *canvas.within(rng, 0.6), *radii, rng, soft=rng.uniform(0.8, 2)) * canvas.soft
+    canvas.body *= 1 - hole[..., None] * np.float32(rng.uniform(0.2, 0.9))
+
+
+def _draw_fold(canvas: Canvas, rng: np.random.Generator) -> None:
+    """A dark stripe of the cell's own colour."""
+    radii = rng.uniform(1.5, 4), rng.uniform(5, 14)
+    stripe = blob(canvas.soft.shape, *canvas.within(rng, 0.5), *radii, rng, soft=rng.uniform(0.8, 2.5)) * canvas.soft
+    canvas.body += stripe[..., None] * _own_density(canvas) * np.float32(rng.uniform(0.2, 1))
+
+
+def _draw_knobs(canvas: Canvas, rng: np.random.Generator) -> None:
+    """The knobs of a burr cell seen from above: blunt dark dots of its own colour."""
+    own = _own_density(canvas) * np.float32(rng.uniform(0.25, 1.1))
+    for _ in range(rng.integers(3, 22)):
+        knob = dot(canvas.soft.shape, *canvas.within(rng, 1.0), rng.uniform(1.0, 2.8)) * canvas.soft[..., None]
+        canvas.body += knob * own * np.float32(rng.uniform(0.5, 1.2))
+
+
+def _deepen_relief(canvas: Canvas, rng: np.random.Generator) -> None:
+    """The body's own unevenness made stronger."""
+    flat = cv2.GaussianBlur(canvas.body, (0, 0), 4)
+    deeper = np.maximum(flat + (canvas.body - flat) * np.float32(rng.uniform(1, 3)), 0)
+    lumps = np.maximum(texture(rng, canvas.soft.shape, rng.uniform(1.2, 3)), -1) * np.float32(rng.uniform(0, 0.3))
+    soft = canvas.soft[..., None]
+    canvas.body = canvas.body * (1 - soft) + deeper * np.maximum(1 + lumps, 0.2)[..., None] * soft
+
+
+def _make_pale(canvas: Canvas, rng: np.random.Generator) -> None:
+    canvas.body *= 1 - canvas.soft[..., None] * np.float32(rng.uniform(0.1, 0.6))
