@@ -130,7 +130,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "bytes for text": (attribute("looks", np.array([b"natural"])), "attribute looks"),
     "no look": (attribute("looks", h5py.Empty("S1")), "attribute looks"),
     "an empty list of looks": (attribute("looks", np.zeros(0)), "attribute looks names none"),
-    "another version": (attribute("format_version", [1, 1]), r"no shard of format version 1 \(it says \(1, 1\)\)"),
+    "another version": (attribute("format_version", [1, 1]), r"no shard of format version 1 or 2 \(it says \(1, 1\)\)"),
 }
 
 
