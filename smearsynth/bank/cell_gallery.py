@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.cutting import CutCell
 from smearsynth.bank.make_bank import MadeBank
+from smearsynth.bank.parasites import YES
 from smearsynth.bank.quality_gate import refusal_table, refusal_tree
 from smearsynth.base.command_line import columns
 from smearsynth.taxonomy import CLASSES, SPLITS
@@ -30,7 +31,7 @@ _ACCEPTED_SHOWN = 12
 """Per class and source."""
 _REFUSED_SHOWN = 6
 """Per class, source and reason."""
-_PAPER, _INK, _CONTOUR = (255, 255, 255), (20, 20, 20), (0, 230, 0)
+_PAPER, _INK, _CONTOUR, _PARASITE = (255, 255, 255), (20, 20, 20), (0, 230, 0), (0, 0, 255)
 
 
 def count_cells(made: MadeBank) -> dict[str, Any]:
@@ -86,11 +87,15 @@ def draw_gallery(bank: Bank, refused: Sequence[CutCell]) -> Image.Image:
 
 
 def _accepted(bank: Bank) -> Iterable[Image.Image]:
-    """Some cells of every class and source, picked evenly from all there are."""
-    for class_id, source in sorted(set(zip(bank.class_id.tolist(), bank.source.tolist(), strict=True))):
-        rows = np.flatnonzero((bank.class_id == class_id) & (bank.source == source))
+    """Some cells of every class and source, picked evenly from all there are, cut and assembled ones apart."""
+    made = np.array([bool(parts) for parts in bank.parts])
+    for class_id, source, is_made in sorted(
+        set(zip(bank.class_id.tolist(), bank.source.tolist(), made.tolist(), strict=True))
+    ):
+        rows = np.flatnonzero((bank.class_id == class_id) & (bank.source == source) & (made == is_made))
         tiles = [_with_and_without_contour(bank, i) for i in evenly(rows, _ACCEPTED_SHOWN).tolist()]
-        yield _strip(f"{CLASSES[class_id].name}, {bank.sources[source]}: {len(rows)} cells", tiles)
+        title = f"{CLASSES[class_id].name}, {bank.sources[source]}{', assembled' if is_made else ''}"
+        yield _strip(f"{title}: {len(rows)} cells", tiles)
 
 
 def _refused(cells: Sequence[CutCell]) -> Iterable[Image.Image]:
@@ -119,10 +124,13 @@ def _strip(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
 
 
 def _with_and_without_contour(bank: Bank, i: int) -> Image.Image:
-    """The cell on its glass with its contour, and the same without."""
+    """The cell on its glass with its contour and that of its parasites, and the same without."""
     h, w = int(bank.height[i]), int(bank.width[i])
     plain = cv2.resize(on_glass(bank, i), (w * _ENLARGED, h * _ENLARGED), interpolation=cv2.INTER_CUBIC)
-    return Image.fromarray(np.hstack([_outlined(plain, bank.rgba(i)[..., 3]), plain]))
+    outlined = _outlined(plain, bank.rgba(i)[..., 3], _CONTOUR)
+    if bank.has_parasites:
+        outlined = _outlined(outlined, np.where(bank.parasite_map(i) == YES, 255, 0).astype(np.uint8), _PARASITE)
+    return Image.fromarray(np.hstack([outlined, plain]))
 
 
 def _refused_tile(cell: CutCell, reason: str) -> Image.Image:
@@ -131,7 +139,7 @@ def _refused_tile(cell: CutCell, reason: str) -> Image.Image:
     factor = min(_ENLARGED, _REFUSED_SIDE / max(h, w))
     size = (max(1, round(w * factor)), max(1, round(h * factor)))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    picture = Image.fromarray(_outlined(cv2.resize(cell.image, size, interpolation=how), cell.mask))
+    picture = Image.fromarray(_outlined(cv2.resize(cell.image, size, interpolation=how), cell.mask, _CONTOUR))
     lines = [reason, cell.path.rpartition("/")[2]]
     tile = Image.new("RGB", (max(picture.width, _REFUSED_SIDE), picture.height + len(lines) * _LINE), _PAPER)
     tile.paste(picture)
@@ -152,11 +160,13 @@ def on_glass(bank: Bank, i: int) -> npt.NDArray[np.uint8]:
     return ((rgba[..., :3] * alpha + bank.glass[i] * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _outlined(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _outlined(
+    image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], colour: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
     """The image with the contour of the mask at 128, which may have another scale."""
     smooth = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     contours, _ = cv2.findContours((smooth >= 128).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(image.copy(), contours, -1, _CONTOUR, 1)
+    return cv2.drawContours(image.copy(), contours, -1, colour, 1)
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -6,7 +6,7 @@ from typing import Any
 
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import Index
-from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, SPLITS
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC, PLATELET_CLUMP, SPLITS
 
 SourceFacts = Mapping[str, Any]
 """One of the index's `sources`."""
@@ -129,9 +129,20 @@ def _one_source(index: Index) -> list[str]:
 
 
 def _assembled(index: Index) -> list[str]:
-    if not any(index["splits"][split]["assembled"] for split in SPLITS):
-        return []
-    return [f"Cells of {CLASSES[PLATELET_CLUMP].name} are assembled from single thrombocytes of the same split."]
+    made = sum((Counter(index["splits"][split]["assembled"]) for split in SPLITS), Counter[str]())
+    clumps, infected, healthy = (CLASSES[c] for c in (PLATELET_CLUMP, INFECTED_RBC, HEALTHY_RBC))
+    sentences = []
+    if made[clumps.key]:
+        sentences.append(f"Cells of {clumps.name} are assembled from single thrombocytes of the same split.")
+    if made[infected.key] or made[healthy.key]:
+        sentences.append(
+            f"{made[infected.key]:,} cells of {infected.name} are assembled: a parasite of another cell of the same "
+            f"split is laid into a healthy one, or a later stage is drawn into it. {made[healthy.key]:,} of "
+            f"{healthy.name} are assembled with what is no parasite, or are infected ones whose parasite was filled. "
+            "Parasite masks are exact for them; in cells that were cut they mark where green density exceeds that of "
+            "the cell's smooth body, and are 255 (unknown) over the whole cell where it does nowhere."
+        )
+    return sentences
 
 
 def _far_areas(index: Index) -> list[str]:
