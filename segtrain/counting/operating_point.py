@@ -1,0 +1,131 @@
+"""From evidence to a name: when a red cell counts as infected, and what that says of the blood.
+
+A set of smears is a third infected, blood is not, and a network's own odds hold for its set. So the odds from which a
+cell counts as infected are chosen for a share of false alarms, on smears of cells of a laboratory that gave none to the
+training, and kept with the run together with what they let through and what they find there. With both rates known, a
+raw share is corrected (Rogan and Gladen, Am. J. Epidemiol. 107, 1978).
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from smearsynth.base.errors import UserError
+from smearsynth.base.files import write_text
+
+FILE = "operating_point.json"
+"""In a run's folder."""
+FALSE_ALARMS = 5.0
+"""Healthy cells of 1,000 that may be called infected, by default."""
+_LEAST_CELLS = 200
+"""Healthy cells, and infected ones, below which no operating point is chosen."""
+_Z = 1.959963984540054
+"""Of the normal distribution, for an interval of 95 %."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many of so many."""
+
+    hits: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        return self.hits / self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """threshold: log-odds of infected against healthy above which a red cell is infected. false_alarms: healthy cells
+    above it; recall: infected cells above it. measured_on: the set and the split, and its digest."""
+
+    threshold: float
+    false_alarms: Rate
+    recall: Rate
+    measured_on: str
+
+    def save(self, run: Path) -> None:
+        """Writes it into a run's folder."""
+        write_text(run / FILE, json.dumps(asdict(self), indent=2) + "\n", run / f"{FILE}.part")
+
+    @classmethod
+    def load(cls, run: Path) -> Self | None:
+        """That of a run, None where none was chosen. UserError where its file is broken."""
+        path = run / FILE
+        try:
+            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            rates = {
+                name: Rate(int(known[name]["hits"]), int(known[name]["total"])) for name in ("false_alarms", "recall")
+            }
+            point = cls(threshold=float(known["threshold"]), measured_on=str(known["measured_on"]), **rates)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): choose the operating point again, or remove it"
+            ) from error
+        if not math.isfinite(point.threshold) or not all(0 <= r.hits <= r.total > 0 for r in rates.values()):
+            raise UserError(f"{path} holds figures that cannot be: choose the operating point again, or remove it")
+        return point
+
+
+def choose(
+    score: npt.NDArray[np.float64], infected: npt.NDArray[np.bool_], *, false_alarms: float, measured_on: str
+) -> OperatingPoint:
+    """The lowest threshold at which no more than `false_alarms` of 1,000 healthy cells are above it.
+
+    score: float64 (n,), log-odds of infected of red cells. infected: bool (n,), whether they are. Raises UserError
+    where there are too few of either.
+    """
+    healthy, ill = np.sort(score[~infected]), score[infected]
+    if min(len(healthy), len(ill)) < _LEAST_CELLS:
+        raise UserError(
+            f"{measured_on}: {len(ill)} infected and {len(healthy)} healthy red cells were found there, and an "
+            f"operating point takes {_LEAST_CELLS} of each: build more smears"
+        )
+    allowed = math.floor(false_alarms / 1000 * len(healthy))
+    threshold = float(healthy[len(healthy) - 1 - allowed])
+    return OperatingPoint(
+        threshold=threshold,
+        false_alarms=Rate(int((healthy > threshold).sum()), len(healthy)),
+        recall=Rate(int((ill > threshold).sum()), len(ill)),
+        measured_on=measured_on,
+    )
+
+
+def threshold_of(prevalence: float, share_in_training: float) -> float:
+    """Log-odds from which on a cell is likelier infected than not where `prevalence` of the red cells are, by a network
+    that learnt from smears in which `share_in_training` were. Both between 0 and 1, exclusive."""
+
+    def odds(share: float) -> float:
+        return math.log(share / (1 - share))
+
+    return odds(share_in_training) - odds(prevalence)
+
+
+def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | None:
+    """The share of infected cells by what is known of the network, 0 to 1, and its interval of 95 %, which holds the
+    chance in all three counts (Lang and Reiczigel, Prev. Vet. Med. 113, 2014); None where the operating point finds no
+    more infected cells than it calls healthy ones infected."""
+    recall, alarms = point.recall, point.false_alarms
+    if recall.value <= alarms.value:
+        return None
+    value = (raw.value - alarms.value) / (recall.value - alarms.value)
+    # Their formula: each share is drawn towards a half by the counts that make its own interval hold.
+    total = raw.total + _Z**2
+    share = (raw.hits + _Z**2 / 2) / total
+    found, spared = (recall.hits + 1) / (recall.total + 2), (alarms.total - alarms.hits + 1) / (alarms.total + 2)
+    gain = found + spared - 1
+    middle = (share + spared - 1) / gain
+    of_found, of_spared = found * (1 - found) / (recall.total + 2), spared * (1 - spared) / (alarms.total + 2)
+    shift = 2 * _Z**2 * (middle * of_found - (1 - middle) * of_spared)
+    spread = share * (1 - share) / total + middle**2 * of_found + (1 - middle) ** 2 * of_spared
+    half = _Z * math.sqrt(spread) / gain
+    low, high = (min(max(v, 0.0), 1.0) for v in (middle + shift - half, middle + shift + half))
+    return min(max(value, 0.0), 1.0), low, high
