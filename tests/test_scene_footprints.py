@@ -102,7 +102,7 @@ def test_the_free_mask_holds_what_no_cell_covers(poses, x, y):
 def test_a_cell_comes_as_near_as_the_limit_lets_it(poses, direction, share, gap):
     made, naive = placed(poses)
     before, towards = made.prints.box[0].copy(), 2 * np.pi * direction / TURN
-    limit, limits = share * min(made.prints.full) // ONE, OverlapLimits(share, share)
+    limit, limits = share * min(made.prints.full) // ONE, OverlapLimits(share, share, share)
 
     def pixels(beyond):
         place_touching(made, 0, 1, direction, beyond, limits)
@@ -122,10 +122,12 @@ def test_a_cell_comes_as_near_as_the_limit_lets_it(poses, direction, share, gap)
         assert across @ (np.cos(towards), np.sin(towards)) > 0.95 * length - 2, "it is in the direction asked for"
 
 
-@pytest.mark.parametrize(("classes", "limit"), [((9, 8), "red_cells"), ((9, 3), "others"), ((4, 1), "others")])
+@pytest.mark.parametrize(
+    ("classes", "limit"), [((9, 8), "red_cells"), ((9, 6), "platelets"), ((9, 3), "others"), ((4, 1), "others")]
+)
 def test_red_cells_and_others_have_limits_of_their_own(classes, limit):
     cells = [int(np.flatnonzero(BANK.class_id == c)[0]) for c in classes]
-    poses = [(cells[0], 16000, 11000, 0, 0, ONE), (cells[1], 19000, 11000, 0, 0, ONE)]
+    poses = [(cells[0], 16000, 11000, 0, 0, ONE), (cells[1], 17500, 11000, 0, 0, ONE)]
     made, naive = placed(poses)
     alone = placed(poses[:1])[0]
     alone.prints.box[0] = made.prints.box[0]
@@ -133,5 +135,5 @@ def test_red_cells_and_others_have_limits_of_their_own(classes, limit):
     assert share > 1000
     two = made._replace(newest=np.full_like(made.newest, -1))
     add(two, 0)
-    assert fits(two, 1, OverlapLimits(0, 0)._replace(**{limit: share}))
-    assert not fits(two, 1, OverlapLimits(ONE, ONE)._replace(**{limit: share - ONE // 100}))
+    assert fits(two, 1, OverlapLimits(0, 0, 0)._replace(**{limit: share}))
+    assert not fits(two, 1, OverlapLimits(ONE, ONE, ONE)._replace(**{limit: share - ONE // 100}))

@@ -271,3 +271,20 @@ def test_golden_plans():
     got = {i: digest(planner(looks=LOOKS).plan("train", i))[:16] for i in (0, 1, 50)}
     got["large"] = digest(planner((300, 500), seed=7, backgrounds="clinical").plan("test", 3))[:16]
     assert got == GOLDEN
+
+
+def test_platelets_lie_over_red_cells_where_the_recipe_lets_them() -> None:
+    chosen = ("thrombocyte+thrombocyte/healthy", "thrombocyte+platelet_clump/mixed")
+    hidden = {}
+    for share in (0.0, 1.0):
+        spec = {"combinations": chosen, "platelet_overlap": share, "density_range": (0.5, 0.6)}
+        scenes = [planner(**spec).plan("train", index) for index in range(12)]
+        covered = 0
+        for scene in scenes:
+            prints = naive_footprints(scene.objects, BANK, (224, 224))
+            red = np.logical_or.reduce(prints[scene.objects[:, 0] >= 8])
+            platelets = np.logical_or.reduce(prints[scene.objects[:, 0] < 8])
+            covered += int((red & platelets).sum())
+            assert (scene.label[(red & platelets)[128:-128, 128:-128]] < 8).all()
+        hidden[share] = covered
+    assert hidden[1.0] > 20 * max(hidden[0.0], 1)

@@ -136,6 +136,13 @@ class SceneSpec(Spec):
         description="the same for a white cell or platelet and any other cell, as far as room allows: white cells push "
         "red cells aside; 0-0.5 (around those of PBC red cells cover 0.08 of the first 0.2 um and 0.43 of the field)",
     )
+    platelet_overlap: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="the same for a platelet and a red cell, where it is more than white_cell_overlap; 1: platelets "
+        "lie over red cells as chance has it; 0-1",
+    )
     border: bool = Field(default=True, description="cells may be cut by the border of the field")
     rotate: bool = Field(default=True, description="cells are turned through 360 degrees")
     flip: bool = Field(default=True, description="cells are mirrored")

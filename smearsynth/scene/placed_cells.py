@@ -51,9 +51,11 @@ class PlacedCells(NamedTuple):
 
 
 class OverlapLimits(NamedTuple):
-    """Largest share of either's area, in 1/65536, that two red cells may have in common, and any other two cells."""
+    """Largest share of either's area, in 1/65536, that two red cells may have in common, a red cell and a platelet, and
+    any other two cells."""
 
     red_cells: int
+    platelets: int
     others: int
 
 
@@ -153,8 +155,13 @@ def _may_be_neighbours(placed, i, j, limits):  # type: ignore[no-untyped-def]
 @compiled()
 def _most_shared(placed, i, j, limits):  # type: ignore[no-untyped-def]
     """Most pixels that cells i and j may share."""
-    red = min(placed.poses[i, CLASS], placed.poses[j, CLASS]) >= INFECTED_RBC
-    limit = limits.red_cells if red else limits.others
+    a, b = placed.poses[i, CLASS], placed.poses[j, CLASS]
+    low, high = min(a, b), max(a, b)
+    limit = limits.others
+    if low >= INFECTED_RBC:
+        limit = limits.red_cells
+    elif low >= THROMBOCYTE and high >= INFECTED_RBC:
+        limit = limits.platelets
     return limit * min(placed.prints.full[i], placed.prints.full[j]) // ONE
 
 

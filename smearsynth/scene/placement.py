@@ -40,13 +40,15 @@ _HALF = ONE // 2
 class Rules(NamedTuple):
     """What holds for all smears of a recipe: height, width of the field, px; shares and scales in 1/65536.
 
-    overlap: most that two red cells may share, white_cell_overlap: that any others may. gap: px between cells that
-    touch. scale: of a cell. min_visible: share of a cell. max_objects: cells of a smear.
+    overlap: most that two red cells may share, platelet_overlap: that a red cell and a platelet may,
+    white_cell_overlap: that any others may. gap: px between cells that touch. scale: of a cell. min_visible: share of a
+    cell. max_objects: cells of a smear.
     """
 
     height: int
     width: int
     overlap: int
+    platelet_overlap: int
     white_cell_overlap: int
     gap_low: int
     gap_high: int
@@ -177,7 +179,8 @@ def _find_position(state, placed, n, rules, manner, with_others, visible):  # ty
     if right < left or bottom < top or (manner != FREE and n == 0):
         return 0
     among_red_cells = rules.overlap if manner == OVERLAPPING else 0
-    limits = OverlapLimits(among_red_cells, with_others if manner == FREE else min(among_red_cells, with_others))
+    others = with_others if manner == FREE else min(among_red_cells, with_others)
+    limits = OverlapLimits(among_red_cells, max(rules.platelet_overlap, others), others)
     for _ in range(_POSITIONS):
         other, direction = 0, 0
         if manner == FREE:
@@ -186,11 +189,11 @@ def _find_position(state, placed, n, rules, manner, with_others, visible):  # ty
             other, direction = below(state, n), below(state, TURN)
             move_beside(placed, n, other, direction)
             _wrap_around(box, left, right, top, bottom)
-        if not _looks_free(placed, n, manner):
+        if rules.platelet_overlap == 0 and not _looks_free(placed, n, manner):
             continue
         if manner != FREE:
             gap = 0 if manner == OVERLAPPING else between(state, rules.gap_low, rules.gap_high)
-            closer = OverlapLimits(below(state, among_red_cells + 1), limits.others)
+            closer = OverlapLimits(below(state, among_red_cells + 1), limits.others, limits.others)
             place_touching(placed, n, other, direction, gap, closer)
             _wrap_around(box, left, right, top, bottom)
         if not fits(placed, n, limits):

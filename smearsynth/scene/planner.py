@@ -186,6 +186,7 @@ def _rules(spec: SceneSpec, size: tuple[int, int]) -> Rules:
         height=size[0],
         width=size[1],
         overlap=round(spec.overlap * ONE),
+        platelet_overlap=round(spec.platelet_overlap * ONE),
         white_cell_overlap=round(spec.white_cell_overlap * ONE),
         gap_low=spec.gap_range[0],
         gap_high=spec.gap_range[1],
