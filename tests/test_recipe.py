@@ -189,7 +189,7 @@ BAD_SOURCES = {
     ),
     "unknown kind": (
         "sources: [{kind: lisk, root: cells}]",
-        "r.yaml:1: sources[0].kind: must be 'lisc', 'iumc', 'mamic', 'kaggle' or 'crops', not 'lisk': "
+        "r.yaml:1: sources[0].kind: must be 'lisc', 'iumc', 'mamic', 'kaggle', 'crops' or 'fields', not 'lisk': "
         'did you mean "lisc"?',
     ),
     "root missing on disk": (

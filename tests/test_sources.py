@@ -10,8 +10,8 @@ from PIL import Image
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import decode_image, read_bytes, read_mask
+from smearsynth.base.tables import canonical
 from smearsynth.recipe.source_options import SourceSpec
-from smearsynth.sources.class_names import canonical
 from smearsynth.sources.entry import Method, Redistribution
 from smearsynth.sources.kaggle import patient_of
 from smearsynth.sources.listing import list_entries

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.tables import locate
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.listing import list_entries
-from smearsynth.sources.source_files import locate
 
 HEADER = "file,class,x,y,width,height\n"
 
@@ -67,7 +67,7 @@ def test_all_faults_come_at_once_but_not_without_end(fields: Path) -> None:
 
 def test_faulty_files(fields: Path) -> None:
     assert "the table is empty" in fault(fields, "\n\n")
-    assert "line 1: no column width, height among 'file', 'class', 'x', 'y'" in fault(fields, "file,class,x,y\n")
+    assert "line 1: no column x, y among 'file', 'class'" in fault(fields, "file,class\n")
     assert "save it as CSV in UTF-8" in fault(fields, "file;Zählung\n".encode("utf-16"))
 
 

@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.tables import canonical, locate, read_table
 from smearsynth.fields.scale import Scale
 from smearsynth.recipe.reading import load_recipe
 from smearsynth.recipe.source_options import SourceSpec
-from smearsynth.sources.class_names import canonical
 from smearsynth.sources.entry import Listing
 from smearsynth.sources.listing import apply_lock, list_entries, read_lock
-from smearsynth.sources.source_files import locate
-from smearsynth.sources.tables import read_table
 
 SHA = "0" * 64
 BOXES = "file,class,x,y,width,height\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from smearsynth.bank.field_cells import find_in_field
 from smearsynth.bank.glass import Glass, Image, Mask, mean_density, measure_glass, optical_density
 from smearsynth.bank.outlines import (
     FoundCells,
@@ -32,10 +33,9 @@ from smearsynth.bank.outlines import (
 from smearsynth.bank.quality_gate import CellMeasures, judge, measure
 from smearsynth.bank.stained_cells import find_stained
 from smearsynth.base.images import ImageError, decode_image, read_bytes, read_mask, sha256_of
+from smearsynth.base.tables import locate
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
-from smearsynth.sources.source_files import locate
-from smearsynth.taxonomy import BY_KEY
 
 MOST_PIXELS = 16_800_000
 """Of an image that cells are cut from, which takes some 55 bytes of memory for each."""
@@ -52,9 +52,10 @@ class CutCell:
     """One cell at its source's scale, cropped to its mask with a margin.
 
     image: uint8 (h, w, 3) RGB as in the file, repaired where the source painted on it. mask: uint8 (h, w), soft; 128
-    lies half-way between glass and rim. group: unique within the source. um_per_px: None until the scale of its source
-    is known. glass: RGB 0-255 of the empty glass of its image; glass_measured: False where it is the source's recorded
-    constant. reject: reason of refusal, "" for a good cell.
+    lies half-way between glass and rim. group: unique within the source. glass: RGB 0-255 of the empty glass of its
+    image; glass_measured: False where it is the source's recorded constant. name: as its source names it, "" where that
+    tells no more than the class. reject: reason of refusal, "" for a good cell. um_per_px: None until the scale of its
+    source is known, where its image has none of its own.
     """
 
     image: Image
@@ -67,14 +68,15 @@ class CutCell:
     glass: Glass
     glass_measured: bool
     measures: CellMeasures
+    name: str = ""
     reject: str = ""
     um_per_px: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageJob:
-    """One image to cut, with what its source says of it. entries: those of this image; several only where boxes tell
-    them apart, and equal in all but class and box."""
+    """One image to cut, with what its source says of it. entries: those of this image; several only where points or
+    boxes tell them apart."""
 
     root: Path
     source: str
@@ -108,8 +110,10 @@ def cut_image(job: ImageJob) -> CutImage:
     except TooManyError as error:
         return CutImage(reason="crowded", error=f"{entry.path}: {error}")
     sha256 = sha256_of(data)
+    names = [entry.name for entry in job.entries if entry.class_key is not None]
     cells = []
-    for region in found.regions:
+    for number, region in enumerate(found.regions):
+        name = names[number] if number < len(names) else ""
         pixels = found.image[region.window]
         measures = measure(pixels, region, found.density[region.window], glass_shows=found.glass_measured)
         cells.append(
@@ -124,7 +128,9 @@ def cut_image(job: ImageJob) -> CutImage:
                 glass=found.glass,
                 glass_measured=found.glass_measured,
                 measures=measures,
-                reject=judge(measures, region.class_id, job.gate, tight=entry.tight),
+                name=name,
+                reject=region.reject or judge(measures, region.class_id, job.gate, name, tight=entry.tight),
+                um_per_px=entry.um_per_px,
             )
         )
     return CutImage(cells=tuple(cells))
@@ -136,9 +142,12 @@ def find_cells(image: Image, entries: Sequence[Entry], mask: SoftMask | None, gl
     image: uint8 (h, w, 3) RGB. entries: of this image. mask: uint8 (h, w), the companion mask, where the entries have
     one. glass: the source's recorded constant, used only where the image shows none.
     """
-    method, class_id = entries[0].method, BY_KEY[entries[0].class_key].id
+    method = entries[0].method
+    if method is Method.FIELD:
+        return find_in_field(image, entries)
     if method is Method.STAIN:
         return find_stained(image, entries)
+    class_id = entries[0].class_id
     assert len(entries) == 1, "an image has several entries only where boxes tell them apart"
     if method is Method.BLACK_GROUND:
         assert glass is not None, "a source on black ground records its glass"

@@ -29,7 +29,7 @@ from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Facts, Listing
 from smearsynth.sources.listing import list_sources
-from smearsynth.taxonomy import BY_KEY, CLASSES, PLATELET_CLUMP, THROMBOCYTE, UM_PER_PX
+from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, THROMBOCYTE, UM_PER_PX
 
 _SHOWN = 24
 """Refused cells kept per source, class and reason for the gallery; all are counted."""
@@ -143,15 +143,21 @@ def _cut(
             else:
                 good[job.source].append(cell)
         if image.reason:
-            refused.counts.update((job.source, BY_KEY[entry.class_key].id, image.reason) for entry in job.entries)
+            refused.counts.update(
+                (job.source, entry.class_id, image.reason) for entry in job.entries if entry.class_key
+            )
             errors.append(f"{job.source}: {image.error}")
     return good, errors
 
 
 def _scale(spec: SourceSpec, facts: Facts, cells: Sequence[CutCell]) -> float:
-    """Micrometres per pixel of a source; what the recipe says goes before what the source says."""
+    """Micrometres per pixel of a source, the median where images state their own; what the recipe says goes before
+    what the source says."""
+    own = [cell.um_per_px for cell in cells if cell.um_per_px is not None]
+    if own and len(own) == len(cells):
+        return float(np.median(own))
     areas: dict[int, list[int]] = defaultdict(list)
-    for cell in cells:
+    for cell in (cell for cell in cells if cell.um_per_px is None):
         areas[cell.class_id].append(cell.measures.area)
     classes = spec.calibrate.area if spec.calibrate else facts.calibrate
     stated = spec.um_per_px or (None if spec.calibrate else facts.um_per_px)
@@ -165,8 +171,9 @@ def _judge_sizes(
     good = []
     for source, cells in cut.items():
         for cell in cells:
-            reason = judge_size(cell.measures, cell.class_id, gate, scales[source])
-            cell = replace(cell, reject=reason, um_per_px=scales[source])
+            um_per_px = cell.um_per_px or scales[source]
+            reason = judge_size(cell.measures, cell.class_id, gate, um_per_px, cell.name)
+            cell = replace(cell, reject=reason, um_per_px=um_per_px)
             if reason:
                 refused.add(cell)
             else:

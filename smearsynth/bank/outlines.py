@@ -53,6 +53,7 @@ class Region:
     rim: float
     contact: float
     straight: float
+    reject: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +88,20 @@ def components(mask: Mask) -> Iterator[tuple[Window, Mask]]:
 
 
 def find_edge(
-    density: Density, window: Window, region: Mask, others: Mask, class_id: int, *, by_threshold: bool = False
+    density: Density,
+    window: Window,
+    region: Mask,
+    others: Mask,
+    class_id: int,
+    *,
+    by_threshold: bool = False,
+    parted: bool = False,
 ) -> Region:
     """The exact edge of one cell; densities are smoothed in proportion to its size, so noise does not fray it.
 
     density: of the image. region, others: of the window; rough cell, and pixels of other cells. by_threshold: the
-    region came from a threshold, which may have joined a neighbour to it. A region larger than any cell gives an empty
-    mask.
+    region came from a threshold, which may have joined a neighbour to it. parted: the others were split from the
+    region, and touching them is no contact. A region larger than any cell gives an empty mask.
     """
     if np.count_nonzero(region) > _MOST_AREA:
         region = np.zeros_like(region)
@@ -106,15 +114,24 @@ def find_edge(
     cell = mask >= 128
     contour = cell & ~grow(cell, -1)
     rim = 2 * float(np.median(smooth[contour])) if contour.any() else 0.0
+    if parted:
+        mask = _softened(mask, others)
+    dense = (smooth > rim / 2) & ~(others if parted else np.zeros_like(others))
     kept = mask_window(mask > 0, _MARGIN)
     return Region(
         class_id=class_id,
         window=_inner_window(window, kept),
         mask=mask[kept],
         rim=rim,
-        contact=_contact(cell, smooth > rim / 2, reach + 1) if by_threshold else 0.0,
+        contact=_contact(cell, dense, reach + 1) if by_threshold else 0.0,
         straight=straight_run(region, density.shape),
     )
+
+
+def no_region(class_id: int) -> Region:
+    """What is found where there is no cell."""
+    empty = np.zeros((1, 1), np.uint8)
+    return Region(class_id=class_id, window=whole_window(empty), mask=empty, rim=0.0, contact=0.0, straight=0.0)
 
 
 def _halfway(density: Density, region: Mask, others: Mask, reach: int) -> SoftMask:
@@ -138,6 +155,14 @@ def _halfway(density: Density, region: Mask, others: Mask, reach: int) -> SoftMa
     soft = np.where(depth > 0.5 * reach + 1, 1.0, np.clip(share, 0.51, 1.0))
     soft = np.where(cell, soft, np.where(fringe, np.clip(share, 0.0, 0.49), 0.0))
     return np.rint(soft * 255).astype(np.uint8)
+
+
+def _softened(mask: SoftMask, others: Mask) -> SoftMask:
+    """The mask with the edge that others were split from as soft as a sharp camera shows it; 128 stays in place."""
+    cell = mask >= 128
+    blurred = np.rint(cv2.GaussianBlur(cell.astype(np.float32), (0, 0), 0.8) * 255).astype(np.uint8)
+    blurred = np.where(cell, np.maximum(blurred, 128), np.minimum(blurred, 127))
+    return np.where(grow(cell, 2) & grow(others, 2), blurred, mask)
 
 
 def _rim_density(density: Density, region: Mask) -> Density:
@@ -244,7 +269,7 @@ def mask_window(mask: Mask, margin: int) -> Window:
     return box_window(x, y, w, h, margin, mask.shape) if w else whole_window(mask)
 
 
-def whole_window(mask: Mask) -> Window:
+def whole_window(mask: Mask | SoftMask) -> Window:
     return slice(0, mask.shape[0]), slice(0, mask.shape[1])
 
 

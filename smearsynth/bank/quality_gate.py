@@ -3,6 +3,7 @@
 Every refusal has one reason, and it is counted.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ import numpy as np
 from smearsynth.bank.glass import Density, Image, Mask
 from smearsynth.bank.outlines import Region, convex_hull, grow, largest_component
 from smearsynth.base.command_line import columns
+from smearsynth.base.tables import canonical
 from smearsynth.recipe.cell_options import GateSpec
-from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, UM_PER_PX
+from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, RED_CELLS, UM_PER_PX
 
 REASONS = {
     "no_cell": "no cell found at the named place",
@@ -23,16 +25,37 @@ REASONS = {
     "no_contrast": "rim hardly darker than glass",
     "blurred": "out of focus",
     "several": "more than one cell",
+    "other_size": "not of the size of its box",
+    "covered": "something dark lies on it",
     "touching": "a neighbour touches and can't be parted",
     "solidity": "outline too ragged for one whole cell",
     "area": "too small or too large for its class",
     "two_classes": "saved twice under different classes, one of which must be wrong",
 }
 """Reason of refusal -> the same in words."""
+_FORMS: dict[str, tuple[float, float, float]] = {
+    name: limits
+    for names, limits in {
+        "burr echinocyte crenated acanthocyte": (0.86, 1.0, 1.5),
+        "schistocyte fragment helmet bite keratocyte": (0.82, 0.2, 1.0),
+        "sickle drepanocyte": (0.6, 0.4, 1.5),
+        "teardrop dacrocyte": (0.86, 0.4, 1.5),
+        "ovalocyte elliptocyte": (0.9, 0.45, 1.5),
+        "macroovalocyte": (0.9, 1.0, 2.0),
+        "spherocyte microcyte": (1.0, 0.35, 1.0),
+        "macrocyte": (1.0, 1.0, 2.0),
+        "target codocyte stomatocyte leptocyte": (1.0, 1.0, 1.7),
+        "hypochromia hypochromic": (0.91, 1.0, 1.7),
+    }.items()
+    for name in names.split()
+}
+"""Forms of red cells by name: least solidity, least and greatest area over the class mean, where that is wider than the
+gate. So ragged or small are whole cells of that name in Chula; where it has none, what the name says."""
 Refusals = Counter[tuple[str, int, str]]
 """(source, class id, reason) -> cells."""
 RefusalTree = Mapping[str, Mapping[str, Mapping[str, int]]]
 """Source -> class key -> reason -> cells."""
+_NO_FORM = (1.0, 1.0, 1.0)
 _LEAST_PATCH = 256
 """Pixels under which one flat colour is no paint: JPEG makes such patches where an image is smooth (four flat blocks
 of 8x8)."""
@@ -73,8 +96,12 @@ def measure(image: Image, region: Region, density: Density, *, glass_shows: bool
     )
 
 
-def judge(found: CellMeasures, class_id: int, gate: GateSpec, *, tight: bool) -> str:
-    """The reason of refusal that needs no scale, "" for none. tight: the image was cropped to the cell."""
+def judge(found: CellMeasures, class_id: int, gate: GateSpec, name: str = "", *, tight: bool) -> str:
+    """The reason of refusal that needs no scale, "" for none.
+
+    name: as the source names the cell; one of a red cell's forms widens what is said of outline and size. tight: the
+    image was cropped to the cell.
+    """
     refused = {
         "no_cell": found.area == 0,
         "painted": found.painted > gate.most_painted,
@@ -82,18 +109,25 @@ def judge(found: CellMeasures, class_id: int, gate: GateSpec, *, tight: bool) ->
         "no_contrast": found.glass_shows and found.rim < gate.least_contrast,
         "several": found.cores > 1 and class_id != PLATELET_CLUMP,
         "touching": found.contact > gate.most_contact,
-        "solidity": found.solidity < getattr(gate.least_solidity, CLASSES[class_id].key),
+        "solidity": found.solidity < min(getattr(gate.least_solidity, CLASSES[class_id].key), _form(class_id, name)[0]),
     }
     return next((reason for reason, applies in refused.items() if applies), "")
 
 
-def judge_size(found: CellMeasures, class_id: int, gate: GateSpec, um_per_px: float) -> str:
-    """The reason of refusal once the scale is known, "" for none. um_per_px: the source's scale."""
+def judge_size(found: CellMeasures, class_id: int, gate: GateSpec, um_per_px: float, name: str = "") -> str:
+    """The reason of refusal once the scale is known, "" for none. um_per_px: of its image. name: as for `judge`."""
     if found.edge_width * um_per_px > gate.most_blur:
         return "blurred"
     low, high = getattr(gate.area_range, CLASSES[class_id].key)
+    _, least, most = _form(class_id, name)
     area = found.area * (um_per_px / UM_PER_PX) ** 2
-    return "" if low <= area / CLASSES[class_id].area <= high else "area"
+    return "" if min(low, least) <= area / CLASSES[class_id].area <= max(high, most) else "area"
+
+
+def _form(class_id: int, name: str) -> tuple[float, float, float]:
+    """What `_FORMS` says of a name in any spelling, such as `Burr cell`; (1, 1, 1) for any other."""
+    bare = re.sub("cell|rbc|erythrocyte", "", canonical(name))
+    return _FORMS.get(bare, _NO_FORM) if class_id in RED_CELLS else _NO_FORM
 
 
 def count_cores(cell: Mask) -> int:

@@ -1,7 +1,7 @@
 """Cells found by threshold: white cells and platelets by their dye, red cells as whatever else is no glass."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from smearsynth.bank.glass import (
     LEAST_DENSITY,
     Density,
+    Glass,
     Image,
     Mask,
     foreground,
@@ -32,21 +33,24 @@ from smearsynth.bank.outlines import (
     radius_of,
 )
 from smearsynth.sources.entry import Entry
-from smearsynth.taxonomy import BY_KEY, HEALTHY_RBC, PLATELET_CLUMP, RED_CELLS
+from smearsynth.taxonomy import HEALTHY_RBC, PLATELET_CLUMP, RED_CELLS
 
 _SURE_EXCESS = 0.05
 _PALE_EXCESS = 0.025
+_NEAR = 4
+"""Pixels by which a point may miss the dye of its cell."""
 """Excess densities in the PBC fields: nuclei and granules over 0.2, pale cytoplasm 0.03-0.1, red cells under 0.015."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Layers:
+class Layers:
     """What an image shows, pixel by pixel, (h, w) each.
 
-    density, smooth: mean over channels, raw and slightly smoothed. dense: everything that is no glass. excess: of dye;
-    dyed: surely white cell or platelet.
+    glass: RGB. density, smooth: mean over channels, raw and slightly smoothed. dense: everything that is no glass.
+    excess: of dye; dyed: surely white cell or platelet.
     """
 
+    glass: Glass
     density: Density
     smooth: Density
     dense: Mask
@@ -56,26 +60,55 @@ class _Layers:
 
 def find_stained(image: Image, entries: Sequence[Entry]) -> FoundCells:
     """Per entry the cell of its class in the middle of the image or of its box; then the red cells around, if asked."""
+    layers = layers_of(image)
+    regions, stained = [], layers.dyed.copy()
+    for entry in entries:
+        window, named = _named_cell(layers, entry)
+        stained[window] |= named
+        regions.append(_edge_of(layers, window, named, entry))
+    if any(entry.also_red for entry in entries):
+        regions += _red_cells_around(layers, stained)
+    return found_in(image, layers, regions)
+
+
+def find_named(layers: Layers, entry: Entry) -> Region:
+    """The white cell or platelets that the box of an entry names, or its point."""
+    assert entry.box is not None
+    x, y, width, _ = entry.box
+    if not width:
+        around = box_window(x, y, 0, 0, _NEAR, layers.dyed.shape)
+        marked = np.zeros_like(layers.dyed)
+        marked[around] = True
+        core = components_with(layers.dyed, layers.dyed & marked)
+        entry = replace(entry, box=cv2.boundingRect(core.astype(np.uint8)) if core.any() else (x, y, 1, 1))
+    return _edge_of(layers, *_named_cell(layers, entry), entry)
+
+
+def _edge_of(layers: Layers, window: Window, named: Mask, entry: Entry) -> Region:
+    others = grow(grow(layers.dense[window] & ~grow(named, 3), -2), 2)
+    return find_edge(layers.density, window, named, others, entry.class_id, by_threshold=True)
+
+
+def layers_of(image: Image) -> Layers:
+    """image: uint8 (h, w, 3) RGB."""
     glass = measure_glass(image)
     channels = optical_density(image, glass)
     density, excess = mean_density(channels), stain_excess(channels)
     smooth = cv2.GaussianBlur(density, (0, 0), 1.0)
     dyed = _opened(cv2.GaussianBlur(excess, (0, 0), 1.5) > _SURE_EXCESS, 1)
-    layers = _Layers(density=density, smooth=smooth, dense=foreground(smooth), excess=excess, dyed=dyed)
-    regions, stained = [], dyed.copy()
-    for entry in entries:
-        window, named = _named_cell(layers, entry)
-        stained[window] |= named
-        others = grow(grow(layers.dense[window] & ~grow(named, 3), -2), 2)
-        regions.append(find_edge(density, window, named, others, BY_KEY[entry.class_key].id, by_threshold=True))
-    if any(entry.also_red for entry in entries):
-        regions += _red_cells_around(layers, stained)
-    return FoundCells(image=image, density=density, regions=tuple(regions), glass=glass, glass_measured=True)
+    return Layers(glass=glass, density=density, smooth=smooth, dense=foreground(smooth), excess=excess, dyed=dyed)
 
 
-def _named_cell(layers: _Layers, entry: Entry) -> tuple[Window, Mask]:
+def found_in(image: Image, layers: Layers, regions: Sequence[Region]) -> FoundCells:
+    """The regions, as cells of an image whose own glass was measured."""
+    return FoundCells(
+        image=image, density=layers.density, regions=tuple(regions), glass=layers.glass, glass_measured=True
+    )
+
+
+def _named_cell(layers: Layers, entry: Entry) -> tuple[Window, Mask]:
     """The cell that an entry names, roughly, in a window three times as wide and high as its box."""
-    shape, class_id = layers.dense.shape, BY_KEY[entry.class_key].id
+    shape, class_id = layers.dense.shape, entry.class_id
     x, y, w, h = entry.box or (0, 0, shape[1], shape[0])
     window = box_window(x, y, w, h, max(w, h), shape)
     box = box_window(x - window[1].start, y - window[0].start, w, h, 0, layers.dense[window].shape)
@@ -124,12 +157,17 @@ def _opened(mask: Mask, radius: int) -> Mask:
     return grow(grow(mask, -radius), radius)
 
 
-def _red_cells_around(layers: _Layers, stained: Mask) -> list[Region]:
-    """The red cells of a field: components of the foreground of which less than 2 % is white cell or platelet."""
+def _red_cells_around(layers: Layers, stained: Mask) -> list[Region]:
+    """The red cells of a field: components of the foreground that are not `dyed`."""
     found = []
     for window, component in components(layers.dense):
         cell = fill_holes(component)
-        if 50 * int((cell & stained[window]).sum()) < int(cell.sum()):
+        if not is_dyed(cell, stained[window]):
             others = layers.dense[window] & ~cell
             found.append(find_edge(layers.density, window, cell, others, HEALTHY_RBC, by_threshold=True))
     return found
+
+
+def is_dyed(cell: Mask, stained: Mask) -> bool:
+    """Whether 2 % or more of a cell is white cell or platelet. stained: where those are."""
+    return 50 * int((cell & stained).sum()) >= int(cell.sum())

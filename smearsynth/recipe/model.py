@@ -88,12 +88,17 @@ class FrozenSpec(Spec):
 
 
 _DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
+_LATER_OF_A_SOURCE = {"rest": "ignore", "group": None}
+"""Keys that came later, which change no hash where they say what was so before."""
 _DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite"}
 
 
 def sample_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What decides samples: not names, counts, paths, shards, licences and permissions."""
-    sources = [_without(source, _DECIDES_NOTHING_OF_A_SOURCE) for source in recipe["sources"]]
+    sources = [
+        _without(source, _DECIDES_NOTHING_OF_A_SOURCE | {key for key in _LATER_OF_A_SOURCE if _as_before(source, key)})
+        for source in recipe["sources"]
+    ]
     return {**_without(recipe, _DECIDES_NOTHING), "sources": sources}
 
 
@@ -104,6 +109,10 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
     """
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_before(source: Mapping[str, Any], key: str) -> bool:
+    return source.get(key) == _LATER_OF_A_SOURCE[key]
 
 
 def _without(mapping: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

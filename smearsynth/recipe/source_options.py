@@ -20,8 +20,10 @@ from pydantic import (
 from smearsynth.base.validation import Spec
 from smearsynth.recipe.cell_options import ClassKey
 
-Kind = Literal["lisc", "iumc", "mamic", "kaggle", "crops"]
+Kind = Literal["lisc", "iumc", "mamic", "kaggle", "crops", "fields"]
 
+_KINDS_WITH = {"also": ("crops",), "rest": ("fields",), "group": ("fields",)}
+"""Kinds that have a key which is not for crops and fields alike."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -51,7 +53,10 @@ class SourceSpec(Spec):
     says `roots: False`: a source need not be at hand where the bank is already made.
     """
 
-    kind: Kind = Field(description="which database this is; crops: your own folders of single cells")
+    kind: Kind = Field(
+        description="which database this is; crops: your own folders of single cells; fields: images of many "
+        "cells, some of them named by points or boxes"
+    )
     root: Path = Field(
         description="folder of the database, relative to the recipe; ${NAME} expands from the environment"
     )
@@ -70,22 +75,35 @@ class SourceSpec(Spec):
         default=None,
         ge=0.01,
         le=2,
-        description="micrometres per pixel of its images; 0.01-2; null: the source's own value",
+        description="micrometres per pixel of its images; 0.01-2; null: the source's own value, of fields also the "
+        "column um_per_px of their labels",
     )
     calibrate: CalibrateSpec | None = Field(
         default=None, description="scale from the median area of some classes, instead of um_per_px"
     )
     labels: Inside | None = Field(
         default=None,
-        description="crops only: CSV file within root with the columns id, class, for a flat folder of images",
+        description="crops: CSV file within root with the columns id, class, for a flat folder of images; fields: file "
+        "or folder within root with points or boxes (CSV, Pascal VOC, COCO, YOLO, Chula), null: all that are there",
     )
     also: Literal["healthy_rbc"] | None = Field(
         default=None, description="crops only: healthy_rbc also cuts the whole, isolated red cells around each cell"
     )
+    rest: Literal["ignore", "healthy_rbc"] = Field(
+        default="ignore",
+        description="fields only: what cells are that nobody named; healthy_rbc cuts those that are whole and isolated",
+    )
+    group: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="fields only: regular expression that is searched in the path of an image, of which the brackets, "
+        "else the whole match, name what no split may divide, such as a patient; null: each image",
+    )
     exclude: tuple[Inside, ...] = Field(
         default=(), description="globs of files to leave out, relative to root, such as mixt/*.bmp"
     )
-    title: str | None = Field(default=None, description="crops only: what its owner calls the database")
+    title: str | None = Field(default=None, description="crops and fields: what its owner calls the database")
     version: str | None = Field(
         default=None,
         description="version of the database, or day of its download, as the card shall tell it; what was read is "
@@ -93,13 +111,13 @@ class SourceSpec(Spec):
     )
     licence: str | None = Field(
         default=None,
-        description='crops only: licence of the images, such as "CC-BY-4.0"; the other kinds state their own',
+        description='crops and fields: licence of the images, such as "CC-BY-4.0"; the other kinds state their own',
     )
     redistribution: Literal["allowed", "forbidden", "not_stated"] = Field(
         default="not_stated",
-        description="crops only: whether the licence lets the images be handed on, as `publish` needs",
+        description="crops and fields: whether the licence lets the images be handed on, as `publish` needs",
     )
-    cite: str | None = Field(default=None, description="crops only: the work to cite for these images")
+    cite: str | None = Field(default=None, description="crops and fields: the work to cite for these images")
     _written_root: str = PrivateAttr("")
 
     @model_validator(mode="wrap")
@@ -131,12 +149,23 @@ class SourceSpec(Spec):
             raise ValueError("um_per_px and calibrate both set the scale: remove one of them")
         return value
 
-    @field_validator("labels", "also", "title", "licence", "redistribution", "cite")
+    @field_validator("labels", "also", "rest", "group", "title", "licence", "redistribution", "cite")
     @classmethod
-    def _only_crops(cls, value: str | None, info: ValidationInfo) -> str | None:
-        kind = info.data.get("kind", "crops")
-        if value not in (None, "not_stated") and kind != "crops":
-            raise ValueError(f"only sources of kind crops have it, and this one is {kind}: remove it")
+    def _only_own(cls, value: str | None, info: ValidationInfo) -> str | None:
+        assert info.field_name is not None
+        kinds = _KINDS_WITH.get(info.field_name, ("crops", "fields"))
+        kind = info.data.get("kind", kinds[0])
+        if value != cls.model_fields[info.field_name].default and kind not in kinds:
+            raise ValueError(f"only sources of kind {' or '.join(kinds)} have it, and this one is {kind}: remove it")
+        return value
+
+    @field_validator("group")
+    @classmethod
+    def _is_expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except (re.error, RecursionError) as error:
+            raise ValueError(f"is no regular expression ({error}): put it in quotes, as in 'P[0-9]+'") from None
         return value
 
     @field_validator("labels")
@@ -144,14 +173,14 @@ class SourceSpec(Spec):
     def _labels_exist(cls, value: str | None, info: ValidationInfo) -> str | None:
         root = info.data.get("root")
         if value and root and (info.context or {}).get("roots", True):
-            _refuse(_labels_missing(root, value))
+            _refuse(_labels_missing(root, value, info.data.get("kind")))
         return value
 
     def missing(self) -> Iterator[tuple[str, str]]:
         """Key and sentence for each of `root` and `labels` that is not there."""
         if sentence := _root_missing(self._written_root, self.root):
             yield "root", sentence
-        elif self.labels and (sentence := _labels_missing(self.root, self.labels)):
+        elif self.labels and (sentence := _labels_missing(self.root, self.labels, self.kind)):
             yield "labels", sentence
 
     @field_serializer("root")
@@ -181,10 +210,11 @@ def _root_missing(written: str, root: Path) -> str | None:
     return f"{root}: no folder is there: set root to the folder that the database was unpacked to"
 
 
-def _labels_missing(root: Path, labels: str) -> str | None:
-    if os.path.isfile(root / labels):  # noqa: PTH113
+def _labels_missing(root: Path, labels: str, kind: Any) -> str | None:
+    if os.path.isfile(root / labels) or (kind == "fields" and os.path.isdir(root / labels)):  # noqa: PTH112, PTH113
         return None
-    return f"{root / labels}: no such file: give the name of a CSV file in root"
+    what = "a file or folder of labels" if kind == "fields" else "a CSV file"
+    return f"{root / labels}: no such file: give the name of {what} in root"
 
 
 def _own_name(written: str, kind: Any) -> str:

@@ -4,11 +4,11 @@ Case, plural, spaces and underscores do not matter, but in a code without letter
 does. A source's own names win over the general ones, the recipe's `classes` over both, and the exact name over all.
 """
 
-import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.tables import canonical
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.taxonomy import CLASSES
 
@@ -32,14 +32,6 @@ _OTHER_NAMES = {
     "uninfected": "healthy_rbc",
     "uninfected rbc": "healthy_rbc",
 }
-
-
-def canonical(name: str) -> str:
-    """`Platelet clumps`, `platelet_clump` and `PlateletClump` are all `plateletclump`."""
-    if not any(c.isalpha() for c in name):
-        return name.strip()
-    words = re.findall(r"[^\W_]+", name.casefold())
-    return "".join(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words)
 
 
 _GENERAL = {canonical(name): key for name, key in [*((c.key, c.key) for c in CLASSES if c.id), *_OTHER_NAMES.items()]}

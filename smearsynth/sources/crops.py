@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.tables import raise_errors, read_table
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.class_names import classify, folders_of, name_by_folder, resolve
 from smearsynth.sources.entry import Entry, Facts, Listing, Method, Redistribution
 from smearsynth.sources.source_files import SourceFiles, pair_named_masks, pair_same_names
-from smearsynth.sources.tables import raise_errors, read_table
 from smearsynth.taxonomy import CLASSES
 
 LAYOUT = (

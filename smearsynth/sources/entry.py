@@ -6,6 +6,11 @@ A source only lists; it decodes no pixels. So listing is fast, its order is fixe
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from smearsynth.taxonomy import BY_KEY
+
+Box = tuple[int, int, int, int]
+"""x, y, width, height, px."""
+
 
 class Method(StrEnum):
     """How the cells of an image are found."""
@@ -18,6 +23,8 @@ class Method(StrEnum):
     """The cell lies on pure black."""
     STAIN = "stain"
     """By threshold: the cell of the named class nearest to the centre of the image or of `box`."""
+    FIELD = "field"
+    """By threshold and watershed: the cell at a point or in a box of a field, also where it touches others."""
 
 
 class Redistribution(StrEnum):
@@ -51,28 +58,39 @@ class Facts:
 class Entry:
     """One image of a source (one box of it, where a field has several).
 
-    path, mask: relative to the source's root, with forward slashes. mask_pad: pixels that the mask was cropped by on
-    every side. box: x, y, width, height of the cell in the image, px. tight: the image was cropped to the cell, so
-    touching the border is no sign of a cut cell. also_red: the whole, isolated red cells around are wanted too.
+    path, mask: relative to the source's root, with forward slashes. class_key: None where no cell of it is wanted: a
+    box then tells of a cell that is none of the others. mask_pad: pixels that the mask was cropped by on every side.
+    box: x, y, width, height of the cell in the image, px, the last two 0 for a point. tight: the image was cropped to
+    the cell, so touching the border is no sign of a cut cell. also_red: the whole, isolated red cells around are wanted
+    too. name: of the class, as the source has it, where it may tell the cell's form. um_per_px: scale of the image,
+    where it is not that of the whole source.
     """
 
     path: str
-    class_key: str
+    class_key: str | None
     group: str
     method: Method
     mask: str | None = None
     mask_pad: int = 0
-    box: tuple[int, int, int, int] | None = None
+    box: Box | None = None
     tight: bool = False
     also_red: bool = False
+    name: str = ""
+    um_per_px: float | None = None
+
+    @property
+    def class_id(self) -> int:
+        """Of an entry of which a cell is wanted."""
+        assert self.class_key is not None
+        return BY_KEY[self.class_key].id
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
     """All entries of a source in a fixed order, and the files it left out: reason -> number of files.
 
-    An image that is left out takes its mask with it, uncounted. tables: the CSV files that were read, relative to the
-    root; like the images they decide what the cells are.
+    An image that is left out takes its mask with it, uncounted. tables: the files of labels that were read, relative
+    to the root; like the images they decide what the cells are.
     """
 
     facts: Facts

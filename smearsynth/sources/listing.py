@@ -22,11 +22,12 @@ from typing import NamedTuple
 from smearsynth.base.config_file import ConfigError, ErrorLine
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import file_digest
+from smearsynth.base.tables import locate
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.source_options import SourceSpec
-from smearsynth.sources import crops, iumc, kaggle, lisc, mamic
+from smearsynth.sources import crops, fields, iumc, kaggle, lisc, mamic
 from smearsynth.sources.entry import Facts, Listing, Redistribution
-from smearsynth.sources.source_files import DRAWN_NOTE, NOT_IMAGE, SourceFiles, list_files, locate, natural
+from smearsynth.sources.source_files import DRAWN_NOTE, NOT_IMAGE, SourceFiles, list_files, natural
 
 Lock = Mapping[str, Mapping[str, str]]
 """Source name -> path relative to its root -> sha256, hex."""
@@ -55,6 +56,7 @@ DATABASES = {
     "mamic": _Database(mamic.list_mamic, mamic.LAYOUT, lambda _: mamic.FACTS),
     "kaggle": _Database(kaggle.list_kaggle, kaggle.LAYOUT, lambda _: kaggle.FACTS),
     "crops": _Database(crops.list_crops, crops.LAYOUT, crops.facts_of_recipe),
+    "fields": _Database(fields.list_fields, fields.LAYOUT, crops.facts_of_recipe),
 }
 """By the recipe's `kind`."""
 
@@ -152,7 +154,7 @@ def is_drawn(root: Path) -> bool:
 
 
 def _fingerprint(root: Path) -> str:
-    """sha256, hex, over lines "sha256  ./path" of all images and tables, sorted by path. Raises OSError, UserError."""
+    """sha256, hex, over lines "sha256  ./path" of all images and labels, sorted by path. Raises OSError, UserError."""
     files = list_files(root)
     digests = {path: file_digest(root / path) for path in (*files.images, *files.tables)}
     return hashlib.sha256(lock_lines(".", digests).encode()).hexdigest()

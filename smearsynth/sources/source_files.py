@@ -14,13 +14,14 @@ from os import walk
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from smearsynth.base.errors import UserError, first_line
+from smearsynth.base.errors import UserError
 from smearsynth.base.images import IMAGE_SUFFIXES, read_header
+from smearsynth.base.tables import locate
 
 NOT_IMAGE = "not an image"
 DRAWN_NOTE = "DRAWN.txt"
 """File in a source's root that is none of the source's: see `listing`."""
-_TABLE_SUFFIX = ".csv"
+_TABLE_SUFFIXES = frozenset({".csv", ".json", ".names", ".txt", ".xml", ".yaml", ".yml"})
 _MASK_ENDING = "_mask"
 
 Pairs = dict[str, str | None]
@@ -31,7 +32,8 @@ Pairs = dict[str, str | None]
 class SourceFiles:
     """Paths relative to the root, with forward slashes, in natural order.
 
-    left_out: reason -> number of files that are neither image nor table, no plain files, hidden, or excluded by the
+    tables: files that may hold labels. left_out: reason -> number of files that are neither image nor such, no plain
+    files, hidden, or excluded by the
     recipe.
     """
 
@@ -89,24 +91,11 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> SourceFiles:
             left_out["no file, or a link that leads out of the source"] += 1
         elif suffix in IMAGE_SUFFIXES:
             images.append(path)
-        elif suffix == _TABLE_SUFFIX:
+        elif suffix in _TABLE_SUFFIXES:
             tables.append(path)
         else:
             left_out[NOT_IMAGE] += 1
     return SourceFiles(images=tuple(images), tables=tuple(tables), excluded=frozenset(excluded), left_out=left_out)
-
-
-def locate(root: Path, path: str) -> Path:
-    """The file `path` of a source, absolute. Raises UserError where it leaves `root` by `..`, a drive or a link."""
-    base = root.resolve()
-    try:
-        file = (base / path).resolve()
-        file.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{root}: {path!r:.200} names no file ({first_line(error):.60}); correct the name") from None
-    if not file.is_relative_to(base):
-        raise UserError(f"{path}: leads out of the source's folder {root}; keep all files of a source inside it")
-    return file
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -19,6 +19,9 @@ _REFUSES = {
     Redistribution.NOT_STATED: "does not state that its images may be handed on",
 }
 
+_OWN = ("crops", "fields")
+"""Kinds of which the recipe states the licence."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
@@ -62,7 +65,7 @@ def describe(checked: Checked) -> dict[str, Any]:
             "title": listing.facts.title,
             "licence": listing.facts.licence,
             "redistribution": listing.facts.redistribution.value,
-            "images": dict(sorted(Counter(entry.class_key for entry in listing.entries).items())),
+            "images": dict(sorted(Counter(entry.class_key for entry in listing.entries if entry.class_key).items())),
             "left_out": listing.left_out,
         }
         for name, listing in checked.listings.items()
@@ -85,7 +88,11 @@ def _not_to_publish(recipe: Recipe) -> list[ErrorLine]:
         recipe.error_at(
             ("sources", number),
             f"source {spec.name} {_REFUSES[allowed]}, and `publish` is true: set publish: false, leave this source out"
-            + (", or set its `redistribution: allowed` if you have the right" if spec.kind == "crops" else "")
+            + (
+                ", or set its `redistribution: allowed` if you have the right"
+                if spec.kind in ("crops", "fields")
+                else ""
+            )
             + (f"; its {DRAWN_NOTE} was written for other files than lie there" if has_note(spec.root) else ""),
         )
         for number, spec in enumerate(recipe.sources)

@@ -1,0 +1,144 @@
+"""Points and boxes of cells in real images, as annotation tools write them, each with the image that it belongs to.
+
+`annotation_files` says which forms are read. A row of a table whose image is not there is an error, for it was written
+by hand; any other annotation without an image is counted.
+"""
+
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import ImageHeader, read_header
+from smearsynth.base.tables import locate, raise_errors
+from smearsynth.fields.annotation_files import BEYOND, Reading, Row, read_names, read_rows
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One cell that somebody named. file: its image, relative to the root. name: the class as it is written. x, y: of
+    the box's upper left corner, or of a point; width, height: 0 for a point; all in px of the upright image, and inside
+    it. um_per_px: where its table states it. where: file and line, for messages."""
+
+    file: str
+    name: str
+    x: float
+    y: float
+    width: float
+    height: float
+    where: str
+    um_per_px: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """All annotations under a folder, in the order of its files. images: those that a file speaks of, also where it
+    names no cell in them. files: those that were read, with what names their classes. left_out: reason -> number."""
+
+    cells: tuple[Annotation, ...]
+    images: frozenset[str]
+    files: tuple[str, ...]
+    left_out: Counter[str]
+
+
+def read_annotations(
+    root: Path, images: Sequence[str], files: Sequence[str], *, excluded: Collection[str] = ()
+) -> Annotations:
+    """The annotations in `files` of cells in `images`; paths are relative to `root`, with forward slashes.
+
+    excluded: images that are left out with what is said of them. Raises UserError with all errors of the files: a form
+    that is broken, an image that a table names and that is not there, a box outside its image.
+    """
+    find = _ImageFinder(images, excluded)
+    header = cache(lambda path: read_header(locate(root, path)))
+    names_of = cache(lambda path: read_names(root, path))
+    cells, used, spoken = list[Annotation](), set[str](), set[str]()
+    left_out, errors = Counter[str](), list[str]()
+    for file in files:
+        by_hand = file.casefold().endswith(".csv")
+        reading = Reading(root, file, files, names_of, errors, used)
+        for row in read_rows(reading):
+            try:
+                image = find(row.image, file)
+                if image is None and by_hand:
+                    raise UserError(f"no image {row.image} in {root}; correct the name or remove the row")
+                if image is None:
+                    left_out["label without an image"] += row.name is None
+                elif image not in find.excluded:
+                    spoken.add(image)
+                    if row.name is not None:
+                        cells.append(_inside_image(row, image, header(image)))
+            except UserError as error:
+                errors.append(f"{row.where}: {error}")
+    raise_errors(errors)
+    return Annotations(
+        cells=tuple(cells),
+        images=frozenset(spoken),
+        files=tuple(file for file in files if file in used),
+        left_out=left_out,
+    )
+
+
+class _ImageFinder:
+    """The image that a file of annotations means by a name, in any case where that tells which it is.
+
+    It is sought in the folder of the file, then in the root, and then everywhere, the more folders in common the
+    better: `labels/1.txt` belongs to `images/1.jpg`, and not to `test/images/1.jpg`.
+    """
+
+    def __init__(self, images: Sequence[str], excluded: Collection[str]) -> None:
+        self.excluded = frozenset(excluded)
+        self._exact = frozenset(images) | self.excluded
+        self._paths, self._names = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+        for path in [*images, *excluded]:
+            self._paths[path.casefold()].append(path)
+            name = PurePosixPath(path.casefold())
+            for key in {name.name, name.stem}:
+                self._names[key].append(path)
+
+    def __call__(self, name: str, file: str) -> str | None:
+        """Raises UserError where the name leads out of the folder, or fits several images."""
+        here = _inside(posixpath.dirname(file), name)
+        for path in (here, posixpath.normpath(name.replace("\\", "/"))):
+            if path in self._exact:
+                return path
+            if fits := self._paths.get(path.casefold()):
+                return self._only(fits, name)
+        fits = self._names.get(posixpath.basename(here.casefold()), [])
+        common = [len(posixpath.commonprefix([path.split("/"), file.split("/")])) for path in fits]
+        nearest = [path for path, folders in zip(fits, common, strict=True) if folders == max(common)]
+        return self._only(nearest, name) if nearest else None
+
+    def _only(self, fits: Sequence[str], name: str) -> str:
+        if len(fits) > 1:
+            raise UserError(f"{name} fits {', '.join(fits)}; write the name as it is")
+        return fits[0]
+
+
+def _inside(folder: str, name: str) -> str:
+    """Path relative to the root of a file that is named relative to a folder in it."""
+    path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
+    if path.split("/")[0] == ".." or posixpath.isabs(path) or PureWindowsPath(name).drive:
+        raise UserError(f"{name} leads out of the source's folder; keep the field inside it")
+    return path
+
+
+def _inside_image(row: Row, image: str, header: ImageHeader) -> Annotation:
+    x, y, width, height = row.values
+    if row.shares:
+        x, width, y, height = x * header.width, width * header.width, y * header.height, height * header.height
+    is_point = row.values[2:] == (0, 0)
+    if not is_point and (width <= 0 or height <= 0):
+        raise UserError(f"a box of {width:g}x{height:g} px holds nothing; width and height start at 1")
+    left, top = BEYOND * header.width, BEYOND * header.height
+    if x < -left or y < -top or x + width > header.width + left or y + height > header.height + top:
+        what = f"point x={x:g} y={y:g}" if is_point else f"box x={x:g} y={y:g} width={width:g} height={height:g}"
+        raise UserError(
+            f"the {what} leaves the image of {header.width}x{header.height} px; count from the upper left corner"
+        )
+    right, bottom = min(x + width, header.width - is_point), min(y + height, header.height - is_point)
+    x, y = min(max(x, 0), right), min(max(y, 0), bottom)
+    return Annotation(image, str(row.name), x, y, right - x, bottom - y, row.where, row.um_per_px)
