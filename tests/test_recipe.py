@@ -229,7 +229,7 @@ BAD_SOURCES = {
     ),
     "labels of another kind": (
         "sources: [{kind: lisc, root: cells, labels: x.csv}]",
-        "r.yaml:1: sources[0].labels: only sources of kind crops have it, and this one is lisc: remove it",
+        "r.yaml:1: sources[0].labels: only sources of kind crops or fields have it, and this one is lisc: remove it",
     ),
     "also of another kind": (
         "sources: [{kind: lisc, root: cells, also: healthy_rbc}]",

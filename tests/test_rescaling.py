@@ -67,7 +67,8 @@ def test_a_cell_that_was_masked_brings_no_colour_of_its_ground(method):
         image = np.where(wide[..., None], image, 0).astype(np.uint8)
     if method is Method.OUTLINE:
         image[wide & ~(disc(shape, 60, 60, 40) > 0.5)] = (255, 0, 0)
-    entry = Entry(path="drawn", class_key="neutrophil", group="drawn", method=method)
+    point = (60, 60, 0, 0) if method is Method.FIELD else None
+    entry = Entry(path="drawn", class_key="neutrophil", group="drawn", method=method, box=point)
     found = find_cells(image, [entry], wide.astype(np.uint8), GLASS)
     region = found.regions[0]
     for um_per_px in (0.1, 0.2):

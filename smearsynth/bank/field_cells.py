@@ -1,9 +1,9 @@
 """Cells of a field by points or boxes; touching ones are split by a watershed, and used where the split is clean.
 
 The watershed of the distance transform splits a component of the foreground at its necks. Two basins are one cell where
-the neck is nearly as wide as the narrower of them: that is a waist, no cleft. How much of a cell's contour was cut says
-how clean the split is, and the quality gate judges it (`most_contact`): at 12 % the neck between two equal discs is
-0.38 of their diameter. Of cells that overlap by more nobody can tell the edge.
+the neck is nearly as wide as the narrower of them: that is a waist, no cleft. The split is clean where little of a
+cell's contour was cut: between two equal discs, where the neck is at most half of their diameter. Of cells that overlap
+by more nobody can tell the edge, and they are refused as touching.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.morphology import reconstruction
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from smearsynth.bank.glass import Image, Mask
@@ -40,6 +40,9 @@ Labels = npt.NDArray[np.int32]
 
 _ONE_CELL = 0.85
 """Neck over the depth of the narrower basin from which two basins are one cell."""
+_MOST_CUT = 0.16
+"""Share of a contour along which a cell may be split from others: 1 / (1 + 5 pi / 3), of a disc whose neck is half of
+its diameter."""
 _SMOOTHING = 0.05
 """Sigma of the Gaussian over the distance transform, in its maximum: steps of a pixelled outline vanish."""
 _CONVEX = 0.8
@@ -157,21 +160,30 @@ def _watershed(mask: Mask) -> Labels:
     # A difference of logarithms is a ratio: of the peaks that a neck of that ratio joins, the highest one is left.
     height = np.log(np.maximum(depth, 0.1)).astype(np.float64)
     rise = -np.log(_ONE_CELL)
-    peaks = mask & (height - reconstruction(height - rise, height) >= rise - 1e-9)
+    peaks = local_maxima(reconstruction(height - rise, height)) & mask
     markers, _ = ndimage.label(peaks, np.ones((3, 3)))
     return watershed(-depth, markers, mask=mask).astype(np.int32)
 
 
 def _cut_shares(label: Labels, count: int) -> npt.NDArray[np.float64]:
-    """float64 (count + 1,): of the sides of pixels that bound a part, those with another part beyond."""
-    sides, cut = np.zeros(count + 1), np.zeros(count + 1)
-    for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
-        apart = label[one] != label[other]
-        i, j = label[one][apart], label[other][apart]
-        for part in (i, j):
-            sides += np.bincount(part, minlength=count + 1)
-            cut += np.bincount(part, (i > 0) & (j > 0), minlength=count + 1)
-    return cut / np.maximum(sides, 1)
+    """float64 (count + 1,): share of the contour of each part along which another part lies.
+
+    Sides of pixels across and down are counted: a straight cut is as long as both make it, and a closed contour that is
+    round has 4 / pi times its length in sides.
+    """
+    free, cut = np.zeros(count + 1), np.zeros(count + 1)
+    sides: dict[tuple[int, int], list[int]] = {}
+    for axis, (one, other) in enumerate(((label[:, 1:], label[:, :-1]), (label[1:], label[:-1]))):
+        apart = one != other
+        pairs = np.sort(np.stack([one[apart], other[apart]], axis=1))
+        for (i, j), number in zip(*np.unique(pairs, axis=0, return_counts=True), strict=True):
+            if i == 0:
+                free[j] += np.pi / 4 * number
+            else:
+                sides.setdefault((int(i), int(j)), [0, 0])[axis] += int(number)
+    for pair, (across, down) in sides.items():
+        cut[list(pair)] += np.hypot(across, down)
+    return cut / np.maximum(free + cut, 1)
 
 
 def _named(layers: Layers, parts: Parts, part: int, entry: Entry, *, several: bool) -> Region:
@@ -184,6 +196,7 @@ def _named(layers: Layers, parts: Parts, part: int, entry: Entry, *, several: bo
         return no_region(class_id)
     refused = {
         "several": several,
+        "touching": parts.cut[part] > _MOST_CUT,
         "other_size": entry.box[2] > 0 and _overlap(parts.box[part], entry.box) < _LEAST_OVERLAP,
         "covered": class_id == HEALTHY_RBC and _is_covered(layers, parts, part),
     }
@@ -192,7 +205,7 @@ def _named(layers: Layers, parts: Parts, part: int, entry: Entry, *, several: bo
 
 
 def _red_cell(layers: Layers, parts: Parts, part: int, class_id: int) -> Region:
-    """The exact edge of a part, and its contact: what touches it unparted, or the share of its contour that was cut."""
+    """The exact edge of a part."""
     window = parts.window(part)
     label = parts.label[window]
     cell = label == part
@@ -201,8 +214,7 @@ def _red_cell(layers: Layers, parts: Parts, part: int, class_id: int) -> Region:
         return find_edge(layers.density, window, cell, others, class_id, by_threshold=True)
     rows, columns = ndimage.distance_transform_edt(label == 0, return_distances=False, return_indices=True)
     others = label[rows, columns] != part
-    region = find_edge(layers.density, window, cell, others, class_id, by_threshold=True, parted=True)
-    return replace(region, contact=max(region.contact, float(parts.cut[part])))
+    return find_edge(layers.density, window, cell, others, class_id, by_threshold=True, parted=True)
 
 
 def _is_covered(layers: Layers, parts: Parts, part: int) -> bool:

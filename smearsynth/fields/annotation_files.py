@@ -54,7 +54,7 @@ BEYOND = 0.01
 
 
 @dataclass(frozen=True)
-class Row:
+class AnnotationRow:
     """What a file says of one cell, or of an image without cells (`name` None). image: as written. values: x, y, width,
     height; of an image's size where `shares`."""
 
@@ -67,12 +67,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Reading:
+class AnnotationFile:
     """One file of `files`, to be read: its errors are appended, and it and what names its classes are added to `used`
     where it holds annotations. names_of: the classes by number in a names file."""
 
     root: Path
-    file: str
+    path: str
     files: Sequence[str]
     names_of: Callable[[str], dict[int, str]]
     errors: list[str]
@@ -80,16 +80,16 @@ class Reading:
 
     @property
     def where(self) -> str:
-        return str(self.root / self.file)
+        return str(self.root / self.path)
 
     @property
     def stem(self) -> str:
-        return PurePosixPath(self.file).stem
+        return PurePosixPath(self.path).stem
 
 
-def read_rows(reading: Reading) -> Iterator[Row]:
+def read_rows(file: AnnotationFile) -> Iterator[AnnotationRow]:
     """What one file says. Raises UserError where a table is broken as a whole."""
-    return _READERS.get(PurePosixPath(reading.file).suffix.casefold(), _read_nothing)(reading)
+    return _READERS.get(PurePosixPath(file.path).suffix.casefold(), _read_nothing)(file)
 
 
 def _number(text: Any, name: str) -> float:
@@ -102,9 +102,9 @@ def _number(text: Any, name: str) -> float:
     return value
 
 
-def _read_csv(reading: Reading) -> Iterator[Row]:
-    table = read_table(reading.root, reading.file, _COLUMNS, _OPTIONAL)
-    reading.used.add(reading.file)
+def _read_csv(file: AnnotationFile) -> Iterator[AnnotationRow]:
+    table = read_table(file.root, file.path, _COLUMNS, _OPTIONAL)
+    file.used.add(file.path)
     for where, row in table:
         try:
             if bool(row.get("width")) != bool(row.get("height")) or not row.get("um_per_px", "1"):
@@ -115,26 +115,26 @@ def _read_csv(reading: Reading) -> Iterator[Row]:
             scale = _number(row["um_per_px"], "um_per_px") if "um_per_px" in row else None
             if scale is not None and not RANGE[0] <= scale <= RANGE[1]:
                 raise UserError(f"um_per_px is {scale:g}; give micrometres per pixel, {RANGE[0]} to {RANGE[1]}")
-            yield Row(where, row["file"], row["class"], (x, y, width, height), um_per_px=scale)
+            yield AnnotationRow(where, row["file"], row["class"], (x, y, width, height), um_per_px=scale)
         except UserError as error:
-            reading.errors.append(f"{where}: {error}")
+            file.errors.append(f"{where}: {error}")
 
 
-def _read_voc(reading: Reading) -> Iterator[Row]:
-    text = read_text(reading.root, reading.file, "XML")
+def _read_voc(file: AnnotationFile) -> Iterator[AnnotationRow]:
+    text = read_text(file.root, file.path, "XML")
     try:
         if "<!ENTITY" in text:
             raise ElementTree.ParseError("it declares entities, which no annotation needs")
         tree = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
-        reading.errors.append(f"{reading.where}: is no whole XML ({error}); mend it, or leave it out by `exclude`")
+        file.errors.append(f"{file.where}: is no whole XML ({error}); mend it, or leave it out by `exclude`")
         return
     if tree.tag != "annotation":
         return
-    reading.used.add(reading.file)
-    yield Row(reading.where, reading.stem)
+    file.used.add(file.path)
+    yield AnnotationRow(file.where, file.stem)
     for number, cell in enumerate(tree.iter("object"), start=1):
-        where = f"{reading.where}, object {number}"
+        where = f"{file.where}, object {number}"
         try:
             name = (cell.findtext("name") or "").strip()
             if not name:
@@ -142,45 +142,45 @@ def _read_voc(reading: Reading) -> Iterator[Row]:
             left, top, right, bottom = (
                 _number(cell.findtext(f"bndbox/{side}"), f"<{side}>") for side in ("xmin", "ymin", "xmax", "ymax")
             )
-            yield Row(where, reading.stem, name, (left, top, right - left, bottom - top))
+            yield AnnotationRow(where, file.stem, name, (left, top, right - left, bottom - top))
         except UserError as error:
-            reading.errors.append(f"{where}: {error}")
+            file.errors.append(f"{where}: {error}")
 
 
-def _read_coco(reading: Reading) -> Iterator[Row]:
-    text = read_text(reading.root, reading.file, "JSON")
-    where = reading.where
+def _read_coco(file: AnnotationFile) -> Iterator[AnnotationRow]:
+    text = read_text(file.root, file.path, "JSON")
+    where = file.where
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        reading.errors.append(f"{where}: is no whole JSON ({first_line(error)}); mend it, or leave it out by `exclude`")
+        file.errors.append(f"{where}: is no whole JSON ({first_line(error)}); mend it, or leave it out by `exclude`")
         return
     if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= data.keys():
         return
-    reading.used.add(reading.file)
+    file.used.add(file.path)
     try:
         # A tool may have written the path on its own machine.
         paths = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in data["images"]}
         images = {key: posixpath.basename(path) if path[:1] in "/." else path for key, path in paths.items()}
         names = {category["id"]: str(category["name"]) for category in data["categories"]}
         for image in images.values():
-            yield Row(where, image)
+            yield AnnotationRow(where, image)
         for number, cell in enumerate(data["annotations"]):
-            where = f"{reading.where}, annotations[{number}]"
+            where = f"{file.where}, annotations[{number}]"
             x, y, width, height = (_number(value, "a value of `bbox`") for value in cell["bbox"])
-            yield Row(where, images[cell["image_id"]], names[cell["category_id"]], (x, y, width, height))
+            yield AnnotationRow(where, images[cell["image_id"]], names[cell["category_id"]], (x, y, width, height))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reading.errors.append(
+        file.errors.append(
             f"{where}: is no whole COCO ({first_line(error)}); an image has id and file_name, an annotation image_id, "
             "category_id and bbox [x, y, width, height], a category id and name"
         )
 
 
-def _read_numbers(reading: Reading) -> Iterator[Row]:
+def _read_numbers(file: AnnotationFile) -> Iterator[AnnotationRow]:
     """YOLO's and Chula's form: five numbers a line, or three."""
-    if posixpath.basename(reading.file.casefold()) in _NAMES_FILES:
+    if posixpath.basename(file.path.casefold()) in _NAMES_FILES:
         return
-    rows = [line.split() for line in read_text(reading.root, reading.file, "text").splitlines() if line.strip()]
+    rows = [line.split() for line in read_text(file.root, file.path, "text").splitlines() if line.strip()]
     try:
         values = [[float(value) for value in row] for row in rows]
     except ValueError:
@@ -188,30 +188,30 @@ def _read_numbers(reading: Reading) -> Iterator[Row]:
     columns = {len(row) for row in values}
     is_yolo = all(count == 5 or (count > 6 and count % 2) for count in columns)
     if columns != {3} and not is_yolo:
-        reading.errors.append(
-            f"{reading.where}: gives {' and '.join(map(str, sorted(columns)))} numbers a line; give class, centre x, "
+        file.errors.append(
+            f"{file.where}: gives {' and '.join(map(str, sorted(columns)))} numbers a line; give class, centre x, "
             "y, width, height (YOLO) or x, y, type (Chula), or leave it out by `exclude`"
         )
         return
-    reading.used.add(reading.file)
-    yield Row(reading.where, reading.stem)
-    names = _names_for(reading) if is_yolo and values else None
+    file.used.add(file.path)
+    yield AnnotationRow(file.where, file.stem)
+    names = _names_for(file) if is_yolo and values else None
     for number, row in enumerate(values, start=1):
-        where = f"{reading.where}, line {number}"
+        where = f"{file.where}, line {number}"
         try:
-            yield _chula(where, reading.stem, row) if len(row) == 3 else _yolo(where, reading.stem, row, names)
+            yield _chula(where, file.stem, row) if len(row) == 3 else _yolo(where, file.stem, row, names)
         except UserError as error:
-            reading.errors.append(f"{where}: {error}")
+            file.errors.append(f"{where}: {error}")
 
 
-def _chula(where: str, image: str, row: Sequence[float]) -> Row:
+def _chula(where: str, image: str, row: Sequence[float]) -> AnnotationRow:
     x, y, code = row
     if code not in range(len(CHULA_TYPES)):
         raise UserError(f"{code:g} is no type of Chula RBC-12; they are 0 to {len(CHULA_TYPES) - 1}")
-    return Row(where, image, CHULA_TYPES[int(code)], (x, y, 0, 0))
+    return AnnotationRow(where, image, CHULA_TYPES[int(code)], (x, y, 0, 0))
 
 
-def _yolo(where: str, image: str, row: Sequence[float], names: dict[int, str] | None) -> Row:
+def _yolo(where: str, image: str, row: Sequence[float], names: dict[int, str] | None) -> AnnotationRow:
     code, *shares = row
     if not all(-BEYOND <= share <= 1 + BEYOND for share in shares):
         raise UserError("YOLO's values are shares of the image, 0 to 1; divide by its width and height")
@@ -221,24 +221,24 @@ def _yolo(where: str, image: str, row: Sequence[float], names: dict[int, str] | 
     name = str(int(code)) if names is None else names[int(code)]
     if len(shares) == 4:
         x, y, width, height = shares
-        return Row(where, image, name, (x - width / 2, y - height / 2, width, height), shares=True)
+        return AnnotationRow(where, image, name, (x - width / 2, y - height / 2, width, height), shares=True)
     across, down = shares[::2], shares[1::2]
     box = (min(across), min(down), max(across) - min(across), max(down) - min(down))
-    return Row(where, image, name, box, shares=True)
+    return AnnotationRow(where, image, name, box, shares=True)
 
 
-def _names_for(reading: Reading) -> dict[int, str] | None:
+def _names_for(file: AnnotationFile) -> dict[int, str] | None:
     """Names of the classes from the nearest names file: in the folder of a file, or the next above that has one."""
-    for folder in PurePosixPath(reading.file).parents:
+    for folder in PurePosixPath(file.path).parents:
         for name in _NAMES_FILES:
-            for path in reading.files:
+            for path in file.files:
                 if path.casefold() == str(folder / name).casefold():
                     try:
-                        names = reading.names_of(path)
+                        names = file.names_of(path)
                     except UserError as error:
-                        reading.errors.append(str(error))
+                        file.errors.append(str(error))
                         return None
-                    reading.used.add(path)
+                    file.used.add(path)
                     return names
     return None
 
@@ -256,11 +256,11 @@ def read_names(root: Path, file: str) -> dict[int, str]:
         ) from None
 
 
-def _read_nothing(_: Reading) -> Iterator[Row]:
+def _read_nothing(_: AnnotationFile) -> Iterator[AnnotationRow]:
     return iter(())
 
 
-_READERS: dict[str, Callable[[Reading], Iterator[Row]]] = {
+_READERS: dict[str, Callable[[AnnotationFile], Iterator[AnnotationRow]]] = {
     ".csv": _read_csv,
     ".xml": _read_voc,
     ".json": _read_coco,

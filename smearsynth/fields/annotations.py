@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import ImageHeader, read_header
 from smearsynth.base.tables import locate, raise_errors
-from smearsynth.fields.annotation_files import BEYOND, Reading, Row, read_names, read_rows
+from smearsynth.fields.annotation_files import BEYOND, AnnotationFile, AnnotationRow, read_names, read_rows
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def read_annotations(
     left_out, errors = Counter[str](), list[str]()
     for file in files:
         by_hand = file.casefold().endswith(".csv")
-        reading = Reading(root, file, files, names_of, errors, used)
-        for row in read_rows(reading):
+        for row in read_rows(AnnotationFile(root, file, files, names_of, errors, used)):
             try:
                 image = find(row.image, file)
                 if image is None and by_hand:
@@ -126,7 +125,7 @@ def _inside(folder: str, name: str) -> str:
     return path
 
 
-def _inside_image(row: Row, image: str, header: ImageHeader) -> Annotation:
+def _inside_image(row: AnnotationRow, image: str, header: ImageHeader) -> Annotation:
     x, y, width, height = row.values
     if row.shares:
         x, width, y, height = x * header.width, width * header.width, y * header.height, height * header.height
