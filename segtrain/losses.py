@@ -1,17 +1,20 @@
 """Losses: each of its own, and the sum of them that a config asks for.
 
 Everywhere logits are float (B, C, H, W) and labels int64 (B, H, W), 255 = ignored; a loss is a scalar, and no call
-waits for the device.
+waits for the device. Instance maps are integers (B, H, W), 0 = no cell, else the cell's number in its image.
 
 Losses over pixels compute each pixel's value apart and weight it by a map, and never by the `weight` and `mean` of
 torch's own loss, whose normalisation differs and whose sum is not deterministic on CUDA. Losses over the overlap of a
 class count all pixels of a batch together, not image by image, since most smears lack most classes: a class without a
 pixel in the batch does not enter, and without any class the loss is 0.
+
+The loss over cells asks what a count asks: which class a cell is of as a whole. A parasite of 50 pixels among the
+thousand of its cell, or a nucleus that is right but for its rim, weighs little in any loss over pixels.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -23,8 +26,9 @@ from smearsynth.taxonomy import IGNORE
 
 Weighting = Literal["none", "inverse", "inverse_sqrt"]
 Norm = Literal["count", "sum"]
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Logits and labels to a scalar."""
+Loss = Callable[..., Tensor]
+"""Logits, labels and, for those losses that need them, the maps `instance` and `parasite` to a scalar."""
+PixelLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class _Term(Spec):
@@ -62,6 +66,19 @@ class BceSpec(_Term):
     """Binary cross-entropy of each class against the others."""
 
 
+class CellSpec(_Term):
+    """Cross-entropy of each cell, whose logits are the mean over its pixels; of sets that know their cells."""
+
+    weights: Weighting = Field("inverse_sqrt", description="weight of a class, from its cells in the batch")
+    least: int = Field(60, ge=1, description="pixels that a cell must show to count")
+
+
+class ParasiteSpec(_Term):
+    """Binary cross-entropy and soft Dice of the parasite mask, of networks with `model.parasite`."""
+
+    weight: float = Field(8.0, gt=0, le=1000, description="weight of a parasite's pixel beside one of none; to 1000")
+
+
 class LossSpec(Spec):
     """The losses to sum; one that is not named is left out."""
 
@@ -70,6 +87,8 @@ class LossSpec(Spec):
     focal: FocalSpec | None = Field(None, description="focal loss")
     lovasz: LovaszSpec | None = Field(None, description="Lovasz-softmax, over the classes present in the batch")
     bce: BceSpec | None = Field(None, description="binary cross-entropy, each class against the others")
+    cells: CellSpec | None = Field(None, description="cross-entropy of whole cells")
+    parasite: ParasiteSpec | None = Field(None, description="loss of the parasite mask, with `model.parasite`")
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Self:
@@ -78,13 +97,14 @@ class LossSpec(Spec):
         return self
 
 
-def make_loss(spec: LossSpec, pixels: Tensor, *, device: torch.device | str = "cpu") -> Loss:
-    """The sum of the losses that `spec` names, float32 whatever autocast says. It takes labels of uint8, too, and is
-    deterministic on every device.
+def make_loss(spec: LossSpec, pixels: Tensor, *, most_cells: int = 0, device: torch.device | str = "cpu") -> Loss:
+    """The sum of the losses that `spec` names, float32 whatever autocast says. It takes labels of uint8, too. Losses
+    over pixels are deterministic on every device, that over cells on a GPU where torch is told to be.
 
-    pixels: int64 (C,), pixels of each class in the training set.
+    pixels: int64 (C,), pixels of each class in the training set. most_cells: that an image can have. Where the spec
+    names `parasite`, logits have a channel more, of the parasite mask.
     """
-    terms: list[tuple[float, Loss]] = []
+    terms: list[tuple[float, PixelLoss]] = []
     if spec.cross_entropy:
         ce = spec.cross_entropy
         weights = class_weights(pixels, ce.weights).to(device)
@@ -99,13 +119,31 @@ def make_loss(spec: LossSpec, pixels: Tensor, *, device: torch.device | str = "c
         terms.append((spec.lovasz.factor, lovasz))
     if spec.bce:
         terms.append((spec.bce.factor, bce))
-    return partial(_sum, terms)
+    return partial(_sum, terms, spec, most_cells)
 
 
-def _sum(terms: Sequence[tuple[float, Loss]], logits: Tensor, label: Tensor) -> Tensor:
+def _sum(
+    terms: Sequence[tuple[float, PixelLoss]],
+    spec: LossSpec,
+    most_cells: int,
+    logits: Tensor,
+    label: Tensor,
+    instance: Tensor | None = None,
+    parasite: Tensor | None = None,
+) -> Tensor:
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     label = label.long()
-    return torch.stack([factor * loss(logits, label) for factor, loss in terms]).sum()
+    found = []
+    if mask := spec.parasite:
+        assert parasite is not None, "whoever asks for the loss reads the map"
+        logits, of_parasite = logits[:, :-1], logits[:, -1]
+        found.append(mask.factor * parasite_loss(of_parasite, parasite, weight=mask.weight))
+    found += [factor * loss(logits, label) for factor, loss in terms]
+    if cells := spec.cells:
+        assert instance is not None, "whoever asks for the loss reads the map"
+        pooled = pool_cells(logits, label, instance, most_cells)
+        found.append(cells.factor * cell_cross_entropy(pooled, least=cells.least, weighting=cells.weights))
+    return torch.stack(found).sum()
 
 
 def class_weights(pixels: Tensor, weighting: Weighting) -> Tensor:
@@ -114,7 +152,11 @@ def class_weights(pixels: Tensor, weighting: Weighting) -> Tensor:
     pixels: int64 (C,), pixels of each class in the training set. "inverse": all pixels / pixels of the class, as the
     reference training has it; "inverse_sqrt": the root of that; "none": 1.
     """
-    count = pixels.to("cpu", torch.float64)
+    return _weights(pixels.cpu(), weighting)
+
+
+def _weights(count: Tensor, weighting: Weighting) -> Tensor:
+    count = count.double()
     share = torch.where(count > 0, count.sum() / count.clamp(min=1), 0.0)
     exponent = {"none": 0.0, "inverse": 1.0, "inverse_sqrt": 0.5}[weighting]
     return torch.where(count > 0, share**exponent, 0.0).float()
@@ -216,6 +258,55 @@ def _jaccard_slope(truth: Tensor) -> Tensor:
 def _mean_of_present(each: Tensor, pixels: Tensor) -> Tensor:
     present = pixels > 0
     return (each * present).sum() / present.sum().clamp(min=1)
+
+
+def parasite_loss(logits: Tensor, parasite: Tensor, *, weight: float) -> Tensor:
+    """Binary cross-entropy, mean over the pixels that are known, plus soft Dice of all of them together; 0 where none
+    is known.
+
+    logits: float (B, H, W), of a sigmoid. parasite: uint8 (B, H, W), 0, 1, 255 = not known. weight: of a parasite's
+    pixel in the cross-entropy.
+    """
+    known = _valid(parasite)
+    target = (known & (parasite > 0)).to(logits.dtype)
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=logits.new_tensor(weight))
+    probability = logits.sigmoid() * known
+    overlap = (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
+    return _mean(each, known.to(logits.dtype), "count") + (1 - overlap) * known.any()
+
+
+class PooledCells(NamedTuple):
+    """A row for every number that a cell of the batch can have. mean: float (N, C), over the cell's pixels. pixels:
+    int64 (N,), those that are not ignored, 0 where there is no cell. kind: int64 (N,), its class."""
+
+    mean: Tensor
+    pixels: Tensor
+    kind: Tensor
+
+
+def pool_cells(values: Tensor, label: Tensor, instance: Tensor, most: int) -> PooledCells:
+    """Means of `values`, float (B, C, H, W), over each cell. most: the highest number in `instance`, (B, H, W)."""
+    images, channels = values.shape[:2]
+    known = _valid(label) & (instance > 0)
+    # Number 0 of each image takes what is of no cell.
+    first = torch.arange(images, device=values.device)[:, None, None] * (most + 1)
+    cell = torch.where(known, instance.long(), 0) + first
+    rows = images * (most + 1)
+    total = values.new_zeros(rows, channels).index_add(0, cell.flatten(), values.movedim(1, -1).flatten(0, 2))
+    pixels = label.new_zeros(rows).index_add(0, cell.flatten(), known.flatten().to(label.dtype))
+    kind = label.new_zeros(rows).scatter_reduce(0, cell.flatten(), torch.where(known, label, 0).flatten(), "amax")
+    return PooledCells(total / pixels.clamp(min=1)[:, None], pixels, kind)
+
+
+def cell_cross_entropy(cells: PooledCells, *, least: int, weighting: Weighting) -> Tensor:
+    """sum(w * ce) / sum(w) over the cells of the batch that show `least` pixels or more; 0 where there are none.
+
+    w is of the cell's class, as `class_weights` gives it from the cells of the batch.
+    """
+    kept = cells.pixels >= least
+    count = cells.kind.new_zeros(cells.mean.shape[1]).index_add(0, cells.kind, kept.to(cells.kind.dtype))
+    weight = torch.where(kept, _weights(count, weighting)[cells.kind], 0)
+    return _mean(F.cross_entropy(cells.mean, cells.kind, reduction="none"), weight, "sum")
 
 
 def _valid(label: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ import numpy as np
 
 from smearsynth.shards import format
 from smearsynth.shards.writer import ShardWriter, pack
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, INFECTED_RBC
 
-PER_SHARD = 7
+PER_SHARD, MOST_CELLS = 7, 9
 ALL = tuple(range(1, len(CLASSES)))
 
 
@@ -20,14 +20,15 @@ def write_set(
     size: tuple[int, int] = (24, 24),
     digest: str = "ab" * 32,
     shown: Sequence[int] = ALL,
+    cells: bool = False,
     **counts: int,
 ) -> Path:
     """`counts` samples per split, in shards of 7: blobs of random classes, of those `shown`, with colours of their own,
-    and an index."""
+    and an index. cells: the set knows them, and parasites: dark middles of infected cells, not known in every third."""
     root.mkdir(parents=True, exist_ok=True)
     files, splits = [], {}
     for split, count in counts.items():
-        samples = [picture(split, i, size, shown) for i in range(count)]
+        samples = [picture(split, i, size, shown, cells=cells) for i in range(count)]
         for number, first in enumerate(range(0, count, PER_SHARD)):
             rows = samples[first : first + PER_SHARD]
             name = f"{split}-{number:05d}.h5"
@@ -42,32 +43,52 @@ def write_set(
 
 def write_shard(path: Path, split: str, samples: list[format.Sample]) -> None:
     """One shard of `samples`."""
-    header = format.Header(split=split, looks=("natural",), recipe_hash="cd" * 32, bank_digest="", fields=("class",))
-    size = samples[0].label.shape
-    options = {"rows": len(samples), "size": size, "max_objects": 1, "codec": "gzip"}
+    cells = samples[0].parasite is not None
+    version = format.WITH_PARASITES if cells else format.FORMAT_VERSION
+    header = format.Header(
+        split=split,
+        looks=("natural",),
+        recipe_hash="cd" * 32,
+        bank_digest="",
+        fields=("class",),
+        format_version=version,
+    )
+    most = MOST_CELLS if cells else 1
+    options = {"rows": len(samples), "size": samples[0].label.shape, "max_objects": most, "codec": "gzip"}
     with ShardWriter(path, header=header, **options) as writer:
         for sample in samples:
-            writer.append(pack(sample, max_objects=1, codec="gzip"))
+            writer.append(pack(sample, max_objects=most, codec="gzip"))
 
 
-def picture(split: str, i: int, size: tuple[int, int], shown: Sequence[int] = ALL) -> format.Sample:
+def picture(
+    split: str, i: int, size: tuple[int, int], shown: Sequence[int] = ALL, *, cells: bool = False
+) -> format.Sample:
     """Sample i of a split: four to eight discs, each in the colour of its class on glass of 235, and grain on all."""
     rng = np.random.default_rng([len(split), i])
     y, x = np.mgrid[: size[0], : size[1]]
-    label = np.zeros(size, np.uint8)
-    for _ in range(rng.integers(4, 9)):
+    label, parasite = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    instance, objects = np.zeros(size, np.uint16), []
+    for number in range(1, 1 + rng.integers(4, 9)):
         cy, cx, radius = rng.uniform(0, size[0]), rng.uniform(0, size[1]), rng.uniform(2, min(size) / 4)
-        label[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = shown[rng.integers(0, len(shown))]
+        disc = (y - cy) ** 2 + (x - cx) ** 2 < radius**2
+        label[disc], instance[disc], parasite[disc] = shown[rng.integers(0, len(shown))], number, 0
+        objects.append(label[disc][:1].sum(dtype=np.int32))
+        if objects[-1] == INFECTED_RBC:
+            middle = (y - cy) ** 2 + (x - cx) ** 2 < (radius / 2) ** 2
+            parasite[disc if number % 3 == 0 else middle] = 255 if number % 3 == 0 else 1
     colours = np.array([(235, 235, 235), *(c.rgb for c in CLASSES[1:])])
     image = (colours[label] * 0.8 + rng.integers(0, 20, (*size, 3))).astype(np.uint8)
+    if cells:
+        image[parasite == 1] //= 4
     return format.Sample(
         image=image,
         label=label,
-        instance=np.zeros(size, np.uint16),
-        objects=np.zeros((0, 1), np.int32),
+        instance=instance if cells else np.zeros(size, np.uint16),
+        objects=np.array(objects, np.int32)[:, None] if cells else np.zeros((0, 1), np.int32),
         background=0,
         scene=i,
         look=0,
         sample_id=format.sample_id(split, i, 0, ("natural",)),
         digest="0" * 64,
+        parasite=parasite if cells else None,
     )

@@ -36,13 +36,14 @@ def draws_for(spec: AugmentSpec, n: int = N, epoch: int = 0) -> Draws:
 
 def on_host(images: np.ndarray, labels: np.ndarray, spec: AugmentSpec) -> tuple[np.ndarray, np.ndarray]:
     draws = draws_for(spec, len(images))
-    pairs = [augment_sample(images[i], labels[i], draws, i) for i in range(len(images))]
-    return np.stack([image for image, _ in pairs]), np.stack([label for _, label in pairs])
+    pairs = [augment_sample(images[i], {"label": labels[i]}, draws, i) for i in range(len(images))]
+    return np.stack([image for image, _ in pairs]), np.stack([maps["label"] for _, maps in pairs])
 
 
 def on_device(images: np.ndarray, labels: np.ndarray, spec: AugmentSpec) -> tuple[np.ndarray, np.ndarray]:
     planes = torch.from_numpy(images).permute(0, 3, 1, 2)
-    image, label = augment_batch(planes, torch.from_numpy(labels), draws_for(spec, len(images)), spec)
+    image, maps = augment_batch(planes, {"label": torch.from_numpy(labels)}, draws_for(spec, len(images)), spec)
+    label = maps["label"]
     assert image.dtype == label.dtype == torch.uint8
     assert image.is_contiguous(memory_format=torch.channels_last)
     return image.permute(0, 2, 3, 1).numpy(), label.numpy()
@@ -189,14 +190,14 @@ def test_on_a_device_a_sample_does_not_depend_on_its_batch() -> None:
     draws = draws_for(spec)
     for row in range(N):
         one = Draws(**{name: values[row : row + 1] for name, values in vars(draws).items()})
-        image, label = augment_batch(
+        image, maps = augment_batch(
             torch.from_numpy(IMAGES[row : row + 1]).permute(0, 3, 1, 2),
-            torch.from_numpy(LABELS[row : row + 1]),
+            {"label": torch.from_numpy(LABELS[row : row + 1])},
             one,
             spec,
         )
         np.testing.assert_array_equal(image[0].permute(1, 2, 0), whole[0][row])
-        np.testing.assert_array_equal(label[0], whole[1][row])
+        np.testing.assert_array_equal(maps["label"][0], whole[1][row])
 
 
 def test_wide_images_are_mirrored_and_zoomed_about_their_own_centre() -> None:
@@ -262,3 +263,25 @@ def test_wrong_ranges_are_refused_under_their_key(key: str, value: object, sente
     with pytest.raises(ValidationError, match=sentence) as caught:
         AugmentSpec(**{key: value})
     assert caught.value.errors()[0]["loc"][0] == key
+
+
+@pytest.mark.parametrize("name", ["instance", "parasite"])
+def test_maps_of_cells_and_parasites_go_where_the_labels_go(name: str) -> None:
+    spec = AugmentSpec(**GEOMETRY)
+    draws = draws_for(spec)
+    beyond = 0 if name == "instance" else IGNORE
+    kind = np.uint16 if name == "instance" else np.uint8
+    given = np.arange(N)[:, None, None] * 5000 % 60_000 + LABELS if name == "instance" else LABELS % 2
+    given = given.astype(kind)
+    for row in range(N):
+        _, maps = augment_sample(IMAGES[row], {"label": LABELS[row], name: given[row]}, draws, row)
+        expected = naive_label(given[row].astype(int) + 1, draws, row).astype(int)  # 255 is beyond the border
+        inside = maps["label"] != IGNORE
+        assert maps[name].dtype == kind
+        np.testing.assert_array_equal(maps[name][inside], expected[inside] - 1)
+        assert (maps[name][~inside] == beyond).all()
+    planes = torch.from_numpy(IMAGES).permute(0, 3, 1, 2)
+    wide = torch.from_numpy(given.astype(np.int32) if name == "instance" else given)
+    _, moved = augment_batch(planes, {"label": torch.from_numpy(LABELS), name: wide}, draws, spec)
+    host = [augment_sample(IMAGES[row], {name: given[row]}, draws, row)[1][name] for row in range(N)]
+    np.testing.assert_array_equal(moved[name], np.stack(host))

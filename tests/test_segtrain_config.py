@@ -8,11 +8,13 @@ import pytest
 import torch
 from shard_set import write_set
 
+from segtrain.metrics.cell_naming import CellNaming
 from segtrain.training.config import Config, Monitor, load_config
 from segtrain.training.epoch import ValidationTotals
 from segtrain.training.processes import Ranks
 from segtrain.training.schedules import learning_rate_factor
 from smearsynth.base.config_file import ConfigError, Place, dump_yaml
+from smearsynth.taxonomy import CLASSES
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "fit"
 
@@ -42,6 +44,7 @@ class TestGood:
             "name": "unet_half",
             "grey": False,
             "sigmoid": False,
+            "parasite": False,
             "pretrained": None,
             "width": 8,
             "activation": "leaky_relu",
@@ -67,12 +70,12 @@ class TestGood:
 
     @pytest.mark.parametrize("monitor", get_args(Monitor))
     def test_of_every_monitor_more_is_better(self, monitor: str) -> None:
-        label = torch.arange(10).repeat(1, 4, 4).to(torch.uint8)
+        label = torch.arange(10)[None, :, None].repeat(1, 1, 64).to(torch.uint8)  # each class a cell of 64 px
         right = 50.0 * torch.nn.functional.one_hot(label.long(), 10).movedim(-1, 1)
         reports = []
         for logits in (right, right.roll(1, dims=1)):
-            totals = ValidationTotals(10, torch.device("cpu"))
-            totals.add(torch.zeros(()), logits, label)
+            totals = ValidationTotals(10, torch.device("cpu"), CellNaming([c.key for c in CLASSES], 10))
+            totals.add(torch.zeros(()), logits, label, label.int())
             reports.append(totals.report(Ranks()))
         assert reports[0][monitor] == 1 > reports[1][monitor]
 
@@ -95,6 +98,8 @@ class TestBad:
     @pytest.mark.parametrize(
         ("override", "sentence"),
         [
+            ("model.parasite=true", "model.parasite: nothing would train it: give `loss.parasite: {}`, or remove it"),
+            ("loss.parasite={}", "loss.parasite: no output would learn it: give `model.parasite: true`"),
             ("epoch=3", 'epoch: unknown key: did you mean "epochs"?'),
             ("optimizer.lr=3", 'optimizer: unknown key: did you mean "optimiser"?'),
             ("optimiser.lrr=3", 'optimiser.lrr: unknown key: did you mean "lr"?'),
@@ -156,6 +161,7 @@ class TestShipped:
             "name": "unet_half",
             "grey": False,
             "sigmoid": False,
+            "parasite": False,
             "pretrained": None,
             "width": 32,
             "activation": "leaky_relu",

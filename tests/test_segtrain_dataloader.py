@@ -18,6 +18,7 @@ from segtrain.data.sampler import Budget, shuffled_order
 from segtrain.data.samples import Shards
 from smearsynth.base.errors import UserError
 from smearsynth.base.workers import usable_cores
+from smearsynth.taxonomy import INFECTED_RBC
 
 SIZE, COUNT = (24, 24), 23
 ALL = AugmentSpec(
@@ -131,9 +132,46 @@ class TestLoader:
                 contents(Loader(shards, batch=4, shuffle=True, augment=ALL), 1),
             )
 
+    def test_maps_of_cells_and_parasites_come_where_they_are_asked_for(self, tmp_path: Path) -> None:
+        shards = Shards(write_set(tmp_path / "set", size=SIZE, cells=True, train=COUNT), "train")
+        maps = ("instance", "parasite")
+        [plain] = Loader(shards, batch=COUNT, shuffle=False).epoch(0)
+        assert plain.instance is plain.parasite is None
+        [batch] = Loader(shards, batch=COUNT, shuffle=False, maps=maps).epoch(0)
+        for i in range(COUNT):
+            expected = picture("train", i, SIZE, cells=True)
+            np.testing.assert_array_equal(batch.instance[i], expected.instance)
+            np.testing.assert_array_equal(batch.parasite[i], expected.parasite)
+        assert set(batch.parasite.unique().tolist()) == {0, 1, 255}
+        resident = InMemoryDataset(shards, torch.device("cpu"), workers=2, maps=maps)
+        first, second, alone = (
+            next(Loader(source, batch=9, shuffle=True, augment=ALL, maps=asked, workers=0).epoch(1))
+            for source, asked in ((shards, maps), (resident, maps), (shards, ()))
+        )
+        assert first.maps.keys() == second.maps.keys() == {"label", *maps}
+        assert all(torch.equal(first.maps[name], second.maps[name]) for name in first.maps)
+        # What is asked for beside image and label changes neither.
+        assert torch.equal(first.image, alone.image)
+        assert torch.equal(first.label, alone.label)
+        # Wherever a cell went, its label and its parasite went with it.
+        for instance, label, parasite, number in zip(
+            first.instance, first.label, first.parasite, first.number.tolist(), strict=True
+        ):
+            kinds = picture("train", number, SIZE, cells=True).objects[:, 0]
+            inside = (instance > 0).numpy()
+            np.testing.assert_array_equal(label[inside], kinds[instance[inside].numpy() - 1])
+            assert ((label[parasite == 1] == INFECTED_RBC) | (label[parasite == 1] == 255)).all()
+
+    def test_a_parasite_mask_of_other_values_is_refused(self, tmp_path: Path) -> None:
+        root = write_set(tmp_path / "set", size=SIZE, cells=True, train=3)
+        with h5py.File(root / "train-00000.h5", "r+") as file:
+            file["parasite"][1, 0, 0] = 2
+        with pytest.raises(UserError, match=r"`parasite` of row 1 is neither 0, 1 nor 255"):
+            Shards(root, "train").more_maps(1, ["parasite"])
+
     def test_a_set_too_large_for_the_memory_is_refused(self, shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("segtrain.data.in_memory._SHARE", 1e-9)
-        with pytest.raises(UserError, match=r"split 'train' takes 0\.0 GB as uint8.*leave `resident` out"):
+        with pytest.raises(UserError, match=r"split 'train' takes 0\.0 GB, .*leave `resident` out"):
             memory_for(shards, torch.device("cpu"))
 
     def test_a_fault_in_a_worker_is_raised_where_its_batch_is_due(self, tmp_path: Path) -> None:

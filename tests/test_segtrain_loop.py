@@ -214,7 +214,7 @@ class TestFinite:
 
 
 def test_a_full_gpu_is_one_sentence(data: Path, tmp_path: Path) -> None:
-    def full(*_: Tensor) -> Tensor:
+    def full(*_: object, **__: object) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     t = begin(data, tmp_path / "run")

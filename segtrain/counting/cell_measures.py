@@ -25,7 +25,9 @@ class MeasuredCell:
     number: from 1 in its image, as in the map. kind: key of its class. x, y: centre. left, top, right, bottom: box, the
     last two exclusive. area_um2: of what is visible. confidence: 0 to 1, the mean over the cell of the probability of
     its class where the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second
-    moments, 0 for a disc. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of `NOT_COUNTED`.
+    moments, 0 for a disc. parasite_um2: area of the parasite in it, the sum over the cell of its probability; None of
+    networks that do not mark it. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of
+    `NOT_COUNTED`.
     """
 
     number: int
@@ -39,6 +41,7 @@ class MeasuredCell:
     area_um2: float
     confidence: float
     eccentricity: float
+    parasite_um2: float | None = None
     borders: tuple[str, ...]
     counted: bool
 
@@ -61,6 +64,7 @@ def cells_of(field: FieldPrediction) -> FieldCells:
         keys=field.classes.keys,
         um_per_px=field.native_um_per_px * exact,
         native_shape=field.native_shape,
+        parasite=field.parasite,
     )
 
 
@@ -71,18 +75,20 @@ def measure_cells(
     keys: Sequence[str],
     um_per_px: float,
     native_shape: tuple[int, int] | None = None,
+    parasite: npt.NDArray[np.uint8] | None = None,
 ) -> FieldCells:
     """The cells of one field.
 
     label: uint8 (H, W), class ids, best of 0.20 um/px. confidence: uint8 (H, W), probability of that label in 1/255.
     keys: of the classes, background first. um_per_px: of the label map. native_shape: (H, W) of the image that centres
-    and boxes refer to, by default the label map's own.
+    and boxes refer to, by default the label map's own. parasite: uint8 (H, W), probability of a parasite in 1/255.
     """
     groups = class_groups(keys, um_per_px)
     cells, group_of = find_cells(label, groups)
     votes = _votes(cells, label, confidence, len(group_of))
     area = np.bincount(cells.ravel(), minlength=len(group_of) + 1)[1:]
     centre, eccentricity = _moments(cells, area)
+    parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
     height, width = label.shape
     scale = np.array(native_shape or label.shape) / label.shape
     native = (centre + 0.5) * scale - 0.5
@@ -111,6 +117,7 @@ def measure_cells(
                 area_um2=float(area[row]) * um_per_px**2,
                 confidence=float(votes[row, best]) / (255 * float(area[row])),
                 eccentricity=float(eccentricity[row]),
+                parasite_um2=None if parasites is None else float(parasites[row]),
                 borders=borders,
                 counted=not set(borders) & set(NOT_COUNTED),
             )
@@ -126,6 +133,11 @@ def _votes(
     total = np.zeros((count, 256))
     np.add.at(total, (cells[inside] - 1, label[inside]), confidence[inside])
     return total
+
+
+def _sums(cells: Labels, probability: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.float64]:
+    """float64 (n,): sum over each cell of a probability in 1/255."""
+    return np.bincount(cells.ravel(), probability.ravel(), minlength=count + 1)[1:] / 255
 
 
 def _moments(cells: Labels, area: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -91,7 +91,7 @@ def count(
 ) -> CountResult:
     """`count_with` the networks of a run and `others`; the rest as of `segtrain.predict`. Raises UserError,
     before anything is written."""
-    networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device)
+    networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device, parasite=True)
     return count_with(networks, images, out=out, pictures=pictures, um_per_px=um_per_px, progress=progress)
 
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from segtrain.data.augmentation import Draws, blur_kernel, od_table
 from segtrain.data.keyed_random import noise
-from segtrain.data.samples import Image, Label
-from smearsynth.taxonomy import IGNORE
+from segtrain.data.samples import OUTSIDE, Image, Maps
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network on import
 
@@ -21,23 +20,27 @@ cv2.setNumThreads(1)  # workers share the cores already
 
 _mirror_x, _mirror_y, _turn = A.HorizontalFlip(), A.VerticalFlip(), A.RandomRotate90()
 _zoom_image = A.Affine(interpolation=cv2.INTER_LINEAR, border_mode=cv2.BORDER_REFLECT_101)
-_zoom_label = A.Affine(mask_interpolation=cv2.INTER_NEAREST, border_mode=cv2.BORDER_CONSTANT, fill_mask=IGNORE)
+_zoom_map = {
+    name: A.Affine(mask_interpolation=cv2.INTER_NEAREST, border_mode=cv2.BORDER_CONSTANT, fill_mask=outside)
+    for name, outside in OUTSIDE.items()
+}
 _blur, _jpeg = A.GaussianBlur(), A.ImageCompression()
 
 
-def augment_sample(image: Image, label: Label, draws: Draws, row: int) -> tuple[Image, Label]:
+def augment_sample(image: Image, maps: Maps, draws: Draws, row: int) -> tuple[Image, Maps]:
     """One sample, changed as row `row` of the draws says.
 
-    image: uint8 (H, W, 3) RGB. label: uint8 (H, W); pixels from outside the image become 255.
+    image: uint8 (H, W, 3) RGB. maps: (H, W) each, by name; pixels from outside the image become what `OUTSIDE` says.
     """
     if draws.flip_x[row]:
-        image, label = _mirror_x.apply(image), _mirror_x.apply(label)
+        image, maps = _mirror_x.apply(image), {name: _mirror_x.apply(one) for name, one in maps.items()}
     if draws.flip_y[row]:
-        image, label = _mirror_y.apply(image), _mirror_y.apply(label)
+        image, maps = _mirror_y.apply(image), {name: _mirror_y.apply(one) for name, one in maps.items()}
     if turns := int(draws.turns[row]):
-        image, label = _turn.apply(image, factor=turns), _turn.apply(label, factor=turns)
+        image = _turn.apply(image, factor=turns)
+        maps = {name: _turn.apply(one, factor=turns) for name, one in maps.items()}
     if draws.scale[row] != 1:
-        image, label = _zoom(image, label, draws.scale[row])
+        image, maps = _zoom(image, maps, draws.scale[row])
     if (draws.gain[row] != 1).any() or draws.offset[row].any():
         image = cv2.LUT(image, od_table(draws.gain[row], draws.offset[row])[:, None])
     if draws.blur[row]:
@@ -47,18 +50,18 @@ def augment_sample(image: Image, label: Label, draws: Draws, row: int) -> tuple[
         image = cv2.add(image, grain, dtype=cv2.CV_8U)
     if draws.quality[row] < 100:
         image = _compressed(image, int(draws.quality[row]))
-    return image, label
+    return image, maps
 
 
-def _zoom(image: Image, label: Label, scale: float) -> tuple[Image, Label]:
-    height, width = label.shape
+def _zoom(image: Image, maps: Maps, scale: float) -> tuple[Image, Maps]:
+    height, width = image.shape[:2]
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     matrix = np.diag([scale, scale, 1.0])
     matrix[:2, 2] = centre * (1 - scale)
     shape = (height, width)
     return (
         _zoom_image.apply(image, matrix=matrix, output_shape=shape),
-        _zoom_label.apply_to_mask(label, matrix=matrix, output_shape=shape),
+        {name: _zoom_map[name].apply_to_mask(one, matrix=matrix, output_shape=shape) for name, one in maps.items()},
     )
 
 

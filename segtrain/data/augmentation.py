@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from segtrain.data.keyed_random import keys, noise_on_device, uniforms
+from segtrain.data.samples import OUTSIDE
 from smearsynth.base.validation import Spec
-from smearsynth.taxonomy import IGNORE
 
 Floats = npt.NDArray[np.float64]
 _DRAWS = 13
@@ -131,25 +131,28 @@ _UNTURNED = np.array([np.linalg.matrix_power([[0, -1], [1, 0]], turns) for turns
 """(4, 2, 2): from (x, y) about the centre of an image that was turned to where it lay before."""
 
 
-def augment_batch(image: Tensor, label: Tensor, draws: Draws, spec: AugmentSpec) -> tuple[Tensor, Tensor]:
-    """A batch, changed as its draws from `spec` say: both uint8, on their device, the images channels_last.
+def augment_batch(
+    image: Tensor, maps: dict[str, Tensor], draws: Draws, spec: AugmentSpec
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """A batch, changed as its draws from `spec` say, on its device, the images channels_last.
 
-    image: uint8 (B, 3, H, W) RGB. label: uint8 (B, H, W); pixels from outside the image become 255. JPEG is left out.
+    image: uint8 (B, 3, H, W) RGB. maps: integers (B, H, W) each, by name; pixels from outside the image become what
+    `OUTSIDE` says. JPEG is left out.
     """
     plain = AugmentSpec()
     if spec.flips or spec.quarter_turns or spec.scale_range != plain.scale_range:
-        image, label = _mirror_turn_zoom(image, label, draws)
+        image, maps = _mirror_turn_zoom(image, maps, draws)
     if (spec.od_gain_range, spec.od_offset_range) != (plain.od_gain_range, plain.od_offset_range):
         image = _change_density(image, draws)
     if spec.blur_range != plain.blur_range:
         image = _blur(image, draws)
     if spec.noise_range != plain.noise_range:
         image = _add_noise(image, draws)
-    return image.contiguous(memory_format=torch.channels_last), label
+    return image.contiguous(memory_format=torch.channels_last), maps
 
 
-def _mirror_turn_zoom(image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    height, width = label.shape[1:]
+def _mirror_turn_zoom(image: Tensor, maps: dict[str, Tensor], draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
+    height, width = image.shape[2:]
     mirror = np.stack([1 - 2 * draws.flip_x, 1 - 2 * draws.flip_y], axis=1)[:, :, None]
     back = _to_device(mirror * _UNTURNED[draws.turns] / draws.scale[:, None, None], image)
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
@@ -164,8 +167,8 @@ def _mirror_turn_zoom(image: Tensor, label: Tensor, draws: Draws) -> tuple[Tenso
     column, row = ((x + middle_x).round().long(), (y + middle_y).round().long())
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     source = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-    moved = label.flatten(1).gather(1, source.flatten(1)).view_as(label)
-    return _to_uint8(pixels), torch.where(inside, moved, IGNORE)
+    moved = {name: one.flatten(1).gather(1, source.flatten(1)).view_as(one) for name, one in maps.items()}
+    return _to_uint8(pixels), {name: torch.where(inside, one, OUTSIDE[name]) for name, one in moved.items()}
 
 
 def _change_density(image: Tensor, draws: Draws) -> Tensor:

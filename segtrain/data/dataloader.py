@@ -12,7 +12,7 @@ batch then belongs to.
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -23,22 +23,37 @@ from torch import Tensor
 from segtrain.data.augmentation import AugmentSpec, augment_batch, draw
 from segtrain.data.in_memory import InMemoryDataset
 from segtrain.data.sampler import Budget, Index, budget_batches, evaluation_batches, training_batches
-from segtrain.data.samples import Shards
+from segtrain.data.samples import INSTANCE, PARASITE, Maps, Shards
 from smearsynth.base.errors import UserError
 from smearsynth.base.workers import usable_cores
 
 _AHEAD = 2
 """Batches that are begun beyond one for each worker."""
 _MOST_WORKERS = 8
+_TYPES = {"label": torch.uint8, INSTANCE: torch.int32, PARASITE: torch.uint8}
 
 
 class Batch(NamedTuple):
     """image: uint8 (B, 3, H, W) RGB, channels_last in memory. label: uint8 (B, H, W), 255 = ignore. number: int64 (B,),
-    on the host: numbers of the samples in their split."""
+    on the host: numbers of the samples in their split. Where they are asked for, instance: int32 (B, H, W), 0 = no
+    cell, else its number in its image; parasite: uint8 (B, H, W), 0, 1, 255 = not known."""
 
     image: Tensor
     label: Tensor
     number: Tensor
+    instance: Tensor | None = None
+    parasite: Tensor | None = None
+
+    @property
+    def maps(self) -> dict[str, Tensor]:
+        """Those that are there, by name."""
+        named = {"label": self.label, INSTANCE: self.instance, PARASITE: self.parasite}
+        return {name: one for name, one in named.items() if one is not None}
+
+    def to(self, device: torch.device) -> "Batch":
+        """With image and maps there; from pinned memory, nobody waits."""
+        maps = {name: one.to(device, non_blocking=True) for name, one in self.maps.items()}
+        return Batch(self.image.to(device, non_blocking=True), number=self.number, **maps)
 
 
 class PendingBatch(NamedTuple):
@@ -52,10 +67,17 @@ class HostFetcher:
     """Reads samples, augments them if asked to, and copies batches to a GPU beside its other work."""
 
     def __init__(
-        self, source: Shards | InMemoryDataset, *, augment: AugmentSpec | None, seed: int, device: torch.device
+        self,
+        source: Shards | InMemoryDataset,
+        *,
+        augment: AugmentSpec | None,
+        seed: int,
+        device: torch.device,
+        maps: Collection[str],
     ) -> None:
-        """augment: what is done here, on the host."""
+        """augment: what is done here, on the host. maps: of `samples.MORE_MAPS`."""
         self._source, self._augment, self._seed, self._device = source, augment, seed, device
+        self._maps = maps
         self._size = source.size
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
@@ -66,33 +88,38 @@ class HostFetcher:
         if self._copies is None:
             return PendingBatch(batch, None)
         with torch.cuda.stream(self._copies):
-            image, label = (host.to(self._device, non_blocking=True) for host in (batch.image, batch.label))
-            return PendingBatch(Batch(image, label, batch.number), self._copies.record_event())
+            return PendingBatch(batch.to(self._device), self._copies.record_event())
 
     def finish(self, pending: PendingBatch) -> Batch:
         """The batch; the GPU, not the caller, waits for the copy."""
         if pending.copied is not None:
             stream = torch.cuda.current_stream(self._device)
             stream.wait_event(pending.copied)
-            pending.batch.image.record_stream(stream)
-            pending.batch.label.record_stream(stream)
+            for tensor in (pending.batch.image, *pending.batch.maps.values()):
+                tensor.record_stream(stream)
         return pending.batch
 
     def _read(self, key: int, number: Index) -> Batch:
         pinned = self._copies is not None
         images = torch.empty((len(number), *self._size, 3), dtype=torch.uint8, pin_memory=pinned)
-        labels = torch.empty((len(number), *self._size), dtype=torch.uint8, pin_memory=pinned)
-        to_image, to_label = images.numpy(), labels.numpy()
+        maps = {
+            name: torch.empty((len(number), *self._size), dtype=_TYPES[name], pin_memory=pinned)
+            for name in ("label", *self._maps)
+        }
+        to_image, to_map = images.numpy(), {name: one.numpy() for name, one in maps.items()}
         if self._augment is not None:
             from segtrain.data.albumentations_adapter import augment_sample  # albumentations takes seconds to load
 
             draws = draw(self._augment, seed=self._seed, epoch=key, index=number)
         for row, sample in enumerate(number.tolist()):
             image, label = self._source.read(sample)
+            found: Maps = {"label": label, **(self._source.more_maps(sample, self._maps) if self._maps else {})}
             if self._augment is not None:
-                image, label = augment_sample(image, label, draws, row)
-            to_image[row], to_label[row] = image, label
-        return Batch(images.permute(0, 3, 1, 2), labels, torch.from_numpy(number))
+                image, found = augment_sample(image, found, draws, row)
+            to_image[row] = image
+            for name, one in found.items():
+                to_map[name][row] = one
+        return Batch(images.permute(0, 3, 1, 2), number=torch.from_numpy(number), **maps)
 
 
 class GpuFetcher:
@@ -106,7 +133,9 @@ class GpuFetcher:
         numbers = torch.from_numpy(number)
         rows = numbers.to(self._dataset.device, non_blocking=True)
         image = self._dataset.image.index_select(0, rows).permute(0, 3, 1, 2)
-        return PendingBatch(Batch(image, self._dataset.label.index_select(0, rows), numbers), None)
+        maps = {"label": self._dataset.label, **self._dataset.maps}
+        picked = {name: one.index_select(0, rows) for name, one in maps.items()}
+        return PendingBatch(Batch(image, number=numbers, **picked), None)
 
     def finish(self, pending: PendingBatch) -> Batch:
         """The batch."""
@@ -126,6 +155,7 @@ class Loader:
         augment: AugmentSpec | None = None,
         samples: Index | None = None,
         budget: Budget | None = None,
+        maps: Collection[str] = (),
         workers: int | None = None,
         device: torch.device | str = "cpu",
         rank: int = 0,
@@ -134,6 +164,7 @@ class Loader:
         """batch: samples of a step on each rank. shuffle: training (shared evenly over ranks, by seed and epoch);
         else evaluation (in order, every sample on exactly one rank). samples: numbers of those to use, default all.
         budget: how many images the training sees in all, on one rank; None: an epoch is a pass over the samples.
+        maps: of `samples.MORE_MAPS`, those that batches are to have beside the label; of a set that has them.
         workers: threads, 0 for the caller's own, None for `default_workers`. UserError where `augment` cannot be done
         to these images."""
         assert budget is None or world == 1, "the images of a budget are counted on one rank"
@@ -154,7 +185,9 @@ class Loader:
         if isinstance(source, InMemoryDataset) and source.on_gpu:
             self._fetch, self.workers = GpuFetcher(source), 0
         else:
-            self._fetch = HostFetcher(source, augment=None if by_gpu else spec, seed=seed, device=self.device)
+            self._fetch = HostFetcher(
+                source, augment=None if by_gpu else spec, seed=seed, device=self.device, maps=maps
+            )
             self.workers = default_workers(self.device) if workers is None else workers
         # Asked for at every step, and a plan shuffles the whole split.
         self._batches = len(self._plan(0))
@@ -220,8 +253,8 @@ class Loader:
         if self._on_device is None:
             return batch
         draws = draw(self._on_device, seed=self.seed, epoch=key, index=batch.number.numpy())
-        image, label = augment_batch(batch.image, batch.label, draws, self._on_device)
-        return Batch(image, label, batch.number)
+        image, maps = augment_batch(batch.image, batch.maps, draws, self._on_device)
+        return Batch(image, number=batch.number, **maps)
 
 
 def _refuse_augmentation(spec: AugmentSpec, source: Shards | InMemoryDataset) -> None:

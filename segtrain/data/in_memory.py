@@ -4,13 +4,14 @@
 """
 
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from segtrain.data.samples import Image, Label, Shards
+from segtrain.data.samples import INSTANCE, Image, Label, Maps, Shards
 from smearsynth.base.errors import UserError
 
 _CHUNK = 512
@@ -22,21 +23,30 @@ _SHARE = 0.6
 class InMemoryDataset:
     """A split whose samples are all in memory.
 
-    image: uint8 (N, H, W, 3) RGB, and label: uint8 (N, H, W), both on `device`.
+    image: uint8 (N, H, W, 3) RGB, label: uint8 (N, H, W), and `maps`, more of them by name, all on `device`.
     """
 
-    def __init__(self, shards: Shards, device: torch.device, *, workers: int) -> None:
-        """Reads the whole split with `workers` threads, 1 or more. UserError where its images have several sizes."""
+    def __init__(self, shards: Shards, device: torch.device, *, workers: int, maps: Collection[str] = ()) -> None:
+        """Reads the whole split with `workers` threads, 1 or more. maps: of `samples.MORE_MAPS`, those to hold, too.
+        UserError where its images have several sizes."""
         height, width = shards.size
         self.size, self.device = shards.size, device
         self.image = torch.empty((len(shards), height, width, 3), dtype=torch.uint8, device=device)
         self.label = torch.empty((len(shards), height, width), dtype=torch.uint8, device=device)
+        self.maps = {
+            name: torch.empty(self.label.shape, dtype=torch.int32 if name == INSTANCE else torch.uint8, device=device)
+            for name in maps
+        }
         with ThreadPoolExecutor(workers) as pool:
             for first in range(0, len(shards), _CHUNK):
                 rows = range(first, min(first + _CHUNK, len(shards)))
                 images, labels = zip(*pool.map(shards.read, rows), strict=True)
                 self.image[first : rows.stop] = torch.from_numpy(np.stack(images))
                 self.label[first : rows.stop] = torch.from_numpy(np.stack(labels))
+                more = list(pool.map(lambda i: shards.more_maps(i, maps), rows)) if maps else []
+                for name, held in self.maps.items():
+                    read = np.stack([found[name] for found in more])
+                    held[first : rows.stop] = torch.from_numpy(read.astype(np.int32) if name == INSTANCE else read)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -50,18 +60,24 @@ class InMemoryDataset:
         """Sample i as `Shards.read` gives it; from the host's memory only."""
         return self.image[i].numpy(), self.label[i].numpy()
 
+    def more_maps(self, i: int, names: Collection[str]) -> Maps:
+        """As `Shards.more_maps`; from the host's memory only."""
+        kinds = {name: np.uint16 if name == INSTANCE else np.uint8 for name in names}
+        return {name: self.maps[name][i].numpy().astype(kind, copy=False) for name, kind in kinds.items()}
 
-def memory_for(shards: Shards, device: torch.device) -> torch.device:
-    """Where the whole split fits: `device`, else the host. UserError where it fits nowhere."""
+
+def memory_for(shards: Shards, device: torch.device, maps: Collection[str] = ()) -> torch.device:
+    """Where the whole split fits: `device`, else the host. maps: as `InMemoryDataset` takes them. UserError where it
+    fits nowhere."""
     height, width = shards.size
-    need = len(shards) * height * width * 4
+    need = len(shards) * height * width * (4 + sum(4 if name == INSTANCE else 1 for name in maps))
     if device.type == "cuda" and need < _SHARE * torch.cuda.mem_get_info(device)[0]:
         return device
     free = _free_memory()
     if need < _SHARE * free:
         return torch.device("cpu")
     raise UserError(
-        f"{shards.root}: its split {shards.split!r} takes {need / 1e9:.1f} GB as uint8, and {free / 1e9:.1f} GB of "
+        f"{shards.root}: its split {shards.split!r} takes {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "
         "memory are free: leave `resident` out."
     )
 

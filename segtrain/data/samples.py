@@ -8,6 +8,7 @@ sentence.
 import math
 import re
 from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -30,6 +31,13 @@ Image = npt.NDArray[np.uint8]
 Label = npt.NDArray[np.uint8]
 """uint8 (H, W): class ids, 255 = ignored."""
 
+Maps = dict[str, npt.NDArray[np.unsignedinteger[Any]]]
+"""Maps of a sample, (H, W) each, by name: label, and where they are asked for those of `MORE_MAPS`."""
+INSTANCE, PARASITE = "instance", "parasite"
+MORE_MAPS = (INSTANCE, PARASITE)
+"""uint16, 0 or 1 + row of the cell in `objects`; uint8, 0 no parasite, 1 parasite, 255 not known."""
+OUTSIDE = {"label": IGNORE, INSTANCE: 0, PARASITE: IGNORE}
+"""Of each map, what is beyond the border of its image."""
 INDEX, BANK = "index.json", "cells.h5"
 _MOST_BYTES = 16_000_000
 """An index has some hundred bytes per shard; what is larger is another kind of file."""
@@ -99,9 +107,29 @@ class Shards:
             raise UserError(f"{shard.path}: `instance` of row {row} names object {instance.max()} of {rows}{_REBUILD}")
         return instance
 
+    def more_maps(self, i: int, names: Collection[str]) -> Maps:
+        """Maps of sample i that are in `names`, of `MORE_MAPS`. UserError where a value is none that such a map has."""
+        maps: Maps = {INSTANCE: self.instance(i)} if INSTANCE in names else {}
+        if PARASITE in names:
+            shard, row = self._find(i)
+            mask = shard.read(PARASITE, row).view(np.uint8)
+            if ((mask > 1) & (mask != IGNORE)).any():
+                raise UserError(f"{shard.path}: `parasite` of row {row} is neither 0, 1 nor {IGNORE}{_REBUILD}")
+            maps[PARASITE] = mask
+        return maps
+
+    def has(self, name: str) -> bool:
+        """Whether every shard has that dataset."""
+        return all(name in shard.names for shard in self._shards)
+
+    @cached_property
+    def most_cells(self) -> int:
+        """The most cells that a sample can have; of a set that knows them."""
+        return max(len(shard.read("objects", 0)) for shard in self._shards)
+
     def column(self, name: str) -> npt.NDArray[np.generic] | None:
         """A dataset of a few bytes per sample, (N, ...); None in a set that does not record it."""
-        if any(name not in shard.names for shard in self._shards):
+        if not self.has(name):
             return None
         return np.concatenate([shard.column(name) for shard in self._shards])
 

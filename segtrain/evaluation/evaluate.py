@@ -8,11 +8,11 @@ from typing import Literal
 
 from segtrain.counting.cell_measures import cells_of
 from segtrain.data.dataloader import Loader
-from segtrain.data.samples import Classes, Shards
+from segtrain.data.samples import INSTANCE, Classes, Shards
 from segtrain.evaluation.baseline import best_threshold, otsu_field, with_threshold
 from segtrain.evaluation.field_evaluation import Method, count_boxed, measure_fields, save_errors
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.set_evaluation import CellCounts, PixelMetrics, Predict, predictions
+from segtrain.evaluation.set_evaluation import CellCounts, NamedTruth, PixelMetrics, Predict, predictions
 from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.prediction_files import check_folder
@@ -40,7 +40,8 @@ def evaluate(
 ) -> Figures:
     """What the network of `run` is worth.
 
-    target: a dataset, measured on `split`: see `set_evaluation.PixelMetrics.figures`. boundaries: measure outlines,
+    target: a dataset, measured on `split`: see `set_evaluation.PixelMetrics.figures`, and where it knows its cells
+    `CellNaming.report`. boundaries: measure outlines,
     too, which is slow. objects: count its cells, too; the figures then have `objects`, as `ObjectScores.report` gives
     it, None for nan. threshold: of a dataset of two classes, the probability from which a pixel is of the second, 0 to
     1, or "val", which chooses it on the validation split by F-score; it is then among the figures.
@@ -84,6 +85,7 @@ def evaluate(
     predict = predict_on(trained, compute)
     metrics = PixelMetrics(shards.classes, compute.device, boundaries=boundaries)
     cells = CellCounts(shards) if objects else None
+    naming = NamedTruth(shards, compute.device) if shards.has(INSTANCE) else None
     chosen: Figures = {}
     if threshold is not None:
         chosen["threshold"] = _threshold(str(threshold), predict, trained, target, compute, progress=progress)
@@ -91,9 +93,12 @@ def evaluate(
     with closing(_loader(shards, trained, compute)) as loader:
         for logits, label, number in predictions(predict, loader, progress=progress):
             metrics.update(logits, label)
+            if naming is not None:
+                naming.update(logits, label, number)
             if cells is not None:
                 cells.update(logits, number)
-    return metrics.figures() | chosen | ({"objects": cells.figures()} if cells is not None else {})
+    figures = metrics.figures() | (naming.figures() if naming is not None else {}) | chosen
+    return figures | ({"objects": cells.figures()} if cells is not None else {})
 
 
 def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:

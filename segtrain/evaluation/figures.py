@@ -14,6 +14,10 @@ NAMES = {
     "calibration_error": "calibration error",
     "boundary_f1": "boundary F1",
     "hd95": "HD95, px",
+    "white_accuracy": "white cells, balanced accuracy",
+    "infected_recall": "infected cells, recall",
+    "false_alarms": "false alarms per 1,000 healthy",
+    "infected_accuracy": "infected or healthy, balanced",
     "threshold": "threshold",
 }
 """What the figures are called in a table."""

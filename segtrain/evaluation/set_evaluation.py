@@ -23,6 +23,7 @@ from segtrain.data.samples import Classes, Shards
 from segtrain.evaluation.figures import Figures, by_key, none_if_nan
 from segtrain.metrics.boundary import BoundaryScores
 from segtrain.metrics.calibration import CalibrationError
+from segtrain.metrics.cell_naming import CellNaming
 from segtrain.metrics.confusion import Confusion, ReferenceAccuracy, per_image, whole_scores
 from segtrain.metrics.object_scores import ObjectScores
 from segtrain.training.device import Compute
@@ -216,6 +217,23 @@ class _TimedPredict:
     def images_per_second(self) -> float:
         """nan before the second batch."""
         return self._images / self._seconds if self._images else float("nan")
+
+
+class NamedTruth:
+    """`CellNaming` of a dataset that knows its cells."""
+
+    def __init__(self, shards: Shards, device: torch.device) -> None:
+        self._shards = shards
+        self._naming = CellNaming(shards.classes.keys, shards.most_cells, device)
+
+    def update(self, logits: Tensor, label: Tensor, number: Tensor) -> None:
+        """A batch. logits: float32 (B, C, H, W). label: uint8 (B, H, W). number: int64 (B,), of the samples."""
+        instance = np.stack([self._shards.instance(i) for i in number.tolist()]).astype(np.int32)
+        self._naming.update(logits, label, torch.from_numpy(instance).to(label.device))
+
+    def figures(self) -> Figures:
+        """As `CellNaming.report` says; None where there was nothing to measure."""
+        return _plain(self._naming.report())
 
 
 class CellCounts:

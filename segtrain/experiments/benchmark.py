@@ -8,18 +8,20 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from segtrain.data.dataloader import Batch, Loader
 from segtrain.inference.exported_networks import open_onnx, program, run_onnx, to_onnx
 from segtrain.losses import make_loss
 from segtrain.networks.catalogue import flops_per_image, known_peak
+from segtrain.networks.registry import show_parasite
 from segtrain.training.config import Config, load_config
 from segtrain.training.device import Compute, choose
 from segtrain.training.epoch import FiniteGuard, TrainingTotals
 from segtrain.training.generators import seed_generators
 from segtrain.training.processes import Ranks
 from segtrain.training.schedules import Ema
-from segtrain.training.setup import make_loaders, make_optimiser, wrap_model
+from segtrain.training.setup import check_maps, make_loaders, make_optimiser, wrap_model
 from segtrain.training.training_data import TrainingData, read_training_data
 from smearsynth.base.workers import peak_mb
 from smearsynth.taxonomy import CLASSES
@@ -62,7 +64,8 @@ def bench(
     size, classes = (data.shards.size, len(data.shards.classes)) if data else (SIZE, len(CLASSES))
     forward_flops, step_flops = flops_per_image(asked.model.build(classes=classes), size)
     peak = peak_tflops or known_peak(compute.device)
-    step = _Step(asked, compute, classes)
+    most_cells = check_maps(asked, data) if data else len(_grid(size).unique())
+    step = _Step(asked, compute, classes, most_cells)
     stages = _time_stages(step, asked, data, size, repeats)
     if onnx:
         stages["onnx"] = _time_onnx(asked, classes, size, repeats)
@@ -89,7 +92,7 @@ def training_speed(config: Config) -> float:
     UserError."""
     compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device)
     data = read_training_data(config)
-    step = _Step(config, compute, len(data.shards.classes))
+    step = _Step(config, compute, len(data.shards.classes), check_maps(config, data))
     loader, _ = make_loaders(config, data, compute, Ranks())
     batches = _endless(loader)
     try:
@@ -121,12 +124,15 @@ def table(figures: Figures) -> str:
 class _Step:
     """One step, with what it needs put together as a training does: the loop without what it reads, logs and saves."""
 
-    def __init__(self, config: Config, compute: Compute, classes: int) -> None:
+    def __init__(self, config: Config, compute: Compute, classes: int, most_cells: int) -> None:
         seed_generators(config.seed, deterministic=config.deterministic)
         self.compute, self.classes = compute, classes
         self.model = compute.place(config.model.build(classes=classes))
+        show_parasite(self.model)
         self.wrapped_model = wrap_model(self.model, config, compute, Ranks())
-        self.loss = make_loss(config.loss, torch.ones(classes, dtype=torch.int64), device=compute.device)
+        self.loss = make_loss(
+            config.loss, torch.ones(classes, dtype=torch.int64), most_cells=most_cells, device=compute.device
+        )
         self.optimiser = make_optimiser(config, self.model)
         self.guard = FiniteGuard(self.model, self.optimiser, compute.device)
         self.ema = Ema(self.model, config.ema) if config.ema else None
@@ -140,16 +146,16 @@ class _Step:
 
     def train(self, batch: Batch) -> int:
         """A step of the training loop; returns the number of images."""
-        label = batch.label.to(self.compute.device, non_blocking=True)
+        batch = batch.to(self.compute.device)
         logits = self.compute.logits(self.wrapped_model.train(), batch.image)
-        loss = self.loss(logits, label)
+        loss = self.loss(logits, **batch.maps)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.guard.watch(loss)
         self.optimiser.step()
         if self.ema:
             self.ema.update(self.model)
-        self.totals.add(loss, logits, label)
+        self.totals.add(loss, logits[:, : self.classes], batch.label)
         return len(batch.label)
 
 
@@ -223,4 +229,11 @@ def _endless(loader: Loader) -> Generator[Batch, None, None]:
 def _random_batch(batch: int, size: tuple[int, int], classes: int, device: torch.device) -> Batch:
     image = torch.randint(256, (batch, *size, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
     label = torch.randint(classes, (batch, *size), dtype=torch.uint8, device=device)
-    return Batch(image, label, torch.arange(batch))
+    instance = _grid(size).to(device).expand(batch, *size)
+    return Batch(image, label, torch.arange(batch), instance, (instance % 4 == 0).to(torch.uint8))
+
+
+def _grid(size: tuple[int, int]) -> Tensor:
+    """int32 (H, W): cells of 16 x 16 px, numbered from 1."""
+    rows, columns = (torch.arange(side) // 16 for side in size)
+    return (1 + rows[:, None] * (columns[-1] + 1) + columns).int()

@@ -90,11 +90,13 @@ def um_per_px_of(image: ImageReader, scale: Scale) -> float:
 class FieldPrediction:
     """label: uint8 (h, w), class ids, at the networks' scale of `um_per_px` (0.20 for smears). confidence: uint8
     (h, w), the probability of that label in 1/255. probability: float32 (classes, h, w) of sum 1, where it was asked
-    for. native_shape, native_um_per_px: height and width of the image as it was opened, and its scale."""
+    for. parasite: uint8 (h, w), the probability that a pixel is of a parasite in 1/255, of networks that give it.
+    native_shape, native_um_per_px: height and width of the image as it was opened, and its scale."""
 
     label: Pixels
     confidence: Pixels
     probability: npt.NDArray[np.float32] | None
+    parasite: Pixels | None = None
     um_per_px: float
     native_shape: tuple[int, int]
     native_um_per_px: float
@@ -126,18 +128,23 @@ def predict_field(
     scaled = RescaledImage(image, um_per_px / networks.um_per_px)
     label, confidence = np.empty(scaled.shape, np.uint8), np.empty(scaled.shape, np.uint8)
     kept = np.empty((len(networks.classes), *scaled.shape), np.float32) if probability else None
+    parasite = np.empty(scaled.shape, np.uint8) if networks.parasite else None
     for band in predict_bands(networks, scaled, on_tile):
         rows = slice(band.top, band.top + band.probability.shape[1])
-        label[rows] = band.probability.argmax(axis=0)
-        confidence[rows] = np.rint(band.probability.max(axis=0) * 255)
+        of_classes = band.probability[: len(networks.classes)]
+        label[rows] = of_classes.argmax(axis=0)
+        confidence[rows] = np.rint(of_classes.max(axis=0) * 255)
         if kept is not None:
-            kept[:, rows] = band.probability
+            kept[:, rows] = of_classes
+        if parasite is not None:
+            parasite[rows] = np.rint(band.probability[-1] * 255)
         if on_band:
             on_band(band)
     return FieldPrediction(
         label=label,
         confidence=confidence,
         probability=kept,
+        parasite=parasite,
         um_per_px=networks.um_per_px,
         native_shape=image.shape,
         native_um_per_px=um_per_px,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from segtrain.data.samples import Classes
+from segtrain.networks.registry import show_parasite
 from segtrain.training.device import Compute, choose
 from segtrain.training.run_folder import Trained, load_trained
 from smearsynth.base.errors import UserError
@@ -28,7 +29,8 @@ class Networks:
     """One network, or several of one taxonomy and scale, whose probabilities are averaged.
 
     um_per_px: the scale that they were trained at. tta: test-time augmentation, the average over the eight views of a
-    tile, turned and mirrored. batch: tiles at a time. device: where and how they are computed, in words.
+    tile, turned and mirrored. batch: tiles at a time. device: where and how they are computed, in words. parasite:
+    whether the probability that a pixel is of a parasite comes after those of the classes.
     """
 
     members: tuple[Probabilities, ...]
@@ -37,9 +39,11 @@ class Networks:
     tta: bool = False
     batch: int = 1
     device: str = "CPU"
+    parasite: bool = False
 
     def __call__(self, tiles: Pixels) -> npt.NDArray[np.float32]:
-        """float32 (B, classes, H, W) of sum 1. tiles: uint8 (B, H, W, 3) RGB of `um_per_px`, any size."""
+        """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum. tiles: uint8
+        (B, H, W, 3) RGB of `um_per_px`, any size."""
         # Left channels-last in memory: another layout rounds otherwise.
         image = torch.from_numpy(tiles).permute(0, 3, 1, 2)
         views = range(8) if self.tta else range(1)
@@ -56,8 +60,10 @@ def load_networks(
     tta: bool = False,
     batch: int | None = None,
     device: str = "auto",
+    parasite: bool = False,
 ) -> Networks:
-    """The networks of one or more runs, on the device. batch: None is what suits the device.
+    """The networks of one or more runs, on the device. batch: None is what suits the device. parasite: give its
+    probability, too, where all of them were trained to mark it.
 
     Raises UserError: a run that cannot be read, runs of different classes or scales, no such device.
     """
@@ -66,19 +72,29 @@ def load_networks(
     for run, other in zip(runs[1:], rest, strict=True):
         check_alike((first.classes, first.um_per_px), (other.classes, other.um_per_px), names=(runs[0], run))
     compute = [choose(amp=t.config.amp, channels_last=t.config.channels_last, device=device) for t in trained]
+    parasite = parasite and all(t.config.model.parasite for t in trained)
     return Networks(
-        members=tuple(_probabilities(t, c) for t, c in zip(trained, compute, strict=True)),
+        members=tuple(_probabilities(t, c, parasite=parasite) for t, c in zip(trained, compute, strict=True)),
         classes=first.classes,
         um_per_px=first.um_per_px,
         tta=tta,
         batch=batch or _BATCH[compute[0].device.type],
         device=str(compute[0]),
+        parasite=parasite,
     )
 
 
-def _probabilities(trained: Trained, compute: Compute) -> Probabilities:
+def _probabilities(trained: Trained, compute: Compute, *, parasite: bool) -> Probabilities:
     logits = partial(compute.logits, compute.place(trained.model))
-    return lambda image: logits(image).softmax(dim=1)
+    if not parasite:
+        return lambda image: logits(image).softmax(dim=1)
+    show_parasite(trained.model)
+
+    def probabilities(image: Tensor) -> Tensor:
+        found = logits(image)
+        return torch.cat((found[:, :-1].softmax(dim=1), found[:, -1:].sigmoid()), dim=1)
+
+    return probabilities
 
 
 def check_alike(

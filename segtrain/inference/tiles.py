@@ -35,8 +35,8 @@ _CUBIC = -0.75
 
 @dataclass(frozen=True)
 class Band:
-    """Full rows of a prediction, from `top` on. probability: float32 (classes, rows, w), of sum 1; the next band takes
-    its memory."""
+    """Full rows of a prediction, from `top` on. probability: float32 (classes, rows, w), of sum 1, and that of the
+    parasite after them where the networks give it; the next band takes its memory."""
 
     top: int
     probability: npt.NDArray[np.float32]
@@ -64,7 +64,7 @@ def predict_bands(
     tall, wide = min(TILE, height), min(TILE, width)
     weight = _gaussian(tall)[:, None] * _gaussian(wide)
     columns, tops = starts(width), [*starts(height), height]
-    total = np.zeros((len(networks.classes), tall, width), np.float32)
+    total = np.zeros((len(networks.classes) + networks.parasite, tall, width), np.float32)
     weights = np.zeros((tall, width), np.float32)
     for top, after in pairwise(tops):
         pixels = image.rows(top, top + tall)

@@ -33,7 +33,7 @@ class Confusion:
 
     def all_reduce(self) -> None:
         """Adds up the counts of all processes, in all of them."""
-        _add_up(self._counts)
+        add_up(self._counts)
 
     @property
     def matrix(self) -> Tensor:
@@ -127,7 +127,7 @@ class ReferenceAccuracy:
 
     def all_reduce(self) -> None:
         """Adds up the counts of all processes, in all of them."""
-        _add_up(self._counts)
+        add_up(self._counts)
 
     def report(self) -> dict[str, float]:
         """reference_accuracy, 0 to 1; nan before any pixel."""
@@ -143,7 +143,7 @@ def _pair_numbers(prediction: Tensor, label: Tensor, classes: int) -> Tensor:
     return torch.where(label < classes, label * classes + prediction, outside)
 
 
-def _add_up(sums: Tensor) -> None:
+def add_up(sums: Tensor) -> None:
     """Replaces `sums` by their total over all processes, in all of them."""
     if dist.is_initialized():
         dist.all_reduce(sums)

@@ -71,26 +71,40 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class Adapted(nn.Module):
-    """A network that is shown grey images, or tells two classes by one output; it takes RGB, (B, 3, H, W), -1 to 1, and
-    returns logits as every network does.
+    """A network that is shown grey images, tells two classes by one output, or marks the parasite beside its classes;
+    it takes RGB, (B, 3, H, W), -1 to 1, and returns logits as every network does.
 
     With `sigmoid` its two logits are 0 and what the network gives: their softmax is the sigmoid of that, cross-entropy
     is binary cross-entropy, and the larger one is where the sigmoid is over 1/2. So every loss and figure holds.
+
+    With `parasite` the network's last output is the logit of a parasite's pixel. It comes back as one channel more only
+    where `shows_parasite` is set, as training and counting do; to all others the network is one of its classes.
     """
 
     luma: Tensor
 
-    def __init__(self, network: nn.Module, *, grey: bool, sigmoid: bool) -> None:
-        """network: for one channel where `grey`, with one class where `sigmoid`."""
+    def __init__(self, network: nn.Module, *, grey: bool, sigmoid: bool, parasite: bool) -> None:
+        """network: for one channel where `grey`, with one class where `sigmoid`, one output more where `parasite`."""
         super().__init__()
-        self.network, self.grey, self.sigmoid = network, grey, sigmoid
+        self.network, self.grey, self.sigmoid, self.parasite = network, grey, sigmoid, parasite
+        self.shows_parasite = False
         self.register_buffer("luma", torch.tensor(_LUMA)[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         if self.grey:
             image = (image * self.luma).sum(dim=1, keepdim=True)
         logits: Tensor = self.network(image)
-        return torch.cat((torch.zeros_like(logits), logits), dim=1) if self.sigmoid else logits
+        if self.parasite and not self.shows_parasite:
+            logits = logits[:, :-1]
+        return torch.cat((torch.zeros_like(logits[:, :1]), logits), dim=1) if self.sigmoid else logits
+
+
+def show_parasite(model: nn.Module) -> bool:
+    """Has a network return the logit of the parasite after those of its classes; whether it can."""
+    can = isinstance(model, Adapted) and model.parasite
+    if isinstance(model, Adapted):
+        model.shows_parasite = can
+    return can
 
 
 def pretrained_part(model: nn.Module) -> VggUNet | None:

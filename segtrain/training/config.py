@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from torch import nn
 
 from segtrain.data.augmentation import AugmentSpec
+from segtrain.data.samples import INSTANCE, PARASITE
 from segtrain.losses import CrossEntropySpec, LossSpec
 from segtrain.networks.lite_unet import IMAGENET, NONE
 from segtrain.networks.registry import MODELS, Adapted, build_model, default_options, pretrained_part
@@ -30,8 +31,20 @@ DECIDES_NOTHING = frozenset({"data", "fold", "workers", "resident", "save_minute
 """Keys that change where and how fast a network is trained, but not which one comes out; the samples that `data` and
 `fold` stand for have digests of their own in a run's identity."""
 
-Monitor = Literal["pixel_accuracy", "miou", "reference_accuracy", "foreground_dice"]
+Monitor = Literal[
+    "pixel_accuracy",
+    "miou",
+    "reference_accuracy",
+    "foreground_dice",
+    "white_accuracy",
+    "infected_recall",
+    "infected_accuracy",
+]
 """Columns `val_*` of metrics.csv; of each, more is better, as best epoch, plateau and early stop take for granted."""
+_LATER = (("model", "parasite"), ("loss", "cells"), ("loss", "parasite"))
+"""Keys that came later: where they are not in use, a run that was begun without them is the same training."""
+OF_CELLS = frozenset({"white_accuracy", "infected_recall", "infected_accuracy"})
+"""Of these, those that are measured cell by cell, on sets that know their cells."""
 
 
 class ModelSpec(Spec):
@@ -47,6 +60,9 @@ class ModelSpec(Spec):
     )
     grey: bool = Field(default=False, description="show the network grey images: the luma of colour")
     sigmoid: bool = Field(default=False, description="one output for two classes, instead of one for each")
+    parasite: bool = Field(
+        default=False, description="one output more that marks the pixels of parasites; `loss.parasite` trains it"
+    )
     pretrained: str | None = Field(
         default=None,
         description="torchvision's weights of the network's VGG to begin with, a file seen from this one; null: none",
@@ -89,11 +105,11 @@ class ModelSpec(Spec):
                 raise UserError(f"{name}: comes from the data: remove it")
         if self.sigmoid and classes != 2:
             raise UserError(f"model.sigmoid: tells two classes apart, and the data has {classes}: remove it.")
-        if not (self.grey or self.sigmoid):
+        if not (self.grey or self.sigmoid or self.parasite):
             return build_model(self.name, classes=classes, **options)
-        outputs, channels = 1 if self.sigmoid else classes, 1 if self.grey else 3
+        outputs, channels = (1 if self.sigmoid else classes) + self.parasite, 1 if self.grey else 3
         network = build_model(self.name, classes=outputs, channels=channels, **options)
-        return Adapted(network, grey=self.grey, sigmoid=self.sigmoid)
+        return Adapted(network, grey=self.grey, sigmoid=self.sigmoid, parasite=self.parasite)
 
 
 class OptimiserSpec(Spec):
@@ -140,7 +156,8 @@ class Config(Spec):
     monitor: Monitor = Field(
         default="pixel_accuracy",
         description="the figure of the validation split whose highest epoch is kept, which early_stop and a plateau "
-        "watch too: pixel_accuracy, miou, reference_accuracy or foreground_dice",
+        "watch too: pixel_accuracy, miou, reference_accuracy or foreground_dice; of cells white_accuracy (the five "
+        "types, balanced), infected_recall or infected_accuracy (infected and healthy, balanced)",
     )
     early_stop: EarlyStopSpec | None = Field(default=None, description="when to end before the last epoch; null: never")
     overfit: int | None = Field(
@@ -171,6 +188,24 @@ class Config(Spec):
             raise WrongValueError(f"with a batch of 1, give a multiple of the {self.epochs} epochs", "images")
         return self
 
+    @model_validator(mode="after")
+    def _parasites_are_learnt_where_they_are_marked(self) -> "Config":
+        if self.model.parasite and not self.loss.parasite:
+            raise WrongValueError("nothing would train it: give `loss.parasite: {}`, or remove it", "model", "parasite")
+        if self.loss.parasite and not self.model.parasite:
+            raise WrongValueError("no output would learn it: give `model.parasite: true`", "loss", "parasite")
+        return self
+
+    @property
+    def measures_cells(self) -> bool:
+        """Whether the validation split is measured cell by cell, too: where cells are learnt or watched."""
+        return self.loss.cells is not None or self.monitor in OF_CELLS
+
+    def maps(self, *, validation: bool) -> tuple[str, ...]:
+        """The maps of `data.samples.MORE_MAPS` that batches need beside the label."""
+        cells = self.loss.cells is not None or (validation and self.measures_cells)
+        return (INSTANCE,) * cells + (PARASITE,) * (self.loss.parasite is not None)
+
     @field_validator("data")
     @classmethod
     def _named(cls, value: str | None) -> str | None:
@@ -180,7 +215,11 @@ class Config(Spec):
 
     def deciding(self) -> dict[str, Any]:
         """What decides the trained network, as plain data."""
-        return self.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
+        plain = self.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
+        for holder, key in _LATER:
+            if not plain[holder][key]:
+                del plain[holder][key]
+        return plain
 
     def digest(self) -> str:
         """sha256 of what decides the trained network, hex."""

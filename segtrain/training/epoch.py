@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from segtrain.metrics.cell_naming import CellNaming
 from segtrain.metrics.confusion import Confusion, ReferenceAccuracy
 from segtrain.training.processes import Ranks
 from segtrain.training.run_folder import TENSORBOARD, RunFolder
@@ -84,26 +85,36 @@ class TrainingTotals:
 
 
 class ValidationTotals:
-    """Loss and the metrics of a whole split, from one confusion matrix."""
+    """Loss and the metrics of a whole split, from one confusion matrix of its pixels and, where it is measured cell by
+    cell, one of its cells."""
 
-    def __init__(self, classes: int, device: torch.device) -> None:
+    def __init__(self, classes: int, device: torch.device, cells: CellNaming | None = None) -> None:
         self._loss = torch.zeros(2, dtype=torch.float64, device=device)
         self._confusion = Confusion(classes, device)
         self._reference = ReferenceAccuracy(device)
+        self._cells = cells
 
-    def add(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
-        """A batch, as `TrainingTotals.add` takes it."""
+    def add(self, loss: Tensor, logits: Tensor, label: Tensor, instance: Tensor | None = None) -> None:
+        """A batch, as `TrainingTotals.add` takes it. instance: int32 (B, H, W), where cells are measured."""
         self._loss[0] += loss.detach().double() * len(label)
         self._loss[1] += len(label)
         self._confusion.update(logits, label)
         self._reference.update(logits, label)
+        if self._cells:
+            assert instance is not None, "the loader reads it where cells are measured"
+            self._cells.update(logits, label, instance)
 
     def report(self, ranks: Ranks) -> dict[str, Any]:
-        """loss, mean over samples; reference_accuracy; what `metrics.confusion.scores` gives. Over all processes."""
+        """loss, mean over samples; reference_accuracy; what `metrics.confusion.scores` and, where cells are measured,
+        `CellNaming.report` give. Over all processes."""
         self._confusion.all_reduce()
         self._reference.all_reduce()
         loss, samples = ranks.total(self._loss).tolist()
-        return {"loss": loss / max(samples, 1), **self._confusion.report(), **self._reference.report()}
+        report = {"loss": loss / max(samples, 1), **self._confusion.report(), **self._reference.report()}
+        if self._cells:
+            self._cells.all_reduce()
+            report |= self._cells.report()
+        return report
 
 
 class Progress:

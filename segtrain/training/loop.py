@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from segtrain.data.dataloader import Loader
 from segtrain.data.samples import Shards
 from segtrain.losses import Loss
+from segtrain.metrics.cell_naming import CellNaming
 from segtrain.networks import checkpoint
 from segtrain.training.config import Config
 from segtrain.training.device import Compute
@@ -58,6 +59,8 @@ class Training:
     totals: TrainingTotals
     """Of the epoch that is being trained."""
     tensorboard: TensorBoard | None
+    most_cells: int = 0
+    """That an image can have, where cells are learnt or measured."""
     epoch: int = 0
     """Finished epochs."""
     step: int = 0
@@ -114,7 +117,7 @@ def train(t: Training, stop: StopSignal) -> str:
 
 def _train_epoch(t: Training, stop: StopSignal) -> Figures:
     """The rest of an epoch; its speed."""
-    config, device, steps = t.config, t.compute.device, len(t.training)
+    config, device, steps, classes = t.config, t.compute.device, len(t.training), len(t.shards.classes)
     every = STEPS_BETWEEN_READINGS[device.type]
     guard = FiniteGuard(t.model, t.optimiser, device)
     waited, saved, read = t.training.waited, time.monotonic(), 0
@@ -127,16 +130,16 @@ def _train_epoch(t: Training, stop: StopSignal) -> Figures:
         rate = t.learning_rate
         for group in t.optimiser.param_groups:
             group["lr"] = rate * group.get("rate", 1.0)  # a checkpoint of before has none
-        label = batch.label.to(device, non_blocking=True)
+        batch = batch.to(device)
         logits = t.compute.logits(t.wrapped_model, batch.image)
-        loss = t.loss(logits, label)
+        loss = t.loss(logits, **batch.maps)
         t.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         guard.watch(loss)
         t.optimiser.step()
         if t.ema:
             t.ema.update(t.model)
-        t.totals.add(loss, logits, label)
+        t.totals.add(loss, logits[:, :classes], batch.label)
         t.step += 1
         # Several processes must agree on a stop, for which they wait for each other: only where they do so anyway.
         stopping_alone = stop.by and t.ranks.world == 1
@@ -185,13 +188,15 @@ def _validate(t: Training, stop: StopSignal) -> dict[str, Any]:
     """What `ValidationTotals.report` says of the validation split, each sample counted once."""
     # Running means of batch normalisation differ between processes; those of the first are saved.
     t.ranks.share([*t.model.buffers(), *t.evaluated_model.buffers()])
-    totals = ValidationTotals(len(t.shards.classes), t.compute.device)
+    keys, device = t.shards.classes.keys, t.compute.device
+    cells = CellNaming(keys, t.most_cells, device) if t.config.measures_cells else None
+    totals = ValidationTotals(len(keys), device, cells)
     model = t.evaluated_model.eval()
     with torch.inference_mode():
         for batch in t.validation.epoch(0):
-            label = batch.label.to(t.compute.device, non_blocking=True)
+            batch = batch.to(device)
             logits = t.compute.logits(model, batch.image)
-            totals.add(t.loss(logits, label), logits, label)
+            totals.add(t.loss(logits, **batch.maps), logits[:, : len(keys)], batch.label, batch.instance)
             if stop.by and t.ranks.world == 1:
                 _save_and_stop(t, stop)
     return totals.report(t.ranks)

@@ -2,8 +2,8 @@
 
 config.yaml     the resolved config, every default written out
 metrics.csv     one row an epoch: epoch, step, lr, loss and pixel_accuracy as train_* and val_*, val_miou,
-                val_foreground_dice, val_reference_accuracy, val_iou_KEY per class; equal to the bit for equal
-                trainings on a CPU
+                val_foreground_dice, val_reference_accuracy, val_iou_KEY per class, and where cells are learnt or
+                watched what `CellNaming` reports; equal to the bit for equal trainings on a CPU
 speed.csv       one row an epoch: epoch, seconds, images, training_seconds, images_per_second, waiting_share
 summary.json    written when the training ends: config hash, data, versions, machine, best epoch, why it ended
 test.json       of a run of `segtrain compare`: what `evaluate` says of it on that split

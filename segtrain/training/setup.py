@@ -8,10 +8,10 @@ from torch import nn
 from segtrain.data.dataloader import Loader
 from segtrain.data.in_memory import InMemoryDataset, memory_for
 from segtrain.data.sampler import Budget
-from segtrain.data.samples import Shards
+from segtrain.data.samples import INSTANCE, PARASITE, Shards
 from segtrain.losses import absent_classes, make_loss
 from segtrain.networks import checkpoint
-from segtrain.networks.registry import encoder_part, first_weights
+from segtrain.networks.registry import encoder_part, first_weights, show_parasite
 from segtrain.training.config import Config
 from segtrain.training.device import Compute, choose
 from segtrain.training.epoch import Progress, TensorBoard, TrainingTotals
@@ -33,6 +33,7 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
     identity = identity_of(config, data)
     state = _state_to_resume(run, identity, resume=resume)
     _check_sizes(config, len(data), ranks.world)
+    most_cells = check_maps(config, data)
     classes = data.shards.classes
     pixels = torch.from_numpy(data.pixels_per_class)
     training, validation = make_loaders(config, data, compute, ranks)
@@ -40,6 +41,7 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
     model = config.model.build(classes=len(classes))
     pretrained = Path(config.model.pretrained) if config.model.pretrained else None
     beginning = "" if state else first_weights(model, config.model.name, pretrained)
+    show_parasite(model)
     ranks.wait()
     progress = Progress(run, speaks=ranks.first)
     if ranks.first:
@@ -66,13 +68,14 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
         model=model,
         wrapped_model=wrap_model(model, config, compute, ranks),
         ema=Ema(model, config.ema) if config.ema else None,
-        loss=make_loss(config.loss, pixels, device=compute.device),
+        loss=make_loss(config.loss, pixels, most_cells=most_cells, device=compute.device),
         optimiser=make_optimiser(config, model),
         training=training,
         validation=validation,
         early_stop=EarlyStop(config.early_stop, config.monitor) if config.early_stop else None,
         totals=TrainingTotals(compute.device),
         tensorboard=tensorboard,
+        most_cells=most_cells,
     )
     if state:
         restore(t, state)
@@ -112,13 +115,33 @@ def _check_sizes(config: Config, samples: int, world: int) -> None:
         raise UserError(f"{config.data} has fewer training samples than there are processes ({world}): start fewer.")
 
 
+def check_maps(config: Config, data: TrainingData) -> int:
+    """The most cells that an image can have, 0 where none are looked at. UserError where the data has no map of what is
+    to be learnt or watched."""
+    splits = (data.shards, data.held_out)
+    if config.measures_cells and not all(shards.has(INSTANCE) for shards in splits):
+        key, remedy = ("loss.cells", "remove it") if config.loss.cells else ("monitor", "watch another figure")
+        raise UserError(
+            f"{key}: {data.shards.root} does not say which pixels are of one cell, as sets do that smearsynth built: "
+            f"{remedy}."
+        )
+    if config.loss.parasite and not all(shards.has(PARASITE) for shards in splits):
+        raise UserError(
+            f"loss.parasite: {data.shards.root} has no parasite masks: build it of a recipe with grafts, or remove it "
+            "and `model.parasite`."
+        )
+    return max(shards.most_cells for shards in splits) if config.measures_cells else 0
+
+
 def make_loaders(config: Config, data: TrainingData, compute: Compute, ranks: Ranks) -> tuple[Loader, Loader]:
     """Of the samples to learn from, and of those to validate on."""
     sources: list[Shards | InMemoryDataset] = [data.shards, data.held_out]
     if config.resident:
         # With `overfit` and `fold` both are one, which is read and held once.
         splits = dict.fromkeys((data.shards, data.held_out))
-        held = {s: InMemoryDataset(s, memory_for(s, compute.device), workers=usable_cores()) for s in splits}
+        maps = config.maps(validation=True)
+        places = {s: memory_for(s, compute.device, maps) for s in splits}
+        held = {s: InMemoryDataset(s, place, workers=usable_cores(), maps=maps) for s, place in places.items()}
         sources = [held[data.shards], held[data.held_out]]
     batch = config.batch // ranks.world
     budget = Budget(config.images, config.epochs) if config.images else None
@@ -131,6 +154,7 @@ def make_loaders(config: Config, data: TrainingData, compute: Compute, ranks: Ra
             augment=config.augment if trains else None,
             samples=samples,
             budget=budget if trains else None,
+            maps=config.maps(validation=not trains),
             workers=config.workers,
             device=compute.device,
             rank=ranks.rank,
