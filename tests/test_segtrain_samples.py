@@ -102,7 +102,7 @@ class TestShards:
             ("um_per_px", float("nan"), "um_per_px is nan; state micrometres per pixel"),
             ("um_per_px", "x", "attribute um_per_px is 'x', which the format does not allow"),
             ("split", None, "attribute split is None, which the format does not allow"),
-            ("format_version", 2, "use the release that wrote it"),
+            ("format_version", 3, "use the release that wrote it"),
         ],
     )
     def test_a_header_that_makes_no_sense_is_refused(
