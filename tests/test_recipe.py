@@ -185,7 +185,7 @@ BAD_SOURCES = {
     "kind missing": (
         "sources: [{root: cells}]",
         "r.yaml:1: sources[0].kind: is missing: add it (which database this is; crops: your own folders of single "
-        "cells)",
+        "cells; fields: images of many cells, some of them named by points or boxes)",
     ),
     "unknown kind": (
         "sources: [{kind: lisk, root: cells}]",
