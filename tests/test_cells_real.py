@@ -1,6 +1,7 @@
 """Masking and the quality gate on real cells; skipped where the databases are not beside the repository."""
 
 import warnings
+from collections import defaultdict
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 
 from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
+from smearsynth.bank.quality_gate import judge_size
 from smearsynth.recipe.reading import load_recipe
-from smearsynth.sources.listing import list_sources, read_lock
+from smearsynth.sources.listing import list_entries, list_sources, read_lock
 from smearsynth.taxonomy import HEALTHY_RBC
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +102,24 @@ def test_fields_give_their_named_cell_and_whole_red_cells(cut_real):
         assert green < 0.5, "no nucleus"
         assert green < 2 * max(blue, red_density), "no dye"
         assert c.measures.straight == 0
+
+
+@pytest.mark.skipif(not (REAL / "chula").is_dir(), reason=f"no fields of Chula in {REAL}")
+def test_most_cells_of_every_form_are_cut_whole_from_fields():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMEARSYNTH_SOURCES", str(REAL))
+        recipe = load_recipe(ROOT / "recipes" / "smear10-names.yaml")
+    spec = next(spec for spec in recipe.sources if spec.name == "chula")
+    listing = list_entries(spec)
+    assert sum(entry.class_key is not None for entry in listing.entries) == 7304
+    assert listing.left_out == {"point of class 'uncategorised', not used": 7}
+    verdicts = defaultdict(list)
+    paths = sorted({entry.path for entry in listing.entries})[::12]
+    for path in paths:
+        entries = tuple(entry for entry in listing.entries if entry.path == path)
+        job = ImageJob(root=spec.root, source="chula", entries=entries, glass=None, gate=recipe.cells.gate)
+        for cell in cut_image(job).cells:
+            verdicts[cell.name].append(not (cell.reject or judge_size(cell.measures, 9, job.gate, 0.19, cell.name)))
+    assert np.mean([good for goods in verdicts.values() for good in goods]) > 0.55
+    for name in ("normal", "burr", "spherocyte", "ovalocyte"):
+        assert np.mean(verdicts[name]) > 0.5, name

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_cells import RED_CELL, disc, photograph
 from PIL import Image
 
 from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
@@ -15,7 +16,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe
-from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC
+from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, UM_PER_PX
 
 ROOT = Path(__file__).parents[1]
 HEAD = "version: 1\nname: test\nseed: 0\nsize: 64\ncount: {train: 4, val: 2, test: 2}\n"
@@ -102,3 +103,24 @@ def test_cells_that_are_all_refused_end_in_sentences(tmp_path):
         make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own, um_per_px: 0.2}\n"))
     with pytest.raises(UserError, match="set `um_per_px`"):
         make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own}\n"))
+
+
+def test_fields_whose_scale_differs_come_to_one_size(tmp_path):
+    shape, rows = (100, 300), ["file,class,x,y,um_per_px"]
+    for number in range(12):
+        um_per_px = (0.1, 0.2)[number % 2]
+        radius = 18.0 * UM_PER_PX / um_per_px
+        cover = np.max([disc(shape, 50, x, radius + number / 40) for x in (50, 150, 250)], axis=0)
+        Image.fromarray(photograph([(cover, RED_CELL)], seed=number)).save(tmp_path / f"{number}.png")
+        rows += [f"{number}.png,normal,{x},50,{um_per_px}" for x in (50, 150)]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    classes = "classes: {normal: healthy_rbc}, rest: healthy_rbc"
+    recipe = recipe_for(
+        tmp_path, f"  - {{kind: fields, name: f, root: ., {classes}}}\nscene: {{combinations: [none/healthy]}}\n"
+    )
+    made = make_bank(recipe)
+    assert len(made.bank) == 36
+    assert not made.refusals
+    assert set(np.round(made.bank.scale, 3).tolist()) == {0.5, 1.0}
+    assert np.ptp(np.sqrt(made.bank.area / np.pi)) < 0.8
+    assert made.um_per_px == {"f": pytest.approx(0.15)}

@@ -217,3 +217,23 @@ def test_a_wider_gate_refuses_no_more(data):
     gates = [GATE.model_copy(update={f"most_{measured}": limit}) for limit in limits]
     narrow, wide = (judge(found, cls.id, gate, tight=True) for gate in gates)
     assert not wide or narrow == wide
+
+
+def test_a_named_form_widens_what_is_asked_of_a_red_cell_and_nothing_else():
+    good = CellMeasures(
+        area=1000, solidity=0.97, cores=1, painted=0, edge_width=0, glass_shows=True, rim=0.3, contact=0, straight=0
+    )
+    ragged, small = replace(good, solidity=0.89), replace(good, area=int(0.4 * CLASSES[9].area))
+    ragged_verdicts = {"": "solidity", "normal": "solidity", "burr": "", "Burr cells": "", "spherocyte": "solidity"}
+    for name, expected in ragged_verdicts.items():
+        assert judge(ragged, 9, GATE, name, tight=False) == expected
+    small_verdicts = {"": "area", "burr": "area", "Schistocytes": "", "Spherocyte": "", "macrocyte": "area"}
+    for name, expected in small_verdicts.items():
+        assert judge_size(small, 9, GATE, UM_PER_PX, name) == expected
+    assert judge(ragged, BY_KEY["monocyte"].id, GATE, "burr", tight=False) == judge(
+        ragged, BY_KEY["monocyte"].id, GATE, tight=False
+    )
+    assert judge(ragged, BY_KEY["lymphocyte"].id, GATE, "burr", tight=False) == "solidity"
+    assert judge(replace(ragged, contact=0.5), 9, GATE, "burr", tight=False) == "touching"
+    wide = GATE.model_copy(update={"area_range": GATE.area_range.model_copy(update={"healthy_rbc": (0.1, 5.0)})})
+    assert judge_size(small, 9, wide, UM_PER_PX, "burr") == "", "a form never narrows the gate"

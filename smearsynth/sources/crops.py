@@ -51,6 +51,7 @@ def list_crops(spec: SourceSpec, files: SourceFiles) -> Listing:
             method=Method.STAIN if pairs[path] is None else Method.GIVEN,
             mask=pairs[path],
             also_red=spec.also is not None,
+            name=names[path],
         )
         for path, class_key in classes.items()
     )

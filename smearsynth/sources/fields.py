@@ -27,8 +27,9 @@ def list_fields(spec: SourceSpec, files: SourceFiles) -> Listing:
     known = resolve({cell.name for cell in found.cells}, spec, {})
     entries, left_out = field_entries(spec, found, known)
     left_out["image without a label"] += len(set(files.images) - found.images)
+    grouping = "image" if spec.group is None else f"match of `{spec.group}` in its path"
     return Listing(
-        facts=replace(facts_of_recipe(spec), calibrate=calibrating(entries)),
+        facts=replace(facts_of_recipe(spec), calibrate=calibrating(entries), grouping=grouping),
         entries=tuple(entries),
         left_out=left_out + found.left_out,
         tables=found.files,
