@@ -149,7 +149,8 @@ class EncoderDecoder(nn.Module):
         self.join = nn.ModuleList(join or [Concatenate() for _ in self.up])
         self.multiple = shrink * 2 ** len(self.up)
         self.margin, self.beyond = margin, beyond
-        self.apply(self.first_weights)
+        if not next(self.parameters()).is_meta:  # there is nothing to draw, and torch would load its compiler for it
+            self.apply(self.first_weights)
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
