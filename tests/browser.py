@@ -40,8 +40,8 @@ class Opened:
 
 def open_page(page: Path, scratch: Path, *, width: int = 1000) -> Opened:
     """The page as it is, by a window of `width` px."""
-    dom = _run(page, scratch, width, "--dump-dom", f"--log-net-log={scratch / 'net.json'}", "--enable-logging=stderr")
-    _run(page, scratch, width, f"--screenshot={scratch / 'page.png'}")
+    told = ("--dump-dom", f"--log-net-log={scratch / 'net.json'}", "--enable-logging=stderr")
+    dom = _run(page, scratch, width, *told, f"--screenshot={scratch / 'page.png'}")
     with Image.open(scratch / "page.png") as picture:
         screen = np.asarray(picture.convert("RGB"))
     events = json.loads((scratch / "net.json").read_text(errors="replace"))["events"]

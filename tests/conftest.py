@@ -1,6 +1,8 @@
 """Property tests draw the same examples every time: a change, and not chance, decides whether they pass. Sets and runs
-that many tests read are made once. What was skipped is counted in one line."""
+that many tests read are made once. Two processes do not both compile the loops. What was skipped is counted in one
+line."""
 
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -15,6 +17,23 @@ if TYPE_CHECKING:
 
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
+# The suite runs in a process per core: more threads would only wait for those of the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # of xdist, which would sort the files by their number of tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process compiles all loops, which takes a minute after each edit, with the tests of builds; the other begins
+    with tests of segtrain, most of which need none of them. What follows finds them compiled."""
+
+    def turn(item: pytest.Item) -> int:
+        name = item.path.name
+        return 0 if name == "test_build.py" else 1 if name.startswith("test_segtrain") else 2
+
+    items.sort(key=turn)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -71,7 +90,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("tiny")
     short = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=off")
-    return fit(write_set(root / "set", train=4, val=2), overrides=short, run=root / "run").run
+    return fit(write_set(root / "set", train=4, val=2), overrides=short, run=root / "run", pictures=False).run
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from distributed import Client
-
 import smearsynth
 
 PACKAGES = str(Path(str(smearsynth.__file__)).parents[1])
@@ -43,6 +41,8 @@ class Cluster:
 
     def settle(self) -> None:
         """Until the scheduler knows all workers."""
+        from distributed import Client  # which takes seconds to load
+
         with Client(self.address) as client:
             client.wait_for_workers(len(self.workers), timeout=600)
 

@@ -146,6 +146,7 @@ def test_a_bank_that_would_mislead_compiled_loops_is_refused(bank, tmp_path, wha
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_random_damage_is_never_taken_for_a_bank(bank, file, tmp_path):
     whole, random = file.read_bytes(), np.random.default_rng(0)
     path = tmp_path / "cells.h5"

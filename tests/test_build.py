@@ -295,6 +295,7 @@ def test_a_killed_worker_is_told_in_one_sentence(folder: Path, tmp_path: Path) -
         run_here(long, workers=2, progress=kill)
 
 
+@pytest.mark.slow
 def test_a_worker_may_be_killed_at_any_moment_and_none_waits_for_it(folder: Path, tmp_path: Path) -> None:
     """Where shards are there already workers do little but tell of them, and are often killed while they do."""
     plan, rng, killed = plan_of(folder, tmp_path / "set", "count={train: 90}", "shards.samples=1"), random.Random(1), 0
@@ -339,7 +340,7 @@ small_build(Path(sys.argv[2]), Path(sys.argv[3]), "count={train: 20000, val: 300
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_build_stopped_midway_resumes_to_the_undisturbed_set(
     folder: Path, tmp_path: Path, how: signal.Signals
 ) -> None:

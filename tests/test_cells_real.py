@@ -50,6 +50,7 @@ def kept(candidates: list[CutCell]) -> float:
     return float(np.mean([c.reject == "" for c in candidates]))
 
 
+@pytest.mark.slow
 def test_painted_neutrophils_are_refused_and_good_iumc_cells_kept(cut_real):
     painted = set()
     for path in (REAL / "iumc").glob("*.bmp"):
@@ -66,6 +67,7 @@ def test_painted_neutrophils_are_refused_and_good_iumc_cells_kept(cut_real):
         assert not ((red[:, 0] > 200) & (red[:, 1:] < 60).all(1)).any()
 
 
+@pytest.mark.slow
 def test_tecom_masks_agree_with_the_experts(cut_real):
     cells, overlaps = cut_real("tecom"), []
     for path, (first, *_) in cells.items():

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import smearsynth
 
 OUTER = """
@@ -45,6 +47,7 @@ def test_with_compilation_switched_off_nothing_runs() -> None:
     assert done.stderr == "NUMBA_DISABLE_JIT is set, and without compilation labels would be wrong: unset it.\n"
 
 
+@pytest.mark.slow
 def test_a_loop_whose_inner_loop_was_edited_is_compiled_anew(tmp_path: Path) -> None:
     package = tmp_path / "smearsynth"
     (package / "base").mkdir(parents=True)

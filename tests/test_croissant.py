@@ -5,12 +5,11 @@ import json
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pytest
-from mlcroissant import Dataset
 from small_set import COUNT, SOURCE, prepare, small_build
 
 from smearsynth import taxonomy
@@ -18,6 +17,9 @@ from smearsynth.bank.bank_file import load_bank
 from smearsynth.dataset import layout
 from smearsynth.dataset.card import make_card
 from smearsynth.dataset.croissant import make_croissant
+
+if TYPE_CHECKING:
+    from mlcroissant import Dataset
 
 ABOUT = (
     'about={version: 1.2.0, creators: ["A. Ward & Sons"], url: "https://example.org/small", published: "2026-02-28", '
@@ -44,8 +46,10 @@ def told(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "set/croissant.json").read_text())
 
 
-def judged(croissant: dict[str, Any], folder: Path) -> Dataset:
-    """As mlcroissant reads it; an error or a warning is a failure."""
+def judged(croissant: dict[str, Any], folder: Path) -> "Dataset":
+    """As mlcroissant reads it, which takes seconds to load; an error or a warning is a failure."""
+    from mlcroissant import Dataset
+
     path = folder / "judged.json"
     path.write_text(json.dumps(croissant))
     dataset = Dataset(jsonld=path)
@@ -53,14 +57,16 @@ def judged(croissant: dict[str, Any], folder: Path) -> Dataset:
     return dataset
 
 
-def records(dataset: Dataset, name: str) -> list[dict[str, Any]]:
+def records(dataset: "Dataset", name: str) -> list[dict[str, Any]]:
     """Rows of a record set as mlcroissant gives them, bytes as text."""
     plain = [{key.split("/")[1]: value for key, value in row.items()} for row in dataset.records(name)]
     return [{key: v.decode() if isinstance(v, bytes) else v for key, v in row.items()} for row in plain]
 
 
 @pytest.fixture(scope="module")
-def dataset(folder: Path) -> Dataset:
+def dataset(folder: Path) -> "Dataset":
+    from mlcroissant import Dataset
+
     return Dataset(jsonld=folder / "set/croissant.json")
 
 
@@ -77,7 +83,7 @@ def test_it_is_croissant_1_1_without_error_or_warning(
     assert [creator.name for creator in metadata.creators] == ["A. Ward & Sons"]
 
 
-def test_no_key_of_it_is_lost_on_the_reader(told: dict[str, Any], dataset: Dataset) -> None:
+def test_no_key_of_it_is_lost_on_the_reader(told: dict[str, Any], dataset: "Dataset") -> None:
     assert set(told) <= set(dataset.metadata.to_json()) | {"isLiveDataset"}
 
 
@@ -100,13 +106,13 @@ NAMED = [
 ]
 
 
-def test_the_file_set_is_the_shards(folder: Path, dataset: Dataset, index: dict[str, Any]) -> None:
+def test_the_file_set_is_the_shards(folder: Path, dataset: "Dataset", index: dict[str, Any]) -> None:
     (shards,) = dataset.metadata.file_sets
     found = {path.name for pattern in shards.includes for path in (folder / "set").glob(pattern)}
     assert found == {file["name"] for file in index["files"] if "split" in file}
 
 
-def test_every_record_set_can_be_loaded_and_is_what_the_shards_hold(folder: Path, dataset: Dataset) -> None:
+def test_every_record_set_can_be_loaded_and_is_what_the_shards_hold(folder: Path, dataset: "Dataset") -> None:
     loaded = {record_set.name: records(dataset, record_set.id) for record_set in dataset.metadata.record_sets}
     assert {row["name"]: row["samples"] for row in loaded["splits"]} == {split: 2 * n for split, n in COUNT.items()}
     assert {row["url"] for row in loaded["splits"]} == {"cr:TrainingSplit", "cr:ValidationSplit", "cr:TestSplit"}
@@ -128,7 +134,7 @@ def test_every_record_set_can_be_loaded_and_is_what_the_shards_hold(folder: Path
     assert all(row["cells"] == 2 for row in loaded["objects_by_source"])
 
 
-def test_the_fields_of_a_sample_are_those_of_a_shard(folder: Path, dataset: Dataset) -> None:
+def test_the_fields_of_a_sample_are_those_of_a_shard(folder: Path, dataset: "Dataset") -> None:
     fields = {row["name"]: row for row in records(dataset, "sample_fields")}
     with h5py.File(folder / "set/train-00000.h5") as shard:
         assert set(fields) == set(shard)

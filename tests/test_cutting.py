@@ -49,7 +49,9 @@ def on_black(image: np.ndarray, cover: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("density", [VIOLET, (0.45, 0.75, 0.3), (1.1, 1.7, 0.8)], ids=["violet", "paler", "darker"])
-@pytest.mark.parametrize(("radius", "sigma", "noise"), [(30, 0.8, 2.0), (44.3, 1.5, 1.0), (80, 2.0, 3.0)])
+@pytest.mark.parametrize(
+    ("radius", "sigma", "noise"), [(30, 0.8, 2.0), (44.3, 1.5, 1.0), pytest.param(80, 2.0, 3.0, marks=pytest.mark.slow)]
+)
 def test_every_method_ends_a_cell_half_way(density, radius, sigma, noise):
     shape = (int(2.5 * radius) + 30,) * 2
     place = (shape[0] / 2 + 0.3, shape[1] / 2 - 0.4, 1.1 * radius, 0.9 * radius)

@@ -42,6 +42,7 @@ def dask_build(folder: Path, out: Path, cluster: Cluster, *overrides: str, **opt
     return small_build(folder, out, *overrides, engine="dask", scheduler=cluster.address, **options).digest
 
 
+@pytest.mark.slow
 def test_a_cluster_builds_the_local_set_byte_by_byte(
     folder: Path, straight: BuildResult, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +51,7 @@ def test_a_cluster_builds_the_local_set_byte_by_byte(
     assert contents(tmp_path / "set") == contents(straight.out)
 
 
+@pytest.mark.slow
 def test_either_engine_resumes_what_the_other_began(
     folder: Path, straight: BuildResult, cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -181,6 +181,7 @@ def test_the_card_names_areas_that_are_far_from_the_taxonomy(folder: Path, index
     assert "far from those of the taxonomy" not in make_card(index)
 
 
+@pytest.mark.slow
 def test_a_set_from_sources_tells_of_them_and_locks_their_files(tmp_path: Path) -> None:
     recipe = Path(__file__).parents[1] / "recipes/quickstart.yaml"
     files = []

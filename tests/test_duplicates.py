@@ -99,6 +99,7 @@ def test_figures_equal_a_naive_computation():
     assert pair.texture == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SOURCES / "tecom").is_dir(), reason="no ../shared/sources/tecom")
 def test_all_real_duplicates_of_tecom_and_iumc_and_no_others():
     """Looked at one by one; of these only 112 = 139 is the same file, and 157 = 158 have unlike masks."""

@@ -74,6 +74,7 @@ class TestTarget:
         with layout.locked(tmp_path / "out", work="export"):
             refused(folder / "set", tmp_path / "out", "Another export is writing")
 
+    @pytest.mark.slow
     def test_an_export_that_was_killed_has_given_no_names(self, folder: Path, tmp_path: Path) -> None:
         dataset, out = tmp_path / "large", tmp_path / "out"
         small_build(folder, dataset, "count={train: 150, val: 1, test: 1}")

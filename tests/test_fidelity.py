@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import wasserstein_distance
 from shard_set import write_shard
 
 from smearsynth.base.errors import UserError
@@ -197,6 +196,7 @@ def test_noise_is_told_by_its_variance_in_glass_and_at_every_frequency() -> None
     assert decibels[2:] == pytest.approx(10 * np.log10(noise.lightness.var()), abs=0.8)
 
 
+@pytest.mark.slow
 def test_sizes_and_density_of_cells_do_not_depend_on_how_much_a_view_shows() -> None:
     rng = np.random.default_rng(4)
     cells = np.zeros((1200, 1200), np.uint8)
@@ -217,6 +217,8 @@ def test_sizes_and_density_of_cells_do_not_depend_on_how_much_a_view_shows() -> 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=30), st.lists(st.floats(0, 10), min_size=1, max_size=30))
 def test_distance_and_moments_are_those_of_the_values(one: list[float], other: list[float]) -> None:
+    from scipy.stats import wasserstein_distance  # which takes seconds to load
+
     quantity = Quantity(key="x", low=0, high=10)
     tally = Tally([quantity], 2)
     for group, values in enumerate((one, other)):

@@ -67,6 +67,7 @@ def test_real_cells_of_a_class_betray_their_source_by_less_than_ten_points(monke
         assert leak.matched["colour"] < leak.chance + 0.1
 
 
+@pytest.mark.slow
 def test_fidelity_shows_it_where_the_set_has_its_bank(tmp_path: Path) -> None:
     smears, fields = write_smears(tmp_path / "set", [discs(0)]), write_fields(tmp_path / "real", [discs(1)])
     assert fidelity(smears, fields, um_per_px=0.2, progress=False).leakage == []

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("package", ["h5py", "datasets"])
+@pytest.mark.parametrize("package", ["h5py", pytest.param("datasets", marks=pytest.mark.slow)])
 def test_the_lines_of_the_readme(folder: Path, package: str) -> None:
     pytest.importorskip(package, reason=f"{package} is not installed")
     section = README.read_text(encoding="utf-8").partition("\n## Shards\n")[2].partition("\n## ")[0]

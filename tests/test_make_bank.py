@@ -65,6 +65,7 @@ def test_unreadable_files_are_counted_and_named_and_no_more(made):
     assert made.refusals["mamic", BY_KEY["thrombocyte"].id, "unreadable"] == 1
 
 
+@pytest.mark.slow
 def test_every_candidate_is_in_the_bank_or_counted_as_refused(damaged, made):
     candidates: Counter[tuple[str, int]] = Counter()
     for spec in damaged.sources:

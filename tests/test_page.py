@@ -86,12 +86,16 @@ def test_a_bar_has_a_part_for_each_colour_that_has_a_width() -> None:
 X = np.linspace(0, 1000, 512)
 
 
-def pixels_of(shown: Inline, colour: tuple[int, int, int], scratch: Path) -> np.ndarray:
-    """bool (h, w): where a browser shows a plot in a colour, at four times its size."""
+def screen_of(shown: Inline, scratch: Path) -> np.ndarray:
+    """uint8 (h, w, 3): how a browser shows a plot, at four times its size."""
     page = scratch / "plot.html"
     policy = '<meta http-equiv="Content-Security-Policy" content="img-src data:">'
     page.write_text(f'{policy}<body style="margin:0"><img width="{4 * shown.width}" src="{shown.data}">')
-    screen = open_page(page, scratch, width=4 * shown.width).screen[: 4 * shown.height, : 4 * shown.width]
+    return open_page(page, scratch, width=4 * shown.width).screen[: 4 * shown.height, : 4 * shown.width]
+
+
+def pixels_of(screen: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """bool (h, w): where it has the colour."""
     return np.abs(screen.astype(int) - colour).max(axis=2) < 40
 
 
@@ -104,17 +108,18 @@ def names_in(shown: Inline) -> list[str]:
 def test_curves_are_where_their_values_are(tmp_path: Path) -> None:
     rising, falling = Curve(X, "#ff0000"), Curve(1000 - X, "#0000ff")
     shown = curves(X, [rising, falling, Curve(np.full(512, np.nan), "#00ff00")], title="t", unit="u")
+    screen = screen_of(shown, tmp_path)
     for colour, slope in (((255, 0, 0), -1), ((0, 0, 255), 1)):
-        rows, columns = np.nonzero(pixels_of(shown, colour, tmp_path))
+        rows, columns = np.nonzero(pixels_of(screen, colour))
         assert np.corrcoef(columns, rows)[0, 1] * slope > 0.999
-    assert not pixels_of(shown, (0, 255, 0), tmp_path).any()
+    assert not pixels_of(screen, (0, 255, 0)).any()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
 def test_a_distribution_shows_where_its_weight_and_its_marks_are(tmp_path: Path) -> None:
     weights = np.exp(-0.5 * np.square((X - 300) / 20))
     shown = distribution(X, [Curve(weights, "#ff0000")], title="t", unit="px", marks=[Mark(1000, "far")])
-    rows, columns = np.nonzero(pixels_of(shown, (255, 0, 0), tmp_path))
+    rows, columns = np.nonzero(pixels_of(screen_of(shown, tmp_path), (255, 0, 0)))
     left, right = columns.min(), columns.max()
     peak = (np.mean(columns[rows == rows.min()]) - left) / (right - left)
     low = 1000 - (1000 - 300) / (1 - peak)  # what is shown ends with the mark

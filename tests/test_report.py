@@ -206,6 +206,7 @@ def test_another_bank_is_refused(folder: Path, out: Path) -> None:
         report(out, out=out.parent / "page.html", progress=False)
 
 
+@pytest.mark.slow
 def test_the_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["report", str(folder / "set")])
@@ -215,6 +216,7 @@ def test_the_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (wrong.exit_code, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
 def test_the_browser_tells_of_a_request_an_error_and_a_width(tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
@@ -229,6 +231,7 @@ def test_the_browser_tells_of_a_request_an_error_and_a_width(tmp_path: Path) -> 
     assert told["wide"] > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
 @pytest.mark.parametrize("which", ["page", "hostile"])
 def test_a_browser_shows_it_without_an_error_a_request_or_a_script(

@@ -92,6 +92,7 @@ def test_the_free_mask_holds_what_no_cell_covers(poses, x, y):
     assert count_uncovered(others.free, made.prints, len(poses) - 1) == (last & before).sum()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     poses=st.lists(POSE, min_size=2, max_size=2),

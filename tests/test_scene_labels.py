@@ -46,6 +46,7 @@ def test_labels_equal_the_naive_derivation(size, spec, indices):
         check(plan("train", i), BANK, size)
 
 
+@pytest.mark.slow
 def test_objects_agree_with_the_maps_in_a_thousand_samples():
     small = synthetic_bank(per_class=2, shrink=0.5)
     plan = planner((96, 128), bank=small).plan

@@ -121,6 +121,7 @@ def lying(**spec):
     return np.array(gaps), np.array(shares)
 
 
+@pytest.mark.slow
 def test_red_cells_lie_free_against_or_over_others():
     nobody, none = (0, 0), {"overlapping_range": (0, 0)}
     gaps, shares = lying(touching_range=nobody, **none)

@@ -76,6 +76,7 @@ class TestFit:
             "gallery.png",
         }
 
+    @pytest.mark.slow
     def test_what_could_not_be_measured_is_null(self, tmp_path: Path) -> None:
         data = write_set(tmp_path / "set", size=(16, 16), train=4, val=1)
         ignored = picture("val", 0, (16, 16))
@@ -130,6 +131,7 @@ class TestMeasure:
         assert json.loads(call("baseline", data, "--json").stdout).keys() == {"otsu", "majority"}
         assert call("baseline", data, "--split", "val").stdout.splitlines()[0] == "otsu"
 
+    @pytest.mark.slow
     def test_bench_times_four_stages(self, data: Path) -> None:
         said = json.loads(call("bench", data, *TINY, "--repeats", 1, "--peak-tflops", 2, "--json").stdout)
         assert (said["peak_tflops"], list(said["stages"])) == (2, ["loader", "forward", "step", "loop"])
@@ -139,7 +141,7 @@ class TestMeasure:
         assert said == [str(run / name) for name in ("report.html", "MODEL_CARD.md")]
 
 
-@pytest.mark.parametrize(("rank", "told"), [("0", 1), ("1", 0)])
+@pytest.mark.parametrize(("rank", "told"), [pytest.param("0", 1, marks=pytest.mark.slow), ("1", 0)])
 def test_of_several_processes_one_tells_the_result(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, told: int
 ) -> None:
@@ -176,6 +178,7 @@ def test_a_defect_of_the_program_keeps_its_traceback(data: Path, monkeypatch: py
     assert isinstance(call("baseline", data).exception, RuntimeError)
 
 
+@pytest.mark.slow
 def test_models_lists_size_work_study_and_options_of_every_network() -> None:
     found = json.loads(call("models", "--json").stdout)
     # Parameters and multiply-adds of the reference network as its study has them.

@@ -75,6 +75,7 @@ class TestBudget:
         assert wide["step"] == [5, 10, 15]
         assert wide["lr"][-1] == pytest.approx(1e-3 * (1 + np.cos(np.pi * 9 / 10)) / 2)
 
+    @pytest.mark.slow
     def test_minutes_become_images_by_the_speed_that_was_measured(self, folder: Path, tmp_path: Path) -> None:
         done = segtrain.compare(**options(folder, "plain"), budget="minutes=0.004", out=tmp_path / "out")
         kept = json.loads((tmp_path / "out" / "budget.json").read_text())
@@ -140,6 +141,7 @@ class TestRows:
 
 
 class TestResume:
+    @pytest.mark.slow
     def test_what_is_finished_is_not_trained_again_and_what_failed_is_tried_again(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

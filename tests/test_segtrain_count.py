@@ -21,7 +21,6 @@ from drawn_labels import KEYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import binomtest
 from torch import Tensor
 
 from segtrain.cli import main
@@ -212,6 +211,8 @@ def test_the_command_counts_with_a_run_and_tells_a_program(tiny_run: Path, field
 @given(st.integers(1, 5000), st.floats(0, 1))
 @settings(max_examples=40)
 def test_intervals_are_those_of_another_library(total: int, share: float) -> None:
+    from scipy.stats import binomtest  # which takes seconds to load
+
     hits = round(share * total)
     ours, theirs = wilson(hits, total), binomtest(hits, total).proportion_ci(method="wilson")
     assert (ours.value, ours.low, ours.high) == pytest.approx((hits / total, theirs.low, theirs.high), abs=1e-9)

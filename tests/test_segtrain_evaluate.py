@@ -50,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     short = ("model.width=2", "epochs=2", "batch=4", "amp=off")
-    return fit(data, overrides=short, run=tmp_path_factory.mktemp("runs") / "run").run
+    return fit(data, overrides=short, run=tmp_path_factory.mktemp("runs") / "run", pictures=False).run
 
 
 def sure(prediction: Labels, classes: int = 3) -> Tensor:

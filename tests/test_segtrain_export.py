@@ -32,6 +32,7 @@ def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def onnx(run: Path) -> Path:
+    """Whatever the network, its making takes half a minute, most of it for what torch loads and traces of its own."""
     pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
     pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
     return export(run, format="onnx").files[0]
@@ -78,6 +79,7 @@ def test_a_torch_export_takes_every_batch_and_size(run: Path) -> None:
     assert json.loads(extra[DESCRIPTION])["um_per_px"] == 0.2
 
 
+@pytest.mark.slow
 def test_onnx_takes_every_batch_and_size_and_tells_of_itself(run: Path, onnx: Path) -> None:
     import onnxruntime
 
@@ -90,6 +92,7 @@ def test_onnx_takes_every_batch_and_size_and_tells_of_itself(run: Path, onnx: Pa
     assert "multiples of 32" in told["input"]
 
 
+@pytest.mark.slow
 def test_a_size_that_onnx_does_not_take_is_padded_and_cut(run: Path, onnx: Path) -> None:
     pixels = image(2, 3, 70, 33)
     padded = torch.from_numpy(np.pad(pixels.numpy(), ((0, 0), (0, 0), (0, 26), (0, 31)), mode="edge"))
@@ -97,6 +100,7 @@ def test_a_size_that_onnx_does_not_take_is_padded_and_cut(run: Path, onnx: Path)
     assert_probability(torch.from_numpy(found), run, padded)
 
 
+@pytest.mark.slow
 def test_predicted_by_onnx_runtime_an_image_has_the_same_labels(run: Path, onnx: Path, tmp_path: Path) -> None:
     pixels = image(96, 128, 3).numpy()
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -108,6 +112,7 @@ def test_predicted_by_onnx_runtime_an_image_has_the_same_labels(run: Path, onnx:
     np.testing.assert_array_equal(labels[1], labels[2])
 
 
+@pytest.mark.slow
 def test_onnx_of_another_checkpoint_of_the_run_is_refused(run: Path, onnx: Path, tmp_path: Path) -> None:
     (tmp_path / "network.onnx").write_bytes(onnx.read_bytes())
     (tmp_path / "best.pt").write_bytes((run / "best.pt").read_bytes())
@@ -126,6 +131,7 @@ def test_what_is_no_onnx_gets_a_sentence(tmp_path: Path, content: bytes) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_onnx_of_others_or_of_a_later_version_is_refused(onnx: Path, tmp_path: Path) -> None:
     from onnx import load, save
 

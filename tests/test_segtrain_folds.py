@@ -233,6 +233,7 @@ def test_a_mistake_is_one_sentence(data: Path, tmp_path: Path, arguments: list[o
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table(data: Path, tmp_path: Path) -> None:
     keys = [part for key in (*TINY, "epochs=1") for part in ("-s", key)]
     result = CliRunner().invoke(main, ["fit", str(data), "--folds", "2", "--run", str(tmp_path / "run"), *keys])

@@ -282,6 +282,7 @@ def of_one_process(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_report_what_one_does(tmp_path: Path) -> None:
     mp.spawn(of_one_process, (str(tmp_path),), nprocs=2)
     logits, label = sample(5, images=5)

@@ -140,6 +140,7 @@ class TestEveryModel:
         assert last.stride(1) == 1, "a pixel's channels lie together"
         assert_same(last, first, model)
 
+    @pytest.mark.slow
     def test_exported_it_gives_the_same_logits(self, name: str, options: dict[str, Any]) -> None:
         model, image = make(name, options), picture(2, 3, 37, 50)
         assert_same(torch.export.export(model, (image,)).module()(image), model(image), model)

@@ -119,7 +119,8 @@ def test_exact_labels_give_nearly_all_cells_back(built: Path) -> None:
 
 
 def test_evaluate_counts_cells_by_choice(tmp_path: Path, built: Path) -> None:
-    run = fit(built, overrides=("model.width=2", "epochs=1", "batch=4", "amp=off"), run=tmp_path / "run").run
+    tiny = ("model.width=2", "epochs=1", "batch=4", "amp=off")
+    run = fit(built, overrides=tiny, run=tmp_path / "run", pictures=False).run
     figures = evaluate(run, built, objects=True)
     assert figures["objects"].keys() >= {"f1", "pq", "count_error", "per_class"}
     assert "objects" not in evaluate(run, built)

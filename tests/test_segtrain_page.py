@@ -265,6 +265,7 @@ def test_a_card_without_a_report_has_the_figures_of_the_training(built: Path, tm
 
 
 class TestImported:
+    @pytest.mark.slow
     def test_a_fold_is_told_on_the_test_split_and_on_what_it_held_out(self, folds: Path) -> None:
         page, _ = report(folds / "fold-1", progress=False)
         assert len(re.findall("Left out", section(page, "slices"))) == 5

@@ -129,6 +129,7 @@ def test_pixels_are_written_in_three_figures(pixels: int, said: str) -> None:
     assert short(pixels) == said
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_alike_every_time(run: Path) -> None:
     before = {name: np.asarray(Image.open(run / name)) for name in ("curves.png", "confusion.png", "gallery.png")}
     paths = write_pictures(run, progress=False)

@@ -158,6 +158,7 @@ def test_a_slice_never_overwrites(folder: Path, copy: Path) -> None:
     assert contents(copy) == before
 
 
+@pytest.mark.slow
 def test_builders_of_one_folder_may_start_at_the_same_moment_and_build_the_same_shards(
     folder: Path, straight: BuildResult, tmp_path: Path
 ) -> None:

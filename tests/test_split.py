@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, reject
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from smearsynth.bank.duplicates import DuplicatePair
@@ -56,6 +56,7 @@ def test_groups_stay_whole_and_every_class_has_its_share_in_every_split(contents
     assert_fair(class_ids, groups, split_or_skip(class_ids, groups, seed))
 
 
+@settings(max_examples=40)
 @given(groups_of_cells, st.randoms(use_true_random=False))
 def test_the_order_of_the_cells_does_not_matter(contents, random):
     class_ids, groups = flat(contents + SINGLES)

@@ -22,9 +22,9 @@ class TestWhole:
         ("overrides", "options"),
         [
             ([], {}),
-            (["looks=[natural, reference]", "shards={samples: 4}"], {}),
-            (["shards={samples: 5, codec: none}"], {}),
-            (["count={val: 4}"], {}),
+            pytest.param(["looks=[natural, reference]", "shards={samples: 4}"], {}, marks=pytest.mark.slow),
+            pytest.param(["shards={samples: 5, codec: none}"], {}, marks=pytest.mark.slow),
+            pytest.param(["count={val: 4}"], {}, marks=pytest.mark.slow),
         ],
     )
     def test_a_build_passes_with_one_worker_and_with_two(
@@ -38,11 +38,12 @@ class TestWhole:
             assert (found.digest, found.samples) == (built.digest, built.smears)
         assert contents(tmp_path / "set") == before
 
+    @pytest.mark.slow
     def test_a_set_that_grew_by_resume_passes(self, built: Path, out: Path) -> None:
         small_build(built, out, limit=9, resume=True)
         assert verify(out, labels=True).whole
 
-    @pytest.mark.parametrize("notes", [True, False])
+    @pytest.mark.parametrize("notes", [pytest.param(True, marks=pytest.mark.slow), False])
     def test_what_can_not_be_checked_of_a_set_that_was_handed_on_is_said(
         self, built: Path, out: Path, notes: bool
     ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from forged_set import forged_index
+from mostly_slow import mostly_slow
 from small_set import small_build
 from verified_set import errors, verify
 
@@ -24,7 +25,7 @@ class TestIndex:
 
     @pytest.mark.parametrize(
         ("path", "value", "message"),
-        [
+        mostly_slow(
             ("splits.train.pixels.healthy_rbc", 7, "splits.train.pixels.healthy_rbc is 7, and the shards hold "),
             ("splits.val.objects.neutrophil", 99, "splits.val.objects.neutrophil is 99, and the shards hold "),
             ("splits.test.combinations.none/mixed", 5, "splits.test.combinations.none/mixed is 5, and the shards hold"),
@@ -53,7 +54,7 @@ class TestIndex:
             ("splits.val", {}, "splits.val.scenes: Field required"),
             ("scenes", -1, "scenes: Input should be greater than or equal to 0"),
             ("files.0.samples", 2**52, "train-00000.h5: image is uint8"),
-        ],
+        ),
     )
     def test_a_figure_that_was_changed_and_sealed_again(self, out: Path, path: str, value: Any, message: str) -> None:
         *parents, last = (int(key) if key.isdecimal() else key for key in path.split("."))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from forged_set import forged_index, forged_shard
 from isal import isal_zlib
+from mostly_slow import mostly_slow
 from small_set import small_build
 from verified_set import FIELD, TRAIN, errors
 
@@ -37,7 +38,7 @@ class TestLabels:
 
     @pytest.mark.parametrize(
         ("field", "change", "message"),
-        [
+        mostly_slow(
             ("cx", 300, "by the bank"),
             ("cy", -300, "by the bank"),
             ("angle", 9000, "by the bank"),
@@ -50,7 +51,7 @@ class TestLabels:
             ("angle", 65536, "no plan gives that"),
             ("flip", 2, "no plan gives that"),
             ("cell", 30, "is of (class|split) . in the bank and of . here"),
-        ],
+        ),
     )
     def test_one_object_row(self, out: Path, field: str, change: int, message: str) -> None:
         with forged_shard(out, "val-00000.h5") as shard:
@@ -135,7 +136,7 @@ HUGE = {"data": None, "shape": (3, 10**6, 10**6), "dtype": "u1", "chunks": (1, 1
 class TestShards:
     @pytest.mark.parametrize(
         ("change", "message"),
-        [
+        mostly_slow(
             (elsewhere, "has no dataset label of its own"),
             (loop, "has no dataset label of its own"),
             (external, "label lies in another file"),
@@ -168,7 +169,7 @@ class TestShards:
             (lambda shard, _: shard["objects"].__setitem__((2, 1, 0), 77), "object row 1: there is no class 77"),
             (lambda shard, _: shard["objects"].__setitem__((2, 1, 0), -7), "object row 1: there is no class -7"),
             (lambda shard, _: shard["objects"].__setitem__((2, 1, FIELD["w"]), 500), "object row 1: w is 500, and"),
-        ],
+        ),
     )
     def test_what_somebody_made_up_is_named_and_harms_nothing(
         self, out: Path, change: Callable[[h5py.File, Path], None], message: str

@@ -17,7 +17,8 @@ def small_run(folder: Path) -> Path:
     """A run that tells red and green discs from glass."""
     torch.set_num_threads(1)
     data = write_set(folder / "set", size=(48, 48), shown=(INFECTED_RBC, HEALTHY_RBC), train=48, val=8)
-    return fit(data, overrides=(*TRAINING, "loss.cross_entropy.weights=none"), run=folder / "run").run
+    keys = (*TRAINING, "loss.cross_entropy.weights=none")
+    return fit(data, overrides=keys, run=folder / "run", pictures=False).run
 
 
 def drawn_field(height: int = 240, width: int = 320) -> Pixels:

@@ -1,0 +1,10 @@
+"""Of many cases that take the same way, the quick suite tries a few."""
+
+from typing import Any
+
+import pytest
+
+
+def mostly_slow(*cases: tuple[Any, ...]) -> list[Any]:
+    """The cases, for `parametrize`; all but every fourth are marked slow."""
+    return [pytest.param(*case, marks=[pytest.mark.slow] if number % 4 else []) for number, case in enumerate(cases)]
