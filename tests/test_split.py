@@ -50,6 +50,7 @@ def assert_fair(class_ids: list[int], groups: list[str], split: np.ndarray) -> N
             assert abs(cells - share * sum(have)) <= max(TOLERANCE * sum(have), 1) + 1e-6
 
 
+@settings(max_examples=40)
 @given(groups_of_cells, st.integers(0, 3))
 def test_groups_stay_whole_and_every_class_has_its_share_in_every_split(contents, seed):
     class_ids, groups = flat(contents + SINGLES)
