@@ -321,6 +321,7 @@ class TestFields:
         listing = entries("fields", root, classes={**FORMS, "ring": "infected_rbc"}, rest="healthy_rbc")
         assert {e.path for e in listing.entries if e.also_red} == {"P1/a.png", "P1/b.png", "P2/c.png", "P2/d.png"}
         assert [e.box for e in listing.entries if e.path == "P2/c.png"] == [(1, 2, 3, 4), None]
+        assert listing.facts.calibrate == ("infected_rbc", "healthy_rbc")
 
     def test_a_group_is_found_in_the_path(self, root: Path) -> None:
         classes = {**FORMS, "ring": "infected_rbc"}

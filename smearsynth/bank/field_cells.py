@@ -57,6 +57,8 @@ _OPENING = 3
 """Half of the gap, px, in the ring of a cell whose pallor is as bright as glass."""
 _NEAR = 4
 """Pixels by which a point may miss its cell."""
+_AROUND = 24
+"""Pixels shown around a point or box where there is no cell."""
 _LEAST_OVERLAP = 0.5
 """Intersection over union of the box of a cell and the box that names it."""
 
@@ -193,7 +195,7 @@ def _named(layers: Layers, parts: Parts, part: int, entry: Entry, *, several: bo
     if class_id not in RED_CELLS:
         return find_named(layers, entry)
     if not part:
-        return no_region(class_id)
+        return no_region(class_id, box_window(*entry.box, _AROUND, layers.dense.shape))
     refused = {
         "several": several,
         "touching": parts.cut[part] > _MOST_CUT,

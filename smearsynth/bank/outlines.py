@@ -128,10 +128,10 @@ def find_edge(
     )
 
 
-def no_region(class_id: int) -> Region:
-    """What is found where there is no cell."""
-    empty = np.zeros((1, 1), np.uint8)
-    return Region(class_id=class_id, window=whole_window(empty), mask=empty, rim=0.0, contact=0.0, straight=0.0)
+def no_region(class_id: int, window: Window) -> Region:
+    """What is found in a window where there is no cell."""
+    empty = np.zeros([side.stop - side.start for side in window], np.uint8)
+    return Region(class_id=class_id, window=window, mask=empty, rim=0.0, contact=0.0, straight=0.0)
 
 
 def _halfway(density: Density, region: Mask, others: Mask, reach: int) -> SoftMask:
@@ -269,7 +269,7 @@ def mask_window(mask: Mask, margin: int) -> Window:
     return box_window(x, y, w, h, margin, mask.shape) if w else whole_window(mask)
 
 
-def whole_window(mask: Mask | SoftMask) -> Window:
+def whole_window(mask: Mask) -> Window:
     return slice(0, mask.shape[0]), slice(0, mask.shape[1])
 
 

@@ -93,7 +93,7 @@ def field_entries(
 def calibrating(entries: list[Entry]) -> tuple[str, ...]:
     """Classes by whose area the scale can be found: red cells where there are any, for no other cell of a smear varies
     so little in size."""
-    present = {entry.class_key for entry in entries}
+    present = {"healthy_rbc" if entry.also_red else entry.class_key for entry in entries}
     red = tuple(c.key for c in CLASSES if c.id in RED_CELLS and c.key in present)
     return red or tuple(c.key for c in CLASSES if c.key in present)
 
