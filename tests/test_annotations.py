@@ -54,7 +54,7 @@ def voc(root: Path) -> None:
 
 
 def coco(root: Path) -> None:
-    images = [{"id": number, "file_name": f"/home/me/{file}"} for number, file in enumerate(("a.png", "b.png"))]
+    images = [{"id": 0, "file_name": "/home/me/a.png"}, {"id": 1, "file_name": "C:\\me\\b.png"}]
     cells = [
         {"image_id": int(file == "b.png"), "category_id": NAMES.index(name), "bbox": list(box)}
         for file, name, box in BOXES
@@ -146,6 +146,7 @@ def test_files_of_something_else_are_left_alone_and_labels_without_image_counted
         ("a.txt", "1 2 3\n0 .5 .5 .1 .1\n", "labels/a.txt: gives 3 and 5 numbers a line"),
         ("a.txt", "5 5 1\n5 5 13\n", "labels/a.txt, line 2: 13 is no type of Chula RBC-12; they are 0 to 12"),
         ("a.txt", "80 5 1\n81 5 1\n", "labels/a.txt, line 2: the point x=81 y=5 leaves the image of 80x50 px"),
+        ("a.txt", "nan 5 1\n", "labels/a.txt, line 1: x is nan; give a number"),
         ("a.txt", "0 40 25 10 10\n", "labels/a.txt, line 1: YOLO's values are shares of the image"),
         ("a.txt", "0 .5 .5 .2 nan\n", "labels/a.txt, line 1: YOLO's values are shares of the image"),
         ("a.txt", "0.5 .5 .5 .2 .2\n", "labels/a.txt, line 1: 0.5 is no number of a class"),

@@ -161,7 +161,10 @@ def _read_coco(file: AnnotationFile) -> Iterator[AnnotationRow]:
     try:
         # A tool may have written the path on its own machine.
         paths = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in data["images"]}
-        images = {key: posixpath.basename(path) if path[:1] in "/." else path for key, path in paths.items()}
+        images = {
+            key: posixpath.basename(path) if path[:1] in "/." or path[1:2] == ":" else path
+            for key, path in paths.items()
+        }
         names = {category["id"]: str(category["name"]) for category in data["categories"]}
         for image in images.values():
             yield AnnotationRow(where, image)
@@ -208,7 +211,7 @@ def _chula(where: str, image: str, row: Sequence[float]) -> AnnotationRow:
     x, y, code = row
     if code not in range(len(CHULA_TYPES)):
         raise UserError(f"{code:g} is no type of Chula RBC-12; they are 0 to {len(CHULA_TYPES) - 1}")
-    return AnnotationRow(where, image, CHULA_TYPES[int(code)], (x, y, 0, 0))
+    return AnnotationRow(where, image, CHULA_TYPES[int(code)], (_number(x, "x"), _number(y, "y"), 0, 0))
 
 
 def _yolo(where: str, image: str, row: Sequence[float], names: dict[int, str] | None) -> AnnotationRow:
@@ -250,7 +253,7 @@ def read_names(root: Path, file: str) -> dict[int, str]:
     try:
         names = yaml.safe_load(text)["names"]
         return {int(key): str(name) for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"{root / file}: names no classes ({first_line(error)}); give `names: [...]` as YOLO has it"
         ) from None
