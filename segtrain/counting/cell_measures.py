@@ -48,10 +48,12 @@ class MeasuredCell:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldCells:
-    """map: int32 (H, W) at the scale of the label map, 0 = no cell, else the number of one of `cells`."""
+    """map: int32 (H, W) at the scale of the label map, 0 = no cell, else the number of one of `cells`. native_shape:
+    height, width of the image that the cells are measured in, px."""
 
     map: Labels
     cells: tuple[MeasuredCell, ...]
+    native_shape: tuple[int, int]
 
 
 def cells_of(field: FieldPrediction) -> FieldCells:
@@ -122,7 +124,7 @@ def measure_cells(
                 counted=not set(borders) & set(NOT_COUNTED),
             )
         )
-    return FieldCells(map=cells, cells=tuple(measured))
+    return FieldCells(map=cells, cells=tuple(measured), native_shape=native_shape or (height, width))
 
 
 def _votes(

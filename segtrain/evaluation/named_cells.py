@@ -1,0 +1,219 @@
+"""Names held against an expert's: cells of real fields that somebody annotated, and what a network calls them.
+
+Points and boxes of any annotation tool (`fields.annotations`), or images in a folder of their class, each of one cell
+of that class: the largest white cell, or the largest of all where no white cell is meant. What a name of the
+annotations stands for is the user's to say. A cell that was annotated and not found counts as named wrongly.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from segtrain.counting.cell_measures import FieldCells
+from segtrain.evaluation.figures import Figures, none_if_nan
+from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
+from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, read_config
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import IMAGE_SUFFIXES
+from smearsynth.base.validation import did_you_mean
+from smearsynth.fields.annotations import read_annotations
+from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, WHITE_CELLS
+
+_REACH = 3
+"""Pixels at the networks' scale by which a point may lie beside its cell."""
+_LABELS = (".csv", ".xml", ".json", ".txt")
+NOT_FOUND = "not found"
+_NAMES = ConfigKind(noun="table of names", start="`NAME: CLASS`", example="ring=infected_rbc")
+
+Count = Callable[[Path], FieldCells]
+"""An image's file to its cells, in pixels of the image."""
+
+
+class NamedCell(NamedTuple):
+    """key: of its class. name: as it is annotated. x, y, width, height: px of the image, upper left corner; width 0 for
+    a point, and all 0 for the one cell of an image in a folder of its class."""
+
+    key: str
+    name: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedField:
+    """An image and the cells that are named in it."""
+
+    path: Path
+    cells: tuple[NamedCell, ...]
+
+
+def read_class_names(path: Path) -> dict[str, str | None]:
+    """A YAML file of lines `NAME: CLASS`: what names of annotations stand for; null leaves the cells of a name out.
+    Raises UserError with every line that names no class."""
+    file = read_config(path, _NAMES)
+    for name, key in file.data.items():
+        if key is not None and key not in BY_KEY:
+            hint = did_you_mean(str(key), list(BY_KEY)) or f": the classes are {', '.join(list(BY_KEY)[1:])}, or null"
+            place = file.places.get((name,), file.places[()])
+            file.errors.append(ErrorLine(place, (name,), f"there is no class {key!r}{hint}"))
+    if file.errors:
+        raise ConfigError(file.errors)
+    return {str(name): key for name, key in file.data.items()}
+
+
+def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[NamedField]:
+    """classes: what a name of the annotations, or of a folder, stands for: the key of a class, None to leave it out.
+    Raises UserError: no image, no annotation, a name that `classes` lacks, an annotation that is broken."""
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    images = [file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise UserError(f"{folder}: there is no image; name a folder of fields")
+    found = read_annotations(folder, images, [file for file in files if Path(file).suffix.lower() in _LABELS])
+    cells: defaultdict[str, list[NamedCell]] = defaultdict(list)
+    if found.cells:
+        named = [(c.file, NamedCell("", c.name, c.x, c.y, c.width, c.height)) for c in found.cells]
+    else:
+        named = [(file, NamedCell("", Path(file).parent.name, 0, 0, 0, 0)) for file in images]
+    unknown = sorted({cell.name for _, cell in named} - classes.keys())
+    if unknown:
+        raise UserError(
+            f"{folder}: what {', '.join(map(repr, unknown[:5]))} stands for is not said: name its class, or null to "
+            "leave it out",
+            "classes",
+        )
+    for file, cell in named:
+        if key := classes[cell.name]:
+            cells[file].append(cell._replace(key=key))
+    if not cells:
+        raise UserError(f"{folder}: no annotated cell is of a class that is asked for", "classes")
+    return [NamedField(path=folder / file, cells=tuple(named)) for file, named in sorted(cells.items())]
+
+
+def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool = True) -> Figures:
+    """images, cells: annotated. infection: healthy, infected, false_alarms_per_1000, recall, recall_by_name,
+    parasitaemia_true, parasitaemia (of the annotated cells that are called red). white_cells: confusion (true key ->
+    called key or "not found" -> cells) and balanced_accuracy. Each figure is a mapping of value, low and high, the
+    interval of 95 % by the bootstrap over images; None where there is nothing to measure."""
+    called: list[list[tuple[NamedCell, str]]] = []
+    for field in tqdm(fields, desc="fields", unit="image", leave=False, disable=None if progress else True):
+        found = count(field.path)
+        called.append([(cell, _called(cell, found)) for cell in field.cells])
+    tables = np.stack([_table(pairs) for pairs in called])
+    whole, units = tables.sum(axis=0), np.arange(len(tables))
+    names = ("false_alarms_per_1000", "recall", "parasitaemia_true", "parasitaemia", "balanced_accuracy")
+    figures = dict(zip(names, map(_plain, bootstrap(tables, units, _statistics)), strict=True))
+    by_name: defaultdict[str, Counter[bool]] = defaultdict(Counter)
+    infected = CLASSES[INFECTED_RBC].key
+    for cell, kind in (pair for pairs in called for pair in pairs):
+        if cell.key == infected:
+            by_name[cell.name][kind == infected] += 1
+    columns = (NOT_FOUND, *(c.key for c in CLASSES[1:]))
+    white = {
+        CLASSES[i].key: {columns[j]: int(n) for j, n in enumerate(whole[i]) if n} for i in WHITE_CELLS if whole[i].any()
+    }
+    return {
+        "images": len(fields),
+        "cells": int(whole.sum()),
+        "infection": {
+            "healthy": int(whole[HEALTHY_RBC].sum()),
+            "infected": int(whole[INFECTED_RBC].sum()),
+            **{name: figures[name] for name in names[:4]},
+            "recall_by_name": {name: f"{hits[True]} of {hits.total()}" for name, hits in sorted(by_name.items())},
+        },
+        "white_cells": {"confusion": white, "balanced_accuracy": figures["balanced_accuracy"]},
+    }
+
+
+def _called(cell: NamedCell, found: FieldCells) -> str:
+    """What the cell is called that is annotated so."""
+    if not found.cells:
+        return NOT_FOUND
+    if not (cell.x or cell.y or cell.width):
+        white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
+        of_white = BY_KEY[cell.key].id in WHITE_CELLS
+        largest = max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
+        return largest.kind if largest else NOT_FOUND
+    height, width = found.map.shape
+    down, right = height / found.native_shape[0], width / found.native_shape[1]
+    top, bottom = cell.y * down, (cell.y + cell.height) * down
+    left, right_end = cell.x * right, (cell.x + cell.width) * right
+    reach = 0 if cell.width else _REACH
+    window = found.map[
+        max(0, round(top) - reach) : round(bottom) + 1 + reach,
+        max(0, round(left) - reach) : round(right_end) + 1 + reach,
+    ]
+    inside = np.bincount(window[window > 0].ravel(), minlength=1)
+    return found.cells[int(inside.argmax()) - 1].kind if inside.any() else NOT_FOUND
+
+
+def _table(pairs: Sequence[tuple[NamedCell, str]]) -> npt.NDArray[np.int64]:
+    """int64 (10, 10): annotated class by what it is called, 0 for what was not found."""
+    table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    for cell, kind in pairs:
+        table[BY_KEY[cell.key].id, BY_KEY[kind].id if kind in BY_KEY else 0] += 1
+    return table
+
+
+def _statistics(tables: Floats) -> Floats:
+    """float64 (B, 5) of float64 (B, 10, 10): false alarms per 1,000, recall, true and raw parasitaemia, and the mean
+    over the white-cell types of the share that is called so; nan where there is nothing to measure."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        annotated = tables.sum(axis=2)
+        right = tables[:, range(len(CLASSES)), range(len(CLASSES))] / annotated
+        red = annotated[:, HEALTHY_RBC] + annotated[:, INFECTED_RBC]
+        called = tables[:, (INFECTED_RBC, HEALTHY_RBC)].sum(axis=1)
+        white = right[:, list(WHITE_CELLS)]
+        there = ~np.isnan(white)
+        return np.stack(
+            [
+                1000 * tables[:, HEALTHY_RBC, INFECTED_RBC] / annotated[:, HEALTHY_RBC],
+                right[:, INFECTED_RBC],
+                annotated[:, INFECTED_RBC] / red,
+                called[:, INFECTED_RBC] / (called[:, INFECTED_RBC] + called[:, HEALTHY_RBC]),
+                np.where(there, white, 0).sum(axis=1) / there.sum(axis=1),
+            ],
+            axis=1,
+        )
+
+
+def _plain(estimate: Estimate) -> dict[str, float | None]:
+    return {name: none_if_nan(value) for name, value in estimate._asdict().items()}
+
+
+def names_table(figures: Figures) -> str:
+    """The figures for a person."""
+
+    def shown(name: str, figure: Mapping[str, float | None], factor: float, form: str) -> str:
+        if figure["value"] is None:
+            return f"{name:<34}-"
+        interval = (
+            ""
+            if figure["low"] is None
+            else f"  ({factor * figure['low']:{form}} to {factor * (figure['high'] or 0):{form}})"
+        )
+        return f"{name:<34}{factor * figure['value']:{form}}{interval}"
+
+    infection, white = figures["infection"], figures["white_cells"]
+    lines = [f"{figures['cells']:,} cells are named in {figures['images']} images"]
+    if infection["healthy"]:
+        lines.append(shown("false alarms per 1,000 healthy", infection["false_alarms_per_1000"], 1, ".1f"))
+    if infection["infected"]:
+        lines.append(shown("recall of infected cells", infection["recall"], 1, ".2f"))
+        lines += [f"  {name:<32}{hits}" for name, hits in infection["recall_by_name"].items()]
+        lines.append(shown("parasitaemia, annotated, %", infection["parasitaemia_true"], 100, ".2f"))
+        lines.append(shown("parasitaemia, raw, %", infection["parasitaemia"], 100, ".2f"))
+    if white["confusion"]:
+        lines.append(shown("white-cell types, balanced", white["balanced_accuracy"], 1, ".2f"))
+        for key, called in white["confusion"].items():
+            lines.append(
+                f"  {key:<32}" + ", ".join(f"{kind} {n}" for kind, n in sorted(called.items(), key=lambda c: -c[1]))
+            )
+    return "\n".join(lines)

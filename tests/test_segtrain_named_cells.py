@@ -1,0 +1,110 @@
+"""Names on annotated fields: boxes, points and folders against what was counted; figures as counted by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtrain.counting.cell_measures import FieldCells, measure_cells
+from segtrain.evaluation.named_cells import measure_names, names_table, read_class_names, read_named_fields
+from smearsynth.base.errors import UserError
+from smearsynth.taxonomy import CLASSES
+
+KEYS = [c.key for c in CLASSES]
+CLASS_OF = {
+    "rbc": "healthy_rbc",
+    "ring": "infected_rbc",
+    "gametocyte": "infected_rbc",
+    "eos": "eosinophil",
+    "odd": None,
+}
+SIZE = 200, 300
+"""Of an image, at twice the networks' scale."""
+
+
+def disc(label: np.ndarray, y: int, x: int, radius: int, class_id: int) -> None:
+    rows, columns = np.ogrid[: label.shape[0], : label.shape[1]]
+    label[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = class_id
+
+
+def counted(cells: list[tuple[int, int, int, int]]) -> FieldCells:
+    """The cells of a field whose label map, of half the image's size, shows discs (y, x, radius, class)."""
+    label = np.zeros((100, 150), np.uint8)
+    for cell in cells:
+        disc(label, *cell)
+    sure = np.full_like(label, 255)
+    return measure_cells(label, sure, keys=KEYS, um_per_px=0.2, native_shape=SIZE)
+
+
+SEEN = {
+    # A healthy cell called so, one called infected, a ring that is found, one that is not; one cell without a name.
+    "a.png": counted([(30, 30, 17, 9), (30, 80, 17, 8), (75, 30, 17, 8), (75, 120, 17, 9)]),
+    # A gametocyte called an eosinophil; an eosinophil called so.
+    "b.png": counted([(35, 35, 25, 1), (60, 110, 35, 1)]),
+}
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    for name in SEEN:
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / name)
+    (tmp_path / "cells.csv").write_text(
+        "file,class,x,y,width,height\n"
+        "a.png,rbc,26,26,68,68\na.png,rbc,160,60,,\na.png,ring,20,116,74,68\na.png,ring,140,140,20,20\n"
+        "a.png,odd,200,120,70,70\nb.png,gametocyte,20,20,100,100\nb.png,eos,220,120,,\n"
+    )
+    return tmp_path
+
+
+def test_figures_are_those_counted_by_hand(fields: Path) -> None:
+    named = read_named_fields(fields, CLASS_OF)
+    assert [(field.path.name, len(field.cells)) for field in named] == [("a.png", 4), ("b.png", 2)]
+    figures = measure_names(named, lambda path: SEEN[path.name], progress=False)
+    infection = figures["infection"]
+    assert (figures["images"], figures["cells"]) == (2, 6)
+    assert (infection["healthy"], infection["infected"]) == (2, 3)
+    assert infection["false_alarms_per_1000"]["value"] == 500
+    assert infection["recall"]["value"] == pytest.approx(1 / 3)
+    assert infection["recall_by_name"] == {"gametocyte": "0 of 1", "ring": "1 of 2"}
+    assert infection["parasitaemia_true"]["value"] == pytest.approx(3 / 5)
+    # Called red are the two healthy cells and the ring that was found, of which two are called infected.
+    assert infection["parasitaemia"]["value"] == pytest.approx(2 / 3)
+    assert figures["white_cells"]["confusion"] == {"eosinophil": {"eosinophil": 1}}
+    assert figures["white_cells"]["balanced_accuracy"]["value"] == 1
+    text = names_table(figures)
+    assert "false alarms per 1,000 healthy" in text
+    assert "500.0" in text
+
+
+def test_in_folders_of_classes_the_largest_white_cell_is_meant(tmp_path: Path) -> None:
+    for name, folder in (("a.png", "eos"), ("b.png", "eos")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / folder / name)
+    named = read_named_fields(tmp_path, CLASS_OF)
+    figures = measure_names(named, lambda path: SEEN[path.name], progress=False)
+    # In the first image no white cell was found at all.
+    assert figures["white_cells"]["confusion"] == {"eosinophil": {"not found": 1, "eosinophil": 1}}
+    assert figures["white_cells"]["balanced_accuracy"]["value"] == 0.5
+    assert figures["infection"]["recall"]["value"] is None
+
+
+def test_names_are_read_from_a_file_and_all_that_name_no_class_are_told(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("rbc: healthy_rbc\n12: infected_rbc\nodd: null\n")
+    assert read_class_names(tmp_path / "names.yaml") == {"rbc": "healthy_rbc", "12": "infected_rbc", "odd": None}
+    (tmp_path / "names.yaml").write_text("rbc: healthy\nring: infected_rbc\nodd: 3\n")
+    with pytest.raises(UserError) as told:
+        read_class_names(tmp_path / "names.yaml")
+    first, second = str(told.value).splitlines()
+    assert first.startswith(f"{tmp_path}/names.yaml:1: rbc: there is no class 'healthy'")
+    assert second.startswith(f"{tmp_path}/names.yaml:3: odd: there is no class 3: the classes are eosinophil, ")
+
+
+def test_what_is_not_said_is_asked_for(fields: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="what 'gametocyte', 'odd' stands for is not said"):
+        read_named_fields(fields, {"rbc": "healthy_rbc", "ring": "infected_rbc", "eos": "eosinophil"})
+    with pytest.raises(UserError, match="no annotated cell is of a class"):
+        read_named_fields(fields, dict.fromkeys(CLASS_OF))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="there is no image"):
+        read_named_fields(tmp_path / "empty", CLASS_OF)
