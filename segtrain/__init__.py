@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segtrain.counting.count import count as count
     from segtrain.evaluation.baseline import baseline as baseline
     from segtrain.evaluation.evaluate import evaluate as evaluate
+    from segtrain.evaluation.operate import operate as operate
     from segtrain.experiments.benchmark import bench as bench
     from segtrain.experiments.compare import compare as compare
     from segtrain.experiments.cross_validation import cross_validate as cross_validate
@@ -37,6 +38,7 @@ _MODULES = {
     "fit": "experiments.fit",
     "import_annotations": "importing.import_annotations",
     "models": "networks.catalogue",
+    "operate": "evaluation.operate",
     "predict": "inference.predict",
     "report": "reporting.run_page",
     "view": "viewing.viewer",

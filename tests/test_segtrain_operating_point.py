@@ -1,15 +1,33 @@
-"""The operating point: the lowest threshold that keeps to its false alarms; shares corrected by what it does."""
+"""The operating point: the lowest threshold that keeps to its false alarms; shares corrected by what it does; chosen on
+a set, kept with the run, and used by `count` and `evaluate`."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from click.testing import CliRunner
+from grafted_bank import grafted
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from segtrain.counting.operating_point import FILE, OperatingPoint, Rate, choose, corrected, threshold_of
+from segtrain.cli import main
+from segtrain.counting.cell_measures import cells_of
+from segtrain.data.samples import Shards
+from segtrain.evaluation.operate import operate
+from segtrain.experiments.fit import fit
+from segtrain.inference.field_prediction import predict_field
+from segtrain.inference.image_reader import ArrayReader
+from segtrain.inference.operating_point import FILE, OperatingPoint, Rate, choose, corrected
+from segtrain.inference.ready_networks import load_networks
+from smearsynth.bank.bank_file import save_bank
 from smearsynth.base.errors import UserError
+from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
+from smearsynth.verbs.build import build
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def point(recall: float, alarms: float, *, cells: int = 2000) -> OperatingPoint:
@@ -77,14 +95,6 @@ def test_the_interval_holds_the_true_share_in_about_95_of_100_fields(true: float
     assert np.mean(values) == pytest.approx(true, rel=0.15)
 
 
-def test_the_threshold_of_a_prevalence_is_bayes() -> None:
-    assert threshold_of(0.3, 0.3) == pytest.approx(0)
-    # A cell with even odds by the likelihood alone: log-odds of the training's share; infected at 0.013 by 0.013.
-    log_odds = threshold_of(0.013, 0.33)
-    likelihood = np.exp(log_odds) * (1 - 0.33) / 0.33
-    assert likelihood * 0.013 / (1 - 0.013) == pytest.approx(1)
-
-
 def test_it_is_read_as_it_was_written_and_a_broken_one_is_named(tmp_path: Path) -> None:
     assert OperatingPoint.load(tmp_path) is None
     point(0.8, 0.005).save(tmp_path)
@@ -94,3 +104,107 @@ def test_it_is_read_as_it_was_written_and_a_broken_one_is_named(tmp_path: Path) 
         (tmp_path / FILE).write_text(json.dumps(known | change))
         with pytest.raises(UserError, match=r"operating_point\.json .*choose the operating point again"):
             OperatingPoint.load(tmp_path)
+
+
+TINY = ("model.name=compact", "model.width=8", "batch=4", "optimiser.lr=0.01", "workers=0", "amp=off")
+RECIPE = """\
+version: 1
+name: red
+size: [96, 128]
+count: {train: 60, val: 4, test: 70}
+sources: [{kind: crops, root: not-read}]
+scene: {combinations: [none/mixed], parasitaemia_range: [0.4, 0.6], density_range: [0.4, 0.5], overlapping_range: [0, 0], touching_range: [0, 0]}
+looks: [reference]
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Infected and healthy red cells on white."""
+    folder = tmp_path_factory.mktemp("red")
+    (folder / "red.yaml").write_text(RECIPE)
+    save_bank(grafted(), folder / "bank.h5")
+    build(folder / "red.yaml", out=folder / "set", bank=folder / "bank.h5", workers=1, progress=False)
+    return folder / "set"
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    overrides = [*TINY, "epochs=4", "loss.cells={least: 20}", "loss.dice={}"]
+    return fit(data, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False).run
+
+
+def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, data: Path) -> None:
+    result = CliRunner().invoke(main, ["operate", str(run), str(data), "--false-alarms", "20", "--json"])
+    assert result.exit_code == 0, result.stderr
+    point = OperatingPoint.load(run)
+    assert point is not None
+    assert json.loads(result.stdout)["threshold"] == point.threshold
+    assert point.false_alarms.value <= 0.02
+    assert min(point.false_alarms.total, point.recall.total) > 200
+    networks, shards = load_networks([run]), Shards(data, "test")
+    alarms = infected = 0
+    for number in range(len(shards)):
+        image, label = shards.read(number)
+        found = cells_of(predict_field(networks, ArrayReader(image, "smear"), 0.2, evidence=True))
+        for cell in found.cells:
+            assert cell.infected_odds is not None
+            assert (cell.kind == "infected_rbc") == (cell.infected_odds > point.threshold)
+            kinds = np.bincount(label[found.map == cell.number], minlength=10)
+            alarms += bool(kinds.argmax() == HEALTHY_RBC and cell.kind == "infected_rbc")
+            infected += bool(kinds.argmax() == INFECTED_RBC and cell.kind == "infected_rbc")
+    assert abs(alarms - point.false_alarms.hits) <= 3
+    assert abs(infected - point.recall.hits) <= 3 + 0.02 * point.recall.hits
+
+
+def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path) -> None:
+    OperatingPoint(threshold=-50.0, false_alarms=Rate(10, 1000), recall=Rate(800, 1000), measured_on="set").save(run)
+    Image.fromarray(np.asarray(Shards(data, "test").read(0)[0])).save(tmp_path / "field.png")
+    command = ["count", str(run), str(tmp_path / "field.png"), "--um-per-px", "0.2", "--out", str(tmp_path / "c.csv")]
+    told = CliRunner().invoke(main, [*command, "--json"])
+    figures = json.loads(told.stdout)["all"]
+    assert figures["cells"]["healthy_rbc"] == 0
+    assert figures["parasitaemia"]["value"] == figures["parasitaemia_corrected"]["value"] == 1
+    assert "corrected" in CliRunner().invoke(main, command).stdout
+    OperatingPoint(threshold=50.0, false_alarms=Rate(10, 1000), recall=Rate(10, 1000), measured_on="set").save(run)
+    useless = CliRunner().invoke(main, [*command, "--json"])
+    figures = json.loads(useless.stdout)["all"]
+    assert (figures["parasitaemia"]["value"], figures["parasitaemia_corrected"]) == (0, None)
+    assert any("nothing is corrected" in sentence for sentence in figures["warnings"])
+
+
+def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path, tmp_path: Path) -> None:
+    shards = Shards(data, "test")
+    rows, wanted = ["file,class,x,y,width,height"], {INFECTED_RBC: 0, HEALTHY_RBC: 0}
+    for number in range(6):
+        image, label = shards.read(number)
+        Image.fromarray(np.asarray(image)).save(tmp_path / f"{number}.png")
+        instance = shards.instance(number)
+        for cell in np.unique(instance)[1:]:
+            ys, xs = np.nonzero(instance == cell)
+            if len(ys) > 60:
+                kind = int(label[ys[0], xs[0]])
+                wanted[kind] += 1
+                name = {INFECTED_RBC: "ring", HEALTHY_RBC: "rbc"}[kind]
+                rows.append(f"{number}.png,{name},{xs.min()},{ys.min()},{np.ptp(xs) + 1},{np.ptp(ys) + 1}")
+    (tmp_path / "boxes.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "names.yaml").write_text("ring: infected_rbc\nrbc: healthy_rbc\n")
+    alarms = {}
+    for threshold in (-50.0, 50.0):
+        OperatingPoint(threshold=threshold, false_alarms=Rate(0, 9), recall=Rate(1, 9), measured_on="set").save(run)
+        command = ["evaluate", str(run), str(tmp_path), "--classes", str(tmp_path / "names.yaml"), "--um-per-px", "0.2"]
+        figures = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)["infection"]
+        assert (figures["infected"], figures["healthy"]) == tuple(wanted.values())
+        alarms[threshold] = figures["false_alarms_per_1000"]["value"], figures["recall"]["value"]
+    assert alarms[50.0] == (0, 0)
+    # A box may hold more of a neighbour than of its own cell, and that is then what it is called.
+    assert min(alarms[-50.0][0] / 1000, alarms[-50.0][1]) > 0.9
+
+
+def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, tmp_path: Path) -> None:
+    plain = fit(data, overrides=[*TINY, "epochs=1"], run=tmp_path / "plain", pictures=False).run
+    with pytest.raises(UserError, match=r"plain has not learnt to name whole cells: train it with `loss\.cells`"):
+        operate(plain, data, progress=False)
+    with pytest.raises(UserError, match=r"infected and \d+ healthy red cells were found there"):
+        operate(run, data, split="val", progress=False)

@@ -134,6 +134,12 @@ def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) ->
 @click.option(
     "--threshold", metavar="P|val", help="Of two classes: the second from this probability on; val: chosen there."
 )
+@click.option(
+    "--classes",
+    type=PATH,
+    metavar="FILE.yaml",
+    help="The target's images have named cells: lines `NAME: CLASS` say what the names stand for.",
+)
 @which
 @as_json
 def evaluate(as_json: bool, **options: Any) -> None:
@@ -144,16 +150,55 @@ def evaluate(as_json: bool, **options: Any) -> None:
     --pictures glass taken for a cell is red, a cell taken for glass blue, and dark what is not measured:
     cells of the mask that no box is around.
 
+    With --classes it is a folder of real images in which somebody has named cells: by points or boxes (CSV, Pascal VOC,
+    COCO, YOLO), or by a folder for each class. What the network calls these cells is held against it: false alarms and
+    recall of infected red cells, parasitaemia, and white-cell types.
+
     \b
     Example:
       segtrain evaluate runs/first quickstart --objects
+      segtrain evaluate runs/first my_boxes --classes names.yaml --um-per-px 0.108
       segtrain evaluate runs/first my_fields --um-per-px auto
     """
     from segtrain.evaluation.evaluate import evaluate as run
     from segtrain.evaluation.figures import table
+    from segtrain.evaluation.named_cells import names_table
 
     figures = run(options.pop("run"), options.pop("target"), **options)
-    show(as_json, figures, lambda: table(figures))
+    show(as_json, figures, lambda: names_table(figures) if options["classes"] else table(figures))
+
+
+@click.command()
+@network
+@click.argument("dataset", type=PATH)
+@split
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 1000),
+    default=5.0,
+    show_default=True,
+    help="Healthy red cells of 1,000 that may be called infected.",
+)
+@which
+@as_json
+def operate(run: Path, dataset: Path, as_json: bool, **options: Any) -> None:
+    """Choose from which odds on `count` calls a red cell infected.
+
+    A set of smears is a third infected, blood is not. On DATASET, smears of cells of a laboratory that gave none to the
+    training of RUN, the lowest odds are chosen that keep to the false alarms; they are kept in RUN with the share of
+    infected cells that is found there, by which `count` corrects a parasitaemia.
+
+    \b
+    Example:
+      segtrain operate runs/first other_laboratory
+    """
+    from dataclasses import asdict
+
+    from segtrain.evaluation.operate import operate as run_all
+    from segtrain.evaluation.operate import point_text
+
+    point = run_all(run, dataset, **options)
+    show(as_json, asdict(point), lambda: point_text(point))
 
 
 @click.command()

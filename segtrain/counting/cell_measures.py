@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from scipy import ndimage
 from segtrain.counting.instances import class_groups, find_cells
 from segtrain.counting.watershed_split import Labels
 from segtrain.inference.field_prediction import FieldPrediction
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
 BORDERS = ("top", "left", "bottom", "right")
 NOT_COUNTED = ("bottom", "right")
@@ -26,7 +28,8 @@ class MeasuredCell:
     last two exclusive. area_um2: of what is visible. confidence: 0 to 1, the mean over the cell of the probability of
     its class where the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second
     moments, 0 for a disc. parasite_um2: area of the parasite in it, the sum over the cell of its probability; None of
-    networks that do not mark it. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of
+    networks that do not mark it. infected_odds: log-odds of infected against healthy, of a red cell by a network that
+    names whole cells, else None. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of
     `NOT_COUNTED`.
     """
 
@@ -42,6 +45,7 @@ class MeasuredCell:
     confidence: float
     eccentricity: float
     parasite_um2: float | None = None
+    infected_odds: float | None = None
     borders: tuple[str, ...]
     counted: bool
 
@@ -67,6 +71,8 @@ def cells_of(field: FieldPrediction) -> FieldCells:
         um_per_px=field.native_um_per_px * exact,
         native_shape=field.native_shape,
         parasite=field.parasite,
+        evidence=field.evidence,
+        threshold=field.operating_point.threshold if field.operating_point else 0.0,
     )
 
 
@@ -78,18 +84,24 @@ def measure_cells(
     um_per_px: float,
     native_shape: tuple[int, int] | None = None,
     parasite: npt.NDArray[np.uint8] | None = None,
+    evidence: npt.NDArray[np.floating[Any]] | None = None,
+    threshold: float = 0.0,
 ) -> FieldCells:
     """The cells of one field.
 
     label: uint8 (H, W), class ids, best of 0.20 um/px. confidence: uint8 (H, W), probability of that label in 1/255.
     keys: of the classes, background first. um_per_px: of the label map. native_shape: (H, W) of the image that centres
     and boxes refer to, by default the label map's own. parasite: uint8 (H, W), probability of a parasite in 1/255.
+    evidence: float (classes, H, W), logarithms of probabilities, whose means over a cell then name it; else the labels
+    of its pixels do, by their confidence. threshold: log-odds, by evidence, above which a red cell is infected.
     """
     groups = class_groups(keys, um_per_px)
     cells, group_of = find_cells(label, groups)
     votes = _votes(cells, label, confidence, len(group_of))
     area = np.bincount(cells.ravel(), minlength=len(group_of) + 1)[1:]
     centre, eccentricity = _moments(cells, area)
+    pooled = None if evidence is None else _means(cells, evidence, area)
+    red = _red_ids(keys)
     parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
     height, width = label.shape
     scale = np.array(native_shape or label.shape) / label.shape
@@ -100,7 +112,12 @@ def measure_cells(
         if not votes[row, ids].any():
             # Split from a cell of its group, and all of it is a patch of another group.
             ids = list(range(1, len(keys)))
-        best = ids[int(votes[row, ids].argmax())]
+        best, odds = ids[int(votes[row, ids].argmax())], None
+        if pooled is not None:
+            best = ids[int(pooled[row, ids].argmax())]
+            if red and red[0] in ids:
+                odds = float(pooled[row, red[0]] - pooled[row, red[1]])
+                best = best if best not in red else red[0] if odds > threshold else red[1]
         rows, columns = box
         cut = (rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width)
         borders = tuple(border for border, is_cut in zip(BORDERS, cut, strict=True) if is_cut)
@@ -120,6 +137,7 @@ def measure_cells(
                 confidence=float(votes[row, best]) / (255 * float(area[row])),
                 eccentricity=float(eccentricity[row]),
                 parasite_um2=None if parasites is None else float(parasites[row]),
+                infected_odds=odds,
                 borders=borders,
                 counted=not set(borders) & set(NOT_COUNTED),
             )
@@ -135,6 +153,21 @@ def _votes(
     total = np.zeros((count, 256))
     np.add.at(total, (cells[inside] - 1, label[inside]), confidence[inside])
     return total
+
+
+def _red_ids(keys: Sequence[str]) -> tuple[int, int] | None:
+    """Those of infected and healthy red cells, None where a network does not tell them apart."""
+    infected, healthy = CLASSES[INFECTED_RBC].key, CLASSES[HEALTHY_RBC].key
+    return (keys.index(infected), keys.index(healthy)) if {infected, healthy} <= set(keys) else None
+
+
+def _means(
+    cells: Labels, evidence: npt.NDArray[np.floating[Any]], area: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """float64 (n, classes): mean of the evidence over each cell."""
+    number = cells.ravel()
+    sums = [np.bincount(number, plane.ravel(), minlength=len(area) + 1)[1:] for plane in evidence]
+    return np.stack(sums, axis=1) / area[:, None]
 
 
 def _sums(cells: Labels, probability: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.float64]:

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from segtrain.counting.cell_measures import MeasuredCell, cells_of
 from segtrain.counting.counted_picture import draw_cells
 from segtrain.counting.summary import CountSummary, summarise, summary_table
-from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images, predict_field
 from segtrain.inference.prediction_files import check_folder, new_files
 from segtrain.inference.ready_networks import Networks, load_networks
@@ -123,8 +122,8 @@ def count_with(
         found = {one.path: _count(one, networks, drawn.get(one.path), bar) for one in given}
     with new_files([out]) as [opened], TextIOWrapper(opened, encoding="utf-8", newline="") as file:
         write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field))
-    single = tuple((names[one.path], one.um_per_px, _summary([found[one.path]], networks.classes)) for one in given)
-    together = _summary(found.values(), networks.classes)
+    single = tuple((names[one.path], one.um_per_px, _summary([found[one.path]], networks)) for one in given)
+    together = _summary(found.values(), networks)
     return CountResult(images=single, together=together, warnings=_scale_note(scale, given))
 
 
@@ -142,7 +141,7 @@ def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
 def _count(given: JudgedImage, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[MeasuredCell, ...]:
     """The cells alone: maps of all images at once would fill the memory."""
     image = given.image
-    seen = predict_field(networks, image, given.um_per_px, on_tile=bar.update)
+    seen = predict_field(networks, image, given.um_per_px, evidence=True, on_tile=bar.update)
     found = cells_of(seen)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,8 +151,9 @@ def _count(given: JudgedImage, networks: Networks, target: Path | None, bar: "tq
     return found.cells
 
 
-def _summary(fields: Iterable[Sequence[MeasuredCell]], classes: Classes) -> CountSummary:
-    return summarise([cell for field in fields for cell in field], keys=classes.keys)
+def _summary(fields: Iterable[Sequence[MeasuredCell]], networks: Networks) -> CountSummary:
+    cells = [cell for field in fields for cell in field]
+    return summarise(cells, keys=networks.classes.keys, point=networks.operating_point)
 
 
 def _scale_note(scale: Scale, given: Sequence[JudgedImage]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segtrain.counting.cell_measures import MeasuredCell
+from segtrain.inference.operating_point import OperatingPoint, Rate, corrected
 from smearsynth.taxonomy import (
     CLASSES,
     HEALTHY_RBC,
@@ -42,7 +43,8 @@ class Share:
 class CountSummary:
     """Of all counted cells.
 
-    cells: how many by class, of every class that the network knows. parasitaemia: infected of all red cells.
+    cells: how many by class, of every class that the network knows. parasitaemia: infected of all red cells;
+    parasitaemia_corrected: the same by what the network's operating point lets through and misses, None without one.
     differential: share of each white-cell class among white cells. platelets_per_red_cell: of single platelets. None or
     empty where no such cell was seen or the network does not distinguish them. warnings: sentences.
     """
@@ -52,14 +54,17 @@ class CountSummary:
     white_cells: int
     not_counted: int
     parasitaemia: Share | None
+    parasitaemia_corrected: Share | None
     differential: dict[str, Share]
     platelets_per_red_cell: float | None
     warnings: tuple[str, ...]
 
 
-def summarise(cells: Sequence[MeasuredCell], *, keys: Sequence[str]) -> CountSummary:
+def summarise(
+    cells: Sequence[MeasuredCell], *, keys: Sequence[str], point: OperatingPoint | None = None
+) -> CountSummary:
     """cells: all that were found, also those at the border that do not count. keys: of the network's classes,
-    background first."""
+    background first. point: of the network."""
     counted = [cell for cell in cells if cell.counted]
     frequency = Counter(cell.kind for cell in counted)
     by_class = {key: frequency[key] for key in keys[1:]}
@@ -68,15 +73,20 @@ def summarise(cells: Sequence[MeasuredCell], *, keys: Sequence[str]) -> CountSum
     whites = sum(white.values())
     malaria = {CLASSES[i].key for i in (INFECTED_RBC, HEALTHY_RBC)} <= by_class.keys()
     platelets = by_class.get(CLASSES[THROMBOCYTE].key)
+    infected = by_class.get(CLASSES[INFECTED_RBC].key, 0)
+    better = corrected(Rate(infected, red), point) if point and malaria and red else None
+    useless = ("the operating point finds no more infected cells than it gives false alarms: nothing is corrected",)
     return CountSummary(
         cells=by_class,
         red_cells=red,
         white_cells=whites,
         not_counted=len(cells) - len(counted),
-        parasitaemia=wilson(by_class[CLASSES[INFECTED_RBC].key], red) if malaria and red else None,
+        parasitaemia=wilson(infected, red) if malaria and red else None,
+        parasitaemia_corrected=Share(value=better[0], low=better[1], high=better[2]) if better else None,
         differential={key: wilson(count, whites) for key, count in white.items()} if whites else {},
         platelets_per_red_cell=platelets / red if platelets is not None and red else None,
         warnings=(
+            *(useless if point and malaria and red and not better else ()),
             *_too_few(by_class, red, whites, malaria=malaria, differential=len(white) > 1),
             *_unsure(by_class, Counter(cell.kind for cell in counted if cell.confidence < UNSURE)),
         ),
@@ -138,6 +148,8 @@ def _facts(summary: CountSummary) -> list[str]:
     facts = []
     if summary.parasitaemia is not None:
         facts.append(f"parasitaemia{_percent(summary.parasitaemia)}, of {summary.red_cells:,} red cells")
+    if summary.parasitaemia_corrected is not None:
+        facts.append(f"  corrected {_percent(summary.parasitaemia_corrected)}, by the operating point's known errors")
     if summary.differential:
         facts.append(f"differential, of {summary.white_cells:,} white cell{'s' * (summary.white_cells != 1)}")
         facts += [f"  {display_name(key).ljust(12)}{_percent(share)}" for key, share in summary.differential.items()]

@@ -1,27 +1,29 @@
 """A trained network measured: on a split of a dataset, or on a folder of real fields beside the Otsu baseline."""
 
 import math
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from segtrain.counting.cell_measures import cells_of
+from segtrain.counting.cell_measures import FieldCells, cells_of
 from segtrain.data.dataloader import Loader
 from segtrain.data.samples import INSTANCE, Classes, Shards
 from segtrain.evaluation.baseline import best_threshold, otsu_field, with_threshold
 from segtrain.evaluation.field_evaluation import Method, count_boxed, measure_fields, save_errors
 from segtrain.evaluation.figures import Figures
+from segtrain.evaluation.named_cells import measure_names, read_class_names, read_named_fields
 from segtrain.evaluation.set_evaluation import CellCounts, NamedTruth, PixelMetrics, Predict, predictions
-from segtrain.inference.field_prediction import predict_field
-from segtrain.inference.image_reader import ArrayReader
+from segtrain.inference.field_prediction import predict_field, um_per_px_of
+from segtrain.inference.image_reader import ArrayReader, open_image
 from segtrain.inference.prediction_files import check_folder
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.training.device import Compute, choose
 from segtrain.training.run_folder import Trained, load_trained
 from smearsynth.base.errors import UserError
 from smearsynth.fields.field_folder import Field, Mask, is_folder, read_fields
-from smearsynth.fields.scale import Scale, to_native
+from smearsynth.fields.scale import AUTO, Scale, to_native
 
 
 def evaluate(
@@ -33,6 +35,7 @@ def evaluate(
     boundaries: bool = False,
     objects: bool = False,
     threshold: str | float | None = None,
+    classes: Mapping[str, str | None] | str | Path | None = None,
     pictures: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
@@ -51,9 +54,19 @@ def evaluate(
     baseline_dice, and of a field with boxes what `field_evaluation.count_boxed` gives. pictures: a folder for a picture
     of each field that shows where the network is wrong.
 
+    Or, with `classes`, a folder of real images in which somebody has named cells, by points or boxes of any annotation
+    tool or by a folder for each class: see `named_cells.measure_names`. classes: what those names stand for, a mapping
+    or the path of a YAML file of lines `NAME: CLASS`.
+
     Raises UserError.
     """
     target = Path(target)
+    if classes is not None:
+        named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
+        fields = read_named_fields(target, named)
+        networks = load_networks([run], which=which, device=device, parasite=True)
+        scale = Scale(str(AUTO if um_per_px is None else um_per_px))
+        return measure_names(fields, partial(_count_file, networks, scale), progress=progress)
     if is_folder(target):
         if threshold is not None:
             raise UserError(
@@ -99,6 +112,14 @@ def evaluate(
                 cells.update(logits, number)
     figures = metrics.figures() | (naming.figures() if naming is not None else {}) | chosen
     return figures | ({"objects": cells.figures()} if cells is not None else {})
+
+
+def _count_file(networks: Networks, scale: Scale, path: Path) -> FieldCells:
+    image = open_image(path)
+    try:
+        return cells_of(predict_field(networks, image, um_per_px_of(image, scale), evidence=True))
+    finally:
+        image.close()
 
 
 def check_held_out(trained: Trained, shards: Shards, run: Path) -> None:
@@ -162,7 +183,7 @@ class NetworkMethod:
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
         picture = ArrayReader(field.image, str(field.path))
-        found = predict_field(self._networks, picture, um_per_px, probability=True)
+        found = predict_field(self._networks, picture, um_per_px, probability=True, evidence=True)
         self.details.append({"um_per_px": um_per_px})
         if field.boxes is not None:
             self.details[-1] |= count_boxed(field, cells_of(found))

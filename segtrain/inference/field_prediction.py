@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from segtrain.data.samples import Classes
 from segtrain.inference.image_reader import ImageReader, open_image
+from segtrain.inference.operating_point import OperatingPoint
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage, predict_bands, tile_count
 from smearsynth.base.errors import UserError
@@ -30,6 +31,8 @@ _KEPT = 256_000_000
 """Pixels of images that are kept from finding their scales until they are predicted; those beyond are decoded again."""
 _BLOCK = 2_000_000
 """Pixels that are decided at a time."""
+_LEAST = 1e-12
+"""Probability below which its logarithm is cut off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +94,16 @@ class FieldPrediction:
     """label: uint8 (h, w), class ids, at the networks' scale of `um_per_px` (0.20 for smears). confidence: uint8
     (h, w), the probability of that label in 1/255. probability: float32 (classes, h, w) of sum 1, where it was asked
     for. parasite: uint8 (h, w), the probability that a pixel is of a parasite in 1/255, of networks that give it.
-    native_shape, native_um_per_px: height and width of the image as it was opened, and its scale."""
+    evidence: float16 (classes, h, w), logarithm of the probability, where it was asked for and the networks name whole
+    cells. operating_point: of the networks. native_shape, native_um_per_px: height and width of the image as it was
+    opened, and its scale."""
 
     label: Pixels
     confidence: Pixels
     probability: npt.NDArray[np.float32] | None
     parasite: Pixels | None = None
+    evidence: npt.NDArray[np.float16] | None = None
+    operating_point: OperatingPoint | None = None
     um_per_px: float
     native_shape: tuple[int, int]
     native_um_per_px: float
@@ -115,13 +122,15 @@ def predict_field(
     um_per_px: float,
     *,
     probability: bool = False,
+    evidence: bool = False,
     on_tile: Callable[[int], object] | None = None,
     on_band: Callable[[Band], object] | None = None,
 ) -> FieldPrediction:
     """What the networks see in an image of `um_per_px`: it is brought to their scale, and predicted in tiles.
 
     image: of `open_image(path)`, or `ArrayReader(pixels)`, of any size. um_per_px: a number, as `um_per_px_of` finds
-    it. probability: keep those of every class, 4 bytes a pixel each. on_tile: is called with the number of tiles just
+    it. probability: keep those of every class, 4 bytes a pixel each. evidence: keep their logarithms, 2 bytes each, if
+    the networks name whole cells. on_tile: is called with the number of tiles just
     computed, of `tile_count(scaled_shape(image.shape, um_per_px / networks.um_per_px))`; on_band: with all rows, from
     the top down. Raises UserError where the image turns out to be damaged.
     """
@@ -129,6 +138,9 @@ def predict_field(
     label, confidence = np.empty(scaled.shape, np.uint8), np.empty(scaled.shape, np.uint8)
     kept = np.empty((len(networks.classes), *scaled.shape), np.float32) if probability else None
     parasite = np.empty(scaled.shape, np.uint8) if networks.parasite else None
+    seen = None
+    if evidence and networks.names_cells:
+        seen = np.empty((len(networks.classes), *scaled.shape), np.float16)
     for band in predict_bands(networks, scaled, on_tile):
         rows = slice(band.top, band.top + band.probability.shape[1])
         of_classes = band.probability[: len(networks.classes)]
@@ -136,6 +148,8 @@ def predict_field(
         confidence[rows] = np.rint(of_classes.max(axis=0) * 255)
         if kept is not None:
             kept[:, rows] = of_classes
+        if seen is not None:
+            seen[:, rows] = np.log(np.maximum(of_classes, _LEAST))
         if parasite is not None:
             parasite[rows] = np.rint(band.probability[-1] * 255)
         if on_band:
@@ -145,6 +159,8 @@ def predict_field(
         confidence=confidence,
         probability=kept,
         parasite=parasite,
+        evidence=seen,
+        operating_point=networks.operating_point,
         um_per_px=networks.um_per_px,
         native_shape=image.shape,
         native_um_per_px=um_per_px,

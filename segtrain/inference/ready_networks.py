@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from segtrain.data.samples import Classes
+from segtrain.inference.operating_point import OperatingPoint
 from segtrain.networks.registry import show_parasite
 from segtrain.training.device import Compute, choose
 from segtrain.training.run_folder import Trained, load_trained
@@ -30,7 +31,9 @@ class Networks:
 
     um_per_px: the scale that they were trained at. tta: test-time augmentation, the average over the eight views of a
     tile, turned and mirrored. batch: tiles at a time. device: where and how they are computed, in words. parasite:
-    whether the probability that a pixel is of a parasite comes after those of the classes.
+    whether the probability that a pixel is of a parasite comes after those of the classes. names_cells: whether all of
+    them learnt to name whole cells (`loss.cells`), so that what they see may be averaged over a cell. operating_point:
+    that of the run, of one that has one.
     """
 
     members: tuple[Probabilities, ...]
@@ -40,6 +43,8 @@ class Networks:
     batch: int = 1
     device: str = "CPU"
     parasite: bool = False
+    names_cells: bool = False
+    operating_point: OperatingPoint | None = None
 
     def __call__(self, tiles: Pixels) -> npt.NDArray[np.float32]:
         """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum. tiles: uint8
@@ -81,6 +86,8 @@ def load_networks(
         batch=batch or _BATCH[compute[0].device.type],
         device=str(compute[0]),
         parasite=parasite,
+        names_cells=all(t.config.loss.cells is not None for t in trained),
+        operating_point=None if rest else OperatingPoint.load(Path(runs[0])),
     )
 
 

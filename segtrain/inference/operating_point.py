@@ -99,16 +99,6 @@ def choose(
     )
 
 
-def threshold_of(prevalence: float, share_in_training: float) -> float:
-    """Log-odds from which on a cell is likelier infected than not where `prevalence` of the red cells are, by a network
-    that learnt from smears in which `share_in_training` were. Both between 0 and 1, exclusive."""
-
-    def odds(share: float) -> float:
-        return math.log(share / (1 - share))
-
-    return odds(share_in_training) - odds(prevalence)
-
-
 def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | None:
     """The share of infected cells by what is known of the network, 0 to 1, and its interval of 95 %, which holds the
     chance in all three counts (Lang and Reiczigel, Prev. Vet. Med. 113, 2014); None where the operating point finds no

@@ -1,0 +1,92 @@
+"""The operating point of a run, chosen on a set of smears: see `inference.operating_point`.
+
+The set must be of a laboratory that gave no cell to the training: on cells that a network knows, it needs no threshold.
+Its cells are counted as those of a real field are, and each is what most of its pixels are of.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from segtrain.counting.cell_measures import FieldCells, cells_of
+from segtrain.data.samples import Shards
+from segtrain.evaluation.evaluate import check_classes
+from segtrain.inference.field_prediction import predict_field
+from segtrain.inference.image_reader import ArrayReader
+from segtrain.inference.operating_point import FALSE_ALARMS, OperatingPoint, choose
+from segtrain.inference.ready_networks import load_networks
+from smearsynth.base.errors import UserError
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
+
+_MOSTLY = 0.5
+"""Share of a found cell that must be of one cell of the set."""
+
+
+def operate(
+    run: str | Path,
+    dataset: str | Path,
+    *,
+    split: str = "test",
+    false_alarms: float = FALSE_ALARMS,
+    which: Literal["best", "last"] = "best",
+    device: str = "auto",
+    progress: bool = True,
+) -> OperatingPoint:
+    """Chooses the operating point of `run` on a split of `dataset`, and writes it into the run's folder, where `count`
+    finds it. false_alarms: healthy red cells of 1,000 that may be called infected, 0 to 1,000. Raises UserError: a
+    network that does not name whole cells, a set that it was trained on or that does not know its cells, too few
+    cells."""
+    networks = load_networks([run], which=which, device=device)
+    shards = Shards(Path(dataset), split)
+    if not networks.names_cells:
+        raise UserError(f"{run} has not learnt to name whole cells: train it with `loss.cells`")
+    if not shards.header.fields:
+        raise UserError(f"{shards.root} does not know its cells: take a set that smearsynth built")
+    check_classes(networks.classes, shards)
+    keys = networks.classes.keys
+    red = [keys.index(CLASSES[c].key) for c in (INFECTED_RBC, HEALTHY_RBC)]
+    score, infected = [], []
+    for number in tqdm(range(len(shards)), unit="smear", leave=False, disable=None if progress else True):
+        image, label = shards.read(number)
+        field = predict_field(
+            networks, ArrayReader(image, f"{shards.root}, smear {number}"), networks.um_per_px, evidence=True
+        )
+        instance = shards.instance(number)
+        kind = np.zeros(int(instance.max()) + 1, np.int64)
+        kind[instance.ravel()] = label.ravel()
+        for odds, true in _matched(cells_of(field), instance):
+            if kind[true] in red:
+                score.append(odds)
+                infected.append(kind[true] == red[0])
+    point = choose(
+        np.array(score), np.array(infected, bool), false_alarms=false_alarms, measured_on=f"{shards.root}, {split}"
+    )
+    point.save(Path(run))
+    return point
+
+
+def _matched(found: FieldCells, instance: npt.NDArray[np.uint16]) -> list[tuple[float, int]]:
+    """Log-odds of each red cell that was found, and the number of the cell of the set that it mostly is."""
+    most = int(instance.max()) + 1
+    pairs = np.bincount((found.map.astype(np.int64) * most + instance).ravel(), minlength=(len(found.cells) + 1) * most)
+    shared = pairs.reshape(-1, most)
+    matched = []
+    for cell in found.cells:
+        row = shared[cell.number]
+        true = int(row[1:].argmax()) + 1 if most > 1 else 0
+        if cell.infected_odds is not None and true and row[true] >= _MOSTLY * row.sum():
+            matched.append((cell.infected_odds, true))
+    return matched
+
+
+def point_text(point: OperatingPoint) -> str:
+    """The operating point for a person."""
+    alarms, recall = point.false_alarms, point.recall
+    return (
+        f"infected from log-odds of {point.threshold:.2f} on, on {point.measured_on}: {1000 * alarms.value:.1f} false "
+        f"alarms per 1,000 ({alarms.hits} of {alarms.total:,} healthy cells), {recall.value:.1%} of the infected found "
+        f"({recall.hits} of {recall.total:,})"
+    )
