@@ -113,7 +113,12 @@ name: red
 size: [96, 128]
 count: {train: 60, val: 4, test: 70}
 sources: [{kind: crops, root: not-read}]
-scene: {combinations: [none/mixed], parasitaemia_range: [0.4, 0.6], density_range: [0.4, 0.5], overlapping_range: [0, 0], touching_range: [0, 0]}
+scene:
+  combinations: [none/mixed]
+  parasitaemia_range: [0.4, 0.6]
+  density_range: [0.4, 0.5]
+  overlapping_range: [0, 0]
+  touching_range: [0, 0]
 looks: [reference]
 """
 
