@@ -145,3 +145,16 @@ def test_a_bank_whose_parasites_cannot_be_is_refused(bank: Bank, tmp_path: Path,
     bank_file.save_bank(replace(bank, parasite=values, parts=tuple(texts)), tmp_path / "b.h5")
     with pytest.raises(UserError, match=r"b\.h5: .*(parasite|not made of|holds a parasite)"):
         bank_file.load_bank(tmp_path / "b.h5")
+
+
+def test_a_burr_cell_has_spikes_all_around_and_keeps_its_margin(bank: Bank) -> None:
+    burr = [row for row in assembled(bank) if bank.assembly[row].startswith("burr cell")]
+    assert len(burr) > 10
+    solidity = {}
+    for row in burr:
+        for kind, cell in (("burr", row), ("host", parts(bank, row)[0])):
+            inside = (bank.rgba(cell)[..., 3] >= 128).astype(np.uint8)
+            (outline,), _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            solidity.setdefault(kind, []).append(cv2.contourArea(outline) / cv2.contourArea(cv2.convexHull(outline)))
+        assert 0.85 < bank.area[row] / bank.area[parts(bank, row)[0]] < 1.2
+    assert max(solidity["burr"]) < 0.97 < min(solidity["host"])

@@ -15,7 +15,7 @@ import numpy as np
 
 from smearsynth.bank.bank import MARGIN, Bank, Rgba, add_assembled
 from smearsynth.bank.glass import Density, Mask
-from smearsynth.bank.look_alikes import draw_look_alike
+from smearsynth.bank.look_alikes import crenate, draw_look_alike
 from smearsynth.bank.outlines import grow
 from smearsynth.bank.parasite_stages import SWELLING, Canvas, draw_stage, lay
 from smearsynth.bank.parasites import NO, UNKNOWN, YES, Parasite, ParasiteMap, colour_of, density_of, read_parasites
@@ -29,6 +29,8 @@ _STRENGTH = 0.55, 1.4
 """Factor on the density of a parasite that is laid."""
 _TWO = 0.3
 """Share of the infected cells that hold two."""
+_CRENATED, _CRENATED_INFECTED = 0.3, 0.1
+"""Shares of the healthy cells with a look-alike, and of those with a ring, that are made burr cells."""
 _AT_RIM = 0.3
 """Share of the rings that lie on the rim of their cell (applique forms), half outside its inner part."""
 _INSIDE, _INSIDE_AT_RIM = 0.8, 0.45
@@ -106,9 +108,13 @@ def _of_split(
             yield cell
     for row, number in _turns(bank, hosts, spec.look_alikes_per_host):
         rng = _generator(bank, seed, "look-alike", row, number)
-        canvas = Canvas.of(density_of(bank, row), bank.rgba(row)[..., 3] >= 128)
-        kinds = [draw_look_alike(canvas, rng) for _ in range(rng.integers(1, 3))]
-        yield _assembled(bank, row, bank.rgba(row), canvas, HEALTHY_RBC, (row,), " + ".join(kinds))
+        rgba, density, kinds = bank.rgba(row), density_of(bank, row), []
+        if rng.random() < _CRENATED:
+            rgba, density = crenate(rgba, density, rng)
+            kinds.append("burr cell")
+        canvas = Canvas.of(density, rgba[..., 3] >= 128)
+        kinds += [draw_look_alike(canvas, rng) for _ in range(rng.integers(not kinds, 3))]
+        yield _assembled(bank, row, rgba, canvas, HEALTHY_RBC, (row,), " + ".join(kinds))
     if spec.healed:
         for row, density in healed:
             canvas = Canvas.of(density, bank.rgba(row)[..., 3] >= 128)
@@ -135,11 +141,13 @@ def _infected(
 ) -> _Assembled | None:
     """A host with a stage drawn in or with one or two rings laid in; None where no place for a ring is found."""
     rgba, density = bank.rgba(row), density_of(bank, row)
-    staged = rng.random() < spec.stages
+    staged, names = rng.random() < spec.stages, []
     if staged:
         rgba, density = _swollen(rgba, density, rng)
+    elif rng.random() < _CRENATED_INFECTED:
+        rgba, density = crenate(rgba, density, rng)
+        names.append("burr cell")
     canvas = Canvas.of(density, rgba[..., 3] >= 128)
-    names = []
     if rng.random() < spec.look_alikes:
         names.append(draw_look_alike(canvas, rng))
     stage = draw_stage(canvas, tuple(d.parasite for d in donors), rng) if staged else ""

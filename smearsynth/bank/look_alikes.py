@@ -8,12 +8,48 @@ blood of other laboratories; so all of them exist on cells of both classes, and 
 import cv2
 import numpy as np
 
+from smearsynth.bank.bank import MARGIN, Rgba
 from smearsynth.bank.glass import Density
 from smearsynth.bank.parasite_stages import Canvas, blob, dot, texture
 
 LOOK_ALIKES = ("stain grain", "refractile spot", "vacuole", "fold", "knobs", "relief", "pallor")
 _STAIN = np.array(((0.9, 1.0, 0.8), (0.5, 1.0, 0.4), (0.3, 0.8, 0.3)), np.float32)
 """Density of precipitated dye: black, violet, red."""
+
+
+def crenate(rgba: Rgba, density: Density, rng: np.random.Generator) -> tuple[Rgba, Density]:
+    """A burr cell made of a smooth one: 9 to 20 spikes around it, and blunt knobs in its own colour on it, as where its
+    spikes point at the observer. In the fields whose healthy cells networks called infected most such cells lie, and
+    few of the sources have any.
+
+    rgba: uint8 (h, w, 4). density: float32 (h, w, 3). Both come back larger, for the spikes.
+    """
+    room = 2 * MARGIN
+    rgba = cv2.copyMakeBorder(rgba, *(room,) * 4, cv2.BORDER_REPLICATE)
+    density = cv2.copyMakeBorder(density, *(room,) * 4, cv2.BORDER_REPLICATE)
+    rgba[:room, :, 3] = rgba[-room:, :, 3] = rgba[:, :room, 3] = rgba[:, -room:, 3] = 0
+    h, w = rgba.shape[:2]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    v, u = y - (h - 1) / 2, x - (w - 1) / 2
+    angle, spikes, phase = np.arctan2(v, u), int(rng.integers(9, 21)), rng.uniform(0, 2 * np.pi)
+    depth, sharpness = rng.uniform(0.05, 0.14), rng.uniform(1, 3)
+    wave = np.abs(np.cos(spikes / 2 * angle + phase)) ** sharpness
+    # Where the wave is high, the cell reaches further out: it is fetched from nearer to its middle.
+    pulled = 1 + depth * (0.5 - wave)
+    mapped = [((c - 1) / 2 + d * pulled).astype(np.float32) for c, d in ((w, u), (h, v))]
+    rgba = cv2.remap(rgba, *mapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    density = cv2.remap(density, *mapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rgba[:MARGIN, :, 3] = rgba[-MARGIN:, :, 3] = rgba[:, :MARGIN, 3] = rgba[:, -MARGIN:, 3] = 0
+    canvas = Canvas.of(density, rgba[..., 3] >= 128)
+    own, soft = _own_density(canvas), canvas.soft[..., None]
+    # Such cells are spheres, without a pale middle.
+    flat = np.float32(rng.uniform(0.2, 0.9))
+    canvas.body = canvas.body * (1 - flat * soft) + own * flat * soft * np.float32(rng.uniform(0.9, 1.6))
+    dark = own * np.float32(rng.uniform(0.15, 0.9))
+    for _ in range(rng.integers(4, 20)):
+        knob = cv2.GaussianBlur(dot(rgba.shape[:2], *canvas.within(rng, 1.0), rng.uniform(1.2, 3.2)), (0, 0), 0.7)
+        canvas.body += knob[..., None] * soft * dark * np.float32(rng.uniform(0.4, 1.2))
+    return rgba, canvas.body
 
 
 def draw_look_alike(canvas: Canvas, rng: np.random.Generator) -> str:

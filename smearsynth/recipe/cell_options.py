@@ -97,11 +97,11 @@ class GraftsSpec(Spec):
     A host is a healthy cell without a dark spot of its own; figures are per host of a source and split.
     """
 
-    infected_per_host: float = Field(0.5, ge=0, le=10, description="infected cells assembled per host; 0-10")
+    infected_per_host: float = Field(1.0, ge=0, le=10, description="infected cells assembled per host; 0-10")
     stages: Share = Field(0.5, description="share of them with a later stage than a ring; 0-1")
     look_alikes: Share = Field(0.5, description="share of them that also show what is no parasite; 0-1")
     look_alikes_per_host: float = Field(
-        0.5, ge=0, le=10, description="healthy cells assembled per host with what is no parasite; 0-10"
+        1.0, ge=0, le=10, description="healthy cells assembled per host with what is no parasite; 0-10"
     )
     healed: bool = Field(True, description="infected cells are added as healthy ones, their parasites filled")
 
