@@ -36,9 +36,9 @@ def crenate(rgba: Rgba, density: Density, rng: np.random.Generator) -> tuple[Rgb
     wave = np.abs(np.cos(spikes / 2 * angle + phase)) ** sharpness
     # Where the wave is high, the cell reaches further out: it is fetched from nearer to its middle.
     pulled = 1 + depth * (0.5 - wave)
-    mapped = [((c - 1) / 2 + d * pulled).astype(np.float32) for c, d in ((w, u), (h, v))]
-    rgba = cv2.remap(rgba, *mapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    density = cv2.remap(density, *mapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    across, down = (((c - 1) / 2 + d * pulled).astype(np.float32) for c, d in ((w, u), (h, v)))
+    rgba = cv2.remap(rgba, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    density = cv2.remap(density, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     rgba[:MARGIN, :, 3] = rgba[-MARGIN:, :, 3] = rgba[:, :MARGIN, 3] = rgba[:, -MARGIN:, 3] = 0
     canvas = Canvas.of(density, rgba[..., 3] >= 128)
     own, soft = _own_density(canvas), canvas.soft[..., None]
