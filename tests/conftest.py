@@ -1,7 +1,6 @@
 """Property tests draw the same examples every time, however long one takes: a change, and not chance, decides whether
-they pass. Sets and runs
-that many tests read are made once. Two processes do not both compile the loops. What was skipped is counted in one
-line."""
+they pass. Sets and runs that many tests read are made once. Two processes do not both compile the loops. What was
+skipped is counted in one line."""
 
 import os
 import shutil

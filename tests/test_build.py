@@ -340,7 +340,8 @@ small_build(Path(sys.argv[2]), Path(sys.argv[3]), "count={train: 20000, val: 300
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_build_stopped_midway_resumes_to_the_undisturbed_set(
     folder: Path, tmp_path: Path, how: signal.Signals
 ) -> None:

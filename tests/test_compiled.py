@@ -32,6 +32,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_without_a_place_to_keep_it_a_loop_is_compiled_all_the_same() -> None:
     code = (
         "from smearsynth.base.fixed_point import ONE; from smearsynth.scene.warp import sine; print(sine(16384) == ONE)"

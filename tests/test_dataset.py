@@ -273,6 +273,7 @@ def test_the_sheet_takes_different_scenes_spread_over_the_combinations(scenes: i
         assert {i % 3 for i in picked} == {0, 1, 2}  # all backgrounds
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
     root = Path(__file__).parents[1]
     shutil.copytree(root / "sample_sources", tmp_path / "sample_sources")

@@ -82,6 +82,7 @@ def test_an_empty_field_is_all_background():
     assert not derive(scene.objects, BANK, (224, 224)).label.any()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     poses=st.lists(

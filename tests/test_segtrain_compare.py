@@ -236,6 +236,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table_and_ends_with_1_where_one_failed(folder: Path, tmp_path: Path) -> None:
     given = ["-c", folder / "wide.yaml", "-c", folder / "gone.yaml", "-s", "epochs=1", "--budget", "images=8"]
     result = call(*given, "--out", tmp_path / "out")

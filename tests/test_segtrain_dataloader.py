@@ -209,6 +209,7 @@ class TestLoader:
         with pytest.raises(UserError, match="quarter_turns needs square images, these are 24 x 16 px"):
             Loader(wide, batch=2, shuffle=True, augment=AugmentSpec(quarter_turns=True))
 
+    @pytest.mark.slow
     def test_without_augmentation_albumentations_is_not_loaded(self, root: Path) -> None:
         code = (
             "import sys; from pathlib import Path; from segtrain.data.dataloader import Loader, Shards\n"

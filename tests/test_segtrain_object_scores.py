@@ -118,6 +118,7 @@ def test_exact_labels_give_nearly_all_cells_back(built: Path) -> None:
         assert figures["per_class"][key]["f1"] in (1, None)
 
 
+@pytest.mark.slow
 def test_evaluate_counts_cells_by_choice(tmp_path: Path, built: Path) -> None:
     tiny = ("model.width=2", "epochs=1", "batch=4", "amp=off")
     run = fit(built, overrides=tiny, run=tmp_path / "run", pictures=False).run

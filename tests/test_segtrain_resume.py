@@ -76,6 +76,7 @@ def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestKilled:
+    @pytest.mark.slow
     def test_within_an_epoch_it_goes_on_to_the_same_weights(self, data: Path, straight: Path, tmp_path: Path) -> None:
         """A checkpoint is written at every step here; the kill comes at some step of the first epoch."""
         run = tmp_path / "run"

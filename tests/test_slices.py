@@ -90,6 +90,7 @@ def test_a_slice_of_a_whole_set_builds_nothing_and_keeps_its_index(folder: Path,
     assert contents(copy) == before
 
 
+@pytest.mark.slow
 def test_slices_extend_a_set(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     out = tmp_path / "set"
     small_build(folder, out, limit=10)
@@ -195,6 +196,7 @@ def test_of_a_shard_that_two_build_at_once_the_last_is_marked_whatever_its_bytes
         assert file["image"].compression == "gzip"
 
 
+@pytest.mark.slow
 def test_a_dry_run_proposes_slices_that_are_the_set(folder: Path, straight: BuildResult, tmp_path: Path) -> None:
     forecast = dry_run(folder / "small.yaml", bank=folder / "bank.h5", workers=2)
     assert forecast.slices == ("0:2", "2:4", "4:5")

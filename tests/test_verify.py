@@ -43,7 +43,8 @@ class TestWhole:
         small_build(built, out, limit=9, resume=True)
         assert verify(out, labels=True).whole
 
-    @pytest.mark.parametrize("notes", [pytest.param(True, marks=pytest.mark.slow), False])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("notes", [True, False])
     def test_what_can_not_be_checked_of_a_set_that_was_handed_on_is_said(
         self, built: Path, out: Path, notes: bool
     ) -> None:

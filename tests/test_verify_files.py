@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from forged_set import forged_index, forged_shard
+from mostly_slow import mostly_slow
 from small_set import small_build
 from verified_set import TRAIN, errors, flipped, verify
 
@@ -120,7 +121,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 class TestEveryFile:
-    @pytest.mark.parametrize("kind", ATTACKS)
+    @pytest.mark.parametrize("kind", mostly_slow(*((kind,) for kind in ATTACKS)))
     def test_in_its_place(self, out: Path, kind: str) -> None:
         names = [file["name"] for file in json.loads((out / "index.json").read_text())["files"]]
         assert {TRAIN, "cells.h5", "README.md", "preview.png", "recipe.resolved.yaml"} <= set(names)
