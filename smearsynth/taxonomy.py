@@ -26,7 +26,7 @@ class CellClass:
     @property
     def rgb(self) -> tuple[int, int, int]:
         """The colour as three values 0-255."""
-        return tuple(bytes.fromhex(self.colour[1:]))  # type: ignore[return-value]
+        return rgb_of(self.colour)
 
 
 CLASSES = (
@@ -51,6 +51,12 @@ RED_CELLS = (INFECTED_RBC, HEALTHY_RBC)
 
 SPLITS = ("train", "val", "test")
 """In the order of every file and digest; a split's number is its place here."""
+
+
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """The three values 0-255 of "#rrggbb"."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
 
 
 def display_name(key: str) -> str:

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth.bank.quality_gate import CellMeasures
+
 GLASS = (236, 231, 222)
 VIOLET = (0.7, 1.1, 0.5)
 """Densities of red, green and blue: a nucleus, much greener than 1.6 times blue."""
@@ -14,6 +16,19 @@ RED_CELL = (0.10, 0.40, 0.25)
 Layer = tuple[npt.NDArray[np.float64], tuple[float, float, float]]
 """Share of each pixel that a shape covers, 0-1, and its densities."""
 _FINE = 8
+
+GOOD_MEASURES = CellMeasures(
+    area=4879,
+    solidity=0.99,
+    cores=1,
+    painted=0.0,
+    edge_width=1.0,
+    glass_shows=True,
+    rim=0.3,
+    contact=0.0,
+    straight=0.0,
+)
+"""Of a neutrophil that passes the quality gate."""
 
 
 def ellipse(shape: tuple[int, int], y: float, x: float, a: float, b: float, angle: float = 0.0) -> np.ndarray:

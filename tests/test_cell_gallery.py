@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn_cells import GOOD_MEASURES
 from synthetic_bank import synthetic_bank
 
 from smearsynth.bank.bank import Bank
@@ -12,7 +14,6 @@ from smearsynth.bank.cell_gallery import as_text, count_cells, draw_gallery
 from smearsynth.bank.cutting import CutCell
 from smearsynth.bank.duplicates import DuplicatePair
 from smearsynth.bank.make_bank import MadeBank
-from smearsynth.bank.quality_gate import CellMeasures
 from smearsynth.sources.entry import Facts, Listing, Redistribution
 from smearsynth.taxonomy import CLASSES, SPLITS
 
@@ -30,19 +31,7 @@ LISTINGS = {
     "beta": Listing(facts=FACTS, entries=()),
 }
 REFUSALS = Counter({("alpha", 1, "cut"): 5, ("alpha", 1, "area"): 70, ("beta", 9, "blurred"): 2})
-
-
-MEASURES = CellMeasures(
-    area=1257,
-    solidity=1.0,
-    cores=1,
-    painted=0.0,
-    edge_width=1.0,
-    glass_shows=True,
-    rim=0.3,
-    contact=0.0,
-    straight=0.0,
-)
+MEASURES = replace(GOOD_MEASURES, area=1257)
 
 
 def made_of(bank: Bank, refusals: Counter, **changed: object) -> MadeBank:

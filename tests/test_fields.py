@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from smearsynth.base.errors import UserError
-from smearsynth.fields.field_folder import boxed, read_boxes, read_fields, read_image, read_mask
+from smearsynth.fields.field_folder import boxed, read_boxes, read_field_mask, read_fields, read_image
 from smearsynth.fields.otsu import cells_and_nuclei, otsu_cells
 from smearsynth.fields.scale import RED_CELL_UM, Scale, estimate, to_native, to_scale
 
@@ -217,16 +217,16 @@ def test_a_mask_that_is_not_black_and_white_is_refused(tmp_path: Path, kind: str
     }
     write(tmp_path / "mask.png", masks[kind])
     with pytest.raises(UserError, match=r"mask\.png: the mask is not black and white"):
-        read_mask(tmp_path / "mask.png", cells.shape)
+        read_field_mask(tmp_path / "mask.png", cells.shape)
 
 
 def test_a_mask_may_be_soft_at_its_edges_or_empty(tmp_path: Path) -> None:
     cells = otsu_cells(smear(25))
     blurred = Image.fromarray(cells.astype(np.uint8) * np.uint8(255))
     blurred.save(tmp_path / "mask.jpg", quality=90)
-    assert np.mean(read_mask(tmp_path / "mask.jpg", cells.shape) != cells) < 0.001
+    assert np.mean(read_field_mask(tmp_path / "mask.jpg", cells.shape) != cells) < 0.001
     write(tmp_path / "none.png", np.zeros((40, 60), np.uint8))
-    assert not read_mask(tmp_path / "none.png", (40, 60)).any()
+    assert not read_field_mask(tmp_path / "none.png", (40, 60)).any()
 
 
 def test_images_of_every_kind_come_as_rgb(tmp_path: Path) -> None:
@@ -239,13 +239,13 @@ def test_images_of_every_kind_come_as_rgb(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"text\.png: cannot be read"):
         read_image(tmp_path / "text.png")
     write(tmp_path / "mask.png", (grey > 10).astype(np.uint8))
-    assert np.array_equal(read_mask(tmp_path / "mask.png", (8, 8)), grey > 10)
+    assert np.array_equal(read_field_mask(tmp_path / "mask.png", (8, 8)), grey > 10)
     write(tmp_path / "mask.png", (grey > 10).astype(np.uint16))
-    assert np.array_equal(read_mask(tmp_path / "mask.png", (8, 8)), grey > 10)
+    assert np.array_equal(read_field_mask(tmp_path / "mask.png", (8, 8)), grey > 10)
 
 
 def test_what_is_transparent_in_a_mask_is_no_cell(tmp_path: Path) -> None:
     cell = np.zeros((20, 30), bool)
     cell[4:9, 6:20] = True
     write(tmp_path / "mask.png", np.dstack([np.full((20, 30, 3), 255, np.uint8), np.where(cell, 255, 0)]).astype("u1"))
-    assert np.array_equal(read_mask(tmp_path / "mask.png", (20, 30)), cell)
+    assert np.array_equal(read_field_mask(tmp_path / "mask.png", (20, 30)), cell)

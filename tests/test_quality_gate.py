@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_cells import CYTOPLASM, GLASS, RED_CELL, VIOLET, disc, ellipse, photograph
+from drawn_cells import CYTOPLASM, GLASS, GOOD_MEASURES, RED_CELL, VIOLET, disc, ellipse, photograph
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -157,17 +157,6 @@ def test_measures_of_simple_shapes():
     assert painted_share(image, square) == 0, "patches that JPEG makes too are no paint"
 
 
-GOOD = CellMeasures(
-    area=4879,
-    solidity=0.99,
-    cores=1,
-    painted=0.0,
-    edge_width=1.0,
-    glass_shows=True,
-    rim=0.3,
-    contact=0.0,
-    straight=0.0,
-)
 share = st.floats(0, 1)
 
 
@@ -212,7 +201,7 @@ def test_a_cell_passes_only_within_all_limits(cls, found, tight, um_per_px):
 def test_a_wider_gate_refuses_no_more(data):
     cls = data.draw(st.sampled_from(CLASSES[1:]))
     measured = data.draw(st.sampled_from(["painted", "contact", "straight"]))
-    found = replace(GOOD, **{measured: data.draw(share)})
+    found = replace(GOOD_MEASURES, **{measured: data.draw(share)})
     limits = sorted(data.draw(st.tuples(share, share)))
     gates = [GATE.model_copy(update={f"most_{measured}": limit}) for limit in limits]
     narrow, wide = (judge(found, cls.id, gate, tight=True) for gate in gates)
@@ -220,9 +209,7 @@ def test_a_wider_gate_refuses_no_more(data):
 
 
 def test_a_named_form_widens_what_is_asked_of_a_red_cell_and_nothing_else():
-    good = CellMeasures(
-        area=1000, solidity=0.97, cores=1, painted=0, edge_width=0, glass_shows=True, rim=0.3, contact=0, straight=0
-    )
+    good = replace(GOOD_MEASURES, area=1000, edge_width=0.0)
     ragged, small = replace(good, solidity=0.89), replace(good, area=int(0.4 * CLASSES[9].area))
     ragged_verdicts = {"": "solidity", "normal": "solidity", "burr": "", "Burr cells": "", "spherocyte": "solidity"}
     for name, expected in ragged_verdicts.items():

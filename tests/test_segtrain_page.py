@@ -19,7 +19,6 @@ from small_set import prepare, small_build
 import segtrain
 from segtrain.cli import main
 from segtrain.data.samples import Shards, read_cell_sources
-from segtrain.evaluation.evaluate import predict_on
 from segtrain.evaluation.set_evaluation import MeasuredSplit, measure_images
 from segtrain.experiments.fit import fit
 from segtrain.reporting.model_card import model_card
@@ -73,7 +72,7 @@ def folds(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measure(run: Path, shards: Shards) -> MeasuredSplit:
     trained, compute = load_trained(run), choose(amp="off", device="cpu")
-    predict = predict_on(trained, compute)
+    predict = compute.placed(trained.model)
     return measure_images(predict, shards, None, batch=4, compute=compute, objects=True, progress=False)
 
 
@@ -143,7 +142,7 @@ def test_objects_are_found_pixel_by_pixel(built: Path, measured: MeasuredSplit) 
     """Against the instance map, cell by cell."""
     found = measured.objects
     assert found is not None
-    predict = predict_on(load_trained(built / "run"), choose(amp="off", device="cpu"))
+    predict = choose(amp="off", device="cpu").placed(load_trained(built / "run").model)
     expected = []
     with h5py.File(built / "set" / "test-00000.h5") as shard:
         for row in range(len(shard["label"])):

@@ -17,8 +17,7 @@ from smearsynth.bank.cutting import MOST_PIXELS, ImageJob, cut_image
 from smearsynth.bank.outlines import TooManyError, components, find_edge, whole_window
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import MAX_PIXELS, ImageError, decode_image, read_header, read_mask
-from smearsynth.fields.field_folder import image_and_mask_files, read_boxes, read_fields, read_image
-from smearsynth.fields.field_folder import read_mask as read_field_mask
+from smearsynth.fields.field_folder import image_and_mask_files, read_boxes, read_field_mask, read_fields, read_image
 from smearsynth.realism.views import take_reals
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method

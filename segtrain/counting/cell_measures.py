@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from segtrain.counting.instances import class_groups, find_cells
+from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
 from segtrain.inference.field_prediction import FieldPrediction
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
@@ -96,7 +96,7 @@ def measure_cells(
     of its pixels do, by their confidence. threshold: log-odds, by evidence, above which a red cell is infected.
     """
     groups = class_groups(keys, um_per_px)
-    cells, group_of = find_cells(label, groups)
+    cells, group_of = label_cells(label, groups)
     votes = _votes(cells, label, confidence, len(group_of))
     area = np.bincount(cells.ravel(), minlength=len(group_of) + 1)[1:]
     centre, eccentricity = _moments(cells, area)

@@ -13,7 +13,7 @@ from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.data.samples import Classes
 from segtrain.inference.prediction_files import draw_legend
 from smearsynth.base.images import Pixels
-from smearsynth.taxonomy import display_name
+from smearsynth.taxonomy import display_name, rgb_of
 
 _FINE = 0.1
 """um/px of a picture, at most: a red cell is then 73 px wide, and its number can be read."""
@@ -44,7 +44,7 @@ def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Clas
     outlines = _outlines(found, scale)
     for width, halo in ((line + 2, True), (line, False)):
         for cell, outline in zip(found.cells, outlines, strict=True):
-            colour = tuple(bytes.fromhex(colours[cell.kind][1:])) if cell.counted else _NOT_COUNTED
+            colour = rgb_of(colours[cell.kind]) if cell.counted else _NOT_COUNTED
             around = _BRIGHT if sum(colour) < _DARK else _HALO
             cv2.polylines(drawn, outline, True, around if halo else colour, width, cv2.LINE_AA, _SHIFT)
     drawn = _numbered(drawn, found.cells, factor, _LETTER / um_per_px * factor)

@@ -81,7 +81,7 @@ def class_groups(keys: Sequence[str], um_per_px: float) -> tuple[ClassGroup, ...
     return (*groups, *(ClassGroup(key, (i,), red, red, red) for i, key in enumerate(keys) if i and key not in known))
 
 
-def find_cells(label: npt.NDArray[np.uint8], groups: Sequence[ClassGroup]) -> tuple[Labels, npt.NDArray[np.intp]]:
+def label_cells(label: npt.NDArray[np.uint8], groups: Sequence[ClassGroup]) -> tuple[Labels, npt.NDArray[np.intp]]:
     """int32 (H, W): 0 = background, else 1 + row of the cell; and int64 (n,): the index of its group.
 
     label: uint8 (H, W), class ids; those of no group are background.

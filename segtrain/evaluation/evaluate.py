@@ -95,7 +95,7 @@ def evaluate(
     check_classes(trained.classes, shards)
     check_held_out(trained, shards, Path(run))
     compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
-    predict = predict_on(trained, compute)
+    predict = compute.placed(trained.model)
     metrics = PixelMetrics(shards.classes, compute.device, boundaries=boundaries)
     cells = CellCounts(shards) if objects else None
     naming = NamedTruth(shards, compute.device) if shards.has(INSTANCE) else None
@@ -155,11 +155,6 @@ def _threshold(
     if not 0 < value < 1:
         raise UserError(f"must be between 0 and 1, or `val` to choose it there, not {asked}", "threshold")
     return value
-
-
-def predict_on(trained: Trained, compute: Compute) -> Predict:
-    """The network on its device: uint8 (B, 3, H, W) to logits, float32 (B, classes, H, W)."""
-    return partial(compute.logits, compute.place(trained.model))
 
 
 def check_classes(classes: Classes, shards: Shards) -> None:

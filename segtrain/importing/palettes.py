@@ -23,7 +23,7 @@ from segtrain.data.samples import Classes
 from smearsynth.base.config_file import ConfigKind, read_config
 from smearsynth.base.errors import UserError
 from smearsynth.base.validation import Spec, validate
-from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION
+from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION, rgb_of
 
 REFERENCE, IDS, BINARY = "reference", "ids", "binary"
 KIND = ConfigKind(noun="palette", start="`classes:`", example="classes")
@@ -82,21 +82,15 @@ def _read_file(path: Path) -> Palette:
     if errors := [*_order_errors(spec), *_meaning_errors(spec)]:
         raise UserError("\n".join(f"{path}: {error}" for error in errors))
     shown = [c.colours[0] if c.colours else _SHOWN[i % len(_SHOWN)] for i, c in enumerate(spec.classes)]
-    colours = {_rgb(colour): i for i, c in enumerate(spec.classes) for colour in c.colours}
+    colours = {rgb_of(colour): i for i, c in enumerate(spec.classes) for colour in c.colours}
     values = {value: i for i, c in enumerate(spec.classes) for value in c.values}
     return Palette(
         name=path.name,
         form="values" if values else "colours",
         classes=Classes(tuple(range(len(shown))), tuple(c.key for c in spec.classes), tuple(shown)),
-        colours=colours | {_rgb(colour): IGNORE for colour in spec.ignore_colours},
+        colours=colours | {rgb_of(colour): IGNORE for colour in spec.ignore_colours},
         values=values | dict.fromkeys(spec.ignore_values, IGNORE) if values else {},
     )
-
-
-def _rgb(colour: str) -> RGB:
-    """Of "#rrggbb"."""
-    red, green, blue = bytes.fromhex(colour[1:])
-    return red, green, blue
 
 
 def _checked(colour: str) -> str:

@@ -28,7 +28,7 @@ from segtrain.inference.tiles import Band, RescaledImage
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import published
 from smearsynth.base.images import MAX_PIXELS, Pixels
-from smearsynth.taxonomy import display_name
+from smearsynth.taxonomy import display_name, rgb_of
 
 OVERLAY_SIDE = 4096
 """Pixels of an overlay's longer side, at most."""
@@ -133,7 +133,7 @@ def _tiles(label_rows: Iterator[Pixels], width: int) -> Iterator[Pixels]:
 
 def colours_of(classes: Classes) -> Pixels:
     """uint8 (classes, 3) RGB."""
-    return np.array([tuple(bytes.fromhex(colour[1:])) for colour in classes.colours], np.uint8)
+    return np.array([rgb_of(colour) for colour in classes.colours], np.uint8)
 
 
 def draw_overlay(image: Pixels, label: Pixels, classes: Classes) -> Pixels:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from typing import Literal
 
@@ -92,7 +92,7 @@ def load_networks(
 
 
 def _probabilities(trained: Trained, compute: Compute, *, parasite: bool) -> Probabilities:
-    logits = partial(compute.logits, compute.place(trained.model))
+    logits = compute.placed(trained.model)
     if not parasite:
         return lambda image: logits(image).softmax(dim=1)
     show_parasite(trained.model)

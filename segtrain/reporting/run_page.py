@@ -16,7 +16,7 @@ from PIL import Image
 from segtrain.data.folds import FOLDS
 from segtrain.data.sampler import Index
 from segtrain.data.samples import INDEX, Shards, read_cell_sources
-from segtrain.evaluation.evaluate import check_held_out, predict_on
+from segtrain.evaluation.evaluate import check_held_out
 from segtrain.evaluation.figures import NAMES
 from segtrain.evaluation.set_evaluation import MeasuredSplit, measure_images
 from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
@@ -73,7 +73,7 @@ def report(
     about = read_run_facts(run, Path(dataset) if dataset is not None else None)
     shards, samples = _chosen(run, about, split)
     compute = choose(amp=about.config.amp, channels_last=about.config.channels_last, device=device)
-    predict = predict_on(about.trained, compute)
+    predict = compute.placed(about.trained.model)
     measured = measure_images(
         predict, shards, samples, batch=about.config.batch, compute=compute, objects=True, progress=progress
     )

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluation.evaluate import predict_on
 from segtrain.evaluation.field_evaluation import CELL_AS_GLASS, GLASS_AS_CELL
 from segtrain.evaluation.set_evaluation import Predict, measure_images
 from segtrain.inference.prediction_files import colours_of
@@ -52,7 +51,7 @@ def write_pictures(run: Path, *, device: str = "auto", progress: bool = True) ->
     draw_curves(read_columns(run / METRICS), run / CURVES)
     trained, parts = load_trained(run), read_training_data(load_config(run / CONFIG))
     compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
-    shards, predict = parts.held_out, predict_on(trained, compute)
+    shards, predict = parts.held_out, compute.placed(trained.model)
     measured = measure_images(
         predict,
         shards,

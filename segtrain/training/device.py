@@ -6,8 +6,10 @@ Weights, loss and metrics stay in fp32.
 """
 
 import platform
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +34,10 @@ class Compute:
     def place(self, model: nn.Module) -> nn.Module:
         """`model` on the device, in the memory layout."""
         return model.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
+
+    def placed(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+        """`logits` of `model`, which is placed: uint8 (B, 3, H, W) to float32 (B, classes, H, W)."""
+        return partial(self.logits, self.place(model))
 
     def logits(self, model: nn.Module, image: Tensor) -> Tensor:
         """float32 (B, classes, H, W) of `image`, uint8 (B, 3, H, W), which enters the network as -1 to 1."""

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from smearsynth.base.errors import UserError
 from smearsynth.dataset.index_schema import IndexFile, IndexSchema
-from smearsynth.scene.scene import OBJECT_FIELDS
+from smearsynth.scene.scene import CELL, CLASS, FULL, VISIBLE
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import CLASSES, IGNORE, SPLITS
 
@@ -25,7 +25,6 @@ STEPS = 1000
 SAMPLED = 200
 """Scenes whose colours are measured."""
 _QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
-_CLASS, _CELL, _VISIBLE, _FULL = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible", "full"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,7 @@ class ObjectDistributions:
 
     def add(self, split: str, objects: npt.NDArray[np.int64], per_scene: npt.NDArray[np.int64]) -> None:
         """The objects of all scenes of a shard, int64 (n, 14), scene by scene; per_scene: how many each has."""
-        classes, visible, full = (objects[:, column] for column in (_CLASS, _VISIBLE, _FULL))
+        classes, visible, full = (objects[:, column] for column in (CLASS, VISIBLE, FULL))
         for c in np.unique(classes).tolist():
             mine = classes == c
             self.sizes[c].add(full[mine])
@@ -111,7 +110,7 @@ class ObjectDistributions:
         scene = np.repeat(np.arange(len(per_scene)), per_scene)
         self.covered.add(np.bincount(scene, visible, len(per_scene)).astype(np.int64))
         self.counts[split] += np.bincount(classes, minlength=len(CLASSES))
-        met = np.concatenate([self.used[split], objects[:, [_CLASS, _CELL]]])
+        met = np.concatenate([self.used[split], objects[:, [CLASS, CELL]]])
         self.used[split] = np.unique(met, axis=0)
 
     def used_cells(self, split: str) -> npt.NDArray[np.int64]:
@@ -135,7 +134,7 @@ def _objects(path: Path, file: IndexFile, looks: int) -> tuple[npt.NDArray[np.in
         raise _damaged(path, f"it has {len(per_scene)} scenes and not {file.scenes}")
     tables = [reader.read("objects", row * looks)[:n] for row, n in enumerate(per_scene.tolist())]
     objects = np.concatenate(tables).astype(np.int64)
-    classes, visible, full = (objects[:, column] for column in (_CLASS, _VISIBLE, _FULL))
+    classes, visible, full = (objects[:, column] for column in (CLASS, VISIBLE, FULL))
     possible = np.isin(classes, range(1, len(CLASSES))) & (visible > 0) & (visible <= full)
     if len(objects) != per_scene.sum() or not possible.all():
         raise _damaged(path, "it has objects that no build has placed")

@@ -39,7 +39,7 @@ from smearsynth.base.json_values import differences, shown
 from smearsynth.dataset import layout
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.scene_options import Combination
-from smearsynth.scene.scene import BACKGROUNDS, OBJECT_FIELDS, Scene
+from smearsynth.scene.scene import BACKGROUNDS, CELL, CLASS, VISIBLE, Scene
 from smearsynth.shards.format import Header, dataset_digest
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import BY_KEY, CLASSES, FOREGROUND_CLASSES, SPLITS, CellClass
@@ -47,7 +47,6 @@ from smearsynth.taxonomy import BY_KEY, CLASSES, FOREGROUND_CLASSES, SPLITS, Cel
 Index = dict[str, Any]
 MOST_BYTES = 16_000_000
 """An index has some hundred bytes per shard; what is larger is another kind of file."""
-_CLASS, _CELL, _VISIBLE = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "visible"))
 _SAME = ("format_version", "generator_version", "recipe_hash", "bank_digest")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -94,11 +93,11 @@ class SceneTally:
 
     def add(self, scene: Scene, samples: int) -> None:
         """A scene that gives `samples` samples, one per look."""
-        classes = scene.objects[:, _CLASS]
-        visible = np.bincount(classes, scene.objects[:, _VISIBLE], len(CLASSES)).astype(np.int64)
+        classes = scene.objects[:, CLASS]
+        visible = np.bincount(classes, scene.objects[:, VISIBLE], len(CLASSES)).astype(np.int64)
         visible[0] = scene.label.size - visible[1:].sum()
         self.pixels += samples * visible
-        kinds = classes * self.class_by_source.shape[1] + self._source_of[scene.objects[:, _CELL]]
+        kinds = classes * self.class_by_source.shape[1] + self._source_of[scene.objects[:, CELL]]
         counts = np.bincount(kinds, minlength=self.class_by_source.size)
         self.class_by_source += samples * counts.reshape(self.class_by_source.shape)
         self.combinations[combination(classes, scene.background)] += samples

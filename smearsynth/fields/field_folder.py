@@ -76,7 +76,7 @@ def _read_field(folder: Path, file: Path, mask: Path) -> Field:
     image = read_image(file)
     if error := turned_apart(file, mask):
         raise UserError(error)
-    cells = read_mask(mask, image.shape)
+    cells = read_field_mask(mask, image.shape)
     if not (folder / BOXES).is_dir():
         return Field(file, image, cells, np.ones_like(cells))
     boxes = read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape)
@@ -108,7 +108,7 @@ def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
     return stems
 
 
-def read_mask(path: Path, shape: tuple[int, ...]) -> Mask:
+def read_field_mask(path: Path, shape: tuple[int, ...]) -> Mask:
     """bool (h, w), true where the brightest channel is over half of the mask's brightest value, and not transparent.
 
     shape: (h, w) of the image it belongs to. Raises UserError, also for a mask of another size, and for one that is not

@@ -25,8 +25,8 @@ from smearsynth.fields.field_folder import (
     image_and_mask_files,
     image_tree,
     is_folder,
+    read_field_mask,
     read_image,
-    read_mask,
 )
 from smearsynth.fields.otsu import Regions, cells_and_nuclei, find_regions
 from smearsynth.fields.scale import Scale, to_scale
@@ -170,7 +170,7 @@ class Reals:
         one piece. Raises UserError for an image that is damaged or too small."""
         for number, ((file, mask), um_per_px) in enumerate(zip(self.files, self.um_per_px, strict=True)):
             image = read_image(file)
-            native = None if mask is None else read_mask(mask, image.shape)
+            native = None if mask is None else read_field_mask(mask, image.shape)
             image = to_scale(image, um_per_px)
             if min(image.shape[:2]) < LEAST_SIDE:
                 raise UserError(

@@ -28,7 +28,7 @@ from smearsynth.engines.shard_job import STAGES, finished_shard, warm_up
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import resolved_yaml
 from smearsynth.verbs.check import check_publish
-from smearsynth.verbs.preparation import PreparedCells, find_cells, read_recipe, recorded_sources, target
+from smearsynth.verbs.preparation import PreparedCells, prepare_cells, read_recipe, recorded_sources, target
 
 _SHOWN = 5
 """Missing shards that are named, at most."""
@@ -95,23 +95,24 @@ def build(
     resume = resume or numbers is not None
     out = target(recipe, out)
     layout.check_target(out, resume=resume, overwrite=overwrite)
-    cells = find_cells(recipe, bank=bank, resumed=out if resume else None, workers=workers, progress=progress)
+    cells = prepare_cells(recipe, bank=bank, resumed=out if resume else None, workers=workers, progress=progress)
     plan = make_plan(recipe, cells.bank, out)
     if numbers is not None:
         plan = replace(plan, jobs=plan.jobs[numbers.start : numbers.stop])
     warm_up(plan)
+    resolved = resolved_yaml(recipe)
     if numbers is None:
-        _begin(recipe, cells, plan, overwrite=overwrite)
+        _begin(recipe, resolved, cells, plan, overwrite=overwrite)
     else:
-        _begin_slice(recipe, cells, plan)
+        _begin_slice(recipe, resolved, cells, plan)
     started = time.perf_counter()
     with layout.locked(out, shared=True, patience=layout.PATIENCE_OF_SLICES), _bar(plan, progress) as bar:
-        _check_begun(recipe, plan)
+        _check_begun(resolved, plan)
         built = build_shards(plan, progress=bar.update)
     digest = claim = ""
     if numbers is None:
         with layout.locked(out, patience=layout.PATIENCE_OF_SLICES):
-            _check_begun(recipe, plan)
+            _check_begun(resolved, plan)
             # Of a shard that two have built, what lies there may be the other's.
             records = [build_state.marked(out, b.record.name, plan.identity.hash) or b.record for b in built]
             index = _complete(recipe, plan, records)
@@ -136,7 +137,7 @@ def build(
     )
 
 
-def _begin(recipe: Recipe, cells: PreparedCells, plan: BuildPlan, *, overwrite: bool) -> None:
+def _begin(recipe: Recipe, resolved: str, cells: PreparedCells, plan: BuildPlan, *, overwrite: bool) -> None:
     """For a whole set: nobody else writes to it. From here until it is finished the folder has no index.
 
     Raises UserError that names what differs where the folder holds another set, or a larger one.
@@ -144,21 +145,21 @@ def _begin(recipe: Recipe, cells: PreparedCells, plan: BuildPlan, *, overwrite: 
     with layout.locked(plan.out):
         if overwrite:
             layout.clear(plan.out)
-        _write_common(recipe, cells, plan)
+        _write_common(recipe, resolved, cells, plan)
 
 
-def _begin_slice(recipe: Recipe, cells: PreparedCells, plan: BuildPlan) -> None:
+def _begin_slice(recipe: Recipe, resolved: str, cells: PreparedCells, plan: BuildPlan) -> None:
     """For a slice: where another slice of the same set has begun, there is nothing to do. Raises as `_begin`."""
     if (plan.out / layout.IDENTITY).exists():
         build_state.check_same(plan.out, plan.identity)
-    if _is_begun(recipe, plan):
+    if _is_begun(resolved, plan):
         return
     with layout.locked(plan.out, patience=layout.PATIENCE_OF_SLICES):
-        if not _is_begun(recipe, plan):
-            _write_common(recipe, cells, plan)
+        if not _is_begun(resolved, plan):
+            _write_common(recipe, resolved, cells, plan)
 
 
-def _write_common(recipe: Recipe, cells: PreparedCells, plan: BuildPlan) -> None:
+def _write_common(recipe: Recipe, resolved: str, cells: PreparedCells, plan: BuildPlan) -> None:
     """What all shards of the set have in common, the bank last. The caller holds the lock alone."""
     out = plan.out
     if (out / layout.IDENTITY).exists():
@@ -167,7 +168,7 @@ def _write_common(recipe: Recipe, cells: PreparedCells, plan: BuildPlan) -> None
     layout.sweep(out)
     (out / layout.INDEX).unlink(missing_ok=True)
     layout.write_json(out, layout.IDENTITY, asdict(plan.identity))
-    layout.write_text(out, layout.RECIPE, resolved_yaml(recipe))
+    layout.write_text(out, layout.RECIPE, resolved)
     layout.write_json(out, layout.SOURCES, cells.sources)
     if cells.lock:
         layout.write_text(out, layout.LOCK, cells.lock)
@@ -177,19 +178,19 @@ def _write_common(recipe: Recipe, cells: PreparedCells, plan: BuildPlan) -> None
             save_bank(cells.bank, part)
 
 
-def _check_begun(recipe: Recipe, plan: BuildPlan) -> None:
+def _check_begun(resolved: str, plan: BuildPlan) -> None:
     """UserError where the folder is no longer what was begun. The caller holds its lock."""
     build_state.check_same(plan.out, plan.identity)
-    if not _is_begun(recipe, plan):
+    if not _is_begun(resolved, plan):
         raise UserError(
             f"{plan.out} was begun anew meanwhile, with another recipe: give each a folder of its own", "out"
         )
 
 
-def _is_begun(recipe: Recipe, plan: BuildPlan) -> bool:
-    """Whether all is there that a set of this recipe begins with, the bank being written last."""
-    bank, resolved = plan.out / layout.BANK, plan.out / layout.RECIPE
-    return bank.is_file() and resolved.is_file() and resolved.read_text(encoding="utf-8") == resolved_yaml(recipe)
+def _is_begun(resolved: str, plan: BuildPlan) -> bool:
+    """Whether all is there that a set of this resolved recipe begins with, the bank being written last."""
+    bank, recipe = plan.out / layout.BANK, plan.out / layout.RECIPE
+    return bank.is_file() and recipe.is_file() and recipe.read_text(encoding="utf-8") == resolved
 
 
 def _bar(plan: BuildPlan, progress: bool) -> Any:

@@ -84,19 +84,17 @@ def as_text(found: dict[str, Any]) -> str:
 
 
 def _not_to_publish(recipe: Recipe) -> list[ErrorLine]:
+    if not recipe.publish:
+        return []
     return [
         recipe.error_at(
             ("sources", number),
             f"source {spec.name} {_REFUSES[allowed]}, and `publish` is true: set publish: false, leave this source out"
-            + (
-                ", or set its `redistribution: allowed` if you have the right"
-                if spec.kind in ("crops", "fields")
-                else ""
-            )
+            + (", or set its `redistribution: allowed` if you have the right" if spec.kind in _OWN else "")
             + (f"; its {DRAWN_NOTE} was written for other files than lie there" if has_note(spec.root) else ""),
         )
         for number, spec in enumerate(recipe.sources)
-        if (allowed := stated_facts(spec).redistribution) in _REFUSES and recipe.publish
+        if (allowed := stated_facts(spec).redistribution) in _REFUSES
     ]
 
 

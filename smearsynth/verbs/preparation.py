@@ -56,7 +56,7 @@ def target(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out) if out is not None else Path(recipe.name)
 
 
-def find_cells(
+def prepare_cells(
     recipe: Recipe, *, bank: str | Path | None, resumed: Path | None, workers: int, progress: bool
 ) -> PreparedCells:
     """From the bank file if one is given, else from the bank of the dataset that is resumed, else from the sources.

@@ -21,7 +21,7 @@ from smearsynth.recipe.reading import check_roots
 from smearsynth.rendering.looks import render
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.build import build
-from smearsynth.verbs.preparation import find_cells, read_recipe, target
+from smearsynth.verbs.preparation import prepare_cells, read_recipe, target
 
 _TRIED = 24
 """Scenes that are made to measure time and size; that gives either to about 10 %."""
@@ -62,7 +62,7 @@ def preview(
     recipe = read_recipe(path, overrides, roots=bank is None)
     sheet = sheet or Path(f"{recipe.name}.png")
     layout.check_outside(sheet)
-    cells = find_cells(recipe, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
+    cells = prepare_cells(recipe, bank=bank, resumed=None, workers=checked_workers(workers), progress=progress)
     plan = make_plan(recipe, cells.bank, sheet.parent)
     save_sheet(_panels(plan), CLASSES, sheet)
     return sheet

@@ -18,12 +18,13 @@ from smearsynth.dataset.index import ShardRecord, combination
 from smearsynth.dataset.index_schema import IndexFile
 from smearsynth.scene.label_maps import derive
 from smearsynth.scene.parasite_maps import derive_parasites
-from smearsynth.scene.scene import OBJECT_FIELDS, background_of
+from smearsynth.scene.scene import CELL, CLASS, OBJECT_FIELDS, Z, background_of
 from smearsynth.scene.warp import TURN, cell_pixels, tile_sizes
 from smearsynth.shards.format import sample_digest
 from smearsynth.taxonomy import CLASSES, SPLITS
 
-_CLASS, _CELL, _FIRST_DERIVED = (OBJECT_FIELDS.index(name) for name in ("class", "cell", "z"))
+_FIRST_DERIVED = Z
+"""This column of objects and those after it follow from the ones before and the bank."""
 _FARTHEST = 2**22
 """Beyond any centre, in 1/256 px: the largest field and the reach of the largest cell are less than half of it."""
 _RANGES = {
@@ -60,7 +61,7 @@ class StoredSample(NamedTuple):
     @property
     def classes(self) -> npt.NDArray[np.int64]:
         """int64 (n,), class id of each object, whatever the shard says."""
-        return self.objects[:, _CLASS].astype(np.int64)
+        return self.objects[:, CLASS].astype(np.int64)
 
     @property
     def background(self) -> int:
@@ -233,7 +234,7 @@ class Recount:
         self._samples += 1
         self._pixels += counts.pixels[: len(CLASSES)]
         objects = sample.objects[(sample.classes > 0) & (sample.classes < len(CLASSES))]
-        classes, cells = objects[:, _CLASS], objects[:, _CELL]
+        classes, cells = objects[:, CLASS], objects[:, CELL]
         self._objects += np.bincount(classes, minlength=len(CLASSES))
         self._combinations[combination(classes, sample.background)] += 1
         if self._bank:
