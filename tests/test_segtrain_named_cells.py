@@ -66,7 +66,10 @@ def test_figures_are_those_counted_by_hand(fields: Path) -> None:
     assert (infection["healthy"], infection["infected"]) == (2, 3)
     assert infection["false_alarms_per_1000"]["value"] == 500
     assert infection["recall"]["value"] == pytest.approx(1 / 3)
-    assert infection["recall_by_name"] == {"gametocyte": "0 of 1", "ring": "1 of 2"}
+    assert infection["recall_by_name"] == {
+        "gametocyte": {"found": 0, "cells": 1},
+        "ring": {"found": 1, "cells": 2},
+    }
     assert infection["parasitaemia_true"]["value"] == pytest.approx(3 / 5)
     # Called red are the two healthy cells and the ring that was found, of which two are called infected.
     assert infection["parasitaemia"]["value"] == pytest.approx(2 / 3)
@@ -98,6 +101,29 @@ def test_names_are_read_from_a_file_and_all_that_name_no_class_are_told(tmp_path
     first, second = str(told.value).splitlines()
     assert first.startswith(f"{tmp_path}/names.yaml:1: rbc: there is no class 'healthy'")
     assert second.startswith(f"{tmp_path}/names.yaml:3: odd: there is no class 3: the classes are eosinophil, ")
+
+
+def test_a_neighbour_that_reaches_into_a_box_is_not_what_it_names(fields: Path) -> None:
+    (fields / "cells.csv").write_text("file,class,x,y,width,height\na.png,ring,194,26,68,68\na.png,ring,0,0,,\n")
+    figures = measure_names(read_named_fields(fields, CLASS_OF), lambda path: SEEN[path.name], progress=False)
+    # At a point in the corner there is no cell either.
+    assert figures["infection"]["recall_by_name"] == {"ring": {"found": 0, "cells": 2}}
+
+
+def test_classes_that_are_none_are_told_whoever_names_them(fields: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("ring: [a]\nrbc: background\n")
+    with pytest.raises(UserError, match=r"there is no class \['a'\][\s\S]*there is no class 'background'"):
+        read_class_names(tmp_path / "names.yaml")
+    with pytest.raises(UserError, match="rbc: there is no class 'healthy'"):
+        read_named_fields(fields, CLASS_OF | {"rbc": "healthy"})
+
+
+def test_yolo_names_its_classes_in_a_file_of_their_own(fields: Path) -> None:
+    (fields / "cells.csv").unlink()
+    (fields / "data.yaml").write_text("names: [rbc, ring]\n")
+    (fields / "a.txt").write_text("1 0.2 0.3 0.22 0.34\n")
+    [field] = read_named_fields(fields, CLASS_OF)
+    assert [(cell.key, cell.name) for cell in field.cells] == [("infected_rbc", "ring")]
 
 
 def test_what_is_not_said_is_asked_for(fields: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.operating_point import FILE, OperatingPoint, Rate, choose, corrected
 from segtrain.inference.ready_networks import load_networks
+from segtrain.training.run_folder import load_trained
 from smearsynth.bank.bank_file import save_bank
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
@@ -36,6 +37,7 @@ def point(recall: float, alarms: float, *, cells: int = 2000) -> OperatingPoint:
         false_alarms=Rate(round(alarms * cells), cells),
         recall=Rate(round(recall * cells), cells),
         measured_on="set, val",
+        epoch=4,
     )
 
 
@@ -45,7 +47,7 @@ def test_no_lower_threshold_keeps_to_the_false_alarms(seed: int, false_alarms: f
     # Rounded, so that scores are met several times.
     score = np.round(np.concatenate([rng.normal(-3, 1, 700), rng.normal(2, 2, 300)]), 1)
     infected = np.arange(1000) >= 700
-    chosen = choose(score, infected, false_alarms=false_alarms, measured_on="set")
+    chosen = choose(score, infected, false_alarms=false_alarms, measured_on="set", epoch=4)
     above = (score[~infected] > chosen.threshold).sum()
     assert above == chosen.false_alarms.hits
     assert above * 1000 <= false_alarms * 700
@@ -56,7 +58,7 @@ def test_no_lower_threshold_keeps_to_the_false_alarms(seed: int, false_alarms: f
 
 def test_too_few_cells_are_refused() -> None:
     with pytest.raises(UserError, match=r"3 infected and 997 healthy .* takes 200 of each: build more smears"):
-        choose(np.zeros(1000), np.arange(1000) < 3, false_alarms=5, measured_on="set")
+        choose(np.zeros(1000), np.arange(1000) < 3, false_alarms=5, measured_on="set", epoch=4)
 
 
 def test_with_a_perfect_network_nothing_is_corrected() -> None:
@@ -68,6 +70,8 @@ def test_with_a_perfect_network_nothing_is_corrected() -> None:
 
 
 def test_false_alarms_alone_are_corrected_to_none_and_what_finds_no_more_than_chance_is_refused() -> None:
+    assert corrected(Rate(0, 3000), point(0.6, 0.02)) is None, "false alarms would be more"
+    assert corrected(Rate(5, 10), point(0.99, 0.9899, cells=10)) is None
     share = corrected(Rate(5, 1000), point(0.8, 0.005))
     assert share is not None
     assert share[0] == pytest.approx(0.0, abs=1e-12)
@@ -84,6 +88,7 @@ def test_the_interval_holds_the_true_share_in_about_95_of_100_fields(true: float
             recall=Rate(int(rng.binomial(400, recall)), 400),
             false_alarms=Rate(int(rng.binomial(1500, alarms)), 1500),
             measured_on="set",
+            epoch=4,
         )
         seen = int(rng.binomial(2500, true * recall + (1 - true) * alarms))
         share = corrected(Rate(seen, 2500), measured)
@@ -111,7 +116,7 @@ RECIPE = """\
 version: 1
 name: red
 size: [96, 128]
-count: {train: 60, val: 4, test: 70}
+count: {train: 60, val: 4, test: 100}
 sources: [{kind: crops, root: not-read}]
 scene:
   combinations: [none/mixed]
@@ -134,21 +139,30 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def other(data: Path) -> Path:
+    """A set of the same cells in other places."""
+    folder = data.parent
+    options = {"bank": folder / "bank.h5", "workers": 1, "progress": False, "overrides": ["seed=1"]}
+    build(folder / "red.yaml", out=folder / "other", **options)
+    return folder / "other"
+
+
+@pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    overrides = [*TINY, "epochs=4", "loss.cells={least: 20}", "loss.dice={}"]
+    overrides = [*TINY, "epochs=6", "loss.cells={least: 20}", "loss.cross_entropy={weights: none}"]
     return fit(data, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False).run
 
 
-def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, data: Path) -> None:
-    result = CliRunner().invoke(main, ["operate", str(run), str(data), "--false-alarms", "20", "--json"])
+def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, other: Path) -> None:
+    result = CliRunner().invoke(main, ["operate", str(run), str(other), "--false-alarms", "20", "--json"])
     assert result.exit_code == 0, result.stderr
     point = OperatingPoint.load(run)
     assert point is not None
     assert json.loads(result.stdout)["threshold"] == point.threshold
     assert point.false_alarms.value <= 0.02
     assert min(point.false_alarms.total, point.recall.total) > 200
-    networks, shards = load_networks([run]), Shards(data, "test")
+    networks, shards = load_networks([run]), Shards(other, "test")
     alarms = infected = 0
     for number in range(len(shards)):
         image, label = shards.read(number)
@@ -164,7 +178,10 @@ def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, data: Path) -> N
 
 
 def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path) -> None:
-    OperatingPoint(threshold=-50.0, false_alarms=Rate(10, 1000), recall=Rate(800, 1000), measured_on="set").save(run)
+    epoch = load_trained(run).epoch
+    OperatingPoint(
+        threshold=-50.0, false_alarms=Rate(10, 1000), recall=Rate(800, 1000), measured_on="set", epoch=epoch
+    ).save(run)
     Image.fromarray(np.asarray(Shards(data, "test").read(0)[0])).save(tmp_path / "field.png")
     command = ["count", str(run), str(tmp_path / "field.png"), "--um-per-px", "0.2", "--out", str(tmp_path / "c.csv")]
     told = CliRunner().invoke(main, [*command, "--json"])
@@ -172,14 +189,17 @@ def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path)
     assert figures["cells"]["healthy_rbc"] == 0
     assert figures["parasitaemia"]["value"] == figures["parasitaemia_corrected"]["value"] == 1
     assert "corrected" in CliRunner().invoke(main, command).stdout
-    OperatingPoint(threshold=50.0, false_alarms=Rate(10, 1000), recall=Rate(10, 1000), measured_on="set").save(run)
+    OperatingPoint(
+        threshold=50.0, false_alarms=Rate(10, 1000), recall=Rate(10, 1000), measured_on="set", epoch=epoch
+    ).save(run)
     useless = CliRunner().invoke(main, [*command, "--json"])
     figures = json.loads(useless.stdout)["all"]
     assert (figures["parasitaemia"]["value"], figures["parasitaemia_corrected"]) == (0, None)
-    assert any("nothing is corrected" in sentence for sentence in figures["warnings"])
+    assert any("is not corrected" in sentence for sentence in figures["warnings"])
 
 
 def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path, tmp_path: Path) -> None:
+    epoch = load_trained(run).epoch
     shards = Shards(data, "test")
     rows, wanted = ["file,class,x,y,width,height"], {INFECTED_RBC: 0, HEALTHY_RBC: 0}
     for number in range(6):
@@ -197,7 +217,9 @@ def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path
     (tmp_path / "names.yaml").write_text("ring: infected_rbc\nrbc: healthy_rbc\n")
     alarms = {}
     for threshold in (-50.0, 50.0):
-        OperatingPoint(threshold=threshold, false_alarms=Rate(0, 9), recall=Rate(1, 9), measured_on="set").save(run)
+        OperatingPoint(
+            threshold=threshold, false_alarms=Rate(0, 9), recall=Rate(1, 9), measured_on="set", epoch=epoch
+        ).save(run)
         command = ["evaluate", str(run), str(tmp_path), "--classes", str(tmp_path / "names.yaml"), "--um-per-px", "0.2"]
         figures = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)["infection"]
         assert (figures["infected"], figures["healthy"]) == tuple(wanted.values())
@@ -207,9 +229,18 @@ def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path
     assert min(alarms[-50.0][0] / 1000, alarms[-50.0][1]) > 0.9
 
 
-def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, other: Path, tmp_path: Path) -> None:
     plain = fit(data, overrides=[*TINY, "epochs=1"], run=tmp_path / "plain", pictures=False).run
     with pytest.raises(UserError, match=r"plain has not learnt to name whole cells: train it with `loss\.cells`"):
-        operate(plain, data, progress=False)
+        operate(plain, other, progress=False)
     with pytest.raises(UserError, match=r"infected and \d+ healthy red cells were found there"):
-        operate(run, data, split="val", progress=False)
+        operate(run, other, split="val", progress=False)
+    with pytest.raises(UserError, match=r"was trained on .* take a set of cells of another laboratory"):
+        operate(run, data, progress=False)
+
+
+def test_one_of_another_network_of_the_run_is_refused(run: Path) -> None:
+    other = OperatingPoint(threshold=0, false_alarms=Rate(1, 9), recall=Rate(5, 9), measured_on="set", epoch=99)
+    other.save(run)
+    with pytest.raises(UserError, match="was chosen for the network of epoch 99"):
+        load_networks([run])

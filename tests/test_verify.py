@@ -67,8 +67,8 @@ class TestRefusals:
 
     def test_a_newer_format(self, out: Path) -> None:
         with forged_index(out) as index:
-            index["format_version"] = 2
-        with pytest.raises(UserError, match=r"index\.json: format version 2 is newer .* upgrade"):
+            index["format_version"] = 3
+        with pytest.raises(UserError, match=r"index\.json: format version 3 is newer .* upgrade"):
             verify(out)
 
     def test_labels_without_a_bank(self, out: Path) -> None:

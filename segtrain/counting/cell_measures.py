@@ -115,9 +115,9 @@ def measure_cells(
         best, odds = ids[int(votes[row, ids].argmax())], None
         if pooled is not None:
             best = ids[int(pooled[row, ids].argmax())]
-            if red and red[0] in ids:
+            if red and best in red:
                 odds = float(pooled[row, red[0]] - pooled[row, red[1]])
-                best = best if best not in red else red[0] if odds > threshold else red[1]
+                best = red[0] if odds > threshold else red[1]
         rows, columns = box
         cut = (rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width)
         borders = tuple(border for border, is_cut in zip(BORDERS, cut, strict=True) if is_cut)

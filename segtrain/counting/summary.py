@@ -75,7 +75,7 @@ def summarise(
     platelets = by_class.get(CLASSES[THROMBOCYTE].key)
     infected = by_class.get(CLASSES[INFECTED_RBC].key, 0)
     better = corrected(Rate(infected, red), point) if point and malaria and red else None
-    useless = ("the operating point finds no more infected cells than it gives false alarms: nothing is corrected",)
+    useless = ("the operating point's known errors do not fit this blood: its parasitaemia is not corrected",)
     return CountSummary(
         cells=by_class,
         red_cells=red,

@@ -62,6 +62,9 @@ def evaluate(
     """
     target = Path(target)
     if classes is not None:
+        given = {"objects": objects, "boundaries": boundaries, "threshold": threshold, "pictures": pictures}
+        if other := next((name for name, value in given.items() if value), None):
+            raise UserError(f"{target} is measured by the names of its cells alone: leave it out", other)
         named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
         fields = read_named_fields(target, named)
         networks = load_networks([run], which=which, device=device, parasite=True)

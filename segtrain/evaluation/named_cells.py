@@ -22,13 +22,16 @@ from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, read
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import IMAGE_SUFFIXES
 from smearsynth.base.validation import did_you_mean
+from smearsynth.fields.annotation_files import SUFFIXES
 from smearsynth.fields.annotations import read_annotations
 from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, WHITE_CELLS
 
 _REACH = 3
 """Pixels at the networks' scale by which a point may lie beside its cell."""
-_LABELS = (".csv", ".xml", ".json", ".txt")
+_LEAST_FILLED = 0.25
+"""Share of a box that a cell must fill to be what the box names: a round cell fills 0.78 of its own."""
 NOT_FOUND = "not found"
+_KEYS = [c.key for c in CLASSES[1:]]
 _NAMES = ConfigKind(noun="table of names", start="`NAME: CLASS`", example="ring=infected_rbc")
 
 Count = Callable[[Path], FieldCells]
@@ -36,15 +39,12 @@ Count = Callable[[Path], FieldCells]
 
 
 class NamedCell(NamedTuple):
-    """key: of its class. name: as it is annotated. x, y, width, height: px of the image, upper left corner; width 0 for
-    a point, and all 0 for the one cell of an image in a folder of its class."""
+    """key: of its class. name: as it is annotated. box: x, y of the upper left corner, width, height, px of the image;
+    width and height 0 for a point; None for the one cell of an image in a folder of its class."""
 
     key: str
     name: str
-    x: float
-    y: float
-    width: float
-    height: float
+    box: tuple[float, float, float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,28 +60,37 @@ def read_class_names(path: Path) -> dict[str, str | None]:
     Raises UserError with every line that names no class."""
     file = read_config(path, _NAMES)
     for name, key in file.data.items():
-        if key is not None and key not in BY_KEY:
-            hint = did_you_mean(str(key), list(BY_KEY)) or f": the classes are {', '.join(list(BY_KEY)[1:])}, or null"
-            place = file.places.get((name,), file.places[()])
-            file.errors.append(ErrorLine(place, (name,), f"there is no class {key!r}{hint}"))
+        if error := _class_error(key):
+            file.errors.append(ErrorLine(file.places.get((name,), file.places[()]), (name,), error))
     if file.errors:
         raise ConfigError(file.errors)
     return {str(name): key for name, key in file.data.items()}
 
 
+def _class_error(key: object) -> str:
+    """What is wrong with the class that a name stands for, "" where nothing is."""
+    if key is None or key in _KEYS:
+        return ""
+    hint = did_you_mean(str(key), _KEYS) or f": the classes are {', '.join(_KEYS)}, or null"
+    return f"there is no class {key!r}{hint}"
+
+
 def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[NamedField]:
     """classes: what a name of the annotations, or of a folder, stands for: the key of a class, None to leave it out.
     Raises UserError: no image, no annotation, a name that `classes` lacks, an annotation that is broken."""
+    wrong = [f"{name}: {error}" for name, key in classes.items() if (error := _class_error(key))]
+    if wrong:
+        raise UserError("\n".join(wrong), "classes")
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     images = [file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise UserError(f"{folder}: there is no image; name a folder of fields")
-    found = read_annotations(folder, images, [file for file in files if Path(file).suffix.lower() in _LABELS])
+    found = read_annotations(folder, images, [file for file in files if Path(file).suffix.lower() in SUFFIXES])
     cells: defaultdict[str, list[NamedCell]] = defaultdict(list)
     if found.cells:
-        named = [(c.file, NamedCell("", c.name, c.x, c.y, c.width, c.height)) for c in found.cells]
+        named = [(c.file, NamedCell("", c.name, (c.x, c.y, c.width, c.height))) for c in found.cells]
     else:
-        named = [(file, NamedCell("", Path(file).parent.name, 0, 0, 0, 0)) for file in images]
+        named = [(file, NamedCell("", Path(file).parent.name, None)) for file in images]
     unknown = sorted({cell.name for _, cell in named} - classes.keys())
     if unknown:
         raise UserError(
@@ -126,7 +135,9 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
             "healthy": int(whole[HEALTHY_RBC].sum()),
             "infected": int(whole[INFECTED_RBC].sum()),
             **{name: figures[name] for name in names[:4]},
-            "recall_by_name": {name: f"{hits[True]} of {hits.total()}" for name, hits in sorted(by_name.items())},
+            "recall_by_name": {
+                name: {"found": hits[True], "cells": hits.total()} for name, hits in sorted(by_name.items())
+            },
         },
         "white_cells": {"confusion": white, "balanced_accuracy": figures["balanced_accuracy"]},
     }
@@ -136,22 +147,22 @@ def _called(cell: NamedCell, found: FieldCells) -> str:
     """What the cell is called that is annotated so."""
     if not found.cells:
         return NOT_FOUND
-    if not (cell.x or cell.y or cell.width):
+    if cell.box is None:
         white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
         of_white = BY_KEY[cell.key].id in WHITE_CELLS
         largest = max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
         return largest.kind if largest else NOT_FOUND
-    height, width = found.map.shape
-    down, right = height / found.native_shape[0], width / found.native_shape[1]
-    top, bottom = cell.y * down, (cell.y + cell.height) * down
-    left, right_end = cell.x * right, (cell.x + cell.width) * right
-    reach = 0 if cell.width else _REACH
-    window = found.map[
-        max(0, round(top) - reach) : round(bottom) + 1 + reach,
-        max(0, round(left) - reach) : round(right_end) + 1 + reach,
-    ]
-    inside = np.bincount(window[window > 0].ravel(), minlength=1)
-    return found.cells[int(inside.argmax()) - 1].kind if inside.any() else NOT_FOUND
+    down, across = (there / here for there, here in zip(found.map.shape, found.native_shape, strict=True))
+    x, y, width, height = cell.box
+    reach = 0 if width else _REACH
+    rows = slice(max(0, round(y * down) - reach), round((y + height) * down) + 1 + reach)
+    columns = slice(max(0, round(x * across) - reach), round((x + width) * across) + 1 + reach)
+    window = found.map[rows, columns]
+    inside = np.bincount(window.ravel(), minlength=2)
+    best = int(inside[1:].argmax()) + 1
+    if inside[best] < (_LEAST_FILLED * window.size if width else 1):
+        return NOT_FOUND
+    return found.cells[best - 1].kind
 
 
 def _table(pairs: Sequence[tuple[NamedCell, str]]) -> npt.NDArray[np.int64]:
@@ -207,7 +218,8 @@ def names_table(figures: Figures) -> str:
         lines.append(shown("false alarms per 1,000 healthy", infection["false_alarms_per_1000"], 1, ".1f"))
     if infection["infected"]:
         lines.append(shown("recall of infected cells", infection["recall"], 1, ".2f"))
-        lines += [f"  {name:<32}{hits}" for name, hits in infection["recall_by_name"].items()]
+        for name, hits in infection["recall_by_name"].items():
+            lines.append(f"  {name:<32}{hits['found']} of {hits['cells']}")
         lines.append(shown("parasitaemia, annotated, %", infection["parasitaemia_true"], 100, ".2f"))
         lines.append(shown("parasitaemia, raw, %", infection["parasitaemia"], 100, ".2f"))
     if white["confusion"]:

@@ -16,8 +16,9 @@ from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import check_classes
 from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import ArrayReader
-from segtrain.inference.operating_point import FALSE_ALARMS, OperatingPoint, choose
+from segtrain.inference.operating_point import FALSE_ALARMS, FILE, OperatingPoint, choose
 from segtrain.inference.ready_networks import load_networks
+from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
@@ -39,12 +40,15 @@ def operate(
     finds it. false_alarms: healthy red cells of 1,000 that may be called infected, 0 to 1,000. Raises UserError: a
     network that does not name whole cells, a set that it was trained on or that does not know its cells, too few
     cells."""
+    (Path(run) / FILE).unlink(missing_ok=True)
+    trained, shards = load_trained(Path(run), which), Shards(Path(dataset), split)
     networks = load_networks([run], which=which, device=device)
-    shards = Shards(Path(dataset), split)
     if not networks.names_cells:
         raise UserError(f"{run} has not learnt to name whole cells: train it with `loss.cells`")
     if not shards.header.fields:
         raise UserError(f"{shards.root} does not know its cells: take a set that smearsynth built")
+    if trained.data_digest == shards.digest:
+        raise UserError(f"{run} was trained on {shards.root}: take a set of cells of another laboratory")
     check_classes(networks.classes, shards)
     keys = networks.classes.keys
     red = [keys.index(CLASSES[c].key) for c in (INFECTED_RBC, HEALTHY_RBC)]
@@ -62,7 +66,11 @@ def operate(
                 score.append(odds)
                 infected.append(kind[true] == red[0])
     point = choose(
-        np.array(score), np.array(infected, bool), false_alarms=false_alarms, measured_on=f"{shards.root}, {split}"
+        np.array(score),
+        np.array(infected, bool),
+        false_alarms=false_alarms,
+        measured_on=f"{shards.root} ({shards.digest[:12]}), {split}",
+        epoch=trained.epoch,
     )
     point.save(Path(run))
     return point
@@ -87,6 +95,6 @@ def point_text(point: OperatingPoint) -> str:
     alarms, recall = point.false_alarms, point.recall
     return (
         f"infected from log-odds of {point.threshold:.2f} on, on {point.measured_on}: {1000 * alarms.value:.1f} false "
-        f"alarms per 1,000 ({alarms.hits} of {alarms.total:,} healthy cells), {recall.value:.1%} of the infected found "
-        f"({recall.hits} of {recall.total:,})"
+        f"alarms per 1,000 ({alarms.hits} of {alarms.total:,} healthy cells), {recall.value:.1%} of the infected are "
+        f"called so ({recall.hits} of {recall.total:,})"
     )

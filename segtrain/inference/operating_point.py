@@ -43,12 +43,14 @@ class Rate:
 @dataclass(frozen=True, kw_only=True)
 class OperatingPoint:
     """threshold: log-odds of infected against healthy above which a red cell is infected. false_alarms: healthy cells
-    above it; recall: infected cells above it. measured_on: the set and the split, and its digest."""
+    above it; recall: infected cells above it; both of those that were found as red cells. measured_on: the set, its
+    digest and the split. epoch: of the run, whose network it was chosen for."""
 
     threshold: float
     false_alarms: Rate
     recall: Rate
     measured_on: str
+    epoch: int
 
     def save(self, run: Path) -> None:
         """Writes it into a run's folder."""
@@ -63,7 +65,12 @@ class OperatingPoint:
             rates = {
                 name: Rate(int(known[name]["hits"]), int(known[name]["total"])) for name in ("false_alarms", "recall")
             }
-            point = cls(threshold=float(known["threshold"]), measured_on=str(known["measured_on"]), **rates)
+            point = cls(
+                threshold=float(known["threshold"]),
+                measured_on=str(known["measured_on"]),
+                epoch=int(known["epoch"]),
+                **rates,
+            )
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, LookupError) as error:
@@ -76,7 +83,12 @@ class OperatingPoint:
 
 
 def choose(
-    score: npt.NDArray[np.float64], infected: npt.NDArray[np.bool_], *, false_alarms: float, measured_on: str
+    score: npt.NDArray[np.float64],
+    infected: npt.NDArray[np.bool_],
+    *,
+    false_alarms: float,
+    measured_on: str,
+    epoch: int,
 ) -> OperatingPoint:
     """The lowest threshold at which no more than `false_alarms` of 1,000 healthy cells are above it.
 
@@ -89,20 +101,22 @@ def choose(
             f"{measured_on}: {len(ill)} infected and {len(healthy)} healthy red cells were found there, and an "
             f"operating point takes {_LEAST_CELLS} of each: build more smears"
         )
-    allowed = math.floor(false_alarms / 1000 * len(healthy))
+    allowed = min(math.floor(false_alarms / 1000 * len(healthy)), len(healthy) - 1)
     threshold = float(healthy[len(healthy) - 1 - allowed])
     return OperatingPoint(
         threshold=threshold,
         false_alarms=Rate(int((healthy > threshold).sum()), len(healthy)),
         recall=Rate(int((ill > threshold).sum()), len(ill)),
         measured_on=measured_on,
+        epoch=epoch,
     )
 
 
 def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | None:
     """The share of infected cells by what is known of the network, 0 to 1, and its interval of 95 %, which holds the
-    chance in all three counts (Lang and Reiczigel, Prev. Vet. Med. 113, 2014); None where the operating point finds no
-    more infected cells than it calls healthy ones infected."""
+    chance in all three counts (Lang and Reiczigel, Prev. Vet. Med. 113, 2014); None where the known rates tell nothing
+    of this blood: no more is found than false alarms are given, or fewer cells are called infected than these would
+    be."""
     recall, alarms = point.recall, point.false_alarms
     if recall.value <= alarms.value:
         return None
@@ -112,10 +126,15 @@ def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | 
     share = (raw.hits + _Z**2 / 2) / total
     found, spared = (recall.hits + 1) / (recall.total + 2), (alarms.total - alarms.hits + 1) / (alarms.total + 2)
     gain = found + spared - 1
+    if gain <= 0:
+        return None
     middle = (share + spared - 1) / gain
     of_found, of_spared = found * (1 - found) / (recall.total + 2), spared * (1 - spared) / (alarms.total + 2)
     shift = 2 * _Z**2 * (middle * of_found - (1 - middle) * of_spared)
     spread = share * (1 - share) / total + middle**2 * of_found + (1 - middle) ** 2 * of_spared
     half = _Z * math.sqrt(spread) / gain
-    low, high = (min(max(v, 0.0), 1.0) for v in (middle + shift - half, middle + shift + half))
+    low, high = middle + shift - half, middle + shift + half
+    if high < 0:
+        return None
+    low, high = max(low, 0.0), min(high, 1.0)
     return min(max(value, 0.0), 1.0), low, high

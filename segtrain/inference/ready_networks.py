@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from segtrain.data.samples import Classes
-from segtrain.inference.operating_point import OperatingPoint
+from segtrain.inference.operating_point import FILE, OperatingPoint
 from segtrain.networks.registry import show_parasite
 from segtrain.training.device import Compute, choose
 from segtrain.training.run_folder import Trained, load_trained
@@ -87,8 +87,19 @@ def load_networks(
         device=str(compute[0]),
         parasite=parasite,
         names_cells=all(t.config.loss.cells is not None for t in trained),
-        operating_point=None if rest else OperatingPoint.load(Path(runs[0])),
+        operating_point=None if rest else _operating_point(Path(runs[0]), first),
     )
+
+
+def _operating_point(run: Path, trained: Trained) -> OperatingPoint | None:
+    """That of the run. UserError where it was chosen for another network of it."""
+    point = OperatingPoint.load(run)
+    if point is not None and point.epoch != trained.epoch:
+        raise UserError(
+            f"{run / FILE} was chosen for the network of epoch {point.epoch}, and this is of epoch {trained.epoch}; "
+            "choose it again with `segtrain operate`, or remove the file"
+        )
+    return point
 
 
 def _probabilities(trained: Trained, compute: Compute, *, parasite: bool) -> Probabilities:

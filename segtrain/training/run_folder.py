@@ -6,6 +6,7 @@ metrics.csv     one row an epoch: epoch, step, lr, loss and pixel_accuracy as tr
                 watched what `CellNaming` reports; equal to the bit for equal trainings on a CPU
 speed.csv       one row an epoch: epoch, seconds, images, training_seconds, images_per_second, waiting_share
 summary.json    written when the training ends: config hash, data, versions, machine, best epoch, why it ended
+operating_point.json  of `segtrain operate`: from which odds on a red cell is infected
 test.json       of a run of `segtrain compare`: what `evaluate` says of it on that split
 last.pt         the training's whole state, to go on from; best.pt: the same at the best epoch
 log.txt         what was said while it ran

@@ -168,7 +168,8 @@ def _is_assembled(bank: Bank, row: int) -> bool:
     if class_id == PLATELET_CLUMP:
         fits = set(classes) == {THROMBOCYTE}
     elif class_id == INFECTED_RBC:
-        fits = classes[0] == HEALTHY_RBC and set(classes[1:]) <= {INFECTED_RBC}
+        cut = not any(bank.parts[part] for part in rows)
+        fits = cut and classes[0] == HEALTHY_RBC and set(classes[1:]) <= {INFECTED_RBC}
     else:
         fits = class_id == HEALTHY_RBC and len(rows) == 1 and classes[0] in (HEALTHY_RBC, INFECTED_RBC)
     return fits and bool((bank.split[rows] == bank.split[row]).all())

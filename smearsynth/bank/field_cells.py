@@ -31,7 +31,7 @@ from smearsynth.bank.outlines import (
     grow,
     no_region,
 )
-from smearsynth.bank.stained_cells import Layers, find_named, found_in, is_dyed, layers_of
+from smearsynth.bank.stained_cells import NEAR, Layers, find_named, found_in, is_dyed, layers_of
 from smearsynth.sources.entry import Box, Entry
 from smearsynth.taxonomy import HEALTHY_RBC, RED_CELLS
 
@@ -55,8 +55,6 @@ that and 0.1 is something else. On every fifth field of Chula that finds stain, 
 bubbles are left, for they lie on healthy cells as they are."""
 _OPENING = 3
 """Half of the gap, px, in the ring of a cell whose pallor is as bright as glass."""
-_NEAR = 4
-"""Pixels by which a point may miss its cell."""
 _AROUND = 24
 """Pixels shown around a point or box where there is no cell."""
 _LEAST_OVERLAP = 0.5
@@ -79,6 +77,8 @@ def find_in_field(image: Image, entries: Sequence[Entry]) -> FoundCells:
     ]
     if any(entry.also_red for entry in entries):
         boxes = [entry.box for entry in entries if entry.box]
+        # Where a point hits no cell, one that stands near may be what it names.
+        boxes += [(x - _AROUND, y - _AROUND, 2 * _AROUND, 2 * _AROUND) for x, y, *_ in _lost(entries, places)]
         for part in range(1, len(parts.box)):
             named = taken[part] or any(_inside(parts.box[part], box) for box in boxes)
             if named or parts.cut[part]:
@@ -88,6 +88,11 @@ def find_in_field(image: Image, entries: Sequence[Entry]) -> FoundCells:
                 reason = "covered" if _is_covered(layers, parts, part) else ""
                 regions.append(replace(_red_cell(layers, parts, part, HEALTHY_RBC), reject=reason))
     return found_in(image, layers, regions)
+
+
+def _lost(entries: Sequence[Entry], places: Sequence[int]) -> list[Box]:
+    """The points that hit no part."""
+    return [e.box for e, part in zip(entries, places, strict=True) if e.box and not e.box[2] and not part]
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class Parts:
     def at(self, box: Box) -> int:
         """The part at a point (a box without width and height), or the one that fills most of a box; 0 for none."""
         x, y, w, h = box
-        window = box_window(x, y, w, h, 0 if w else _NEAR, self.label.shape)
+        window = box_window(x, y, w, h, 0 if w else NEAR, self.label.shape)
         label = self.label[window]
         if not w:
             rows, columns = np.nonzero(label)

@@ -3,8 +3,11 @@
 A network that sees infected cells of one laboratory and healthy ones of others learns the laboratory. So parasites of
 the sources that have infected cells are laid into healthy cells of all sources of the same split, later stages are
 drawn into such cells, infected cells are healed, and what only looks like a parasite lies on cells of both classes:
-infected and healthy cells then have the same bodies. Where every parasite lies is known, exactly for assembled cells
-and by the density rule of `parasites` for those of a source; where that finds nothing it is unknown.
+infected and healthy cells then have the same bodies. Where every parasite lies is known: from their making for
+assembled cells, and by the density rule of `parasites` for those of a source; where that finds nothing it is unknown.
+
+What is drawn comes from numpy's generator and floats, as cutting does: from one bank everything is equal anywhere, but
+two versions of numpy may make two banks of one recipe.
 """
 
 from collections.abc import Iterator
@@ -18,7 +21,17 @@ from smearsynth.bank.glass import Density, Mask
 from smearsynth.bank.look_alikes import crenate, draw_look_alike
 from smearsynth.bank.outlines import grow
 from smearsynth.bank.parasite_stages import SWELLING, Canvas, draw_stage, lay
-from smearsynth.bank.parasites import NO, UNKNOWN, YES, Parasite, ParasiteMap, colour_of, density_of, read_parasites
+from smearsynth.bank.parasites import (
+    LEAST_PEAK,
+    NO,
+    UNKNOWN,
+    YES,
+    Parasite,
+    ParasiteMap,
+    colour_of,
+    density_of,
+    read_parasites,
+)
 from smearsynth.base import streams
 from smearsynth.recipe.cell_options import GraftsSpec
 from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC, SPLITS
@@ -27,6 +40,8 @@ _TRIES = 12
 """Places tried for one parasite."""
 _STRENGTH = 0.55, 1.4
 """Factor on the density of a parasite that is laid."""
+_PLAIN = 1.5
+"""Least peak of what is laid over that of a donor: its colour varies, too, and must stay plain."""
 _TWO = 0.3
 """Share of the infected cells that hold two."""
 _CRENATED, _CRENATED_INFECTED = 0.3, 0.1
@@ -60,27 +75,28 @@ def with_grafts(bank: Bank, spec: GraftsSpec, seed: int) -> Bank:
     """The bank with parasite maps, and with assembled red cells appended in every split, in the order of `_of_split`.
 
     A host is a healthy cell in which the density rule finds nothing: a platelet on it or a stain grain would be taken
-    for a parasite. What is drawn follows from `seed` and the bank.
+    for a parasite; nor may it find anything in a healed one. A split without a parasite to lay gets no infected cells.
+    What is drawn follows from `seed` and the bank.
     """
     masks = np.zeros(len(bank.pixels), np.uint8)
     donors: list[list[_Donor]] = [[] for _ in SPLITS]
     hosts: list[list[int]] = [[] for _ in SPLITS]
-    healed: list[list[tuple[int, Density]]] = [[] for _ in SPLITS]
+    read_whole: list[list[int]] = [[] for _ in SPLITS]
     for row in np.flatnonzero(np.isin(bank.class_id, (INFECTED_RBC, HEALTHY_RBC))).tolist():
         cell, split = bank.rgba(row)[..., 3] >= 128, int(bank.split[row])
         read = read_parasites(density_of(bank, row), cell)
         if bank.class_id[row] == HEALTHY_RBC:
-            hosts[split] += [] if read.mask.any() else [row]
+            hosts[split] += [row] if read.is_clean else []
             continue
-        start = int(bank.offset[row])
-        masks[start : start + cell.size] = (read.mask.astype(np.uint8) if read.mask.any() else UNKNOWN * cell).ravel()
+        start, known = int(bank.offset[row]), read.whole and read.mask.any()
+        masks[start : start + cell.size] = (read.mask.astype(np.uint8) if known else UNKNOWN * cell).ravel()
         donors[split] += [_Donor(row=row, parasite=parasite) for parasite in read.parasites]
-        healed[split] += [(row, read.healed)] if read.mask.any() else []
+        read_whole[split] += [row] if known else []
     bank = replace(bank, parasite=masks, assembly=("",) * len(bank))
     new = [
         cell
         for split in range(len(SPLITS))
-        for cell in _of_split(bank, spec, seed, hosts[split], donors[split], healed[split])
+        for cell in _of_split(bank, spec, seed, hosts[split], donors[split], read_whole[split])
     ]
     return add_assembled(
         bank,
@@ -98,9 +114,9 @@ def _of_split(
     seed: int,
     hosts: list[int],
     donors: list[_Donor],
-    healed: list[tuple[int, Density]],
+    infected: list[int],
 ) -> Iterator[_Assembled]:
-    """Infected cells, then look-alikes, then healed cells."""
+    """Infected cells, then look-alikes, then healed cells. infected: rows of cells whose parasites are all known."""
     for row, number in _turns(bank, hosts, spec.infected_per_host if donors else 0):
         rng = _generator(bank, seed, "infected", row, number)
         cell = _infected(bank, row, donors, spec, rng)
@@ -116,9 +132,11 @@ def _of_split(
         kinds += [draw_look_alike(canvas, rng) for _ in range(rng.integers(not kinds, 3))]
         yield _assembled(bank, row, rgba, canvas, HEALTHY_RBC, (row,), " + ".join(kinds))
     if spec.healed:
-        for row, density in healed:
-            canvas = Canvas.of(density, bank.rgba(row)[..., 3] >= 128)
-            yield _assembled(bank, row, bank.rgba(row), canvas, HEALTHY_RBC, (row,), "healed")
+        for row in infected:
+            inside = bank.rgba(row)[..., 3] >= 128
+            density = read_parasites(density_of(bank, row), inside).healed
+            if read_parasites(density, inside).is_clean:
+                yield _assembled(bank, row, bank.rgba(row), Canvas.of(density, inside), HEALTHY_RBC, (row,), "healed")
 
 
 def _turns(bank: Bank, hosts: list[int], per_host: float) -> Iterator[tuple[int, int]]:
@@ -150,10 +168,11 @@ def _infected(
     canvas = Canvas.of(density, rgba[..., 3] >= 128)
     if rng.random() < spec.look_alikes:
         names.append(draw_look_alike(canvas, rng))
-    stage = draw_stage(canvas, tuple(d.parasite for d in donors), rng) if staged else ""
+    stage, ring = draw_stage(canvas, [d.parasite for d in donors], rng) if staged else ("", None)
     parts = [row]
     if stage:
         names.append(stage)
+        parts += [] if ring is None else [donors[ring].row]
     else:
         laid = [_lay_ring(canvas, rgba[..., 3] >= 128, donors, rng) for _ in range(1 + (rng.random() < _TWO))]
         rings = [ring for ring in laid if ring is not None]
@@ -194,7 +213,8 @@ def _lay_ring(canvas: Canvas, cell: Mask, donors: list[_Donor], rng: np.random.G
         here, there = canvas.windows(parasite, y, x)
         inside = (parasite.mask[there] & (cell if at_rim else inner)[here]).sum() / max(parasite.mask.sum(), 1)
         if inside >= (_INSIDE_AT_RIM if at_rim else _INSIDE):
-            strength = rng.uniform(*_STRENGTH)
+            peak = float(parasite.density[..., 1].max())
+            strength = max(rng.uniform(*_STRENGTH), _PLAIN * LEAST_PEAK / max(peak, 1e-6))
             lay(canvas, parasite, y, x, strength)
             return donor.row, f"ring at {x},{y} turn {turn} size {enlarged:.2f} strength {strength:.2f}"
     return None

@@ -7,6 +7,7 @@ holds 6 to 24 grains of chromatin, its gametocyte fills the cell with grains of 
 laboratory stains them its own way: what is learned must not be one colour.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -84,18 +85,24 @@ class Canvas:
         return self.cy + far * np.sin(turn), self.cx + far * np.cos(turn)
 
 
-def draw_stage(canvas: Canvas, donors: tuple[Parasite, ...], rng: np.random.Generator) -> str:
-    """Draws a stage into the canvas and gives its name, "" where the cell is too small. donors: real parasites, which
-    give an amoeboid trophozoite its ring."""
+def draw_stage(canvas: Canvas, donors: Sequence[Parasite], rng: np.random.Generator) -> tuple[str, int | None]:
+    """Draws a stage into the canvas; its name, "" where the cell is too small, and the number of the donor whose ring
+    it holds. donors: real parasites, which give many a trophozoite its ring."""
     if int(canvas.inside.sum()) < _LEAST_PIXELS:
-        return ""
+        return "", None
     stage = str(rng.choice(STAGES, p=_SHARES))
     cytoplasm = _varied(rng, _CYTOPLASM[rng.integers(len(_CYTOPLASM))], 0.25)
     chromatin = _varied(rng, _CHROMATIN, 0.25) * np.float32(rng.uniform(0.5, 1.3))
     pigment = _varied(rng, _PIGMENT[rng.integers(len(_PIGMENT))], 0.2)
     _eat_body(canvas, cytoplasm, rng)
+    name, ring = stage, None
     if stage == "trophozoite":
-        _draw_trophozoite(canvas, donors, cytoplasm, chromatin, pigment, rng)
+        _draw_trophozoite(canvas, cytoplasm, chromatin, pigment, rng)
+        if donors and rng.random() < 0.4:
+            ring, strength = int(rng.integers(len(donors))), rng.uniform(0.7, 1.4)
+            y, x = (round(v) for v in canvas.near(rng, 0.3))
+            lay(canvas, donors[ring], y, x, strength)
+            name = f"{stage} with ring at {x},{y} strength {strength:.2f}"
     elif stage == "schizont":
         _draw_schizont(canvas, cytoplasm, chromatin, pigment, rng)
     else:
@@ -108,7 +115,7 @@ def draw_stage(canvas: Canvas, donors: tuple[Parasite, ...], rng: np.random.Gene
             y, x = canvas.cy + canvas.radius * np.sin(turn), canvas.cx + canvas.radius * np.cos(turn)
             canvas.parasite += dot(canvas.soft.shape, y, x, rng.uniform(0.6, 1.2)) * chromatin * rng.uniform(0.2, 0.6)
     canvas.mask &= canvas.inside
-    return stage
+    return name, ring
 
 
 def lay(canvas: Canvas, parasite: Parasite, y: int, x: int, strength: float) -> None:
@@ -148,13 +155,12 @@ def _draw_cytoplasm(
 
 def _draw_trophozoite(
     canvas: Canvas,
-    donors: tuple[Parasite, ...],
     cytoplasm: Density,
     chromatin: Density,
     pigment: Density,
     rng: np.random.Generator,
 ) -> None:
-    """Pieces of cytoplasm about some grains of chromatin, from which threads run, and often a real ring."""
+    """Pieces of cytoplasm about some grains of chromatin, from which threads run."""
     radius, shape = canvas.radius, canvas.soft.shape
     y, x = canvas.near(rng, 0.25)
     for _ in range(rng.integers(1, 6)):
@@ -172,9 +178,6 @@ def _draw_trophozoite(
                 thread[..., None] * (1.5 * cytoplasm + 0.3 * chromatin) * np.float32(rng.uniform(0.5, 1.5))
             )
             canvas.mask |= thread > 0.25
-    if donors and rng.random() < 0.4:
-        y, x = canvas.near(rng, 0.3)
-        lay(canvas, donors[rng.integers(len(donors))], round(y), round(x), rng.uniform(0.55, 1.4))
     _scatter(canvas, pigment, int(rng.integers(0, 15)), 0.7, 1.0, rng)
 
 
@@ -236,6 +239,7 @@ def _draw_vacuole(canvas: Canvas, rng: np.random.Generator) -> None:
     light = blob(canvas.soft.shape, y, x, *radii, rng, soft=1.2) * canvas.soft * np.float32(rng.uniform(0.4, 0.95))
     canvas.body *= 1 - light[..., None]
     canvas.parasite *= 1 - light[..., None]
+    canvas.mask &= light < 0.5
 
 
 def _scatter(

@@ -25,9 +25,9 @@ _LEAST_EXCESS = 0.12
 _LEAST_DEVIATIONS = 3
 _RIM = 2
 """Pixels inside the contour that are not looked at: there the body is not flat."""
-_AREAS = 20, 700
-"""Pixels of a parasite with its surroundings of two pixels; smaller ones are noise, larger ones overlapping cells."""
-_LEAST_PEAK = 0.2
+_MOST_AREA = 700
+"""Pixels of a parasite with its surroundings of two pixels; what is larger is another cell, or fills its own."""
+LEAST_PEAK = 0.2
 """Green density that a parasite must reach to be laid into other cells: a faint one teaches that nothing is one."""
 _DEEPEST = -0.15
 """Least density of what is laid: the vacuole of a ring is paler than the body around it."""
@@ -48,12 +48,18 @@ class Parasite:
 
 @dataclass(frozen=True, eq=False)
 class ReadCell:
-    """mask: bool (h, w), all parasites. parasites: those that are plain enough to be laid elsewhere. healed: float32
-    (h, w, 3), the cell's density with its parasites filled by its body."""
+    """mask: bool (h, w), all parasites. whole: nothing was too large for a parasite. parasites: those that are plain
+    enough to be laid elsewhere. healed: float32 (h, w, 3), the cell's density with its parasites filled by its body."""
 
     mask: Mask
+    whole: bool
     parasites: tuple[Parasite, ...]
     healed: Density
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing lies in the cell."""
+        return self.whole and not self.mask.any()
 
 
 def density_of(bank: Bank, row: int) -> Density:
@@ -77,20 +83,21 @@ def read_parasites(density: Density, cell: Mask) -> ReadCell:
     sure = (green > max(_LEAST_EXCESS, _LEAST_DEVIATIONS * deviation)) & grow(cell, -_RIM)
     # Chromatin and cytoplasm of one parasite lie close together.
     number, parts, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(sure.astype(np.uint8), np.ones((5, 5))))
-    near, mask, parasites = grow(sure, 1), np.zeros_like(cell), []
+    near, mask, whole, parasites = grow(sure, 1), np.zeros_like(cell), True, []
     for part in range(1, number):
         x, y, w, h, area = boxes[part].tolist()
-        if not _AREAS[0] <= area <= _AREAS[1]:
+        if area > _MOST_AREA:
+            whole = False
             continue
         window = np.s_[max(y - 2, 0) : y + h + 2, max(x - 2, 0) : x + w + 2]
         own = parts[window] == part
         mask[window] |= own & near[window]
         soft = cv2.GaussianBlur(own.astype(np.float32), (0, 0), 0.8)
         laid = np.maximum(excess[window], _DEEPEST) * soft[..., None]
-        if float(laid[..., 1].max()) > _LEAST_PEAK:
-            parasites.append(Parasite(laid.astype(np.float32), own & sure[window]))
+        if float(laid[..., 1].max()) > LEAST_PEAK:
+            parasites.append(Parasite(laid.astype(np.float32), own & near[window]))
     fill = cv2.GaussianBlur(grow(mask, 1).astype(np.float32), (0, 0), 1.0)[..., None]
-    return ReadCell(mask=mask, parasites=tuple(parasites), healed=density * (1 - fill) + body * fill)
+    return ReadCell(mask=mask, whole=whole, parasites=tuple(parasites), healed=density * (1 - fill) + body * fill)
 
 
 def _body(density: Density, cell: Mask) -> Density:

@@ -37,9 +37,9 @@ from smearsynth.taxonomy import HEALTHY_RBC, PLATELET_CLUMP, RED_CELLS
 
 _SURE_EXCESS = 0.05
 _PALE_EXCESS = 0.025
-_NEAR = 4
-"""Pixels by which a point may miss the dye of its cell."""
 """Excess densities in the PBC fields: nuclei and granules over 0.2, pale cytoplasm 0.03-0.1, red cells under 0.015."""
+NEAR = 4
+"""Pixels by which a point may miss its cell, or the dye of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def find_named(layers: Layers, entry: Entry) -> Region:
     assert entry.box is not None
     x, y, width, _ = entry.box
     if not width:
-        around = box_window(x, y, 0, 0, _NEAR, layers.dyed.shape)
+        around = box_window(x, y, 0, 0, NEAR, layers.dyed.shape)
         marked = np.zeros_like(layers.dyed)
         marked[around] = True
         core = components_with(layers.dyed, layers.dyed & marked)

@@ -139,8 +139,9 @@ def _assembled(index: Index) -> list[str]:
             f"{made[infected.key]:,} cells of {infected.name} are assembled: a parasite of another cell of the same "
             f"split is laid into a healthy one, or a later stage is drawn into it. {made[healthy.key]:,} of "
             f"{healthy.name} are assembled with what is no parasite, or are infected ones whose parasite was filled. "
-            "Parasite masks are exact for them; in cells that were cut they mark where green density exceeds that of "
-            "the cell's smooth body, and are 255 (unknown) over the whole cell where it does nowhere."
+            "Of them it is known from their making where a parasite lies; in cells that were cut the masks mark where "
+            "green density exceeds that of the cell's smooth body, and are 255 (unknown) over the whole cell where it "
+            "does nowhere."
         )
     return sentences
 

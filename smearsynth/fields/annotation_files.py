@@ -14,7 +14,7 @@ A file of none of these forms gives nothing.
 import json
 import math
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,8 @@ from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.tables import read_table, read_text
 from smearsynth.fields.scale import RANGE
 
+SUFFIXES = frozenset({".csv", ".json", ".names", ".txt", ".xml", ".yaml", ".yml"})
+"""Of files that may hold annotations, or the names of their classes."""
 CHULA_TYPES = (
     "normal",
     "macrocyte",
@@ -69,11 +71,12 @@ class AnnotationRow:
 @dataclass(frozen=True)
 class AnnotationFile:
     """One file of `files`, to be read: its errors are appended, and it and what names its classes are added to `used`
-    where it holds annotations. names_of: the classes by number in a names file."""
+    where it holds annotations. files: all paths, by what they are in lower case. names_of: the classes by number in a
+    names file."""
 
     root: Path
     path: str
-    files: Sequence[str]
+    files: Mapping[str, str]
     names_of: Callable[[str], dict[int, str]]
     errors: list[str]
     used: set[str]
@@ -100,6 +103,13 @@ def _number(text: Any, name: str) -> float:
     if not math.isfinite(value):
         raise UserError(f"{name} is {text!r}; give a number")
     return value
+
+
+def _box(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    """Of forms that have no points. Raises UserError where it holds nothing."""
+    if width <= 0 or height <= 0:
+        raise UserError(f"a box of {width:g}x{height:g} px holds nothing; width and height start at 1")
+    return x, y, width, height
 
 
 def _read_csv(file: AnnotationFile) -> Iterator[AnnotationRow]:
@@ -142,7 +152,7 @@ def _read_voc(file: AnnotationFile) -> Iterator[AnnotationRow]:
             left, top, right, bottom = (
                 _number(cell.findtext(f"bndbox/{side}"), f"<{side}>") for side in ("xmin", "ymin", "xmax", "ymax")
             )
-            yield AnnotationRow(where, file.stem, name, (left, top, right - left, bottom - top))
+            yield AnnotationRow(where, file.stem, name, _box(left, top, right - left, bottom - top))
         except UserError as error:
             file.errors.append(f"{where}: {error}")
 
@@ -171,7 +181,7 @@ def _read_coco(file: AnnotationFile) -> Iterator[AnnotationRow]:
         for number, cell in enumerate(data["annotations"]):
             where = f"{file.where}, annotations[{number}]"
             x, y, width, height = (_number(value, "a value of `bbox`") for value in cell["bbox"])
-            yield AnnotationRow(where, images[cell["image_id"]], names[cell["category_id"]], (x, y, width, height))
+            yield AnnotationRow(where, images[cell["image_id"]], names[cell["category_id"]], _box(x, y, width, height))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         file.errors.append(
             f"{where}: is no whole COCO ({first_line(error)}); an image has id and file_name, an annotation image_id, "
@@ -234,22 +244,24 @@ def _names_for(file: AnnotationFile) -> dict[int, str] | None:
     """Names of the classes from the nearest names file: in the folder of a file, or the next above that has one."""
     for folder in PurePosixPath(file.path).parents:
         for name in _NAMES_FILES:
-            for path in file.files:
-                if path.casefold() == str(folder / name).casefold():
-                    try:
-                        names = file.names_of(path)
-                    except UserError as error:
-                        file.errors.append(str(error))
-                        return None
-                    file.used.add(path)
-                    return names
+            path = file.files.get(str(folder / name).casefold())
+            if path is None:
+                continue
+            try:
+                names = file.names_of(path)
+            except UserError as error:
+                file.errors.append(str(error))
+                return None
+            file.used.add(path)
+            return names
     return None
 
 
 def read_names(root: Path, file: str) -> dict[int, str]:
     text = read_text(root, file, "text")
     if not file.casefold().endswith((".yaml", ".yml")):
-        return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
+        # A line in the middle may be empty: the numbers of those after it hold.
+        return dict(enumerate(line.strip() for line in text.rstrip().splitlines()))
     try:
         names = yaml.safe_load(text)["names"]
         return {int(key): str(name) for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}

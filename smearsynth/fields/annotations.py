@@ -57,9 +57,10 @@ def read_annotations(
     names_of = cache(lambda path: read_names(root, path))
     cells, used, spoken = list[Annotation](), set[str](), set[str]()
     left_out, errors = Counter[str](), list[str]()
+    folded = {file.casefold(): file for file in files}
     for file in files:
         by_hand = file.casefold().endswith(".csv")
-        for row in read_rows(AnnotationFile(root, file, files, names_of, errors, used)):
+        for row in read_rows(AnnotationFile(root, file, folded, names_of, errors, used)):
             try:
                 image = find(row.image, file)
                 if image is None and by_hand:
@@ -140,4 +141,6 @@ def _inside_image(row: AnnotationRow, image: str, header: ImageHeader) -> Annota
         )
     right, bottom = min(x + width, header.width - is_point), min(y + height, header.height - is_point)
     x, y = min(max(x, 0), right), min(max(y, 0), bottom)
+    if not is_point and (right <= x or bottom <= y):
+        raise UserError("the box lies beyond the border of its image; move it inside, or remove it")
     return Annotation(image, str(row.name), x, y, right - x, bottom - y, row.where, row.um_per_px)

@@ -89,6 +89,7 @@ class FrozenSpec(Spec):
 
 _DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
 _LATER_OF_A_SOURCE = {"rest": "ignore", "group": None}
+_LATER: dict[str, dict[str, Any]] = {"cells": {"grafts": None}, "scene": {"platelet_overlap": 0.0}}
 """Keys that came later, which change no hash where they say what was so before."""
 _DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite"}
 
@@ -96,10 +97,10 @@ _DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistri
 def sample_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What decides samples: not names, counts, paths, shards, licences and permissions."""
     sources = [
-        _without(source, _DECIDES_NOTHING_OF_A_SOURCE | {key for key in _LATER_OF_A_SOURCE if _as_before(source, key)})
-        for source in recipe["sources"]
+        _as_before(_without(source, _DECIDES_NOTHING_OF_A_SOURCE), _LATER_OF_A_SOURCE) for source in recipe["sources"]
     ]
-    return {**_without(recipe, _DECIDES_NOTHING), "sources": sources}
+    sections = {name: _as_before(recipe[name], later) for name, later in _LATER.items()}
+    return {**_without(recipe, _DECIDES_NOTHING), **sections, "sources": sources}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -111,8 +112,9 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _as_before(source: Mapping[str, Any], key: str) -> bool:
-    return source.get(key) == _LATER_OF_A_SOURCE[key]
+def _as_before(section: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """The section without those later keys that have their old value."""
+    return _without(section, {key for key, old in later.items() if section.get(key) == old})
 
 
 def _without(mapping: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

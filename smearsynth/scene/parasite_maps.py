@@ -2,7 +2,7 @@
 
 A pixel takes the value that its cell has in the bank at the nearest sample of the same warp that labels come from. Red
 cells are translucent: where the parasite of a lower one lies under an upper one, the picture may show it and the pixel
-belongs to the other, so it is 255 there, unknown. White cells and platelets hide what is below them.
+belongs to the other, so it is 255 there, unknown. White cells and platelets are taken to hide what is below them.
 """
 
 import numpy as np

@@ -189,6 +189,7 @@ def _find_position(state, placed, n, rules, manner, with_others, visible):  # ty
             other, direction = below(state, n), below(state, TURN)
             move_beside(placed, n, other, direction)
             _wrap_around(box, left, right, top, bottom)
+        # Where platelets may lie over a red cell, its middle need not be free.
         if rules.platelet_overlap == 0 and not _looks_free(placed, n, manner):
             continue
         if manner != FREE:

@@ -17,11 +17,11 @@ from typing import NoReturn
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import IMAGE_SUFFIXES, read_header
 from smearsynth.base.tables import locate
+from smearsynth.fields.annotation_files import SUFFIXES
 
 NOT_IMAGE = "not an image"
 DRAWN_NOTE = "DRAWN.txt"
 """File in a source's root that is none of the source's: see `listing`."""
-_TABLE_SUFFIXES = frozenset({".csv", ".json", ".names", ".txt", ".xml", ".yaml", ".yml"})
 _MASK_ENDING = "_mask"
 
 Pairs = dict[str, str | None]
@@ -33,8 +33,7 @@ class SourceFiles:
     """Paths relative to the root, with forward slashes, in natural order.
 
     tables: files that may hold labels. left_out: reason -> number of files that are neither image nor such, no plain
-    files, hidden, or excluded by the
-    recipe.
+    files, hidden, or excluded by the recipe.
     """
 
     images: tuple[str, ...]
@@ -91,7 +90,7 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> SourceFiles:
             left_out["no file, or a link that leads out of the source"] += 1
         elif suffix in IMAGE_SUFFIXES:
             images.append(path)
-        elif suffix in _TABLE_SUFFIXES:
+        elif suffix in SUFFIXES:
             tables.append(path)
         else:
             left_out[NOT_IMAGE] += 1
