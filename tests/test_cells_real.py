@@ -106,6 +106,7 @@ def test_fields_give_their_named_cell_and_whole_red_cells(cut_real):
         assert c.measures.straight == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "chula").is_dir(), reason=f"no fields of Chula in {REAL}")
 def test_most_cells_of_every_form_are_cut_whole_from_fields():
     with pytest.MonkeyPatch.context() as patch:

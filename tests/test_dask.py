@@ -62,6 +62,7 @@ def test_either_engine_resumes_what_the_other_began(
     assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(straight.out)
 
 
+@pytest.mark.slow
 def test_a_slice_may_be_built_by_a_cluster(
     folder: Path, straight: BuildResult, cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ class TestParasite:
             inside = seen.parasite[cells.map == cell.number]
             assert cell.parasite_um2 == pytest.approx(inside.sum() / 255 * 0.04)
 
+    @pytest.mark.slow
     def test_whoever_exports_it_gets_the_classes(self, run: Path) -> None:
         model = load_trained(run).model
         image = torch.randint(256, (1, 3, 64, 96), dtype=torch.uint8)

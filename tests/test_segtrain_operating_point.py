@@ -154,6 +154,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit(data, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False).run
 
 
+@pytest.mark.slow
 def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, other: Path) -> None:
     result = CliRunner().invoke(main, ["operate", str(run), str(other), "--false-alarms", "20", "--json"])
     assert result.exit_code == 0, result.stderr
@@ -177,6 +178,7 @@ def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, other: Path) -> 
     assert abs(infected - point.recall.hits) <= 3 + 0.02 * point.recall.hits
 
 
+@pytest.mark.slow
 def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path) -> None:
     epoch = load_trained(run).epoch
     OperatingPoint(
@@ -198,6 +200,7 @@ def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path)
     assert any("is not corrected" in sentence for sentence in figures["warnings"])
 
 
+@pytest.mark.slow
 def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path, tmp_path: Path) -> None:
     epoch = load_trained(run).epoch
     shards = Shards(data, "test")
@@ -229,6 +232,7 @@ def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path
     assert min(alarms[-50.0][0] / 1000, alarms[-50.0][1]) > 0.9
 
 
+@pytest.mark.slow
 def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, other: Path, tmp_path: Path) -> None:
     plain = fit(data, overrides=[*TINY, "epochs=1"], run=tmp_path / "plain", pictures=False).run
     with pytest.raises(UserError, match=r"plain has not learnt to name whole cells: train it with `loss\.cells`"):
@@ -239,6 +243,7 @@ def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, other: Path, tm
         operate(run, data, progress=False)
 
 
+@pytest.mark.slow
 def test_one_of_another_network_of_the_run_is_refused(run: Path) -> None:
     other = OperatingPoint(threshold=0, false_alarms=Rate(1, 9), recall=Rate(5, 9), measured_on="set", epoch=99)
     other.save(run)

@@ -203,8 +203,9 @@ def test_a_class_that_a_slice_lacks_does_not_pull_its_mean_down(measured: Measur
         assert row.counts[1] == len(ious) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
-@pytest.mark.parametrize("which", ["page", pytest.param("hostile", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", ["page", "hostile"])
 def test_a_browser_shows_it_without_an_error_a_request_or_a_script(built: Path, which: str, tmp_path: Path) -> None:
     page = built / "page.html"
     if which == "hostile":
