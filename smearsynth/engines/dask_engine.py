@@ -109,7 +109,8 @@ def _started(workers: int) -> Iterator[Any]:
 
     options = {
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        # Without an address its page takes port 8787, and warns where another has it.
+        "dashboard_address": "127.0.0.1:0",
         "preload": [_IGNORE_CTRL_C],
         "silence_logs": logging.CRITICAL,
     }
