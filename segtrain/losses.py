@@ -107,12 +107,12 @@ def make_loss(spec: LossSpec, pixels: Tensor, *, most_cells: int = 0, device: to
     terms: list[tuple[float, PixelLoss]] = []
     if spec.cross_entropy:
         ce = spec.cross_entropy
-        weights = class_weights(pixels, ce.weights).to(device)
+        weights = class_weights(pixels.cpu(), ce.weights).to(device)
         terms.append((ce.factor, partial(weighted_cross_entropy, weights=weights, norm=ce.norm)))
     if spec.dice:
         terms.append((spec.dice.factor, partial(dice, smooth=spec.dice.smooth)))
     if spec.focal:
-        weights = class_weights(pixels, spec.focal.weights).to(device)
+        weights = class_weights(pixels.cpu(), spec.focal.weights).to(device)
         of_focal = partial(focal, weights=weights, norm=spec.focal.norm, gamma=spec.focal.gamma)
         terms.append((spec.focal.factor, of_focal))
     if spec.lovasz:
@@ -146,16 +146,12 @@ def _sum(
     return torch.stack(found).sum()
 
 
-def class_weights(pixels: Tensor, weighting: Weighting) -> Tensor:
-    """float32 (C,) on the CPU: weight of each class; 0 for a class without a pixel, whatever the weighting.
+def class_weights(count: Tensor, weighting: Weighting) -> Tensor:
+    """float32 (C,) where the counts are: weight of each class; 0 for a class without any, whatever the weighting.
 
-    pixels: int64 (C,), pixels of each class in the training set. "inverse": all pixels / pixels of the class, as the
-    reference training has it; "inverse_sqrt": the root of that; "none": 1.
+    count: int64 (C,), pixels of each class in the training set, or cells. "inverse": all of them / those of the class,
+    as the reference training has it; "inverse_sqrt": the root of that; "none": 1.
     """
-    return _weights(pixels.cpu(), weighting)
-
-
-def _weights(count: Tensor, weighting: Weighting) -> Tensor:
     count = count.double()
     share = torch.where(count > 0, count.sum() / count.clamp(min=1), 0.0)
     exponent = {"none": 0.0, "inverse": 1.0, "inverse_sqrt": 0.5}[weighting]
@@ -305,7 +301,7 @@ def cell_cross_entropy(cells: PooledCells, *, least: int, weighting: Weighting) 
     """
     kept = cells.pixels >= least
     count = cells.kind.new_zeros(cells.mean.shape[1]).index_add(0, cells.kind, kept.to(cells.kind.dtype))
-    weight = torch.where(kept, _weights(count, weighting)[cells.kind], 0)
+    weight = torch.where(kept, class_weights(count, weighting)[cells.kind], 0)
     return _mean(F.cross_entropy(cells.mean, cells.kind, reduction="none"), weight, "sum")
 
 

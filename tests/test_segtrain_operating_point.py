@@ -239,6 +239,12 @@ def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, other: Path, tm
         operate(plain, other, progress=False)
     with pytest.raises(UserError, match=r"infected and \d+ healthy red cells were found there"):
         operate(run, other, split="val", progress=False)
+    OperatingPoint(threshold=2.0, false_alarms=Rate(1, 9), recall=Rate(5, 9), measured_on="set", epoch=99).save(run)
+    with pytest.raises(UserError, match=r"healthy red cells were found there"):
+        operate(run, other, split="val", progress=False)
+    kept = OperatingPoint.load(run)
+    assert kept is not None, "what is refused loses nothing"
+    assert kept.epoch == 99
     with pytest.raises(UserError, match=r"was trained on .* take a set of cells of another laboratory"):
         operate(run, data, progress=False)
 

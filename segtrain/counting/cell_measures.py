@@ -101,7 +101,7 @@ def measure_cells(
     area = np.bincount(cells.ravel(), minlength=len(group_of) + 1)[1:]
     centre, eccentricity = _moments(cells, area)
     pooled = None if evidence is None else _means(cells, evidence, area)
-    red = _red_ids(keys)
+    red = red_ids(keys)
     parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
     height, width = label.shape
     scale = np.array(native_shape or label.shape) / label.shape
@@ -155,7 +155,7 @@ def _votes(
     return total
 
 
-def _red_ids(keys: Sequence[str]) -> tuple[int, int] | None:
+def red_ids(keys: Sequence[str]) -> tuple[int, int] | None:
     """Those of infected and healthy red cells, None where a network does not tell them apart."""
     infected, healthy = CLASSES[INFECTED_RBC].key, CLASSES[HEALTHY_RBC].key
     return (keys.index(infected), keys.index(healthy)) if {infected, healthy} <= set(keys) else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segtrain.counting.cell_measures import MeasuredCell
-from segtrain.inference.operating_point import OperatingPoint, Rate, corrected
+from segtrain.inference.operating_point import OperatingPoint, Rate, Z, corrected
 from smearsynth.taxonomy import (
     CLASSES,
     HEALTHY_RBC,
@@ -26,8 +26,6 @@ ENOUGH_WHITE = 200
 H20-A2)."""
 UNSURE = 0.5
 """Confidence under which less than half of what the network saw of a cell speaks for its class."""
-_Z = 1.959963984540054
-"""Of the normal distribution, for an interval of 95 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +93,9 @@ def summarise(
 
 def wilson(hits: int, total: int) -> Share:
     """hits of total, with the 95 % score interval of E. B. Wilson, J. Am. Stat. Assoc. 22 (1927). total: 1 or more."""
-    share, weight = hits / total, _Z**2 / total
+    share, weight = hits / total, Z**2 / total
     middle = (share + weight / 2) / (1 + weight)
-    half = _Z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    half = Z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
     # At the ends of the scale the interval ends there too, but for rounding.
     low, high = (0.0 if hits == 0 else middle - half), (1.0 if hits == total else middle + half)
     return Share(value=share, low=low, high=high)

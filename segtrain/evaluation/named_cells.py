@@ -34,17 +34,18 @@ NOT_FOUND = "not found"
 _KEYS = [c.key for c in CLASSES[1:]]
 _NAMES = ConfigKind(noun="table of names", start="`NAME: CLASS`", example="ring=infected_rbc")
 
+Box = tuple[float, float, float, float]
+"""x, y of the upper left corner, width, height, px of the image; width and height 0 for a point."""
 Count = Callable[[Path], FieldCells]
 """An image's file to its cells, in pixels of the image."""
 
 
 class NamedCell(NamedTuple):
-    """key: of its class. name: as it is annotated. box: x, y of the upper left corner, width, height, px of the image;
-    width and height 0 for a point; None for the one cell of an image in a folder of its class."""
+    """key: of its class. name: as it is annotated. box: None for the one cell of an image in a folder of its class."""
 
     key: str
     name: str
-    box: tuple[float, float, float, float] | None
+    box: Box | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,24 +87,23 @@ def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[N
     if not images:
         raise UserError(f"{folder}: there is no image; name a folder of fields")
     found = read_annotations(folder, images, [file for file in files if Path(file).suffix.lower() in SUFFIXES])
-    cells: defaultdict[str, list[NamedCell]] = defaultdict(list)
-    if found.cells:
-        named = [(c.file, NamedCell("", c.name, (c.x, c.y, c.width, c.height))) for c in found.cells]
-    else:
-        named = [(file, NamedCell("", Path(file).parent.name, None)) for file in images]
-    unknown = sorted({cell.name for _, cell in named} - classes.keys())
+    named: list[tuple[str, str, Box | None]] = [(c.file, c.name, (c.x, c.y, c.width, c.height)) for c in found.cells]
+    if not named:
+        named = [(file, Path(file).parent.name, None) for file in images]
+    unknown = sorted({name for _, name, _ in named} - classes.keys())
     if unknown:
         raise UserError(
             f"{folder}: what {', '.join(map(repr, unknown[:5]))} stands for is not said: name its class, or null to "
             "leave it out",
             "classes",
         )
-    for file, cell in named:
-        if key := classes[cell.name]:
-            cells[file].append(cell._replace(key=key))
+    cells: defaultdict[str, list[NamedCell]] = defaultdict(list)
+    for file, name, box in named:
+        if key := classes[name]:
+            cells[file].append(NamedCell(key, name, box))
     if not cells:
         raise UserError(f"{folder}: no annotated cell is of a class that is asked for", "classes")
-    return [NamedField(path=folder / file, cells=tuple(named)) for file, named in sorted(cells.items())]
+    return [NamedField(path=folder / file, cells=tuple(of_field)) for file, of_field in sorted(cells.items())]
 
 
 def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool = True) -> Figures:
@@ -145,8 +145,6 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
 
 def _called(cell: NamedCell, found: FieldCells) -> str:
     """What the cell is called that is annotated so."""
-    if not found.cells:
-        return NOT_FOUND
     if cell.box is None:
         white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
         of_white = BY_KEY[cell.key].id in WHITE_CELLS
@@ -160,7 +158,7 @@ def _called(cell: NamedCell, found: FieldCells) -> str:
     window = found.map[rows, columns]
     inside = np.bincount(window.ravel(), minlength=2)
     best = int(inside[1:].argmax()) + 1
-    if inside[best] < (_LEAST_FILLED * window.size if width else 1):
+    if inside[best] < max(1, _LEAST_FILLED * window.size if width else 1):
         return NOT_FOUND
     return found.cells[best - 1].kind
 

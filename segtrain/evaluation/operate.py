@@ -11,16 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from segtrain.counting.cell_measures import FieldCells, cells_of
+from segtrain.counting.cell_measures import FieldCells, cells_of, red_ids
 from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import check_classes
 from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import ArrayReader
-from segtrain.inference.operating_point import FALSE_ALARMS, FILE, OperatingPoint, choose
-from segtrain.inference.ready_networks import load_networks
+from segtrain.inference.operating_point import FALSE_ALARMS, OperatingPoint, choose
+from segtrain.inference.ready_networks import place_networks
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
 _MOSTLY = 0.5
 """Share of a found cell that must be of one cell of the set."""
@@ -40,9 +39,8 @@ def operate(
     finds it. false_alarms: healthy red cells of 1,000 that may be called infected, 0 to 1,000. Raises UserError: a
     network that does not name whole cells, a set that it was trained on or that does not know its cells, too few
     cells."""
-    (Path(run) / FILE).unlink(missing_ok=True)
     trained, shards = load_trained(Path(run), which), Shards(Path(dataset), split)
-    networks = load_networks([run], which=which, device=device)
+    networks = place_networks([trained], device=device)
     if not networks.names_cells:
         raise UserError(f"{run} has not learnt to name whole cells: train it with `loss.cells`")
     if not shards.header.fields:
@@ -50,8 +48,9 @@ def operate(
     if trained.data_digest == shards.digest:
         raise UserError(f"{run} was trained on {shards.root}: take a set of cells of another laboratory")
     check_classes(networks.classes, shards)
-    keys = networks.classes.keys
-    red = [keys.index(CLASSES[c].key) for c in (INFECTED_RBC, HEALTHY_RBC)]
+    red = red_ids(networks.classes.keys)
+    if red is None:
+        raise UserError(f"{run} does not tell infected red cells from healthy ones: take a network that does")
     score, infected = [], []
     for number in tqdm(range(len(shards)), unit="smear", leave=False, disable=None if progress else True):
         image, label = shards.read(number)

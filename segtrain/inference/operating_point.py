@@ -24,7 +24,7 @@ FALSE_ALARMS = 5.0
 """Healthy cells of 1,000 that may be called infected, by default."""
 _LEAST_CELLS = 200
 """Healthy cells, and infected ones, below which no operating point is chosen."""
-_Z = 1.959963984540054
+Z = 1.959963984540054
 """Of the normal distribution, for an interval of 95 %."""
 
 
@@ -122,17 +122,17 @@ def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | 
         return None
     value = (raw.value - alarms.value) / (recall.value - alarms.value)
     # Their formula: each share is drawn towards a half by the counts that make its own interval hold.
-    total = raw.total + _Z**2
-    share = (raw.hits + _Z**2 / 2) / total
+    total = raw.total + Z**2
+    share = (raw.hits + Z**2 / 2) / total
     found, spared = (recall.hits + 1) / (recall.total + 2), (alarms.total - alarms.hits + 1) / (alarms.total + 2)
     gain = found + spared - 1
     if gain <= 0:
         return None
     middle = (share + spared - 1) / gain
     of_found, of_spared = found * (1 - found) / (recall.total + 2), spared * (1 - spared) / (alarms.total + 2)
-    shift = 2 * _Z**2 * (middle * of_found - (1 - middle) * of_spared)
+    shift = 2 * Z**2 * (middle * of_found - (1 - middle) * of_spared)
     spread = share * (1 - share) / total + middle**2 * of_found + (1 - middle) ** 2 * of_spared
-    half = _Z * math.sqrt(spread) / gain
+    half = Z * math.sqrt(spread) / gain
     low, high = middle + shift - half, middle + shift + half
     if high < 0:
         return None

@@ -1,7 +1,7 @@
 """Networks ready for use: pixels in, probabilities out, whoever computes them and however many there are."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Literal
@@ -76,18 +76,31 @@ def load_networks(
     first, *rest = trained
     for run, other in zip(runs[1:], rest, strict=True):
         check_alike((first.classes, first.um_per_px), (other.classes, other.um_per_px), names=(runs[0], run))
+    networks = place_networks(trained, tta=tta, batch=batch, device=device, parasite=parasite)
+    return networks if rest else replace(networks, operating_point=_operating_point(Path(runs[0]), first))
+
+
+def place_networks(
+    trained: Sequence[Trained],
+    *,
+    tta: bool = False,
+    batch: int | None = None,
+    device: str = "auto",
+    parasite: bool = False,
+) -> Networks:
+    """Networks that were read, of one taxonomy and scale, on the device and without operating point; the rest as of
+    `load_networks`."""
     compute = [choose(amp=t.config.amp, channels_last=t.config.channels_last, device=device) for t in trained]
     parasite = parasite and all(t.config.model.parasite for t in trained)
     return Networks(
         members=tuple(_probabilities(t, c, parasite=parasite) for t, c in zip(trained, compute, strict=True)),
-        classes=first.classes,
-        um_per_px=first.um_per_px,
+        classes=trained[0].classes,
+        um_per_px=trained[0].um_per_px,
         tta=tta,
         batch=batch or _BATCH[compute[0].device.type],
         device=str(compute[0]),
         parasite=parasite,
         names_cells=all(t.config.loss.cells is not None for t in trained),
-        operating_point=None if rest else _operating_point(Path(runs[0]), first),
     )
 
 

@@ -27,7 +27,6 @@ def crenate(rgba: Rgba, density: Density, rng: np.random.Generator) -> tuple[Rgb
     room = 2 * MARGIN
     rgba = cv2.copyMakeBorder(rgba, *(room,) * 4, cv2.BORDER_REPLICATE)
     density = cv2.copyMakeBorder(density, *(room,) * 4, cv2.BORDER_REPLICATE)
-    rgba[:room, :, 3] = rgba[-room:, :, 3] = rgba[:, :room, 3] = rgba[:, -room:, 3] = 0
     h, w = rgba.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
     v, u = y - (h - 1) / 2, x - (w - 1) / 2
@@ -39,7 +38,6 @@ def crenate(rgba: Rgba, density: Density, rng: np.random.Generator) -> tuple[Rgb
     across, down = (((c - 1) / 2 + d * pulled).astype(np.float32) for c, d in ((w, u), (h, v)))
     rgba = cv2.remap(rgba, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     density = cv2.remap(density, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    rgba[:MARGIN, :, 3] = rgba[-MARGIN:, :, 3] = rgba[:, :MARGIN, 3] = rgba[:, -MARGIN:, 3] = 0
     canvas = Canvas.of(density, rgba[..., 3] >= 128)
     own, soft = _own_density(canvas), canvas.soft[..., None]
     # Such cells are spheres, without a pale middle.
