@@ -89,7 +89,10 @@ class FrozenSpec(Spec):
 
 _DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
 _LATER_OF_A_SOURCE = {"rest": "ignore", "group": None}
-_LATER: dict[str, dict[str, Any]] = {"cells": {"grafts": None}, "scene": {"platelet_overlap": 0.0}}
+_LATER: dict[str, dict[str, Any]] = {
+    "cells": {"grafts": None},
+    "scene": {"platelet_overlap": 0.0, "platelet_scale_range": None},
+}
 """Keys that came later, which change no hash where they say what was so before."""
 _DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite"}
 

@@ -149,6 +149,11 @@ class SceneSpec(Spec):
     scale_range: Annotated[Range, Within(0.5, 2)] = Field(
         default=(0.95, 1.05), description="per cell: factor on its size at 40x; 0.5-2"
     )
+    platelet_scale_range: Annotated[Range, Within(0.5, 2)] | None = Field(
+        default=None,
+        description="the same for platelets and their clumps, whose size differs between laboratories; 0.5-2; "
+        "null: scale_range (median area measured, px at 40x: pbc 560, fields of other laboratories 100-250)",
+    )
     min_visible: float = Field(
         default=0.15,
         ge=0,

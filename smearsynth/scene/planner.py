@@ -73,8 +73,9 @@ class Planner:
         self._combinations = spec.chosen()
         self._rules = _rules(spec, size)
         diagonal = np.hypot(self._cells.width, self._cells.height).max()
-        self._reach = int(diagonal * self._rules.scale_high / ONE) // 2 + 1
-        words = words_needed(self._cells, np.arange(len(bank)), self._rules.scale_high)
+        largest = max(self._rules.scale_high, self._rules.platelet_scale_high)
+        self._reach = int(diagonal * largest / ONE) // 2 + 1
+        words = words_needed(self._cells, np.arange(len(bank)), largest)
         self._most_words = int(words.max())
         self._most_words_of_red_cells = int(words[np.isin(bank.class_id, RED_CELLS)].max(initial=0))
         self._distractors = distractor_ranges(spec.distractors, size)
@@ -182,6 +183,7 @@ class Planner:
 
 def _rules(spec: SceneSpec, size: tuple[int, int]) -> Rules:
     low, high = (round(s * ONE) for s in spec.scale_range)
+    platelet_low, platelet_high = (round(s * ONE) for s in spec.platelet_scale_range or spec.scale_range)
     return Rules(
         height=size[0],
         width=size[1],
@@ -195,6 +197,8 @@ def _rules(spec: SceneSpec, size: tuple[int, int]) -> Rules:
         flip=spec.flip,
         scale_low=low,
         scale_high=high,
+        platelet_scale_low=platelet_low,
+        platelet_scale_high=platelet_high,
         min_visible=round(spec.min_visible * ONE),
         max_objects=spec.rows(size),
     )
