@@ -135,7 +135,7 @@ def _draw_pose(state, placed, n, sampler, rules, contents, class_id):  # type: i
     cell = draw_cell(state, sampler, class_id, contents.white_source)
     angle = below(state, TURN) if rules.rotate else 0
     flip = below(state, 2) if rules.flip else 0
-    if class_id == THROMBOCYTE or class_id == PLATELET_CLUMP:
+    if class_id in (THROMBOCYTE, PLATELET_CLUMP):
         scale = between(state, rules.platelet_scale_low, rules.platelet_scale_high)
     else:
         scale = between(state, rules.scale_low, rules.scale_high)
