@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from smearsynth.verbs.check import check as check
     from smearsynth.verbs.diff import diff as diff
     from smearsynth.verbs.export import export as export
+    from smearsynth.verbs.open import open as open
+    from smearsynth.verbs.open import render as render
     from smearsynth.verbs.preview import bench as bench
     from smearsynth.verbs.preview import preview as preview
     from smearsynth.verbs.replay import replay as replay
@@ -38,8 +40,10 @@ _MODULES = {
     "export": "verbs.export",
     "fidelity": "realism.comparison",
     "finish": "verbs.build",
+    "open": "verbs.open",
     "phantoms": "drawing.databases",
     "preview": "verbs.preview",
+    "render": "verbs.open",
     "replay": "verbs.replay",
     "report": "verbs.stats",
     "schema": "recipe.reading",

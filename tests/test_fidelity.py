@@ -60,7 +60,7 @@ def write_fields(root: Path, fields: list[Discs], *, masks: bool = True, zoom: i
 def write_smears(root: Path, fields: list[Discs]) -> Path:
     root.mkdir(parents=True)
     samples = [
-        format.Sample(
+        format.ShardSample(
             image=image,
             label=mask.astype(np.uint8) * 9,
             instance=np.zeros(mask.shape, np.uint16),

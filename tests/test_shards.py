@@ -34,14 +34,14 @@ HEADER = format.Header(
 )
 
 
-def make_sample(row: int) -> format.Sample:
+def make_sample(row: int) -> format.ShardSample:
     rng = np.random.default_rng(row)
     image = rng.integers(0, 256, (H, W, 3), dtype=np.uint8)
     label = rng.integers(0, 10, (H, W), dtype=np.uint8)
     instance = rng.integers(0, 65535, (H, W)).astype(np.uint16)
     objects = rng.integers(-(2**31), 2**31, (row, len(OBJECT_FIELDS))).astype(np.int32)
     objects[:, 0] = rng.integers(1, 10, row)
-    return format.Sample(
+    return format.ShardSample(
         image=image,
         label=label,
         instance=instance,
@@ -54,7 +54,7 @@ def make_sample(row: int) -> format.Sample:
     )
 
 
-def write(path: Path, codec: str = "gzip", rows: int = ROWS, stop_at: int | None = None) -> list[format.Sample]:
+def write(path: Path, codec: str = "gzip", rows: int = ROWS, stop_at: int | None = None) -> list[format.ShardSample]:
     samples = [make_sample(row) for row in range(rows)]
     with (
         published(path) as part,

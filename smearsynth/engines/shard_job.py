@@ -16,7 +16,7 @@ from smearsynth.dataset import build_state, layout
 from smearsynth.dataset.index import SceneTally, ShardRecord
 from smearsynth.engines.build_plan import BuildPlan, Job
 from smearsynth.rendering.looks import render
-from smearsynth.shards.format import Sample, sample_digest, sample_id
+from smearsynth.shards.format import ShardSample, sample_digest, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack
 
 STAGES = ("plan", "render", "digest", "deflate", "write")
@@ -108,7 +108,7 @@ def pack_samples(plan: BuildPlan, job: Job, tally: SceneTally, clock: Clock) -> 
             clock.lap("render")
             digest = sample_digest(image, scene.label, scene.instance, scene.parasite)
             clock.lap("digest")
-            sample = Sample(
+            sample = ShardSample(
                 image=image,
                 label=scene.label,
                 instance=scene.instance,

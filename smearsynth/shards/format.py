@@ -95,7 +95,7 @@ class Header:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class ShardSample:
     """One row of a shard.
 
     image: uint8 (H, W, 3) RGB. label: uint8 (H, W). instance: uint16 (H, W). objects: int32 (n, F), n <= K. digest:
@@ -112,6 +112,9 @@ class Sample:
     sample_id: str
     digest: str
     parasite: npt.NDArray[np.uint8] | None = None
+
+
+Sample = ShardSample
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,16 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from smearsynth.shards.format import BIG, CODECS, MAX_OBJECTS, SMALL, SMALL_IMPORTED, Header, ImportedSample, Sample
+from smearsynth.shards.format import (
+    BIG,
+    CODECS,
+    MAX_OBJECTS,
+    SMALL,
+    SMALL_IMPORTED,
+    Header,
+    ImportedSample,
+    ShardSample,
+)
 
 LEVEL = 1
 """Of ISA-L's levels 0 to 3: on 108 natural smears of real cells 0 gave files a third larger in the same time,
@@ -37,7 +46,7 @@ class Packed:
     values: dict[str, object]
 
 
-def pack(sample: Sample, *, max_objects: int, codec: str) -> Packed:
+def pack(sample: ShardSample, *, max_objects: int, codec: str) -> Packed:
     """Pads `objects` to max_objects rows and deflates the big datasets. Takes no lock, so threads may do it at once.
 
     Raises ValueError for a sample of more objects.
