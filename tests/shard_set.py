@@ -11,6 +11,7 @@ from smearsynth.shards.writer import ShardWriter, pack
 from smearsynth.taxonomy import CLASSES, INFECTED_RBC
 
 PER_SHARD, MOST_CELLS = 7, 9
+FIELDS = ("class", "x", "y", "w", "h", "visible", "full")
 ALL = tuple(range(1, len(CLASSES)))
 
 
@@ -50,7 +51,7 @@ def write_shard(path: Path, split: str, samples: list[format.Sample]) -> None:
         looks=("natural",),
         recipe_hash="cd" * 32,
         bank_digest="",
-        fields=("class",),
+        fields=FIELDS if cells else ("class",),
         format_version=version,
     )
     most = MOST_CELLS if cells else 1
@@ -72,10 +73,12 @@ def picture(
         cy, cx, radius = rng.uniform(0, size[0]), rng.uniform(0, size[1]), rng.uniform(2, min(size) / 4)
         disc = (y - cy) ** 2 + (x - cx) ** 2 < radius**2
         label[disc], instance[disc], parasite[disc] = shown[rng.integers(0, len(shown))], number, 0
-        objects.append(label[disc][:1].sum(dtype=np.int32))
-        if objects[-1] == INFECTED_RBC:
+        objects.append([shown_here := label[disc][:1].sum(), *box_of(disc), 0, disc.sum()])
+        if shown_here == INFECTED_RBC:
             middle = (y - cy) ** 2 + (x - cx) ** 2 < (radius / 2) ** 2
             parasite[disc if number % 3 == 0 else middle] = 255 if number % 3 == 0 else 1
+    for number, row in enumerate(objects, start=1):
+        row[5] = (instance == number).sum()
     colours = np.array([(235, 235, 235), *(c.rgb for c in CLASSES[1:])])
     image = (colours[label] * 0.8 + rng.integers(0, 20, (*size, 3))).astype(np.uint8)
     if cells:
@@ -84,7 +87,7 @@ def picture(
         image=image,
         label=label,
         instance=instance if cells else np.zeros(size, np.uint16),
-        objects=np.array(objects, np.int32)[:, None] if cells else np.zeros((0, 1), np.int32),
+        objects=np.array(objects, np.int32) if cells else np.zeros((0, 1), np.int32),
         background=0,
         scene=i,
         look=0,
@@ -92,3 +95,11 @@ def picture(
         digest="0" * 64,
         parasite=parasite if cells else None,
     )
+
+
+def box_of(disc: np.ndarray) -> tuple[int, int, int, int]:
+    """x, y, width, height of a bool map; 0 where it is empty."""
+    if not disc.any():
+        return 0, 0, 0, 0
+    rows, columns = np.nonzero(disc)
+    return columns.min(), rows.min(), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1

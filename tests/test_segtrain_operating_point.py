@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segtrain.cli import main
-from segtrain.counting.cell_measures import cells_of
+from segtrain.counting.cell_measures import count_field
 from segtrain.data.samples import Shards
 from segtrain.evaluation.operate import operate
 from segtrain.experiments.fit import fit
-from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.operating_point import FILE, OperatingPoint, Rate, choose, corrected
 from segtrain.inference.ready_networks import load_networks
@@ -167,7 +166,7 @@ def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, other: Path) -> 
     alarms = infected = 0
     for number in range(len(shards)):
         image, label = shards.read(number)
-        found = cells_of(predict_field(networks, ArrayReader(image, "smear"), 0.2, evidence=True))
+        found, _ = count_field(networks, ArrayReader(image, "smear"), 0.2)
         for cell in found.cells:
             assert cell.infected_odds is not None
             assert (cell.kind == "infected_rbc") == (cell.infected_odds > point.threshold)

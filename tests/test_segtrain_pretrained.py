@@ -192,7 +192,7 @@ class TestImageNet:
         (tmp_path / "lite.yaml").write_text("model: {name: lite_unet, encoder_weights: lite.pth, grey: true}\n")
         short = ("epochs=2", "batch=2", "optimiser.lr=1e-3", "amp=off", "ema=0.9")
         run = fit(data, config=tmp_path / "lite.yaml", overrides=short, run=tmp_path / "run", pictures=False).run
-        said = f"the encoder of lite_unet begins with the weights in {tmp_path / 'lite.pth'}"
+        said = f"the encoder begins with the weights in {tmp_path / 'lite.pth'}"
         assert said in (run / "log.txt").read_text()
         (tmp_path / "lite.pth").unlink()
         monkeypatch.setitem(sys.modules, PACKAGE, None)

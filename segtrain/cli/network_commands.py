@@ -14,6 +14,12 @@ target = click.argument("target", metavar="DATASET|FOLDER", type=PATH)
 others = click.option(
     "--with", "others", multiple=True, type=PATH, metavar="RUN", help="Average with this run too; may be repeated."
 )
+cells = click.option(
+    "--cells",
+    type=PATH,
+    metavar="RUN2",
+    help="A second network, as of recipes/fit/cells.yaml: it names each cell that RUN finds on a crop of its own.",
+)
 which = click.option(
     "--last", "which", flag_value="last", default="best", help="The network of the last epoch, not of the best one."
 )
@@ -96,6 +102,7 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 @images
 @click.option("--out", required=True, type=NEW_FILE, metavar="FILE.csv", help="Table with a line for each cell.")
 @click.option("--pictures", type=PATH, metavar="DIR", help="Folder for each image with its cells outlined.")
+@cells
 @um_per_px
 @others
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
@@ -113,6 +120,7 @@ def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) ->
     \b
     Example:
       segtrain count runs/first field.png --out cells.csv --pictures counted
+      segtrain count runs/first field.png --cells runs/cells --out cells.csv
       segtrain count runs/first my_fields --um-per-px 0.067 --out cells.csv --json
     """
     from segtrain.counting.count import count as run_all
@@ -140,6 +148,7 @@ def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) ->
     metavar="FILE.yaml",
     help="The target's images have named cells: lines `NAME: CLASS` say what the names stand for.",
 )
+@cells
 @which
 @as_json
 def evaluate(as_json: bool, **options: Any) -> None:
@@ -179,14 +188,15 @@ def evaluate(as_json: bool, **options: Any) -> None:
     show_default=True,
     help="Healthy red cells of 1,000 that may be called infected.",
 )
+@cells
 @which
 @as_json
 def operate(run: Path, dataset: Path, as_json: bool, **options: Any) -> None:
     """Choose from which odds on `count` calls a red cell infected.
 
     A set of smears is a third infected, blood is not. On DATASET, smears of cells of a laboratory that gave none to the
-    training of RUN, the lowest odds are chosen that keep to the false alarms; they are kept in RUN with the share of
-    infected cells that is found there, by which `count` corrects a parasitaemia.
+    training of RUN, the lowest odds are chosen that keep to the false alarms; they are kept in RUN, or in RUN2, with
+    the share of infected cells that is found there, by which `count` corrects a parasitaemia.
 
     \b
     Example:
@@ -259,6 +269,7 @@ def report(run: Path, **options: Any) -> None:
     help="Scale of the images, micrometres per pixel; auto: the median single red cell is 7.3 um. The page can change "
     "it.",
 )
+@cells
 @which
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 def view(run: Path, no_browser: bool, **options: Any) -> None:

@@ -1,8 +1,9 @@
 """Each cell of a field measured: what it is, where, how large, how round, and whether a laboratory counts it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,17 @@ from scipy import ndimage
 
 from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
-from segtrain.inference.field_prediction import FieldPrediction
+from segtrain.data.cell_crops import crop_at
+from segtrain.inference.field_prediction import LEAST, FieldPrediction, predict_field
+from segtrain.inference.image_reader import ImageReader
+from segtrain.inference.operating_point import OperatingPoint
+from segtrain.inference.ready_networks import Networks
+from segtrain.inference.tiles import Band, RescaledImage
+from smearsynth.base.images import Pixels
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
+Names = Callable[[Labels, int], npt.NDArray[np.float64]]
+"""A map of n cells and n, to float64 (n, classes): logarithms of the probabilities by which each is named."""
 BORDERS = ("top", "left", "bottom", "right")
 NOT_COUNTED = ("bottom", "right")
 """A cell that is cut by one of these is not counted, one that is cut by the others alone is: of two fields side by
@@ -25,8 +34,9 @@ class MeasuredCell:
     """One cell, in pixels of the native image, whose first pixel's centre is (0, 0).
 
     number: from 1 in its image, as in the map. kind: key of its class. x, y: centre. left, top, right, bottom: box, the
-    last two exclusive. area_um2: of what is visible. confidence: 0 to 1, the mean over the cell of the probability of
-    its class where the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second
+    last two exclusive. area_um2: of what is visible. confidence: 0 to 1, of a network that names whole cells the
+    probability of its class beside all other cells', else the mean over the cell of the probability of its class where
+    the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second
     moments, 0 for a disc. parasite_um2: area of the parasite in it, the sum over the cell of its probability; None of
     networks that do not mark it. infected_odds: log-odds of infected against healthy, of a red cell by a network that
     names whole cells, else None. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of
@@ -60,8 +70,29 @@ class FieldCells:
     native_shape: tuple[int, int]
 
 
-def cells_of(field: FieldPrediction) -> FieldCells:
-    """The cells of a field as it was predicted, in pixels of the native image."""
+def count_field(
+    networks: Networks,
+    image: ImageReader,
+    um_per_px: float,
+    *,
+    on_tile: Callable[[int], object] | None = None,
+    on_band: Callable[[Band], object] | None = None,
+) -> tuple[FieldCells, FieldPrediction]:
+    """The cells of an image of `um_per_px`, each found and named, and the prediction that they were found in; arguments
+    and errors as of `predict_field`."""
+    of_map = networks.namer is None
+    field = predict_field(networks, image, um_per_px, evidence=of_map, on_tile=on_tile, on_band=on_band)
+    if networks.namer is None:
+        return cells_of(field, networks.operating_point), field
+    pixels = RescaledImage(image, um_per_px / networks.um_per_px).rows(0, field.label.shape[0])
+    return cells_of(field, networks.namer.operating_point, partial(name_crops, networks.namer, pixels)), field
+
+
+def cells_of(field: FieldPrediction, point: OperatingPoint | None = None, names: Names | None = None) -> FieldCells:
+    """The cells of a field as it was predicted, in pixels of the native image. point: from which odds on a red cell is
+    infected. names: what names them, in place of the evidence of the field itself."""
+    if names is None and field.evidence is not None:
+        names = partial(_means, field.evidence)
     # At the networks' scale its sides are whole pixels, so the scale of the label map is only nearly the networks'.
     exact = math.sqrt(math.prod(field.native_shape) / field.label.size)
     return measure_cells(
@@ -71,8 +102,8 @@ def cells_of(field: FieldPrediction) -> FieldCells:
         um_per_px=field.native_um_per_px * exact,
         native_shape=field.native_shape,
         parasite=field.parasite,
-        evidence=field.evidence,
-        threshold=field.operating_point.threshold if field.operating_point else 0.0,
+        names=names,
+        threshold=point.threshold if point else 0.0,
     )
 
 
@@ -84,7 +115,7 @@ def measure_cells(
     um_per_px: float,
     native_shape: tuple[int, int] | None = None,
     parasite: npt.NDArray[np.uint8] | None = None,
-    evidence: npt.NDArray[np.floating[Any]] | None = None,
+    names: Names | None = None,
     threshold: float = 0.0,
 ) -> FieldCells:
     """The cells of one field.
@@ -92,15 +123,15 @@ def measure_cells(
     label: uint8 (H, W), class ids, best of 0.20 um/px. confidence: uint8 (H, W), probability of that label in 1/255.
     keys: of the classes, background first. um_per_px: of the label map. native_shape: (H, W) of the image that centres
     and boxes refer to, by default the label map's own. parasite: uint8 (H, W), probability of a parasite in 1/255.
-    evidence: float (classes, H, W), logarithms of probabilities, whose means over a cell then name it; else the labels
-    of its pixels do, by their confidence. threshold: log-odds, by evidence, above which a red cell is infected.
+    names: gives the logarithms of the probabilities by which each cell is named; else the labels of its pixels name it,
+    by their confidence. threshold: log-odds, of those logarithms, above which a red cell is infected.
     """
     groups = class_groups(keys, um_per_px)
     cells, group_of = label_cells(label, groups)
     votes = _votes(cells, label, confidence, len(group_of))
     area = np.bincount(cells.ravel(), minlength=len(group_of) + 1)[1:]
     centre, eccentricity = _moments(cells, area)
-    pooled = None if evidence is None else _means(cells, evidence, area)
+    pooled = None if names is None else names(cells, len(group_of))
     red = red_ids(keys)
     parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
     height, width = label.shape
@@ -113,11 +144,13 @@ def measure_cells(
             # Split from a cell of its group, and all of it is a patch of another group.
             ids = list(range(1, len(keys)))
         best, odds = ids[int(votes[row, ids].argmax())], None
+        sure = float(votes[row, best]) / (255 * float(area[row]))
         if pooled is not None:
-            best = ids[int(pooled[row, ids].argmax())]
+            best = 1 + int(pooled[row, 1:].argmax())
             if red and best in red:
                 odds = float(pooled[row, red[0]] - pooled[row, red[1]])
                 best = red[0] if odds > threshold else red[1]
+            sure = float(np.exp(pooled[row, best] - np.logaddexp.reduce(pooled[row, 1:])))
         rows, columns = box
         cut = (rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width)
         borders = tuple(border for border, is_cut in zip(BORDERS, cut, strict=True) if is_cut)
@@ -134,7 +167,7 @@ def measure_cells(
                 right=right,
                 bottom=bottom,
                 area_um2=float(area[row]) * um_per_px**2,
-                confidence=float(votes[row, best]) / (255 * float(area[row])),
+                confidence=sure,
                 eccentricity=float(eccentricity[row]),
                 parasite_um2=None if parasites is None else float(parasites[row]),
                 infected_odds=odds,
@@ -161,13 +194,33 @@ def red_ids(keys: Sequence[str]) -> tuple[int, int] | None:
     return (keys.index(infected), keys.index(healthy)) if {infected, healthy} <= set(keys) else None
 
 
-def _means(
-    cells: Labels, evidence: npt.NDArray[np.floating[Any]], area: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """float64 (n, classes): mean of the evidence over each cell."""
+def _means(evidence: npt.NDArray[np.floating[Any]], cells: Labels, count: int) -> npt.NDArray[np.float64]:
+    """float64 (n, classes): mean over each cell of `evidence`, (classes, H, W)."""
     number = cells.ravel()
-    sums = [np.bincount(number, plane.ravel(), minlength=len(area) + 1)[1:] for plane in evidence]
+    area = np.bincount(number, minlength=count + 1)[1:]
+    sums = [np.bincount(number, plane.ravel(), minlength=count + 1)[1:] for plane in evidence]
     return np.stack(sums, axis=1) / area[:, None]
+
+
+def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> npt.NDArray[np.float64]:
+    """float64 (n, classes): of each cell, named on a crop of its own, the logarithm of the probability of every class,
+    mean over its pixels.
+
+    pixels: uint8 (H, W, 3) RGB at the scale of `namer`. cells: int32 (H, W), 0 = no cell, else 1 to `count`.
+    """
+    assert namer.crop is not None, "it names single cells"
+    side, named = namer.crop, []
+    corners = [
+        (((c.start + c.stop) // 2 - side // 2), ((r.start + r.stop) // 2 - side // 2))
+        for r, c in ndimage.find_objects(cells, count)
+    ]
+    for first in range(0, count, namer.batch):
+        few = corners[first : first + namer.batch]
+        found = namer(np.stack([crop_at(pixels, *corner, side) for corner in few]))
+        for number, corner, probability in zip(range(first + 1, count + 1), few, found, strict=False):
+            inside = crop_at(cells, *corner, side, mirrored=False) == number
+            named.append(np.log(np.maximum(probability[:, inside], LEAST)).mean(axis=1))
+    return np.array(named, float).reshape(count, len(namer.classes))
 
 
 def _sums(cells: Labels, probability: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.float64]:

@@ -10,10 +10,10 @@ from typing import Any, Literal, TextIO
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.counting.cell_measures import MeasuredCell, cells_of
+from segtrain.counting.cell_measures import MeasuredCell, count_field
 from segtrain.counting.counted_picture import draw_cells
 from segtrain.counting.summary import CountSummary, summarise, summary_table
-from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images, predict_field
+from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images
 from segtrain.inference.prediction_files import check_folder, new_files
 from segtrain.inference.ready_networks import Networks, load_networks
 from smearsynth.base.errors import UserError, printable
@@ -85,12 +85,15 @@ def count(
     tta: bool = False,
     which: Literal["best", "last"] = "best",
     batch: int | None = None,
+    cells: str | Path | None = None,
     device: str = "auto",
     progress: bool = True,
 ) -> CountResult:
-    """`count_with` the networks of a run and `others`; the rest as of `segtrain.predict`. Raises UserError,
-    before anything is written."""
-    networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device, parasite=True)
+    """`count_with` the networks of a run and `others`. cells: the run of a network that names each cell which they find
+    on a crop of its own; the rest as of `segtrain.predict`. Raises UserError, before anything is written."""
+    networks = load_networks(
+        [run, *others], which=which, tta=tta, batch=batch, device=device, parasite=True, cells=cells
+    )
     return count_with(networks, images, out=out, pictures=pictures, um_per_px=um_per_px, progress=progress)
 
 
@@ -141,8 +144,7 @@ def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
 def _count(given: JudgedImage, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[MeasuredCell, ...]:
     """The cells alone: maps of all images at once would fill the memory."""
     image = given.image
-    seen = predict_field(networks, image, given.um_per_px, evidence=True, on_tile=bar.update)
-    found = cells_of(seen)
+    found, seen = count_field(networks, image, given.um_per_px, on_tile=bar.update)
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         pixels = draw_cells(image.rows(0, image.shape[0]), given.um_per_px, found, seen.classes)
@@ -153,7 +155,8 @@ def _count(given: JudgedImage, networks: Networks, target: Path | None, bar: "tq
 
 def _summary(fields: Iterable[Sequence[MeasuredCell]], networks: Networks) -> CountSummary:
     cells = [cell for field in fields for cell in field]
-    return summarise(cells, keys=networks.classes.keys, point=networks.operating_point)
+    point = (networks.namer or networks).operating_point
+    return summarise(cells, keys=networks.classes.keys, point=point)
 
 
 def _scale_note(scale: Scale, given: Sequence[JudgedImage]) -> tuple[str, ...]:

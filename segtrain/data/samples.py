@@ -226,8 +226,8 @@ class Shards:
         return label
 
     def _find(self, i: int) -> tuple[ShardReader, int]:
-        if not 0 <= i < len(self):
-            raise IndexError(f"{self.root} has samples 0 to {len(self) - 1} in {self.split!r}, not {i}.")
+        if not 0 <= i < self._ends[-1]:
+            raise IndexError(f"{self.root} has samples 0 to {self._ends[-1] - 1} in {self.split!r}, not {i}.")
         shard = bisect_right(self._ends, i)
         return self._shards[shard], i - (self._ends[shard - 1] if shard else 0)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from segtrain.counting.cell_measures import FieldCells, cells_of
+from segtrain.counting.cell_measures import FieldCells, cells_of, count_field
 from segtrain.data.dataloader import Loader
 from segtrain.data.samples import INSTANCE, Classes, Shards
 from segtrain.evaluation.baseline import best_threshold, otsu_field, with_threshold
@@ -21,6 +21,7 @@ from segtrain.inference.prediction_files import check_folder
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.training.device import Compute, choose
 from segtrain.training.run_folder import Trained, load_trained
+from segtrain.training.training_data import open_split
 from smearsynth.base.errors import UserError
 from smearsynth.fields.field_folder import Field, Mask, is_folder, read_fields
 from smearsynth.fields.scale import AUTO, Scale, to_native
@@ -36,6 +37,7 @@ def evaluate(
     objects: bool = False,
     threshold: str | float | None = None,
     classes: Mapping[str, str | None] | str | Path | None = None,
+    cells: str | Path | None = None,
     pictures: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
@@ -56,7 +58,8 @@ def evaluate(
 
     Or, with `classes`, a folder of real images in which somebody has named cells, by points or boxes of any annotation
     tool or by a folder for each class: see `named_cells.measure_names`. classes: what those names stand for, a mapping
-    or the path of a YAML file of lines `NAME: CLASS`.
+    or the path of a YAML file of lines `NAME: CLASS`. cells: the run of a network that names the cells which `run`
+    finds.
 
     Raises UserError.
     """
@@ -67,9 +70,11 @@ def evaluate(
             raise UserError(f"{target} is measured by the names of its cells alone: leave it out", other)
         named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
         fields = read_named_fields(target, named)
-        networks = load_networks([run], which=which, device=device, parasite=True)
+        networks = load_networks([run], which=which, device=device, parasite=True, cells=cells)
         scale = Scale(str(AUTO if um_per_px is None else um_per_px))
         return measure_names(fields, partial(_count_file, networks, scale), progress=progress)
+    if cells is not None:
+        raise UserError(f"{target} is measured without names of its cells: give `classes`, or leave it out", "cells")
     if is_folder(target):
         if threshold is not None:
             raise UserError(
@@ -94,13 +99,13 @@ def evaluate(
             f"{target} has no img/ and mask/, and only of real images are errors drawn: leave it out", "pictures"
         )
     trained = load_trained(Path(run), which)
-    shards = Shards(target, split)
+    shards = open_split(trained.config, target, split)
     check_classes(trained.classes, shards)
     check_held_out(trained, shards, Path(run))
     compute = choose(amp=trained.config.amp, channels_last=trained.config.channels_last, device=device)
     predict = compute.placed(trained.model)
     metrics = PixelMetrics(shards.classes, compute.device, boundaries=boundaries)
-    cells = CellCounts(shards) if objects else None
+    counts = CellCounts(shards) if objects else None
     naming = NamedTruth(shards, compute.device) if shards.has(INSTANCE) else None
     chosen: Figures = {}
     if threshold is not None:
@@ -111,16 +116,16 @@ def evaluate(
             metrics.update(logits, label)
             if naming is not None:
                 naming.update(logits, label, number)
-            if cells is not None:
-                cells.update(logits, number)
+            if counts is not None:
+                counts.update(logits, number)
     figures = metrics.figures() | (naming.figures() if naming is not None else {}) | chosen
-    return figures | ({"objects": cells.figures()} if cells is not None else {})
+    return figures | ({"objects": counts.figures()} if counts is not None else {})
 
 
 def _count_file(networks: Networks, scale: Scale, path: Path) -> FieldCells:
     image = open_image(path)
     try:
-        return cells_of(predict_field(networks, image, um_per_px_of(image, scale), evidence=True))
+        return count_field(networks, image, um_per_px_of(image, scale))[0]
     finally:
         image.close()
 

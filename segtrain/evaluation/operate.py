@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from segtrain.counting.cell_measures import FieldCells, cells_of, red_ids
+from segtrain.counting.cell_measures import FieldCells, count_field, red_ids
 from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import check_classes
-from segtrain.inference.field_prediction import predict_field
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.operating_point import FALSE_ALARMS, OperatingPoint, choose
-from segtrain.inference.ready_networks import place_networks
+from segtrain.inference.ready_networks import load_networks
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
 
@@ -31,22 +30,24 @@ def operate(
     *,
     split: str = "test",
     false_alarms: float = FALSE_ALARMS,
+    cells: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
     progress: bool = True,
 ) -> OperatingPoint:
     """Chooses the operating point of `run` on a split of `dataset`, and writes it into the run's folder, where `count`
-    finds it. false_alarms: healthy red cells of 1,000 that may be called infected, 0 to 1,000. Raises UserError: a
-    network that does not name whole cells, a set that it was trained on or that does not know its cells, too few
-    cells."""
-    trained, shards = load_trained(Path(run), which), Shards(Path(dataset), split)
-    networks = place_networks([trained], device=device)
-    if not networks.names_cells:
+    finds it. false_alarms: healthy red cells of 1,000 that may be called infected, 0 to 1,000. cells: the run of a
+    network that names the cells which `run` finds; the operating point is that run's. Raises UserError: a network that
+    does not name whole cells, a set that it was trained on or that does not know its cells, too few cells."""
+    namer = Path(run if cells is None else cells)
+    trained, shards = load_trained(namer, which), Shards(Path(dataset), split)
+    networks = load_networks([run], which=which, device=device, cells=cells)
+    if not trained.config.loss.cells:
         raise UserError(f"{run} has not learnt to name whole cells: train it with `loss.cells`")
     if not shards.header.fields:
         raise UserError(f"{shards.root} does not know its cells: take a set that smearsynth built")
     if trained.data_digest == shards.digest:
-        raise UserError(f"{run} was trained on {shards.root}: take a set of cells of another laboratory")
+        raise UserError(f"{namer} was trained on {shards.root}: take a set of cells of another laboratory")
     check_classes(networks.classes, shards)
     red = red_ids(networks.classes.keys)
     if red is None:
@@ -54,13 +55,12 @@ def operate(
     score, infected = [], []
     for number in tqdm(range(len(shards)), unit="smear", leave=False, disable=None if progress else True):
         image, label = shards.read(number)
-        field = predict_field(
-            networks, ArrayReader(image, f"{shards.root}, smear {number}"), networks.um_per_px, evidence=True
-        )
+        reader = ArrayReader(image, f"{shards.root}, smear {number}")
+        found, _ = count_field(networks, reader, networks.um_per_px)
         instance = shards.instance(number)
         kind = np.zeros(int(instance.max()) + 1, np.int64)
         kind[instance.ravel()] = label.ravel()
-        for odds, true in _matched(cells_of(field), instance):
+        for odds, true in _matched(found, instance):
             if kind[true] in red:
                 score.append(odds)
                 infected.append(kind[true] == red[0])
@@ -71,7 +71,7 @@ def operate(
         measured_on=f"{shards.root} ({shards.digest[:12]}), {split}",
         epoch=trained.epoch,
     )
-    point.save(Path(run))
+    point.save(namer)
     return point
 
 

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from segtrain.data.samples import Classes
 from segtrain.inference.image_reader import ImageReader, open_image
-from segtrain.inference.operating_point import OperatingPoint
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage, predict_bands, tile_count
 from smearsynth.base.errors import UserError
@@ -31,7 +30,7 @@ _KEPT = 256_000_000
 """Pixels of images that are kept from finding their scales until they are predicted; those beyond are decoded again."""
 _BLOCK = 2_000_000
 """Pixels that are decided at a time."""
-_LEAST = 1e-12
+LEAST = 1e-12
 """Probability below which its logarithm is cut off."""
 
 
@@ -95,7 +94,7 @@ class FieldPrediction:
     (h, w), the probability of that label in 1/255. probability: float32 (classes, h, w) of sum 1, where it was asked
     for. parasite: uint8 (h, w), the probability that a pixel is of a parasite in 1/255, of networks that give it.
     evidence: float16 (classes, h, w), logarithm of the probability, where it was asked for and the networks name whole
-    cells. operating_point: of the networks. native_shape, native_um_per_px: height and width of the image as it was
+    cells. native_shape, native_um_per_px: height and width of the image as it was
     opened, and its scale."""
 
     label: Pixels
@@ -103,7 +102,6 @@ class FieldPrediction:
     probability: npt.NDArray[np.float32] | None
     parasite: Pixels | None = None
     evidence: npt.NDArray[np.float16] | None = None
-    operating_point: OperatingPoint | None = None
     um_per_px: float
     native_shape: tuple[int, int]
     native_um_per_px: float
@@ -149,7 +147,7 @@ def predict_field(
         if kept is not None:
             kept[:, rows] = of_classes
         if seen is not None:
-            seen[:, rows] = np.log(np.maximum(of_classes, _LEAST))
+            seen[:, rows] = np.log(np.maximum(of_classes, LEAST))
         if parasite is not None:
             parasite[rows] = np.rint(band.probability[-1] * 255)
         if on_band:
@@ -160,7 +158,6 @@ def predict_field(
         probability=kept,
         parasite=parasite,
         evidence=seen,
-        operating_point=networks.operating_point,
         um_per_px=networks.um_per_px,
         native_shape=image.shape,
         native_um_per_px=um_per_px,

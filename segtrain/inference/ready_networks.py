@@ -23,6 +23,8 @@ Probabilities = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) RGB to float32 (B, classes, H, W) of sum 1, on any device."""
 _BATCH = {"cpu": 1, "cuda": 8}
 """Tiles that are computed at once, by device; on a CPU more of them take memory and no less time."""
+_CROPS = 32
+"""Crops of single cells that are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Networks:
     tile, turned and mirrored. batch: tiles at a time. device: where and how they are computed, in words. parasite:
     whether the probability that a pixel is of a parasite comes after those of the classes. names_cells: whether all of
     them learnt to name whole cells (`loss.cells`), so that what they see may be averaged over a cell. operating_point:
-    that of the run, of one that has one.
+    that of the run, of one that has one. crop: of networks that name single cells the side in px of the crops that they
+    see. namer: such networks, of the same classes and scale, that name the cells which these find.
     """
 
     members: tuple[Probabilities, ...]
@@ -45,6 +48,8 @@ class Networks:
     parasite: bool = False
     names_cells: bool = False
     operating_point: OperatingPoint | None = None
+    crop: int | None = None
+    namer: "Networks | None" = None
 
     def __call__(self, tiles: Pixels) -> npt.NDArray[np.float32]:
         """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum. tiles: uint8
@@ -66,18 +71,34 @@ def load_networks(
     batch: int | None = None,
     device: str = "auto",
     parasite: bool = False,
+    cells: str | Path | None = None,
 ) -> Networks:
     """The networks of one or more runs, on the device. batch: None is what suits the device. parasite: give its
-    probability, too, where all of them were trained to mark it.
+    probability, too, where all of them were trained to mark it. cells: the run of a network that names the cells which
+    these find.
 
     Raises UserError: a run that cannot be read, runs of different classes or scales, no such device.
     """
     trained = [load_trained(Path(run), which) for run in runs]
     first, *rest = trained
-    for run, other in zip(runs[1:], rest, strict=True):
+    for run, other in zip(runs, trained, strict=True):
         check_alike((first.classes, first.um_per_px), (other.classes, other.um_per_px), names=(runs[0], run))
+        if other.config.model.crop:
+            raise UserError(f"{run} names single cells and finds none: give it beside a run that finds them", "cells")
     networks = place_networks(trained, tta=tta, batch=batch, device=device, parasite=parasite)
+    if cells is not None:
+        namer = _namer(Path(cells), which, tta=tta, device=device)
+        check_alike((first.classes, first.um_per_px), (namer.classes, namer.um_per_px), names=(runs[0], cells))
+        return replace(networks, namer=namer)
     return networks if rest else replace(networks, operating_point=_operating_point(Path(runs[0]), first))
+
+
+def _namer(run: Path, which: Literal["best", "last"], *, tta: bool, device: str) -> Networks:
+    trained = load_trained(run, which)
+    if not trained.config.model.crop:
+        raise UserError(f"{run} finds cells in fields: name a run of `model: lite_cells`, or leave it out", "cells")
+    networks = place_networks([trained], tta=tta, batch=_CROPS, device=device)
+    return replace(networks, operating_point=_operating_point(run, trained))
 
 
 def place_networks(
@@ -101,6 +122,7 @@ def place_networks(
         device=str(compute[0]),
         parasite=parasite,
         names_cells=all(t.config.loss.cells is not None for t in trained),
+        crop=trained[0].config.model.crop,
     )
 
 

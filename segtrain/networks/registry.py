@@ -20,6 +20,8 @@ from segtrain.networks.attention_unet import AttentionUNet
 from segtrain.networks.checkpoint import load_weights
 from segtrain.networks.compact import Compact
 from segtrain.networks.deconvnet import DeconvNet
+from segtrain.networks.efficientnet_lite import LearntEncoder
+from segtrain.networks.lite_cells import LiteCells
 from segtrain.networks.lite_unet import LiteUNet
 from segtrain.networks.res_unet import ResUNet
 from segtrain.networks.unet import UNet, UNetHalf
@@ -36,6 +38,9 @@ class Architecture:
     study: str
 
 
+CELLS = "lite_cells"
+"""The network that names single cells, each in a crop, and sees no whole image."""
+
 MODELS = {
     "deconvnet": Architecture(DeconvNet, "study 1: deconvolution network for red cells"),
     "unet_half": Architecture(UNetHalf, "study 2: modified U-Net, the reference"),
@@ -47,6 +52,7 @@ MODELS = {
     "unet_pp": Architecture(UNetPlusPlus, "beyond the studies: U-Net++"),
     "compact": Architecture(Compact, "beyond the studies: small, for short trainings"),
     "lite_unet": Architecture(LiteUNet, "beyond the studies: an encoder learnt on ImageNet, for blood of others"),
+    CELLS: Architecture(LiteCells, "beyond the studies: the same encoder, names single cells"),
 }
 
 
@@ -144,10 +150,10 @@ def first_weights(model: nn.Module, name: str, pretrained: Path | None) -> str:
     return f"{name} begins with the weights in {pretrained}"
 
 
-def encoder_part(model: nn.Module) -> LiteUNet | None:
+def encoder_part(model: nn.Module) -> LearntEncoder | None:
     """The part of a network whose encoder has learnt already, and learns at a rate of its own; None where it has
     none."""
-    return next((part for part in model.modules() if isinstance(part, LiteUNet)), None)
+    return next((part for part in model.modules() if isinstance(part, LearntEncoder)), None)
 
 
 def _build(name: str) -> Callable[..., nn.Module]:

@@ -17,8 +17,8 @@ from torch import nn
 from segtrain.data.augmentation import AugmentSpec
 from segtrain.data.samples import INSTANCE, PARASITE
 from segtrain.losses import CrossEntropySpec, LossSpec
-from segtrain.networks.lite_unet import IMAGENET, NONE
-from segtrain.networks.registry import MODELS, Adapted, build_model, default_options, pretrained_part
+from segtrain.networks.efficientnet_lite import IMAGENET, NONE
+from segtrain.networks.registry import CELLS, MODELS, Adapted, build_model, default_options, pretrained_part
 from segtrain.training.device import Amp
 from segtrain.training.schedules import EarlyStopSpec, ScheduleSpec
 from smearsynth.base.config_file import ConfigKind, parse_config, read_config
@@ -96,6 +96,12 @@ class ModelSpec(Spec):
         if self.pretrained and not pretrained_part(network):
             raise WrongValueError(f"{self.name} begins with no weights of others: remove it", "pretrained")
         return self
+
+    @property
+    def crop(self) -> int | None:
+        """Side in px of the crops that a network sees which names single cells; None of one that sees whole images."""
+        crop = (self.model_extra or {}).get("crop") if self.name == CELLS else None
+        return int(crop) if crop else None
 
     def build(self, *, classes: int) -> nn.Module:
         """A new network for RGB images, its weights drawn from torch's global generator."""
@@ -194,6 +200,18 @@ class Config(Spec):
             raise WrongValueError("nothing would train it: give `loss.parasite: {}`, or remove it", "model", "parasite")
         if self.loss.parasite and not self.model.parasite:
             raise WrongValueError("no output would learn it: give `model.parasite: true`", "loss", "parasite")
+        return self
+
+    @model_validator(mode="after")
+    def _single_cells_are_learnt_as_such(self) -> "Config":
+        if self.model.crop is None:
+            return self
+        if not self.loss.cells:
+            raise WrongValueError(f"{CELLS} names whole cells: give `loss.cells: {{weights: none}}`", "loss")
+        if self.fold:
+            raise WrongValueError(f"{CELLS} is trained on the set's own split: remove it", "fold")
+        if self.resident:
+            raise WrongValueError("would hold every crop of every smear: remove it", "resident")
         return self
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segtrain.data.cell_crops import CellCrops
 from segtrain.data.folds import pooled, read_folds
 from segtrain.data.sampler import Index
 from segtrain.data.samples import Shards
@@ -25,7 +26,8 @@ Identity = dict[str, Any]
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
     """training, validation: int64, numbers of the samples in `shards` and in `held_out`, which may be one; None: all.
-    fold: whether they are one fold of a cross-validation."""
+    fold: whether they are one fold of a cross-validation. A sample is a smear or, of a network that names single cells,
+    the crop around one of a smear's cells."""
 
     shards: Shards
     training: Index | None
@@ -53,6 +55,12 @@ class TrainingData:
         return hashlib.sha256(both).hexdigest()
 
 
+def open_split(config: Config, root: Path, split: str) -> Shards:
+    """A split of a set as the network of that config sees it: smears, or crops of their cells. UserError as of
+    those."""
+    return CellCrops(root, split, crop=config.model.crop) if config.model.crop else Shards(root, split)
+
+
 def read_training_data(config: Config) -> TrainingData:
     """Of the config's `data`. UserError where it has not what the config asks for."""
     root = Path(config.data or "")
@@ -69,13 +77,29 @@ def read_training_data(config: Config) -> TrainingData:
             validation=np.flatnonzero(held_out),
             fold=True,
         )
+    if config.model.crop:
+        return _single_cells(root, config.model.crop, config.overfit)
     shards = Shards(root, "train")
     if config.overfit:
-        if config.overfit > len(shards):
-            raise UserError(f"overfit: asks for {config.overfit} samples of {len(shards)}: ask for fewer.")
-        few = np.arange(config.overfit)
+        few = _first(np.arange(len(shards)), config.overfit)
         return TrainingData(shards=shards, training=few, held_out=shards, validation=few)
     return TrainingData(shards=shards, training=None, held_out=Shards(root, "val"), validation=None)
+
+
+def _single_cells(root: Path, crop: int, overfit: int | None) -> TrainingData:
+    """Crops of single cells, of each kind as often as its share says; a part of those that are held out."""
+    cells = CellCrops(root, "train", crop=crop)
+    if overfit:
+        few = _first(cells.balanced(), overfit)
+        return TrainingData(shards=cells, training=few, held_out=cells, validation=few)
+    held_out = CellCrops(root, "val", crop=crop)
+    return TrainingData(shards=cells, training=cells.balanced(), held_out=held_out, validation=held_out.some_of_each())
+
+
+def _first(samples: Index, count: int) -> Index:
+    if count > len(samples):
+        raise UserError(f"overfit: asks for {count} samples of {len(samples)}: ask for fewer.")
+    return samples[:count]
 
 
 def identity_of(config: Config, data: TrainingData) -> Identity:

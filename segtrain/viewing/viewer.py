@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.cell_measures import FieldCells, MeasuredCell, cells_of
+from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_field
 from segtrain.counting.count import write_cells
 from segtrain.counting.summary import CountSummary, Share, summarise
 from segtrain.data.samples import Classes
-from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, predict_field
+from segtrain.inference.field_prediction import FieldPrediction, NativeLabels
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.inference.tiles import Band, tile_count
@@ -47,6 +47,7 @@ def view(
     *,
     port: int = 0,
     um_per_px: str = AUTO,
+    cells: Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
     browser: bool = True,
@@ -54,10 +55,11 @@ def view(
 ) -> None:
     """Serves the page on 127.0.0.1 until Ctrl-C, and nothing is written.
 
-    port: 0 is one that is free. um_per_px: a number or `auto`, for images that are given no other on the page. browser:
-    open it in the person's own. on_ready: is called with the page's address. Raises UserError.
+    cells: the run of a network that names the cells which `run` finds. port: 0 is one that is free. um_per_px: a number
+    or `auto`, for images that are given no other on the page. browser: open it in the person's own. on_ready: is called
+    with the page's address. Raises UserError.
     """
-    with server_of(run, port=port, um_per_px=um_per_px, which=which, device=device) as server:
+    with server_of(run, port=port, um_per_px=um_per_px, cells=cells, which=which, device=device) as server:
         on_ready(server.url)
         if browser:
             webbrowser.open(server.url)
@@ -65,10 +67,16 @@ def view(
 
 
 def server_of(
-    run: Path, *, port: int = 0, um_per_px: str = AUTO, which: Literal["best", "last"] = "best", device: str = "auto"
+    run: Path,
+    *,
+    port: int = 0,
+    um_per_px: str = AUTO,
+    cells: Path | None = None,
+    which: Literal["best", "last"] = "best",
+    device: str = "auto",
 ) -> Server:
     """The server of the page, bound to its port; arguments and errors as of `view`."""
-    networks = load_networks([run], which=which, device=device)
+    networks = load_networks([run], which=which, device=device, cells=cells)
     viewer = Viewer(networks, name=str(run), um_per_px=_checked(um_per_px))
     return Server(port, _files(viewer), viewer.answer, most_bytes=MAX_BYTES)
 
@@ -120,9 +128,10 @@ class Viewer:
             )
         spec = fields.get("um_per_px", self._um_per_px)
         um_per_px = _scale_of(pixels, name, spec)
-        prediction, label = self._predict(ArrayReader(pixels, name), um_per_px, step)
-        classes = self._networks.classes
-        found = cells_of(prediction)
+        found, prediction, label = self._count(ArrayReader(pixels, name), um_per_px, step)
+        classes, cells = self._networks.classes, at_native(prediction, found.map, label)
+        kinds = np.array([0, *(classes.keys.index(cell.kind) for cell in found.cells)], np.uint8)
+        label = np.where(cells > 0, kinds[cells], label)
         return {
             "name": name,
             "width": label.shape[1],
@@ -130,13 +139,13 @@ class Viewer:
             "image": inline(pixels, name).data,
             "label": inline(label, name, exact=True).data,
             "classes": _packed(label),
-            "cells": _packed(at_native(prediction, found.map, label).astype("<i4")),
+            "cells": _packed(cells.astype("<i4")),
             "um_per_px": um_per_px,
             "scale": _scale_text(um_per_px, spec),
             **count_data(found, classes, name),
         }
 
-    def _predict(self, picture: ArrayReader, um_per_px: float, step: Step) -> tuple[FieldPrediction, Pixels]:
+    def _count(self, picture: ArrayReader, um_per_px: float, step: Step) -> tuple[FieldCells, FieldPrediction, Pixels]:
         """At the network's scale; and uint8 (H, W), its label at the picture's, as `segtrain predict` writes it."""
         factor = um_per_px / self._networks.um_per_px
         shape = scaled_shape(picture.shape, factor)
@@ -157,8 +166,8 @@ class Viewer:
         def on_band(band: Band) -> None:
             rows.extend(native.add(band))
 
-        prediction = predict_field(self._networks, picture, um_per_px, on_tile=on_tile, on_band=on_band)
-        return prediction, np.concatenate(rows)
+        found, prediction = count_field(self._networks, picture, um_per_px, on_tile=on_tile, on_band=on_band)
+        return found, prediction, np.concatenate(rows)
 
 
 def at_native(prediction: FieldPrediction, cells: npt.NDArray[np.int32], label: Pixels) -> npt.NDArray[np.int32]:

