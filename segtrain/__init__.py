@@ -3,6 +3,7 @@
     import segtrain
     segtrain.fit("quickstart", config="recipes/fit/quick.yaml", run="runs/first")
     segtrain.count("runs/first", ["field.png"], out="cells.csv")
+    segtrain.load("runs/first").predict(array).label
 
 The commands of `segtrain --help` are functions here, `import` as `import_annotations`. Each is imported when it is
 first used (PEP 562), so that the command line's help does not wait for torch.
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segtrain.counting.count import count as count
+    from segtrain.counting.load import load as load
     from segtrain.evaluation.baseline import baseline as baseline
     from segtrain.evaluation.evaluate import evaluate as evaluate
     from segtrain.evaluation.operate import operate as operate
@@ -36,6 +38,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluate",
     "export": "reporting.export_network",
     "fit": "experiments.fit",
+    "load": "counting.load",
     "import_annotations": "importing.import_annotations",
     "models": "networks.catalogue",
     "operate": "evaluation.operate",

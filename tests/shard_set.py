@@ -42,7 +42,7 @@ def write_set(
     return root
 
 
-def write_shard(path: Path, split: str, samples: list[format.Sample]) -> None:
+def write_shard(path: Path, split: str, samples: list[format.ShardSample]) -> None:
     """One shard of `samples`."""
     cells = samples[0].parasite is not None
     version = format.WITH_PARASITES if cells else format.FORMAT_VERSION
@@ -63,7 +63,7 @@ def write_shard(path: Path, split: str, samples: list[format.Sample]) -> None:
 
 def picture(
     split: str, i: int, size: tuple[int, int], shown: Sequence[int] = ALL, *, cells: bool = False
-) -> format.Sample:
+) -> format.ShardSample:
     """Sample i of a split: four to eight discs, each in the colour of its class on glass of 235, and grain on all."""
     rng = np.random.default_rng([len(split), i])
     y, x = np.mgrid[: size[0], : size[1]]
@@ -83,7 +83,7 @@ def picture(
     image = (colours[label] * 0.8 + rng.integers(0, 20, (*size, 3))).astype(np.uint8)
     if cells:
         image[parasite == 1] //= 4
-    return format.Sample(
+    return format.ShardSample(
         image=image,
         label=label,
         instance=instance if cells else np.zeros(size, np.uint16),

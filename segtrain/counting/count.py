@@ -1,25 +1,27 @@
 """Cells counted in images of any size: a line for each in a CSV table, and what a laboratory reports of all of them."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, TypeVar
 
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.counting.cell_measures import MeasuredCell, count_field
+from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_field
 from segtrain.counting.counted_picture import draw_cells
 from segtrain.counting.summary import CountSummary, summarise, summary_table
 from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images
+from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.prediction_files import check_folder, new_files
 from segtrain.inference.ready_networks import Networks, load_networks
 from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import IMAGE_SUFFIXES, MAX_PIXELS, size_text
 from smearsynth.fields.scale import AUTO, Scale
 
+Kept = TypeVar("Kept")
 COLUMNS = (
     "image",
     "cell",
@@ -44,15 +46,24 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a spreadsheet cell that is computed instead of shown."""
 
 
+_DECIMALS = {"x": 1, "y": 1, "area_um2": 2, "confidence": 3, "eccentricity": 3}
+"""Of a number in the table."""
+
+
+def record(image: str, cell: MeasuredCell) -> dict[str, Any]:
+    """A cell of that image, by `COLUMNS`."""
+    borders = " ".join(cell.borders)
+    more = {"image": image, "cell": cell.number, "class": cell.kind, "border": borders, "counted": int(cell.counted)}
+    return {name: more[name] if name in more else getattr(cell, name) for name in COLUMNS}
+
+
 def write_cells(file: TextIO, cells: Iterable[tuple[str, MeasuredCell]]) -> None:
     """cells: each with the name of its image. file: opened with newline=""."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for image, cell in cells:
-        place = (f"{cell.x:.1f}", f"{cell.y:.1f}", cell.left, cell.top, cell.right, cell.bottom)
-        measures = (f"{cell.area_um2:.2f}", f"{cell.confidence:.3f}", f"{cell.eccentricity:.3f}")
-        name = f"./{image}" if image.startswith(_FORMULA) else image
-        writer.writerow((name, cell.number, cell.kind, *place, *measures, " ".join(cell.borders), int(cell.counted)))
+        values = record(f"./{image}" if image.startswith(_FORMULA) else image, cell)
+        writer.writerow(f"{v:.{_DECIMALS[name]}f}" if name in _DECIMALS else v for name, v in values.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,18 +127,54 @@ def count_with(
     paths = [Path(image.name) for image in readers]
     if out.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(f"{out} is the name of an image, and what is written is a table: name it FILE.csv", "out")
-    names = _names(paths)
+    names = names_of(paths)
     drawn = _targets(Path(pictures), paths) if pictures else {}
-    given = judge_images(readers, scale, networks, progress=progress)
+
+    def draw(one: JudgedImage, found: FieldCells) -> Sequence[MeasuredCell]:
+        """The cells alone are kept: maps of all images at once would fill the memory."""
+        if (target := drawn.get(one.path)) is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pixels = draw_cells(one.image.rows(0, one.image.shape[0]), one.um_per_px, found, networks.classes)
+            Image.fromarray(pixels).save(target)
+        return found.cells
+
+    given, cells = count_images(networks, readers, scale, draw, progress=progress)
+    with new_files([out]) as [opened], TextIOWrapper(opened, encoding="utf-8", newline="") as file:
+        write_cells(file, ((names[one.path], cell) for one, field in zip(given, cells, strict=True) for cell in field))
+    return count_result(networks, scale, names, given, cells)
+
+
+def count_images(
+    networks: Networks,
+    images: Sequence[ImageReader],
+    scale: Scale,
+    keep: Callable[[JudgedImage, FieldCells], Kept],
+    *,
+    progress: bool,
+) -> tuple[list[JudgedImage], list[Kept]]:
+    """Finds the cells of images, one after the other, and gives of each what `keep` makes of them. UserError, before
+    the first is counted, where one shows no scale or is too large."""
+    given, kept = judge_images(images, scale, networks, progress=progress), []
     _check_sizes(given, networks)
     tiles = sum(one.tiles for one in given)
     with tqdm(total=tiles, desc="count", unit="tile", leave=False, disable=None if progress else True) as bar:
-        found = {one.path: _count(one, networks, drawn.get(one.path), bar) for one in given}
-    with new_files([out]) as [opened], TextIOWrapper(opened, encoding="utf-8", newline="") as file:
-        write_cells(file, ((names[path], cell) for path, field in found.items() for cell in field))
-    single = tuple((names[one.path], one.um_per_px, _summary([found[one.path]], networks)) for one in given)
-    together = _summary(found.values(), networks)
-    return CountResult(images=single, together=together, warnings=_scale_note(scale, given))
+        for one in given:
+            kept.append(keep(one, count_field(networks, one.image, one.um_per_px, on_tile=bar.update)[0]))
+            one.image.close()
+    return given, kept
+
+
+def count_result(
+    networks: Networks,
+    scale: Scale,
+    names: Mapping[Path, str],
+    given: Sequence[JudgedImage],
+    cells: Sequence[Sequence[MeasuredCell]],
+) -> CountResult:
+    """cells: of each image."""
+    pairs = zip(given, cells, strict=True)
+    single = tuple((names[one.path], one.um_per_px, _summary([field], networks)) for one, field in pairs)
+    return CountResult(images=single, together=_summary(cells, networks), warnings=_scale_note(scale, given))
 
 
 def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
@@ -139,18 +186,6 @@ def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
                 f"counted in up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or cut it into "
                 "fields."
             )
-
-
-def _count(given: JudgedImage, networks: Networks, target: Path | None, bar: "tqdm[Any]") -> tuple[MeasuredCell, ...]:
-    """The cells alone: maps of all images at once would fill the memory."""
-    image = given.image
-    found, seen = count_field(networks, image, given.um_per_px, on_tile=bar.update)
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        pixels = draw_cells(image.rows(0, image.shape[0]), given.um_per_px, found, seen.classes)
-        Image.fromarray(pixels).save(target)
-    image.close()
-    return found.cells
 
 
 def _summary(fields: Iterable[Sequence[MeasuredCell]], networks: Networks) -> CountSummary:
@@ -167,7 +202,7 @@ def _scale_note(scale: Scale, given: Sequence[JudgedImage]) -> tuple[str, ...]:
     return (f"{FOUND_BY_AUTO}: {scales} um/px",)
 
 
-def _names(paths: Sequence[Path]) -> dict[Path, str]:
+def names_of(paths: Sequence[Path]) -> dict[Path, str]:
     """What the table calls each image: its file's name, or where two have the same, its path. UserError where an image
     is named twice."""
     files = [path.resolve() for path in paths]

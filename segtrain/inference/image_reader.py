@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
-from smearsynth.base.errors import first_line
+from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.images import MAX_PIXELS, ImageError, Pixels, read_header, size_text
 from smearsynth.fields.field_folder import read_image
 
@@ -58,6 +58,35 @@ class ArrayReader:
 
     def close(self) -> None:
         """See `ImageReader`; the pixels are the caller's."""
+
+
+def as_image(value: Any, name: str = "image") -> ArrayReader:
+    """An array as an image. value: uint8, (H, W, 3) RGB or (H, W) grey. Raises UserError that says how another array
+    becomes one: nothing is guessed, for a wrong guess gives wrong cells without a word."""
+    if not isinstance(value, np.ndarray):
+        raise UserError(
+            f"{name} is a {type(value).__name__}: give a path or a numpy array, of a PIL image "
+            "numpy.asarray(picture.convert('RGB'))"
+        )
+    shape = "x".join(map(str, value.shape)) or "a single number"
+    if value.ndim == 3 and value.shape[0] in (1, 3, 4) and value.shape[2] not in (1, 3, 4):
+        raise UserError(f"{name} has the shape {shape}, channels first: give {name}.transpose(1, 2, 0)")
+    if value.ndim == 3 and value.shape[2] == 4:
+        raise UserError(f"{name} has the shape {shape}, a channel beyond RGB: give {name}[..., :3]")
+    if value.ndim not in (2, 3) or (value.ndim == 3 and value.shape[2] not in (1, 3)):
+        raise UserError(f"{name} has the shape {shape}: give one image, (height, width, 3) RGB or (height, width) grey")
+    if not value.size:
+        raise UserError(f"{name} has the shape {shape} and no pixel: give an image")
+    if value.dtype != np.uint8:
+        ways = {
+            "f": f", of 0 to 1 as ({name} * 255).round().astype('uint8')",
+            "u": f", of 16 bits as ({name} >> 8).astype('uint8')",
+        }
+        raise UserError(f"{name} holds {value.dtype}: give uint8, 0 to 255{ways.get(value.dtype.kind, '')}")
+    if max(value.shape) > _MOST_SIDE:
+        raise UserError(f"{name} has the shape {shape}, more than a microscope gives: cut it into fields")
+    rgb = np.broadcast_to(value.reshape(*value.shape[:2], -1), (*value.shape[:2], 3))
+    return ArrayReader(np.ascontiguousarray(rgb), name)
 
 
 class FileReader:

@@ -42,7 +42,7 @@ _DARK, _BRIGHT = (32, 32, 32), (240, 240, 240)
 
 
 def targets(folder: Path, image: ImageReader, *, probability: bool) -> dict[str, Path]:
-    """The files of an image, by what they hold."""
+    """The files of an image, NAME.png, by what they hold."""
     large = image.shape[0] * image.shape[1] > MAX_PIXELS
     kinds = {"label": "tif"} if large else {"label": "png", "colour": "png"}
     kinds |= {"overlay": "png"} | ({"probability": "npy"} if probability else {})
@@ -63,28 +63,32 @@ def write_prediction(
 ) -> npt.NDArray[np.int64]:
     """Writes the bands of a prediction of `shape` (h, w) as they come. Gives int64 (classes,), how many pixels each
     class has at the image's size. files: opened to write, by the keys of `targets`."""
+    if "probability" in files:
+        bands = _written(bands, files["probability"], shape, classes)
+    native = NativeLabels(shape, image.shape)
+    return write_labels(files, image, (label for band in bands for label in native.add(band)), classes)
+
+
+def write_labels(
+    files: Mapping[str, BinaryIO], image: ImageReader, blocks: Iterable[Pixels], classes: Classes
+) -> npt.NDArray[np.int64]:
+    """Writes label, colours and overlay, and counts as `write_prediction`. blocks: of full rows of the label at the
+    image's size, uint8 (rows, W), from the top down."""
     pixels = np.zeros(len(classes), np.int64)
     small = RescaledImage(image, overlay_factor(image.shape))
     small_label = np.empty(small.shape, np.uint8)
     sides = zip(small.shape, image.shape, strict=True)
     rows, columns = (((np.arange(n) + 0.5) * native / n).astype(np.int64) for n, native in sides)
-    probability = files.get("probability")
-    if probability:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (*shape, len(classes))}
-        np.lib.format.write_array_header_1_0(probability, header)
 
     def label_rows() -> Iterator[Pixels]:
         nonlocal pixels
-        native, done = NativeLabels(shape, image.shape), 0
-        for band in bands:
-            if probability:
-                probability.write(np.moveaxis(band.probability, 0, -1).astype("<f2").tobytes())
-            for label in native.add(band):
-                pixels += np.bincount(label.ravel(), minlength=len(pixels))
-                first, last = np.searchsorted(rows, (done, done + len(label)))
-                small_label[first:last] = label[rows[first:last] - done][:, columns]
-                done += len(label)
-                yield label
+        done = 0
+        for label in blocks:
+            pixels += np.bincount(label.ravel(), minlength=len(pixels))
+            first, last = np.searchsorted(rows, (done, done + len(label)))
+            small_label[first:last] = label[rows[first:last] - done][:, columns]
+            done += len(label)
+            yield label
 
     if "colour" in files:
         label = Image.fromarray(np.concatenate(list(label_rows())))
@@ -98,6 +102,15 @@ def write_prediction(
     overlay = draw_overlay(np.concatenate(pieces), small_label, classes)
     Image.fromarray(overlay).save(files["overlay"], "PNG", compress_level=3)
     return pixels
+
+
+def _written(bands: Iterable[Band], file: BinaryIO, shape: tuple[int, int], classes: Classes) -> Iterator[Band]:
+    """The same bands, whose probabilities are written on the way."""
+    header = {"descr": "<f2", "fortran_order": False, "shape": (*shape, len(classes))}
+    np.lib.format.write_array_header_1_0(file, header)
+    for band in bands:
+        file.write(np.moveaxis(band.probability, 0, -1).astype("<f2").tobytes())
+        yield band
 
 
 def _write_tiled(file: BinaryIO, label_rows: Iterator[Pixels], shape: tuple[int, int], classes: Classes) -> None:

@@ -114,9 +114,6 @@ class ShardSample:
     parasite: npt.NDArray[np.uint8] | None = None
 
 
-Sample = ShardSample
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImportedSample:
     """One row of a shard of an imported set.
