@@ -11,6 +11,7 @@ import click
 from smearsynth.base.command_line import PATH, as_json, show
 
 optional_dataset = click.argument("dataset", required=False, type=PATH)
+dataset_or_recipe = click.argument("dataset", metavar="[DATASET|RECIPE]", required=False, type=PATH)
 config = click.option("-c", "--config", type=PATH, help="How to train, a YAML file.")
 overrides = click.option(
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key; may be repeated."
@@ -26,7 +27,7 @@ um_per_px = click.option(
 
 
 @click.command()
-@optional_dataset
+@dataset_or_recipe
 @config
 @overrides
 @click.option("--run", type=PATH, help="Folder of the run.  [default: runs/DATASET-MODEL]")
@@ -50,6 +51,9 @@ def fit(
     **options: Any,
 ) -> None:
     """Train a network on DATASET, or on the `data:` of the config.
+
+    Of a RECIPE the smears are made as they are needed, each is seen once, and none comes on the disk: as many in an
+    epoch as the recipe counts, or `-s images=N` in all. `-s bank=FILE` takes the cells of an earlier build.
 
     A config names what differs from the defaults; -s goes before it. Ctrl-C saves and ends; --resume goes on from
     there, and from any kill. Under torchrun the same command trains on several devices, which share each batch; the
@@ -78,7 +82,7 @@ def fit(
 
 
 @click.command()
-@optional_dataset
+@dataset_or_recipe
 @config
 @overrides
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Of which the median counts.")
@@ -92,7 +96,7 @@ def fit(
 def bench(as_json: bool, **options: Any) -> None:
     """Measure images per second of loader, forward pass, step and whole loop, and peak memory.
 
-    Without DATASET: forward pass and step only, on random images.
+    Without DATASET: forward pass and step only, on random images. Of a RECIPE: what making its smears takes, too.
 
     \b
     Example:

@@ -13,6 +13,7 @@ import torch
 
 from segtrain.data.samples import INSTANCE, Image, Label, Maps, Shards
 from smearsynth.base.errors import UserError
+from smearsynth.base.workers import usable_cores
 
 _CHUNK = 512
 """Samples that are inflated before they are copied to a device together."""
@@ -80,6 +81,15 @@ def memory_for(shards: Shards, device: torch.device, maps: Collection[str] = ())
         f"{shards.root}: its split {shards.split!r} takes {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "
         "memory are free: leave `resident` out."
     )
+
+
+def held_in_memory(source: Shards, maps: Collection[str] = ()) -> Shards | InMemoryDataset:
+    """A split that takes longer to make than to hold, in the host's memory where it fits there, else as it is."""
+    try:
+        memory_for(source, torch.device("cpu"), maps)
+    except UserError:
+        return source
+    return InMemoryDataset(source, torch.device("cpu"), workers=usable_cores(), maps=maps)
 
 
 def _free_memory() -> int:

@@ -251,6 +251,8 @@ def _names_a_shard(file: dict[str, Any]) -> bool:
 def read_index(root: Path) -> dict[str, Any]:
     """What index.json of a dataset holds. UserError where it is missing, or lacks what shards are read by."""
     path = root / INDEX
+    if root.is_file():
+        raise UserError(f"{root} is a file, and here a set on disk is needed: build it, or name a set's folder.")
     try:
         index, _ = json_values.read_json(path, _MOST_BYTES)
     except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +23,7 @@ from segtrain.training.processes import Ranks
 from segtrain.training.schedules import Ema
 from segtrain.training.setup import check_maps, make_loaders, make_optimiser, wrap_model
 from segtrain.training.training_data import TrainingData, read_training_data
-from smearsynth.base.workers import peak_mb
+from smearsynth.base.workers import peak_mb, usable_cores
 from smearsynth.taxonomy import CLASSES
 
 Figures = dict[str, Any]
@@ -47,15 +47,18 @@ def bench(
 ) -> Figures:
     """Times the loader, the forward pass, the training step and the whole loop of a config.
 
-    dataset: None is the config's `data`; without either, forward pass and step are timed on random images of
-    224 x 224 px and ten classes. repeats: of which the median counts, each of at least 0.5 s, after a warm-up.
-    peak_tflops: bf16 matrix peak of the device; None is its data sheet's, where it is a known one. onnx: time the
-    forward pass by ONNX Runtime, too: on the CPU, in fp32, from bytes to probabilities.
+    dataset: a set or a recipe; None is the config's `data`; without either, forward pass and step are timed on random
+    images of 224 x 224 px and ten classes. config: a YAML file; None: the defaults. overrides: "key=value" each.
+    repeats: of which the median counts, each of at least 0.5 s, after a warm-up. peak_tflops: bf16 matrix peak of the
+    device; None is its data sheet's, where it is a known one. onnx: time the forward pass by ONNX Runtime, too: on the
+    CPU, in fp32, from bytes to probabilities.
 
     Keys: device, model, parameters, batch, size, gflop_forward and gflop_step per image, peak_tflops, stages, and
     peak_mb, the most memory that the process took. stages: loader, forward, step, loop, onnx, each with
     images_per_second, device_peak_mb (None on a CPU) and utilisation, the share of the peak (None without one); loop
-    also has waiting_share, the share of its time spent waiting for the loader. Raises UserError.
+    also has waiting_share, the share of its time spent waiting for the loader. Of a recipe there is smears, too: what
+    one core makes in a second (per_core), the cores that keep up with the loop (cores_for_loop), their share of all
+    cores here (cpu_share), and what 16 cores make of which one drives a GPU (of_16_cores). Raises UserError.
     """
     asked = load_config(config, overrides)
     root = dataset or asked.data
@@ -73,6 +76,7 @@ def bench(
     for name, stage in stages.items():
         rate = stage["images_per_second"]
         stage["utilisation"] = rate * work[name] / (peak * 1e12) if peak and name in work else None
+    smears = _smears(data, stages["loop"], repeats) if data and data.once else {}
     return {
         "device": str(compute),
         "model": asked.model.name,
@@ -83,6 +87,7 @@ def bench(
         "gflop_step": step_flops / 1e9,
         "peak_tflops": peak,
         "stages": stages,
+        **smears,
         "peak_mb": peak_mb(),
     }
 
@@ -116,6 +121,14 @@ def table(figures: Figures) -> str:
         share = "-" if stage["utilisation"] is None else f"{stage['utilisation']:.1%}"
         memory = "-" if stage["device_peak_mb"] is None else f"{stage['device_peak_mb']:,.0f}"
         lines.append(f"{name:<10}{stage['images_per_second']:>12,.1f}{share:>14}{memory:>12}")
+    if smears := figures.get("smears"):
+        lines += [
+            "",
+            f"smears: one core makes {smears['per_core']:,.1f} a second; the loop takes {smears['cores_for_loop']:.2f} "
+            f"cores for them, {smears['cpu_share']:.0%} of the CPU here",
+            f"16 cores, one of them for a GPU, make {smears['of_16_cores']:,.0f} a second; a GPU that trains faster "
+            "waits for them",
+        ]
     loop = figures["stages"].get("loop")
     waiting = f"; the loop waited {loop['waiting_share']:.1%} of its time for data" if loop else ""
     return "\n".join([*lines, "", f"peak memory of the process {figures['peak_mb']:,.0f} MB{waiting}"])
@@ -181,6 +194,17 @@ def _time_stages(
     batches.close()
     loader.close()
     return stages
+
+
+def _smears(data: TrainingData, loop: Figures, repeats: int) -> Figures:
+    """What making smears takes beside a loop of that speed; they are timed in this process, one after the other."""
+    numbers = cycle(range(len(data.shards)))
+    per_core = _time(lambda: len(data.shards.read(next(numbers))[:1]), repeats, torch.device("cpu"))[
+        "images_per_second"
+    ]
+    cores = loop["images_per_second"] / per_core
+    shares = {"cores_for_loop": cores, "cpu_share": cores / usable_cores()}
+    return {"smears": {"per_core": per_core, **shares, "of_16_cores": 15 * per_core}}
 
 
 def _time_onnx(config: Config, classes: int, size: tuple[int, int], repeats: int) -> Figures:

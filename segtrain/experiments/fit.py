@@ -46,9 +46,11 @@ def fit(
 ) -> Fitted:
     """Trains a network on a dataset; under torchrun together with the other processes.
 
-    dataset: folder of a finished one; None: the config's `data`. config: a YAML file; None: the defaults, or with
-    `resume` the run's own. overrides: "key=value" each. run: folder to make, default runs/DATASET-MODEL.
-    pictures: whether curves, confusion matrix and gallery are drawn at the end.
+    dataset: folder of a finished one, or a recipe, whose smears are made as they are needed, each of them once: the
+    config's `images`, or in every epoch as many as the recipe counts; None: the config's `data`. config: a YAML file;
+    None: the defaults, or with `resume` the run's own. overrides: "key=value" each. run: folder to make, default
+    runs/DATASET-MODEL. resume: go on with a run that was interrupted. pictures: whether curves, confusion matrix and
+    gallery are drawn at the end.
     Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
     or met a loss that is not finite.
     """
@@ -69,7 +71,8 @@ def resolve(
     if run is None:
         asked = load_config(config, overrides)
         name = re.sub("[:/]", "-", asked.model.name)
-        run = Path("runs") / f"{_dataset(dataset, asked).name}-{name}"
+        data = _dataset(dataset, asked)
+        run = Path("runs") / f"{data.stem if data.is_file() else data.name}-{name}"
     folder = RunFolder(Path(run))
     if resume and config is None and (folder.path / CONFIG).is_file():
         asked = load_config(folder.path / CONFIG, overrides)
@@ -116,7 +119,7 @@ def fit_unfinished(asked: Config, folder: RunFolder, *, pictures: bool) -> Fitte
 def _dataset(given: str | Path | None, config: Config) -> Path:
     root = given or config.data
     if root is None:
-        raise UserError("There is no dataset to train on: name its folder, or give the config a `data:`.")
+        raise UserError("There is no dataset to train on: name its folder or a recipe, or give the config a `data:`.")
     return Path(root).absolute()
 
 

@@ -27,7 +27,7 @@ from smearsynth.base.validation import Spec, WrongValueError, validate
 
 KIND = ConfigKind(noun="config", start="a key such as `epochs: 35`", example="optimiser.lr=3e-4")
 
-DECIDES_NOTHING = frozenset({"data", "fold", "workers", "resident", "save_minutes"})
+DECIDES_NOTHING = frozenset({"data", "bank", "fold", "workers", "resident", "save_minutes"})
 """Keys that change where and how fast a network is trained, but not which one comes out; the samples that `data` and
 `fold` stand for have digests of their own in a run's identity."""
 
@@ -137,7 +137,13 @@ class Config(Spec):
     """How a network is trained."""
 
     data: str | None = Field(
-        default=None, description="the dataset, seen from this file; the command line's DATASET goes before it"
+        default=None,
+        description="the dataset, or a recipe whose smears are made as they are needed, seen from this file; the "
+        "command line's DATASET goes before it",
+    )
+    bank: str | None = Field(
+        default=None,
+        description="of `data` that is a recipe: a file with its cells, as cells.h5 of a set; null: they are cut",
     )
     fold: FoldSpec | None = Field(
         default=None, description="one fold of a cross-validation; null: the data's own training and validation split"

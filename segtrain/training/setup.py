@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from segtrain.data.dataloader import Loader
-from segtrain.data.in_memory import InMemoryDataset, memory_for
+from segtrain.data.in_memory import InMemoryDataset, held_in_memory, memory_for
 from segtrain.data.sampler import Budget
 from segtrain.data.samples import INSTANCE, PARASITE, Shards
 from segtrain.losses import absent_classes, make_loss
@@ -111,6 +111,8 @@ def _check_sizes(config: Config, samples: int, world: int) -> None:
         raise UserError(f"batch: {config.batch} cannot be shared by {world} processes: make it a multiple of {world}.")
     if config.images and world > 1:
         raise UserError(f"images: are counted in one process, and there are {world}: start one, or give `epochs`.")
+    if Path(config.data or "").is_file() and world > 1:
+        raise UserError(f"{config.data}: a recipe's smears are made for one process, and there are {world}: start one.")
     if samples < world:
         raise UserError(f"{config.data} has fewer training samples than there are processes ({world}): start fewer.")
 
@@ -143,8 +145,11 @@ def make_loaders(config: Config, data: TrainingData, compute: Compute, ranks: Ra
         places = {s: memory_for(s, compute.device, maps) for s in splits}
         held = {s: InMemoryDataset(s, place, workers=usable_cores(), maps=maps) for s, place in places.items()}
         sources = [held[data.shards], held[data.held_out]]
+    elif data.once:
+        sources[1] = held_in_memory(data.held_out, config.maps(validation=True))
     batch = config.batch // ranks.world
-    budget = Budget(config.images, config.epochs) if config.images else None
+    images = config.images or (len(data) if data.once else None)
+    budget = Budget(images, config.epochs) if images else None
     training, validation = (
         Loader(
             source,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from segtrain.data.cell_crops import CellCrops
 from segtrain.data.folds import pooled, read_folds
+from segtrain.data.recipe_smears import RecipeSmears
 from segtrain.data.sampler import Index
 from segtrain.data.samples import Shards
 from segtrain.training.config import Config
@@ -27,13 +28,15 @@ Identity = dict[str, Any]
 class TrainingData:
     """training, validation: int64, numbers of the samples in `shards` and in `held_out`, which may be one; None: all.
     fold: whether they are one fold of a cross-validation. A sample is a smear or, of a network that names single cells,
-    the crop around one of a smear's cells."""
+    the crop around one of a smear's cells. once: whether each is seen once in the whole training, as are smears that
+    are made as they are needed."""
 
     shards: Shards
     training: Index | None
     held_out: Shards
     validation: Index | None
     fold: bool = False
+    once: bool = False
 
     def __len__(self) -> int:
         """Samples to learn from."""
@@ -64,6 +67,10 @@ def open_split(config: Config, root: Path, split: str) -> Shards:
 def read_training_data(config: Config) -> TrainingData:
     """Of the config's `data`. UserError where it has not what the config asks for."""
     root = Path(config.data or "")
+    if root.is_file():
+        return _of_recipe(config, root)
+    if config.bank:
+        raise UserError(f"bank: {root} is a set, which has its smears already: remove it, or train on a recipe.")
     if config.fold:
         both, table = pooled(root), Path(config.fold.table)
         fold = read_folds(table, both)
@@ -84,6 +91,21 @@ def read_training_data(config: Config) -> TrainingData:
         few = _first(np.arange(len(shards)), config.overfit)
         return TrainingData(shards=shards, training=few, held_out=shards, validation=few)
     return TrainingData(shards=shards, training=None, held_out=Shards(root, "val"), validation=None)
+
+
+def _of_recipe(config: Config, recipe: Path) -> TrainingData:
+    """Smears that are made as they are needed: `images` of them, or as many in each epoch as the recipe counts; with
+    `overfit` its first ones, again and again."""
+    for key, asked in (("fold", config.fold), ("model.name", config.model.crop), ("resident", config.resident)):
+        if asked:
+            raise UserError(f"{key}: takes a set on disk, and {recipe} is a recipe: build it, or remove the key.")
+    if config.overfit:
+        smears = RecipeSmears(recipe, "train", bank=config.bank)
+        few = _first(np.arange(len(smears)), config.overfit)
+        return TrainingData(shards=smears, training=few, held_out=smears, validation=few)
+    shards = RecipeSmears(recipe, "train", bank=config.bank, epochs=config.epochs, images=config.images)
+    held_out = RecipeSmears(recipe, "val", bank=config.bank)
+    return TrainingData(shards=shards, training=None, held_out=held_out, validation=None, once=True)
 
 
 def _single_cells(root: Path, crop: int, overfit: int | None) -> TrainingData:

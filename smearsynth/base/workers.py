@@ -2,7 +2,8 @@
 
 `in_processes` keeps some processes busy with one task after the other. `isolated` gives each task a process of its
 own, so that one that crashes or never ends, as HDF5 can on a file of someone else, costs its own result alone.
-`in_threads` is for work that waits for the disk or for libraries that release the interpreter's lock.
+`in_threads` is for work that waits for the disk or for libraries that release the interpreter's lock, and `Companions`
+for threads whose work does not: each has a process of its own, which it asks and waits for.
 
 The standard library's pool of processes has queues that all workers share, and so locks: one that a killed worker
 holds keeps the others, and the caller, waiting for ever. Here each worker has a pipe of its own and nothing is shared.
@@ -30,7 +31,8 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakSet
 
 from tqdm import tqdm
 
@@ -147,6 +149,41 @@ def in_threads(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterato
             yield begun.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class Companions:
+    """`work`, called from threads and done in processes: one for each thread that calls, from its first call to its
+    end. In the main thread it is done at once."""
+
+    _crew: ClassVar["WeakSet[_Worker]"] = WeakSet()
+    """Of all threads: a process that is forked inherits the pipes of those before it."""
+    _starting = threading.Lock()
+
+    def __init__(self, work: Callable[[int], Result]) -> None:
+        self._work, self._mine = work, threading.local()
+
+    def __call__(self, number: int) -> Any:
+        """work(number). Raises what it raises, and WorkerDiedError where the process was killed."""
+        if threading.current_thread() is threading.main_thread():
+            return self._work(number)
+        if not hasattr(self._mine, "worker"):
+            self._mine.worker = self._start()
+        # Held by nothing but the thread: so its pipe is closed, and the process ends, when the thread does.
+        self._mine.worker.give(number)
+        return _result(self._mine.worker.receive())
+
+    def _start(self) -> "_Worker":
+        with self._starting, opencv_in_one_thread():
+            worker = _Worker(partial(_without_tick, self._work), range(sys.maxsize), [w.pipe for w in self._crew])
+            self._crew.add(worker)
+            return worker
+
+    def __reduce__(self) -> tuple[type["Companions"], tuple[Callable[[int], Any]]]:
+        return Companions, (self._work,)
+
+
+def _without_tick(work: Callable[[int], Result], number: int, _: Tick) -> Result:
+    return work(number)
 
 
 @contextmanager

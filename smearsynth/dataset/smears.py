@@ -99,6 +99,11 @@ class SmearSource(Protocol):
         """(H, W) of an image, px."""
         ...
 
+    @property
+    def most_objects(self) -> int:
+        """That a sample can have."""
+        ...
+
     def __len__(self) -> int: ...
 
     def sample_id(self, i: int) -> str:
@@ -132,6 +137,16 @@ class SmearSplit(Sequence[Sample]):
     def size(self) -> tuple[int, int]:
         """(H, W) of an image, px."""
         return self._source.size
+
+    @property
+    def header(self) -> Header:
+        """What a shard of them says of itself: classes, looks, hashes."""
+        return self._source.header
+
+    @property
+    def most_objects(self) -> int:
+        """That a sample can have; 0 in an imported set."""
+        return self._source.most_objects if self._source.header.fields else 0
 
     @property
     def um_per_px(self) -> float:
@@ -192,8 +207,13 @@ class SmearSplit(Sequence[Sample]):
                 f"there is no sample {index}: these are {len(self)} of split {self.split!r}, numbered from 0"
             ) from None
 
+    def id_of(self, index: int) -> str:
+        """The name of the sample at `index`, as "train-00000042"."""
+        return self._source.sample_id(self.number_of(index))
+
     def read(self, index: int, names: Collection[str]) -> Arrays:
-        """Of the sample at `index` only the arrays in `names`, of `maps`: cheaper where labels are all one needs."""
+        """Of the sample at `index` only the arrays in `names`, of `maps` or "objects": cheaper where labels are all one
+        needs."""
         return self._source.read(self.number_of(index), names)
 
     def prepare(self) -> None:
@@ -266,6 +286,10 @@ class StoredSmears:
     def size(self) -> tuple[int, int]:
         height, width = self._shards[0].read("label", 0).shape
         return height, width
+
+    @cached_property
+    def most_objects(self) -> int:
+        return max(len(shard.read("objects", 0)) for shard in self._shards)
 
     def __len__(self) -> int:
         return self._ends[-1]

@@ -115,14 +115,15 @@ class RecipeCells:
     @property
     def plan(self) -> BuildPlan:
         """Raises UserError where cells cannot be cut, or do not suffice."""
-        with _MAKING:
-            if self._plan is None:
+        # Once it is there no lock is taken: a process that is forked meanwhile would wait for it for ever.
+        if self._plan is None:
+            with _MAKING:
                 if self._kind not in _BANKS:
                     _BANKS[self._kind] = prepare_cells(
                         self.recipe, bank=self._bank, resumed=None, workers=self._workers, progress=self._progress
                     ).bank
                 self._plan = make_plan(self.recipe, _BANKS[self._kind], Path(self.recipe.name))
-            return self._plan
+        return self._plan
 
     def __getstate__(self) -> dict[str, Any]:
         plan = self.plan
@@ -143,6 +144,10 @@ class RenderedSmears:
     @property
     def header(self) -> Header:
         return replace(self._cells.plan.header, split=self._split)
+
+    @property
+    def most_objects(self) -> int:
+        return self._cells.plan.max_objects
 
     def __len__(self) -> int:
         return self._samples
