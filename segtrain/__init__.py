@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from segtrain.inference.predict import predict as predict
     from segtrain.networks.catalogue import models as models
     from segtrain.reporting.export_network import export as export
+    from segtrain.reporting.export_network import weights as weights
     from segtrain.reporting.run_page import report as report
     from segtrain.viewing.viewer import view as view
 
@@ -45,6 +46,7 @@ _MODULES = {
     "predict": "inference.predict",
     "report": "reporting.run_page",
     "view": "viewing.viewer",
+    "weights": "reporting.export_network",
 }
 __all__ = [*_MODULES]
 

@@ -125,9 +125,11 @@ def test_each_found_cell_is_named_on_its_own_crop(data: Path, runs: tuple[Path, 
         left = (columns.min() + columns.max() + 1) // 2 - SIDE // 2 + SIDE
         window = (slice(top, top + SIDE), slice(left, left + SIDE))
         crop = np.pad(image, ((SIDE, SIDE), (SIDE, SIDE), (0, 0)), mode="reflect")[window]
+        views = [np.rot90(one, turn) for one in (crop, crop[:, ::-1]) for turn in range(4)]
         with torch.no_grad():
-            logits = model(torch.tensor(crop).permute(2, 0, 1)[None].float() / 127.5 - 1)[0]
-        seen = logits.log_softmax(dim=0).double().numpy()[:, np.pad(inside, SIDE)[window]].mean(axis=1)
+            logits = model(torch.tensor(np.stack(views)).permute(0, 3, 1, 2).float() / 127.5 - 1)
+        assert (logits == logits[:, :, :1, :1]).all()
+        seen = np.log(logits[:, :, 0, 0].softmax(dim=1).mean(dim=0).double().numpy())
         assert cell.kind == keys[1 + seen[1:].argmax()]
         assert cell.confidence == pytest.approx(np.exp(seen[1:].max()) / np.exp(seen[1:]).sum(), abs=1e-4)
         if cell.kind.endswith("rbc"):

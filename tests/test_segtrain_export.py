@@ -10,12 +10,14 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from rounding import assert_within, rounding_bound
+from safetensors.torch import load_file
 from torch import Tensor
 
 from segtrain.cli import main
 from segtrain.inference.exported_networks import load_onnx
+from segtrain.inference.operating_point import FILE, OperatingPoint, Rate
 from segtrain.inference.predict import predict
-from segtrain.reporting.export_network import DESCRIPTION, export
+from segtrain.reporting.export_network import EXTRA_FILE, export
 from segtrain.reporting.model_card import model_card
 from segtrain.training.config import ModelSpec
 from segtrain.training.run_folder import load_trained
@@ -54,11 +56,10 @@ def assert_probability(found: Tensor, run: Path, pixels: Tensor) -> None:
 
 
 def test_safetensors_are_the_weights_to_the_bit_and_the_config_builds_their_network(run: Path) -> None:
-    reader = pytest.importorskip("safetensors.torch", reason="needs the extra `safetensors`")
     weights, config, card = export(run, format="safetensors").files
     known = json.loads(config.read_text())
     network = ModelSpec.model_validate(known["model"]).build(classes=len(known["classes"]["keys"])).eval()
-    network.load_state_dict(reader.load_file(weights))
+    network.load_state_dict(load_file(weights))
     pixels = image(2, 3, 40, 56).float() / 127.5 - 1
     with torch.no_grad():
         assert torch.equal(network(pixels), load_trained(run).model(pixels))
@@ -69,14 +70,44 @@ def test_safetensors_are_the_weights_to_the_bit_and_the_config_builds_their_netw
         export(run, format="safetensors", which="last", overwrite=True)
 
 
+def test_what_was_exported_as_safetensors_is_taken_wherever_a_run_is(run: Path, tmp_path: Path) -> None:
+    of_run = load_trained(run)
+    point = OperatingPoint(
+        threshold=1.5, false_alarms=Rate(1, 9), recall=Rate(2, 3), measured_on="a set", epoch=of_run.epoch
+    )
+    point.save(run)
+    export(run, format="safetensors", out=tmp_path / "whole")
+    export(run, format="safetensors", out=tmp_path / "half", half=True)
+    (run / FILE).unlink()
+    assert OperatingPoint.load(tmp_path / "half") == point
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.7 * sizes[0]  # of a tiny network names are a part
+    pixels = image(2, 3, 40, 56).float() / 127.5 - 1
+    whole, half = (load_trained(tmp_path / name) for name in ("whole", "half"))
+    assert (whole.config, whole.classes, whole.epoch) == (of_run.config, of_run.classes, of_run.epoch)
+    with torch.no_grad():
+        logits = of_run.model(pixels)
+        assert torch.equal(whole.model(pixels), logits)
+        assert 0 < (half.model(pixels) - logits).abs().max() < 0.02 * logits.abs().max()
+    field = tmp_path / "field.png"
+    Image.fromarray(image(90, 120, 3).numpy()).save(field)
+    command = ["count", str(tmp_path / "half"), str(field), "--um-per-px", "0.2", "--out", str(tmp_path / "cells.csv")]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    (tmp_path / "half/config.json").write_text("{}")
+    with pytest.raises(UserError, match="are not what this segtrain exports"):
+        load_trained(tmp_path / "half")
+    with pytest.raises(UserError, match="full precision"):
+        export(run, format="onnx", half=True)
+
+
 @pytest.mark.slow
 def test_a_torch_export_takes_every_batch_and_size(run: Path) -> None:
     [file] = export(run, format="torch-export").files
-    extra = {DESCRIPTION: ""}
+    extra = {EXTRA_FILE: ""}
     network = torch.export.load(file, extra_files=extra).module()
     for shape in ((1, 3, 64, 64), (3, 3, 96, 224)):
         assert_probability(network(image(*shape)), run, image(*shape))
-    assert json.loads(extra[DESCRIPTION])["um_per_px"] == 0.2
+    assert json.loads(extra[EXTRA_FILE])["um_per_px"] == 0.2
 
 
 @pytest.mark.slow
@@ -149,7 +180,6 @@ def test_onnx_of_others_or_of_a_later_version_is_refused(onnx: Path, tmp_path: P
 
 
 def test_files_are_not_written_over_by_accident(run: Path, tmp_path: Path) -> None:
-    pytest.importorskip("safetensors", reason="needs the extra `safetensors`")
     arguments = ["export", str(run), "--format", "safetensors", "--out", str(tmp_path / "out")]
     first = CliRunner().invoke(main, arguments)
     assert first.exit_code == 0, first.output

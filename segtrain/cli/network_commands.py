@@ -9,8 +9,10 @@ from segtrain.cli.training_commands import split, um_per_px
 from smearsynth.base.command_line import NEW_FILE, PATH, as_json, show
 
 network = click.argument("run", type=PATH)
-images = click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
+run_or_not = click.argument("run", metavar="[RUN]", required=False, type=PATH)
+images = click.argument("given", metavar="[RUN] IMAGE...", nargs=-1, required=True, type=PATH)
 target = click.argument("target", metavar="DATASET|FOLDER", type=PATH)
+measured = click.argument("given", metavar="[RUN] DATASET|FOLDER", nargs=-1, required=True, type=PATH)
 others = click.option(
     "--with", "others", multiple=True, type=PATH, metavar="RUN", help="Average with this run too; may be repeated."
 )
@@ -25,8 +27,16 @@ which = click.option(
 )
 
 
+def _run_and_rest(given: tuple[Path, ...]) -> tuple[Path | None, tuple[Path, ...]]:
+    """The first is a run where a network can be read there, or nothing is there that could be an image; else none is
+    named, and the package's own is meant."""
+    from segtrain.training.run_folder import is_run
+
+    first, rest = given[0], given[1:]
+    return (first, rest) if is_run(first) or not (first.suffix or first.exists()) else (None, given)
+
+
 @click.command()
-@network
 @images
 @click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder of the predictions.")
 @um_per_px
@@ -44,24 +54,24 @@ which = click.option(
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
 @which
 @as_json
-def predict(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
-    """Predict the cells in images of any size.
+def predict(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Predict the cells in images of any size, by the network of RUN or by that which comes with segtrain.
 
     IMAGE is a file (PNG, JPEG, TIFF, BMP and others, 8 or 16 bit, grey or colour) or a folder of them. Each is brought
-    to the scale that RUN was trained at, predicted in overlapping tiles, and brought back. Of NAME.png there come into
-    DIR: NAME_label.png with the ids of the classes, NAME_colour.png with their colours, NAME_overlay.png to look at,
-    and with --probability NAME_probability.npy, half floats (height, width, classes) at the scale of training. TIFF
-    files over 64 megapixels are read in parts, so that memory stays flat; of these, ids and colours are one tiled TIFF
-    with a palette, NAME_label.tif.
+    to the scale that the network was trained at, predicted in overlapping tiles, and brought back. Of NAME.png there
+    come into DIR: NAME_label.png with the ids of the classes, NAME_colour.png with their colours, NAME_overlay.png to
+    look at, and with --probability NAME_probability.npy, half floats (height, width, classes) at the scale of training.
+    TIFF files over 64 megapixels are read in parts, so that memory stays flat; of these, ids and colours are one tiled
+    TIFF with a palette, NAME_label.tif.
 
     \b
     Example: one field; a folder of them, with an ensemble and test-time augmentation
-      segtrain predict runs/first field.png --out predicted
+      segtrain predict field.png --out predicted
       segtrain predict runs/a my_fields --with runs/b --tta --um-per-px 0.067 --out predicted
     """
     from segtrain.inference.predict import predict as run_all
 
-    done = run_all(run, images, **options)
+    done = run_all(*_run_and_rest(given), **options)
     for sentence in done.warnings:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, {"device": done.device, "images": done.images}, lambda: str(done))
@@ -76,6 +86,7 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) 
     help="ONNX file, torch.export file, or weights with config and card.",
 )
 @click.option("--out", type=PATH, metavar="DIR", help="Folder of the files.  [default: RUN, or RUN/safetensors]")
+@click.option("--half", is_flag=True, help="Safetensors in half precision.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @which
 @as_json
@@ -98,7 +109,6 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@network
 @images
 @click.option("--out", required=True, type=NEW_FILE, metavar="FILE.csv", help="Table with a line for each cell.")
 @click.option("--pictures", type=PATH, metavar="DIR", help="Folder for each image with its cells outlined.")
@@ -109,9 +119,10 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
 @which
 @as_json
-def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+def count(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Count the cells in images of any size, for research and not for a diagnosis.
 
+    RUN is a run of `segtrain fit`; without one, the networks that come with segtrain are used (`segtrain weights`).
     IMAGE is a file or a folder of them. Touching cells are split, and each is one cell of one class, that of most of
     its evidence. Those that the bottom or the right edge of an image cuts are in the table and not in the counts; those
     at the top and the left are in both. It reports cells by class, parasitaemia (infected of all red cells) with its
@@ -119,21 +130,20 @@ def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) ->
 
     \b
     Example:
-      segtrain count runs/first field.png --out cells.csv --pictures counted
+      segtrain count field.png --out cells.csv --pictures counted
       segtrain count runs/first field.png --cells runs/cells --out cells.csv
       segtrain count runs/first my_fields --um-per-px 0.067 --out cells.csv --json
     """
     from segtrain.counting.count import count as run_all
 
-    done = run_all(run, images, **options)
+    done = run_all(*_run_and_rest(given), **options)
     for sentence in done.warnings:
         click.echo(f"Note: {sentence}.", err=True)
     show(as_json, done.figures, lambda: str(done))
 
 
 @click.command()
-@network
-@target
+@measured
 @split
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")
 @click.option("--pictures", type=PATH, help="Folder for a picture of the errors on each of a FOLDER's images.")
@@ -151,8 +161,8 @@ def count(run: Path, images: tuple[Path, ...], as_json: bool, **options: Any) ->
 @cells
 @which
 @as_json
-def evaluate(as_json: bool, **options: Any) -> None:
-    """Measure the network of RUN on a dataset, or on a folder of real images.
+def evaluate(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Measure the network of RUN, or that which comes with segtrain, on a dataset or on a folder of real images.
 
     A FOLDER has img/ and mask/ with a mask for each image, white where a cell is; it is measured beside Otsu's
     threshold with holes filled, and where it has boxes/ too, red cells are counted beside those that are boxed. In its
@@ -173,7 +183,10 @@ def evaluate(as_json: bool, **options: Any) -> None:
     from segtrain.evaluation.figures import table
     from segtrain.evaluation.named_cells import names_table
 
-    figures = run(options.pop("run"), options.pop("target"), **options)
+    known, targets = _run_and_rest(given)
+    if len(targets) != 1:
+        raise click.UsageError("Name one dataset or folder, and before it a run of `segtrain fit` or none.")
+    figures = run(known, targets[0], **options)
     show(as_json, figures, lambda: names_table(figures) if options["classes"] else table(figures))
 
 
@@ -253,7 +266,7 @@ def report(run: Path, **options: Any) -> None:
 
 
 @click.command()
-@network
+@run_or_not
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -272,8 +285,8 @@ def report(run: Path, **options: Any) -> None:
 @cells
 @which
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
-def view(run: Path, no_browser: bool, **options: Any) -> None:
-    """Open a page on which one drops an image and sees what the network of RUN finds in it.
+def view(run: Path | None, no_browser: bool, **options: Any) -> None:
+    """Open a page on which one drops an image and sees what the network of RUN, or of segtrain, finds in it.
 
     Overlay, cells per class, parasitaemia, differential; classes can be switched, and each cell tells its class, area
     and confidence. The page is served to this machine only, images stay on it, and nothing is kept. Ctrl-C ends it.
@@ -281,7 +294,7 @@ def view(run: Path, no_browser: bool, **options: Any) -> None:
 
     \b
     Example:
-      segtrain view runs/first
+      segtrain view
       segtrain view runs/first --um-per-px 0.1 --port 8000 --no-browser
     """
     from segtrain.viewing.viewer import view as serve
@@ -291,3 +304,23 @@ def view(run: Path, no_browser: bool, **options: Any) -> None:
         click.echo("Ctrl-C ends it.", err=True)
 
     serve(run, browser=not no_browser, on_ready=tell, **options)
+
+
+@click.command()
+@as_json
+def weights(as_json: bool) -> None:
+    """List the networks that come with segtrain: what they are, what they were trained on, where their card is.
+
+    \b
+    Example: what they reach on blood of other laboratories, and what they are not for
+      segtrain weights
+    """
+    from segtrain.reporting.export_network import weights as find
+
+    found = find()
+    lines = [
+        f"{one['name']:<8}{one['model']:<12}{one['parameters']:>10,} parameters {one['bytes'] / 1e6:5.1f} MB  "
+        f"{one['use']}\n        trained on the set {one['data_digest'][:12]}, weights {one['sha256'][:12]}"
+        for one in found["networks"]
+    ]
+    show(as_json, found, lambda: "\n".join([*lines, f"card: {found['card']}"]))

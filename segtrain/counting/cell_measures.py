@@ -203,8 +203,7 @@ def _means(evidence: npt.NDArray[np.floating[Any]], cells: Labels, count: int) -
 
 
 def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> npt.NDArray[np.float64]:
-    """float64 (n, classes): of each cell, named on a crop of its own, the logarithm of the probability of every class,
-    mean over its pixels.
+    """float64 (n, classes): of each cell, named on a crop of its own, the logarithm of the probability of every class.
 
     pixels: uint8 (H, W, 3) RGB at the scale of `namer`. cells: int32 (H, W), 0 = no cell, else 1 to `count`.
     """
@@ -215,12 +214,10 @@ def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> np
         for r, c in ndimage.find_objects(cells, count)
     ]
     for first in range(0, count, namer.batch):
-        few = corners[first : first + namer.batch]
-        found = namer(np.stack([crop_at(pixels, *corner, side) for corner in few]))
-        for number, corner, probability in zip(range(first + 1, count + 1), few, found, strict=False):
-            inside = crop_at(cells, *corner, side, mirrored=False) == number
-            named.append(np.log(np.maximum(probability[:, inside], LEAST)).mean(axis=1))
-    return np.array(named, float).reshape(count, len(namer.classes))
+        found = namer(np.stack([crop_at(pixels, *corner, side) for corner in corners[first : first + namer.batch]]))
+        # Such a network says the same of all pixels of a crop.
+        named += list(found[:, :, 0, 0])
+    return np.log(np.maximum(np.array(named, float).reshape(count, len(namer.classes)), LEAST))
 
 
 def _sums(cells: Labels, probability: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.float64]:

@@ -17,6 +17,7 @@ from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judg
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.prediction_files import check_folder, new_files
 from segtrain.inference.ready_networks import Networks, load_networks
+from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import IMAGE_SUFFIXES, MAX_PIXELS, size_text
 from smearsynth.fields.scale import AUTO, Scale
@@ -86,7 +87,7 @@ class CountResult:
 
 
 def count(
-    run: str | Path,
+    run: str | Path | None,
     images: Sequence[str | Path],
     *,
     out: str | Path,
@@ -100,8 +101,12 @@ def count(
     device: str = "auto",
     progress: bool = True,
 ) -> CountResult:
-    """`count_with` the networks of a run and `others`. cells: the run of a network that names each cell which they find
-    on a crop of its own; the rest as of `segtrain.predict`. Raises UserError, before anything is written."""
+    """`count_with` the networks of a run and `others`; the rest as of `segtrain.predict`.
+
+    run: None for those that come with the package. cells: the run of a network that names each cell which they find on
+    a crop of its own. Raises UserError, before anything is written.
+    """
+    run, cells = or_shipped(run, cells)
     networks = load_networks(
         [run, *others], which=which, tta=tta, batch=batch, device=device, parasite=True, cells=cells
     )

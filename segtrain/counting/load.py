@@ -23,6 +23,7 @@ from segtrain.inference.field_prediction import JudgedImage, open_images, um_per
 from segtrain.inference.image_reader import ImageReader, as_image, open_image
 from segtrain.inference.prediction import Prediction, as_png, predict_image
 from segtrain.inference.ready_networks import Networks, load_networks
+from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels
 from smearsynth.fields.scale import AUTO, Scale
@@ -177,7 +178,8 @@ def load(
 ) -> Network:
     """A network, to be called on arrays and paths.
 
-    run: the folder of a training, or an ONNX file that `segtrain.export` wrote. others: runs whose probabilities are
+    run: the folder of a training, or an ONNX file that `segtrain.export` wrote; by default the networks that come with
+    the package. others: runs whose probabilities are
     averaged with its own. which: the network of the best epoch or of the last. tta: average over the eight views of a
     tile, turned and mirrored. cells: the run of a network that names each cell that `count` finds. batch: tiles at a
     time, by default what suits the device. device: "auto", "cpu", "cuda" or "cuda:1". Raises UserError.
@@ -186,9 +188,9 @@ def load(
     >>> net.classes[8:]
     ('infected_rbc', 'healthy_rbc')
     """
-    if run is None:
-        raise UserError("no network is shipped yet: name a run", "run")
-    path, more = Path(run), list(others)
+    known = run is not None
+    path, cells = or_shipped(run, cells)
+    more = list(others)
     if path.is_file():
         if cells is not None or which == "last":
             raise UserError(
@@ -198,4 +200,4 @@ def load(
     networks = load_networks(
         [path, *more], which=which, tta=tta, batch=batch, device=device, parasite=True, cells=cells
     )
-    return Network(networks, str(path))
+    return Network(networks, str(path) if known else "of segtrain")

@@ -19,6 +19,7 @@ from segtrain.inference.field_prediction import predict_field, um_per_px_of
 from segtrain.inference.image_reader import ArrayReader, open_image
 from segtrain.inference.prediction_files import check_folder
 from segtrain.inference.ready_networks import Networks, load_networks
+from segtrain.pretrained import or_shipped
 from segtrain.training.device import Compute, choose
 from segtrain.training.run_folder import Trained, load_trained
 from segtrain.training.training_data import open_split
@@ -28,7 +29,7 @@ from smearsynth.fields.scale import AUTO, Scale, to_native
 
 
 def evaluate(
-    run: str | Path,
+    run: str | Path | None,
     target: str | Path,
     *,
     split: str = "test",
@@ -43,7 +44,7 @@ def evaluate(
     device: str = "auto",
     progress: bool = True,
 ) -> Figures:
-    """What the network of `run` is worth.
+    """What the network of `run` is worth; None is that which comes with the package.
 
     target: a dataset, measured on `split`: see `set_evaluation.PixelMetrics.figures`, and where it knows its cells
     `CellNaming.report`. boundaries: measure outlines,
@@ -63,7 +64,8 @@ def evaluate(
 
     Raises UserError.
     """
-    target = Path(target)
+    target, known = Path(target), run is not None
+    run, cells = or_shipped(run, cells)
     if classes is not None:
         given = {"objects": objects, "boundaries": boundaries, "threshold": threshold, "pictures": pictures}
         if other := next((name for name, value in given.items() if value), None):
@@ -73,7 +75,7 @@ def evaluate(
         networks = load_networks([run], which=which, device=device, parasite=True, cells=cells)
         scale = Scale(str(AUTO if um_per_px is None else um_per_px))
         return measure_names(fields, partial(_count_file, networks, scale), progress=progress)
-    if cells is not None:
+    if cells is not None and known:
         raise UserError(f"{target} is measured without names of its cells: give `classes`, or leave it out", "cells")
     if is_folder(target):
         if threshold is not None:

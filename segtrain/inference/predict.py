@@ -12,6 +12,7 @@ from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judg
 from segtrain.inference.prediction_files import check_new, new_files, overlay_factor, targets, write_prediction
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.inference.tiles import RescaledImage, predict_bands
+from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import size_text
 from smearsynth.fields.scale import AUTO, Scale
@@ -41,7 +42,7 @@ class PredictResult:
 
 
 def predict(
-    run: str | Path,
+    run: str | Path | None,
     images: Sequence[str | Path],
     *,
     out: str | Path,
@@ -58,12 +59,12 @@ def predict(
 ) -> PredictResult:
     """Writes the files of `inference.prediction_files` for each image into the folder `out`.
 
-    run: folder of a training; others: of more, with which its probabilities are averaged. images: files, or folders of
-    them. um_per_px: their scale, a number, a table's path, or "auto". tta: average over the eight views of a tile,
-    turned and mirrored, too. probability: keep those, too. overwrite: replace files that are there. runtime: what
-    computes; "onnx" takes what `segtrain export` wrote. batch: tiles at a time, None is what suits the device.
-    Raises UserError, before anything is written where a header, a scale or an option is wrong; where an image turns out
-    to be damaged further down, the files of those before it stay.
+    run: folder of a training, None for the network that comes with the package; others: of more, with which its
+    probabilities are averaged. images: files, or folders of them. um_per_px: their scale, a number, a table's path, or
+    "auto". tta: average over the eight views of a tile, turned and mirrored, too. probability: keep those, too.
+    overwrite: replace files that are there. runtime: what computes; "onnx" takes what `segtrain export` wrote. batch:
+    tiles at a time, None is what suits the device. Raises UserError, before anything is written where a header, a scale
+    or an option is wrong; where an image turns out to be damaged further down, the files of those before it stay.
     """
     scale, folder, readers = Scale(str(um_per_px)), Path(out), open_images(images)
     wanted = [targets(folder, image, probability=probability) for image in readers]
@@ -72,6 +73,7 @@ def predict(
     # An image that is written over might not have been read before.
     if lost := {Path(image.name).resolve() for image in readers} & {file.resolve() for file in files}:
         raise UserError(f"{min(lost)} is one of the images, and would be written over: name another folder", "out")
+    run, _ = or_shipped(run)
     if runtime == "torch":
         networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device)
     elif which == "last":

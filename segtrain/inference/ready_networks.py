@@ -87,17 +87,19 @@ def load_networks(
             raise UserError(f"{run} names single cells and finds none: give it beside a run that finds them", "cells")
     networks = place_networks(trained, tta=tta, batch=batch, device=device, parasite=parasite)
     if cells is not None:
-        namer = _namer(Path(cells), which, tta=tta, device=device)
+        namer = _namer(Path(cells), which, device=device)
         check_alike((first.classes, first.um_per_px), (namer.classes, namer.um_per_px), names=(runs[0], cells))
         return replace(networks, namer=namer)
     return networks if rest else replace(networks, operating_point=_operating_point(Path(runs[0]), first))
 
 
-def _namer(run: Path, which: Literal["best", "last"], *, tta: bool, device: str) -> Networks:
+def _namer(run: Path, which: Literal["best", "last"], *, device: str) -> Networks:
+    """Always by all eight views of a cell, which has no upright: of IML's infected cells that finds .93 in place of .85
+    at 1 % false alarms."""
     trained = load_trained(run, which)
     if not trained.config.model.crop:
         raise UserError(f"{run} finds cells in fields: name a run of `model: lite_cells`, or leave it out", "cells")
-    networks = place_networks([trained], tta=tta, batch=_CROPS, device=device)
+    networks = place_networks([trained], tta=True, batch=_CROPS, device=device)
     return replace(networks, operating_point=_operating_point(run, trained))
 
 

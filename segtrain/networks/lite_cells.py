@@ -7,10 +7,10 @@ first two stages, edges and colours, keep what they learnt on ImageNet: that los
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from segtrain.networks.blocks import pad
 from segtrain.networks.efficientnet_lite import IMAGENET, NONE, STAGES, LearntEncoder, stages
+from smearsynth.base.errors import UserError
 
 _DEPTH = 4
 _KEPT = 2
@@ -18,16 +18,17 @@ _KEPT = 2
 
 
 class LiteCells(LearntEncoder):
-    """A logit per class and pixel, (B, classes, H, W), as of every network: what the crop as a whole says, the same
-    for all pixels, plus what is seen at the place, at 1/16 of the scale. Their mean over the cell names it."""
+    """A logit per class and pixel, (B, classes, H, W), as of every network; here the same for all pixels, since it is
+    the crop that is named: outlines of whoever finds cells are not to decide."""
 
     def __init__(
         self, *, classes: int, channels: int = 3, encoder_weights: str = IMAGENET, crop: int = 96, dropout: float = 0.2
     ) -> None:
         """channels: 1 or 3, which changes no weight. encoder_weights: see `LearntEncoder`. crop: side of the crops that
-        it is trained and used on, px: 96 at 0.20 um/px is the largest white cell. dropout: of what the whole crop
-        says."""
+        it is trained and used on, px: 96 at 0.20 um/px is the largest white cell. dropout: of the pooled features."""
         assert channels in (1, 3), "the encoder takes grey or RGB"
+        if crop < 2**_DEPTH:
+            raise UserError(f"crop: must be at least {2**_DEPTH}, not {crop}.")
         super().__init__()
         learnt = encoder_weights != NONE
         self.encoder_weights, self.crop = encoder_weights, crop
@@ -35,16 +36,12 @@ class LiteCells(LearntEncoder):
         if learnt:
             self.down[:_KEPT].requires_grad_(False)
         self.dropout = nn.Dropout(dropout)
-        self.whole = nn.Linear(2 * STAGES[_DEPTH - 1], classes)
-        self.place = nn.Conv2d(STAGES[_DEPTH - 1], classes, 1, bias=False)
+        self.head = nn.Linear(2 * STAGES[_DEPTH - 1], classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
         x = pad(image.expand(-1, 3, -1, -1), 2**_DEPTH)
-        size = x.shape[-2:]
         for stage in self.down:
             x = stage(x)
         pooled = torch.cat((x.mean(dim=(2, 3)), x.amax(dim=(2, 3))), dim=1)
-        whole = self.whole(self.dropout(pooled))[:, :, None, None]
-        place = functional.interpolate(self.place(x), size=size, mode="bilinear")
-        return (whole + place)[..., :height, :width]
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits[:, :, None, None].expand(-1, -1, *image.shape[-2:])

@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from segtrain.data.samples import Classes
 from segtrain.networks import checkpoint
@@ -36,6 +38,8 @@ from smearsynth.base.files import write_text
 
 CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
 LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.txt", "tensorboard"
+WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
+"""Of a folder that `segtrain export --format safetensors` wrote."""
 
 Row = Mapping[str, float | int]
 
@@ -91,6 +95,11 @@ class RunFolder:
             file.write(f"{line}\n")
 
 
+def is_run(path: Path) -> bool:
+    """Whether a network can be read there: a run's folder, one that `segtrain export` wrote, or its ONNX file."""
+    return any((path / name).is_file() for name in (CONFIG, BEST, LAST, WEIGHTS)) or path.suffix == ".onnx"
+
+
 def plain(value: Any) -> Any:
     """`value` with None for what JSON has no number for: nan, as of an absent class, and infinity."""
     if isinstance(value, Mapping):
@@ -119,11 +128,14 @@ class Trained:
 
 
 def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
-    """The network of a run: the averaged weights where it has them. UserError where there is none.
+    """The network of a run: the averaged weights where it has them; or of a folder that `segtrain export` wrote as
+    safetensors. UserError where there is none.
 
     Only the checkpoint is read, and it runs no code.
     """
     folder = RunFolder(Path(run))
+    if (folder.path / WEIGHTS).is_file():
+        return _load_weights(folder.path)
     if which == "best" and folder.last.is_file() and not folder.best.is_file():
         raise UserError(
             f"{folder.best} is missing: the run has not finished an epoch; take the last network instead",
@@ -132,13 +144,10 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
     state = checkpoint.load(folder.best if which == "best" else folder.last)
     try:
         identity = state["identity"]
-        config, classes = Config.model_validate(identity["config"]), Classes(**identity["classes"])
-        model = config.model.build(classes=len(classes))
-        model.load_state_dict(state["ema"]["model"] if state["ema"] else state["model"])
-        return Trained(
-            model=model.eval(),
-            config=config,
-            classes=classes,
+        return _trained(
+            state["ema"]["model"] if state["ema"] else state["model"],
+            config=identity["config"],
+            classes=Classes(**identity["classes"]),
             um_per_px=identity["um_per_px"],
             data_digest=identity["data_digest"],
             fold=bool(identity.get("fold_digest")),
@@ -149,3 +158,31 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
         raise UserError(
             f"{run}: its checkpoint is not one of this segtrain ({reason}): train the run again."
         ) from error
+
+
+def _load_weights(folder: Path) -> Trained:
+    try:
+        known = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        keys, colours = (tuple(known["classes"][name]) for name in ("keys", "colours"))
+        return _trained(
+            load_file(folder / WEIGHTS),
+            config=known["config"],
+            classes=Classes(tuple(range(len(keys))), keys, colours),
+            um_per_px=known["um_per_px"],
+            data_digest=known["data_digest"],
+            fold=False,
+            epoch=known["epoch"],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+        raise UserError(
+            f"{folder}: its {WEIGHTS} and {DESCRIPTION} are not what this segtrain exports "
+            f"({checkpoint.in_short(error)}): export the run again."
+        ) from error
+
+
+def _trained(weights: Mapping[str, Tensor], *, config: Mapping[str, Any], classes: Classes, **facts: Any) -> Trained:
+    """Raises what a wrong config, or weights of another network, raise."""
+    known = Config.model_validate(config)
+    model = known.model.build(classes=len(classes))
+    model.load_state_dict(weights)
+    return Trained(model=model.eval(), config=known, classes=classes, **facts)

@@ -25,6 +25,7 @@ from segtrain.inference.field_prediction import FieldPrediction, NativeLabels
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.inference.tiles import Band, tile_count
+from segtrain.pretrained import or_shipped
 from segtrain.viewing.page_server import File, Server, Step
 from smearsynth.base import html_page
 from smearsynth.base.errors import UserError
@@ -43,7 +44,7 @@ _PAGE, _STYLE = Path(__file__).parent, Path(html_page.__file__).parent / "style.
 
 
 def view(
-    run: Path,
+    run: Path | None,
     *,
     port: int = 0,
     um_per_px: str = AUTO,
@@ -55,7 +56,8 @@ def view(
 ) -> None:
     """Serves the page on 127.0.0.1 until Ctrl-C, and nothing is written.
 
-    cells: the run of a network that names the cells which `run` finds. port: 0 is one that is free. um_per_px: a number
+    run: None for the networks that come with the package. cells: the run of a network that names the cells which `run`
+    finds. port: 0 is one that is free. um_per_px: a number
     or `auto`, for images that are given no other on the page. browser: open it in the person's own. on_ready: is called
     with the page's address. Raises UserError.
     """
@@ -67,7 +69,7 @@ def view(
 
 
 def server_of(
-    run: Path,
+    run: Path | None,
     *,
     port: int = 0,
     um_per_px: str = AUTO,
@@ -76,8 +78,9 @@ def server_of(
     device: str = "auto",
 ) -> Server:
     """The server of the page, bound to its port; arguments and errors as of `view`."""
-    networks = load_networks([run], which=which, device=device, cells=cells)
-    viewer = Viewer(networks, name=str(run), um_per_px=_checked(um_per_px))
+    finder, cells = or_shipped(run, cells)
+    networks = load_networks([finder], which=which, device=device, cells=cells)
+    viewer = Viewer(networks, name=str(run or "the network that comes with segtrain"), um_per_px=_checked(um_per_px))
     return Server(port, _files(viewer), viewer.answer, most_bytes=MAX_BYTES)
 
 
