@@ -192,8 +192,8 @@ for name in ("nms", "qnms"):
     # Its compiled part may be for another build of torch; of its operators segmentation needs none.
     if not hasattr(torch.ops.torchvision, name):
         torch.library.define("torchvision::" + name, "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-from segtrain.models import build_model
-from smearsynth.errors import UserError
+from segtrain.networks.registry import build_model
+from smearsynth.base.errors import UserError
 model = build_model("smp:Unet/resnet18", classes=4, channels=1).eval()
 print(tuple(model(torch.zeros(1, 1, 37, 50)).shape))
 for name in ("smp:Unett/resnet18", "smp:Unet/resnet81", "smp:Unet/tu-nothing", "smp:Unet"):
