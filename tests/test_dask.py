@@ -145,15 +145,19 @@ def told(process: subprocess.Popen[str]) -> str:
     return sentence
 
 
-def is_straight(folder: Path, out: Path) -> bool:
-    """Whether `out` is what the local engine builds undisturbed. Of so many chunks one may be deflated otherwise."""
-    twin = out.with_name("twin")
-    digest = small_build(folder, twin, "shards.samples=50", LONG, workers=2).digest
+@pytest.fixture(scope="module")
+def twin(folder: Path) -> BuildResult:
+    """What the local engine builds of it undisturbed."""
+    return small_build(folder, folder / "twin", "shards.samples=50", LONG, workers=2)
+
+
+def is_straight(out: Path, twin: BuildResult) -> bool:
+    """Whether `out` is the set of the local engine. Of so many chunks one may be deflated otherwise."""
     found = verify(out, workers=2, progress=False)
-    return found.whole and found.digest == digest and contents(out).keys() == contents(twin).keys()
+    return found.whole and found.digest == twin.digest and contents(out).keys() == contents(twin.out).keys()
 
 
-def resumed_is_straight(folder: Path, out: Path) -> bool:
+def resumed_is_straight(folder: Path, out: Path, twin: BuildResult) -> bool:
     """By the local engine. Whatever is marked before is whole: it is not built again. A worker that was killed may have
     named its last shard and not yet marked it.
     """
@@ -163,11 +167,11 @@ def resumed_is_straight(folder: Path, out: Path) -> bool:
     assert there < SHARDS
     built = small_build(folder, out, "shards.samples=50", LONG, resume=True, workers=2).built
     assert built <= 50 * (SHARDS - there)
-    return is_straight(folder, out)
+    return is_straight(out, twin)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_nothing_but_time(folder: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_nothing_but_time(folder: Path, twin: BuildResult, tmp_path: Path) -> None:
     out = tmp_path / "set"
     with Cluster(tmp_path / "cluster") as cluster:
         first, _ = cluster.work(), cluster.work()
@@ -177,13 +181,13 @@ def test_a_killed_worker_costs_nothing_but_time(folder: Path, tmp_path: Path) ->
         _, complaint = process.communicate(timeout=600)
     assert process.returncode == 0, complaint
     assert "Traceback" not in complaint
-    assert is_straight(folder, out)
+    assert is_straight(out, twin)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "scheduler"])
 def test_work_that_dies_with_its_workers_or_scheduler_is_told_in_one_sentence_and_resumed(
-    folder: Path, tmp_path: Path, victim: str
+    folder: Path, twin: BuildResult, tmp_path: Path, victim: str
 ) -> None:
     out = tmp_path / "set"
     with Cluster(tmp_path / "cluster", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
@@ -197,13 +201,13 @@ def test_work_that_dies_with_its_workers_or_scheduler_is_told_in_one_sentence_an
         assert ("given up after 1 of its workers died" if victim == "worker" else "scheduler") in sentence
         with layout.locked(out, patience=60):  # free as soon as workers have noticed
             layout.sweep(out)  # the killed worker's
-        assert resumed_is_straight(folder, out)
+        assert resumed_is_straight(folder, out, twin)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_build_leaves_finished_shards_only_and_a_cluster_that_gives_up(
-    folder: Path, tmp_path: Path, how: signal.Signals
+    folder: Path, twin: BuildResult, tmp_path: Path, how: signal.Signals
 ) -> None:
     out = tmp_path / "set"
     with Cluster(tmp_path / "cluster") as cluster:
@@ -216,11 +220,13 @@ def test_a_stopped_build_leaves_finished_shards_only_and_a_cluster_that_gives_up
         with layout.locked(out, patience=60):
             assert not (out / layout.INDEX).exists()
             assert not parts(out)
-        assert resumed_is_straight(folder, out)
+        assert resumed_is_straight(folder, out, twin)
 
 
 @pytest.mark.slow
-def test_processes_of_this_machine_listen_to_it_alone_and_end_at_ctrl_c(folder: Path, tmp_path: Path) -> None:
+def test_processes_of_this_machine_listen_to_it_alone_and_end_at_ctrl_c(
+    folder: Path, twin: BuildResult, tmp_path: Path
+) -> None:
     out = tmp_path / "set"
     process = start(folder, out)
     wait_for(lambda: begun(out))
@@ -233,7 +239,7 @@ def test_processes_of_this_machine_listen_to_it_alone_and_end_at_ctrl_c(folder: 
     assert complaint.strip() == "Aborted!"
     assert psutil.wait_procs(family, timeout=30)[1] == []
     assert not (out / layout.INDEX).exists()
-    assert resumed_is_straight(folder, out)
+    assert resumed_is_straight(folder, out, twin)
 
 
 @pytest.mark.slow
@@ -266,7 +272,9 @@ def test_a_worker_without_smearsynth_is_told_of(folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_workers_that_do_not_see_the_folder_or_have_no_room_say_so(folder: Path, tmp_path: Path) -> None:
+def test_workers_that_do_not_see_the_folder_or_have_no_room_say_so(
+    folder: Path, twin: BuildResult, tmp_path: Path
+) -> None:
     if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
     (tmp_path / "disk").mkdir()
@@ -283,6 +291,6 @@ def test_workers_that_do_not_see_the_folder_or_have_no_room_say_so(folder: Path,
             sentence = told(start(folder, tmp_path / "disk/set", "--resume", "--scheduler", cluster.address))
         assert "the disk is full" in sentence
         subprocess.run(["mount", "-o", "remount,size=200m", tmp_path / "disk"], check=True)
-        assert resumed_is_straight(folder, tmp_path / "disk/set")
+        assert resumed_is_straight(folder, tmp_path / "disk/set", twin)
     finally:
         subprocess.run(["umount", tmp_path / "disk"], check=True)
