@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 import pytest
 import webdataset
-from mostly_slow import mostly_slow
 from PIL import Image
 from pycocotools.coco import COCO
 from small_set import contents, prepare, small_build
@@ -185,7 +184,8 @@ def test_the_lines_in_the_readme_of_an_export_work(folder: Path, kind: str, monk
         np.testing.assert_array_equal(found["label"], sample["label"])
 
 
-@pytest.mark.parametrize("kind", mostly_slow(*((kind,) for kind in KINDS)))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_samples_give_the_same_bytes(folder: Path, tmp_path: Path, kind: str) -> None:
     """Of another number of threads, and of a set that is cut into other shards; its card alone speaks of those."""
     smearsynth.export(folder / "set", format=kind, out=tmp_path / "again", workers=5, progress=False)

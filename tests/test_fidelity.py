@@ -282,6 +282,7 @@ class References(HTMLParser):
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_shows_both_sets(tmp_path: Path, real: Path) -> None:
     smears = write_smears(tmp_path / "set", [discs(i) for i in range(6)])
     page = tmp_path / "page.html"

@@ -8,7 +8,6 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from forged_set import forged_index
-from mostly_slow import mostly_slow
 from small_set import RECIPE as LARGER
 from small_set import prepare, small_build
 from synthetic_bank import synthetic_bank
@@ -71,16 +70,17 @@ def test_without_a_frozen_set_nothing_is_claimed(folder: Path) -> None:
     assert "frozen" not in (folder / "set/README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "overrides", "because"),
-    mostly_slow(
+    [
         ({"generator_version": 1}, (), f"generator_version is {GENERATOR_VERSION} here and 1 there."),
         ({"format_version": 7}, (), "format_version is 1 here and 7 there."),
         ({}, ("count.val=6",), "count.val is 6 here and 5 there."),
         ({}, ("seed=1",), "recipe_hash is "),
         ({"bank_digest": OTHER}, (), "bank_digest is "),
         ({"digest": OTHER, "bank_digest": OTHER}, (), "bank_digest is "),
-    ),
+    ],
 )
 def test_another_set_does_not_claim_it_and_says_why(
     folder: Path, tmp_path: Path, frozen: dict[str, Any], changed: dict[str, Any], overrides: tuple[str], because: str
@@ -99,6 +99,7 @@ def test_another_bank_does_not_claim_it(folder: Path, tmp_path: Path, frozen: di
     assert result.claim.startswith(OTHERS + "bank_digest is ")
 
 
+@pytest.mark.slow
 def test_a_set_claims_it_once_it_has_grown(folder: Path, tmp_path: Path, frozen: dict[str, Any]) -> None:
     part = built(folder, tmp_path / "set", frozen, limit=4)
     assert part.claim == OTHERS + "count.train is 4 here and 6 there; count.val is 4 here and 5 there."

@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -15,6 +17,7 @@ def test_data_flows_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_every_verb_is_a_function_after_every_module_was_imported() -> None:
     code = (
         "import importlib, pkgutil, sys, types\n"

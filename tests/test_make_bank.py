@@ -46,6 +46,7 @@ def made(damaged) -> MadeBank:
     return make_bank(damaged, workers=1)
 
 
+@pytest.mark.slow
 def test_the_bank_does_not_depend_on_the_number_of_workers(damaged, made):
     again = make_bank(damaged, workers=2)
     assert again.bank.digest == made.bank.digest

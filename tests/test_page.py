@@ -104,6 +104,7 @@ def names_in(shown: Inline) -> list[str]:
     return [html.unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
 def test_curves_are_where_their_values_are(tmp_path: Path) -> None:
     rising, falling = Curve(X, "#ff0000"), Curve(1000 - X, "#0000ff")
@@ -115,6 +116,7 @@ def test_curves_are_where_their_values_are(tmp_path: Path) -> None:
     assert not pixels_of(screen, (0, 255, 0)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)
 def test_a_distribution_shows_where_its_weight_and_its_marks_are(tmp_path: Path) -> None:
     weights = np.exp(-0.5 * np.square((X - 300) / 20))

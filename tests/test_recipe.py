@@ -320,7 +320,7 @@ class TestBad:
     def test_no_text_gives_anything_but_a_recipe_or_its_faults(self, folder: Path, text: str | bytes) -> None:
         assert_read_or_refused(folder, text)
 
-    @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_no_value_of_a_known_key_gives_anything_else(self, folder: Path, data: st.DataObject) -> None:
         tree = {key: data.draw(VALUES, key) for key in data.draw(st.sets(st.sampled_from(sorted(Recipe.model_fields))))}

@@ -42,7 +42,7 @@ def test_runs_make_up_the_word(word):
     assert found == word
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(pixels=st.lists(st.booleans(), min_size=1, max_size=200), column=st.integers(-300, 300), erased=WORD)
 def test_window_and_erase_at_any_column(pixels, column, erased):
     row = np.concatenate([[masks.ALL], row_of(pixels), [masks.ALL]]).astype(np.uint64)

@@ -50,6 +50,7 @@ def test_the_reference_network_takes_55_gflop_per_training_image() -> None:
     assert step == pytest.approx(55.5e9, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_a_dataset_is_timed_in_four_stages(tmp_path: Path) -> None:
     data = write_set(tmp_path / "tiny", train=10, val=2)
     figures = bench(data, overrides=TINY, repeats=2, peak_tflops=0.5)
@@ -68,6 +69,7 @@ def test_a_dataset_is_timed_in_four_stages(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[4:8]] == ["loader", "forward", "step", "loop"]
 
 
+@pytest.mark.slow
 def test_without_a_dataset_images_are_random_and_no_loader_is_timed() -> None:
     figures = bench(overrides=("model.width=1", "batch=1"), repeats=1)
     assert list(figures["stages"]) == ["forward", "step"]

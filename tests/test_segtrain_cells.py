@@ -164,6 +164,7 @@ class TestRefused:
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_bench_times_them_too() -> None:
     figures = bench(overrides=(*TINY, *BOTH, "batch=1"), repeats=1)
     assert figures["stages"]["step"]["images_per_second"] > 0

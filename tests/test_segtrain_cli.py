@@ -141,7 +141,8 @@ class TestMeasure:
         assert said == [str(run / name) for name in ("report.html", "MODEL_CARD.md")]
 
 
-@pytest.mark.parametrize(("rank", "told"), [pytest.param("0", 1, marks=pytest.mark.slow), ("1", 0)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "told"), [("0", 1), ("1", 0)])
 def test_of_several_processes_one_tells_the_result(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, told: int
 ) -> None:

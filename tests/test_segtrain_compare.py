@@ -165,6 +165,7 @@ class TestResume:
         assert not done.failed
         assert segtrain.compare(**given, resume=True).rows == done.rows
 
+    @pytest.mark.slow
     def test_a_defect_in_one_is_in_its_log(self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         train = loop.train
 

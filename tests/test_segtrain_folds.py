@@ -125,6 +125,7 @@ class TestSummary:
 
 
 class TestResume:
+    @pytest.mark.slow
     def test_one_that_was_stopped_ends_with_the_same_weights_and_what_is_done_is_left(
         self, data: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

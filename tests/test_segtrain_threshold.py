@@ -92,6 +92,7 @@ def run(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit(cells, overrides=overrides, run=tmp_path_factory.mktemp("runs") / "run", pictures=False).run
 
 
+@pytest.mark.slow
 def test_one_chosen_on_validation_is_in_the_figures_and_the_best_there(run: Path, cells: Path) -> None:
     chosen = evaluate(run, cells, split="val", threshold="val")
     assert 0 < chosen["threshold"] < 1

@@ -23,6 +23,7 @@ from segtrain.viewing.viewer import server_of
 from smearsynth.fields.scale import RED_CELL_UM
 from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, UM_PER_PX
 
+pytestmark = pytest.mark.slow
 Browser = webdriver.Chrome
 NAME = "<img src=x onerror=window.injected=1>.png"
 
@@ -166,7 +167,6 @@ def test_the_slider_fades_the_overlay_and_the_boxes_switch_classes(page: Browser
     assert shown(page, 30, 30) == list(CLASSES[INFECTED_RBC].rgb)
 
 
-@pytest.mark.slow
 def test_a_cell_tells_of_itself(page: Browser, field: Path) -> None:
     upload(page, field)
     hover(page, 30, 30)
@@ -185,7 +185,6 @@ def hover(page: Browser, x: int, y: int) -> None:
     actions.move_to_element_with_offset(stage, round((x - 160) * scale), round((y - 120) * scale)).perform()
 
 
-@pytest.mark.slow
 def test_zoom_goes_to_single_pixels_and_back(page: Browser, field: Path) -> None:
     upload(page, field)
     whole = text(page, "zoom")
@@ -214,7 +213,6 @@ def drop(page: Browser, kind: str, file: Path) -> None:
     wait(page)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["drop", "paste"])
 def test_an_image_may_be_dropped_or_pasted(page: Browser, field: Path, kind: str) -> None:
     drop(page, kind, field)
@@ -222,7 +220,6 @@ def test_an_image_may_be_dropped_or_pasted(page: Browser, field: Path, kind: str
     assert sum(counts(page).values()) > 0
 
 
-@pytest.mark.slow
 def test_a_grey_tiff_of_16_bits_is_shown_at_the_scale_of_its_red_cells(page: Browser, tmp_path: Path) -> None:
     cells = drawn_field().mean(axis=2) < 140
     grey = np.where(cells, 120, 240).astype(np.uint16) * 257
@@ -237,7 +234,6 @@ def test_a_grey_tiff_of_16_bits_is_shown_at_the_scale_of_its_red_cells(page: Bro
     assert text(page, "scale") == f"{um_per_px:.3g} µm per pixel, {told}"
 
 
-@pytest.mark.slow
 def test_a_file_that_is_no_image_gets_a_sentence_and_the_next_one_is_shown(
     page: Browser, field: Path, tmp_path: Path
 ) -> None:
@@ -259,7 +255,6 @@ def test_a_file_that_is_too_large_gets_a_sentence(page: Browser, tmp_path: Path)
     assert text(page, "error").startswith("large.tif: the file is over 100 MiB")
 
 
-@pytest.mark.slow
 def test_another_scale_can_be_entered(page: Browser, field: Path) -> None:
     upload(page, field)
     assert text(page, "scale") == "0.2 µm per pixel, as it was given."
@@ -273,7 +268,6 @@ def test_another_scale_can_be_entered(page: Browser, field: Path) -> None:
     assert text(page, "scale") == "0.4 µm per pixel, as it was given.", "that is what is shown still"
 
 
-@pytest.mark.slow
 def test_an_image_of_unknown_scale_is_shown_once_it_is_entered(page: Browser, tmp_path: Path) -> None:
     Image.fromarray(drawn_field(120, 120)).save(tmp_path / "few.png")
     page.find_element(By.ID, "auto").click()
@@ -293,7 +287,6 @@ def rescale(page: Browser, value: str) -> None:
     wait(page)
 
 
-@pytest.mark.slow
 def test_objects_and_labels_can_be_saved(page: Browser, field: Path, folder: Path) -> None:
     upload(page, field)
     for name in ("csv", "png"):

@@ -50,14 +50,14 @@ def assert_fair(class_ids: list[int], groups: list[str], split: np.ndarray) -> N
             assert abs(cells - share * sum(have)) <= max(TOLERANCE * sum(have), 1) + 1e-6
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(groups_of_cells, st.integers(0, 3))
 def test_groups_stay_whole_and_every_class_has_its_share_in_every_split(contents, seed):
     class_ids, groups = flat(contents + SINGLES)
     assert_fair(class_ids, groups, split_or_skip(class_ids, groups, seed))
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(groups_of_cells, st.randoms(use_true_random=False))
 def test_the_order_of_the_cells_does_not_matter(contents, random):
     class_ids, groups = flat(contents + SINGLES)

@@ -206,7 +206,7 @@ def damaged(seed: bytes, changes: list[tuple[int, int]], end: int) -> bytes:
 
 @given(seed=st.sampled_from(SEEDS), changes=CHANGES, end=st.integers(0, 40))
 @example(seed=SEEDS[0], changes=[(25, 3)], end=0)
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_damaged_files_give_an_image_or_a_fault(tmp_path: Path, seed: bytes, changes: list, end: int) -> None:
     file = tmp_path / "a.png"
     file.write_bytes(damaged(seed, changes, end))

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -18,19 +17,20 @@ from smearsynth.cli import main
 
 
 class TestWhole:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
-        ("overrides", "options"),
+        "overrides",
         [
-            ([], {}),
-            pytest.param(["looks=[natural, reference]", "shards={samples: 4}"], {}, marks=pytest.mark.slow),
-            pytest.param(["shards={samples: 5, codec: none}"], {}, marks=pytest.mark.slow),
-            pytest.param(["count={val: 4}"], {}, marks=pytest.mark.slow),
+            [],
+            ["looks=[natural, reference]", "shards={samples: 4}"],
+            ["shards={samples: 5, codec: none}"],
+            ["count={val: 4}"],
         ],
     )
     def test_a_build_passes_with_one_worker_and_with_two(
-        self, built: Path, tmp_path: Path, overrides: list[str], options: dict[str, Any]
+        self, built: Path, tmp_path: Path, overrides: list[str]
     ) -> None:
-        built = small_build(built, tmp_path / "set", *overrides, **options)
+        built = small_build(built, tmp_path / "set", *overrides)
         before = contents(tmp_path / "set")
         for workers in (1, 2):
             found = verify(tmp_path / "set", labels=True, workers=workers)

@@ -22,7 +22,7 @@ from smearsynth.base.errors import UserError
 
 class TestOneByte:
     @pytest.mark.slow
-    @pytest.mark.parametrize("times", [1, pytest.param(12, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("times", [1, 12])
     def test_wherever_it_is_flipped_the_file_is_named(self, out: Path, times: int) -> None:
         """But in white space of the index, which says nothing."""
         rng = random.Random(times)
@@ -40,7 +40,8 @@ class TestOneByte:
                 path.write_bytes(before)
         assert verify(out).whole
 
-    @pytest.mark.parametrize("codec", ["gzip", pytest.param("none", marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("codec", ["gzip", "none"])
     def test_in_a_row_of_a_shard_the_sample_is_named(self, built: Path, tmp_path: Path, codec: str) -> None:
         out = tmp_path / "set"
         small_build(built, out, f"shards={{samples: 7, codec: {codec}}}", limit=3)
