@@ -131,11 +131,6 @@ class TestMeasure:
         assert json.loads(call("baseline", data, "--json").stdout).keys() == {"otsu", "majority"}
         assert call("baseline", data, "--split", "val").stdout.splitlines()[0] == "otsu"
 
-    @pytest.mark.slow
-    def test_bench_times_four_stages(self, data: Path) -> None:
-        said = json.loads(call("bench", data, *TINY, "--repeats", 1, "--peak-tflops", 2, "--json").stdout)
-        assert (said["peak_tflops"], list(said["stages"])) == (2, ["loader", "forward", "step", "loop"])
-
     def test_report_names_what_it_wrote(self, run: Path, data: Path) -> None:
         said = call("report", run, "--data", data, "--split", "val").stdout.split()
         assert said == [str(run / name) for name in ("report.html", "MODEL_CARD.md")]
