@@ -22,12 +22,11 @@ from smearsynth.base.errors import UserError
 
 class TestOneByte:
     @pytest.mark.slow
-    @pytest.mark.parametrize("times", [1, 12])
-    def test_wherever_it_is_flipped_the_file_is_named(self, out: Path, times: int) -> None:
+    def test_wherever_it_is_flipped_the_file_is_named(self, out: Path) -> None:
         """But in white space of the index, which says nothing."""
-        rng = random.Random(times)
+        rng = random.Random(12)
         for path in sorted(path for path in out.iterdir() if path.is_file()):
-            for _ in range(times):
+            for _ in range(4):
                 offset = rng.randrange(path.stat().st_size)
                 while path.name == "index.json" and path.read_bytes()[offset] in b" \n":
                     offset = rng.randrange(path.stat().st_size)
