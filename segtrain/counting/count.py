@@ -88,7 +88,7 @@ class CountResult:
 
 def count(
     run: str | Path | None,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
     pictures: str | Path | None = None,
@@ -101,10 +101,16 @@ def count(
     device: str = "auto",
     progress: bool = True,
 ) -> CountResult:
-    """`count_with` the networks of a run and `others`; the rest as of `segtrain.predict`.
+    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`, and replaces one that is there.
 
-    run: None for those that come with the package. cells: the run of a network that names each cell which they find on
-    a crop of its own. Raises UserError, before anything is written.
+    run: folder of a training, None for the networks that come with the package. cells: the run of a network that names
+    each cell, on a crop of its own, which those of `run` and `others` find. images: one or several files, or folders of
+    them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined and numbered. um_per_px, tta,
+    which, batch, device, progress: as for `segtrain.predict`. Raises UserError, before anything is written.
+
+    >>> counted = segtrain.count("runs/first", ["field.png"], out="cells.csv", um_per_px=0.2, progress=False)
+    >>> [name for name, um_per_px, summary in counted.images]
+    ['field.png']
     """
     run, cells = or_shipped(run, cells)
     networks = load_networks(
@@ -115,7 +121,7 @@ def count(
 
 def count_with(
     networks: Networks,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
     pictures: str | Path | None = None,
@@ -124,9 +130,9 @@ def count_with(
 ) -> CountResult:
     """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`, and replaces one that is there.
 
-    images: files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined
-    and numbered. um_per_px: of the images, a number, a table's path, or "auto". Raises UserError, before anything is
-    written.
+    images: one or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the
+    cells outlined and numbered. um_per_px: of the images, a number, a table's path, or "auto". Raises UserError, before
+    anything is written.
     """
     scale, out, readers = Scale(str(um_per_px)), Path(out), open_images(images)
     paths = [Path(image.name) for image in readers]

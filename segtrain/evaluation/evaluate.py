@@ -62,7 +62,12 @@ def evaluate(
     or the path of a YAML file of lines `NAME: CLASS`. cells: the run of a network that names the cells which `run`
     finds.
 
-    Raises UserError.
+    which: the network of the best epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on
+    stderr, where that is a terminal. Raises UserError.
+
+    >>> figures = segtrain.evaluate("runs/first", "quickstart", progress=False)
+    >>> 0 <= figures["miou"] <= figures["pixel_accuracy"] <= 1
+    True
     """
     target, known = Path(target), run is not None
     run, cells = or_shipped(run, cells)

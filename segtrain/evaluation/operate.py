@@ -37,8 +37,15 @@ def operate(
 ) -> OperatingPoint:
     """Chooses the operating point of `run` on a split of `dataset`, and writes it into the run's folder, where `count`
     finds it. false_alarms: healthy red cells of 1,000 that may be called infected, 0 to 1,000. cells: the run of a
-    network that names the cells which `run` finds; the operating point is that run's. Raises UserError: a network that
-    does not name whole cells, a set that it was trained on or that does not know its cells, too few cells."""
+    network that names the cells which `run` finds; the operating point is that run's. which: the network of the best
+    epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on stderr, where that is a terminal.
+    Raises UserError: a network that does not name whole cells, a set that it was trained on or that does not know its
+    cells, too few cells.
+
+    >>> point = segtrain.operate("runs/names", "quickstart", false_alarms=5, progress=False)
+    >>> point.false_alarms.hits <= 0.005 * point.false_alarms.total
+    True
+    """
     namer = Path(run if cells is None else cells)
     trained, shards = load_trained(namer, which), Shards(Path(dataset), split)
     networks = load_networks([run], which=which, device=device, cells=cells)

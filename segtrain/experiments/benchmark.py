@@ -59,6 +59,10 @@ def bench(
     also has waiting_share, the share of its time spent waiting for the loader. Of a recipe there is smears, too: what
     one core makes in a second (per_core), the cores that keep up with the loop (cores_for_loop), their share of all
     cores here (cpu_share), and what 16 cores make of which one drives a GPU (of_16_cores). Raises UserError.
+
+    >>> figures = segtrain.bench(overrides=["model.name=compact", "batch=1"], repeats=1)
+    >>> list(figures["stages"])
+    ['forward', 'step']
     """
     asked = load_config(config, overrides)
     root = dataset or asked.data

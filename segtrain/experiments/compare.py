@@ -84,11 +84,17 @@ def compare(
     """Trains each config and measures its best epoch on `split`; beside them what needs no network.
 
     vary: "key=value,value,..." each, of which every config is trained with every combination. overrides: of all
-    configs. budget: "images=N" or "minutes=M"; None: each trains as long as its config says.
-    data: the dataset of configs that name none. out: folder to make, or with `resume` to go on with; runs that are
-    finished are not trained again. pictures: whether each run has its own drawn, too.
-    A training that fails has a row that says why, and does not keep the others from theirs. Raises UserError before
+    configs. budget: "images=N" or "minutes=M"; None: each trains as long as its config says. data: the dataset of
+    configs that name none. out: folder to make, or with `resume` to go on with; runs that are finished are not trained
+    again. pictures: whether each run has its own drawn, too. progress: bars on stderr, where that is a terminal. A
+    training that fails has a row that says why, and does not keep the others from theirs. Raises UserError before
     anything is written where none can begin; TrainingStoppedError when it is asked to stop.
+
+    >>> tiny = ["model.name=compact", "model.width=2", "epochs=1", "batch=4"]
+    >>> config = "recipes/fit/reference.yaml"
+    >>> done = segtrain.compare([config], overrides=tiny, budget="images=8", data="quickstart", progress=False)
+    >>> "compact" in str(done)
+    True
     """
     with joined() as ranks:
         if ranks.world > 1:

@@ -76,8 +76,14 @@ def cross_validate(
     """Trains a network once for each fold of the training and validation samples together.
 
     folds: how many, which no group of samples (a patient, a source image) is divided by; or a table of them that an
-    earlier cross-validation wrote. All else as for `fit`; `resume` reads the run's own table.
-    Raises UserError before anything is written, also for a set that does not record groups; WorkError as `fit` does.
+    earlier cross-validation wrote. dataset, config, overrides, run, pictures: as for `fit`; `resume` reads the run's
+    own table. Raises UserError before anything is written, also for a set that does not record groups; WorkError as
+    `fit` does.
+
+    >>> tiny = ["model.name=compact", "model.width=2", "epochs=1", "batch=2"]
+    >>> done = segtrain.cross_validate("imported", folds=2, overrides=tiny, run="runs/folds", pictures=False)
+    >>> len(done.figures["folds"])
+    2
     """
     with joined() as ranks:
         if ranks.world > 1:

@@ -53,6 +53,10 @@ def fit(
     gallery are drawn at the end.
     Raises UserError for what is wrong with these, before anything is written; WorkError when the training was stopped
     or met a loss that is not finite.
+
+    >>> tiny = ["model.name=compact", "model.width=2", "images=8", "epochs=1", "batch=4"]
+    >>> segtrain.fit("quickstart", overrides=tiny, run="runs/tiny", pictures=False).figures["images"]
+    8
     """
     asked, folder = resolve(dataset, config=config, overrides=overrides, run=run, resume=resume)
     return fit_config(asked, folder, resume=resume, pictures=pictures)

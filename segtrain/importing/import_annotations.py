@@ -68,10 +68,15 @@ def import_annotations(
     palette: "binary", "ids", "reference" or a YAML file. cells: "white" or "black" in masks of two levels, else found
     by the images. um_per_px: their scale, a number, a table's path, or "auto". to_um_per_px: a scale to bring them to;
     or resize: a size, "N" or "WIDTHxHEIGHT". patches: "SIZE", "SIZE,OVERLAP" or "SIZE,N", cut after the split. split:
-    see `read_rule`; group: see `read_groups`. overwrite: replace what an import wrote to `out`.
+    see `read_rule`; group: see `read_groups`. seed: of the split. overwrite: replace what an import wrote to `out`.
+    progress: bars on stderr, where that is a terminal.
     Raises UserError with every error of the input, before anything is written.
 
-    >>> import_annotations("photos", "masks", out="fields", to_um_per_px=0.2, patches="256,15")  # doctest: +SKIP
+    >>> made = segtrain.import_annotations(
+    ...     "photos", "masks", out="imported", palette="ids", um_per_px=0.2, progress=False
+    ... )
+    >>> made.index["samples"]
+    10
     """
     out = Path(out)
     check_target(out, overwrite=overwrite)

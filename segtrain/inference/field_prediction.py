@@ -50,10 +50,10 @@ class JudgedImage:
         return Path(self.image.name)
 
 
-def open_images(images: Sequence[str | Path]) -> list[ImageReader]:
-    """The files that are named, and those in the folders that are, by their headers. UserError where there are none, or
-    one cannot be read."""
-    paths = [Path(image) for image in images]
+def open_images(images: str | Path | Sequence[str | Path]) -> list[ImageReader]:
+    """The files that are named, or the one, and those in the folders that are, by their headers. UserError where there
+    are none, or one cannot be read."""
+    paths = [Path(image) for image in ([images] if isinstance(images, str | Path) else images)]
     found = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
     if not found:
         raise UserError(f"{paths[0] if paths else 'IMAGE'}: there is no image; name image files, or a folder of them.")

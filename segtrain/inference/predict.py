@@ -43,7 +43,7 @@ class PredictResult:
 
 def predict(
     run: str | Path | None,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
     um_per_px: str | float = AUTO,
@@ -60,11 +60,17 @@ def predict(
     """Writes the files of `inference.prediction_files` for each image into the folder `out`.
 
     run: folder of a training, None for the network that comes with the package; others: of more, with which its
-    probabilities are averaged. images: files, or folders of them. um_per_px: their scale, a number, a table's path, or
-    "auto". tta: average over the eight views of a tile, turned and mirrored, too. probability: keep those, too.
-    overwrite: replace files that are there. runtime: what computes; "onnx" takes what `segtrain export` wrote. batch:
-    tiles at a time, None is what suits the device. Raises UserError, before anything is written where a header, a scale
-    or an option is wrong; where an image turns out to be damaged further down, the files of those before it stay.
+    probabilities are averaged. images: one or several files, or folders of them. um_per_px: their scale, a number, a
+    table's path, or "auto". tta: average over the eight views of a tile, turned and mirrored, too. probability: keep
+    those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what `segtrain export`
+    wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch or of the last.
+    device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on stderr, where that is a terminal. Raises UserError,
+    before anything is written where a header, a scale or an option is wrong; where an image turns out to be damaged
+    further down, the files of those before it stay.
+
+    >>> done = segtrain.predict("runs/first", ["field.png"], out="predicted", um_per_px=0.2, progress=False)
+    >>> [pathlib.Path(file).name for file in done.images[0]["files"]]
+    ['field_label.png', 'field_colour.png', 'field_overlay.png']
     """
     scale, folder, readers = Scale(str(um_per_px)), Path(out), open_images(images)
     wanted = [targets(folder, image, probability=probability) for image in readers]

@@ -48,10 +48,13 @@ def export(
 ) -> ExportedNetwork:
     """Writes the network of `run` into the folder `out`; None is the run's own, for safetensors a folder in it.
 
-    onnx and torch-export hold `inference.exported_networks.Deployed`, for every batch and size, with its description;
-    safetensors the weights by name, beside them config.json, a card and the run's operating point: such a folder is
-    taken wherever a run is. half: safetensors in half precision, half as large. overwrite: replace files that are
-    there. Raises UserError.
+    format: "onnx" and "torch-export" hold `inference.exported_networks.Deployed`, for every batch and size, with its
+    description; "safetensors" the weights by name, beside them config.json, a card and the run's operating point: such
+    a folder is taken wherever a run is. half: safetensors in half precision, half as large. which: the network of the
+    best epoch or of the last. overwrite: replace files that are there. Raises UserError.
+
+    >>> [file.name for file in segtrain.export("runs/first", format="safetensors").files]
+    ['model.safetensors', 'config.json', 'README.md']
     """
     run = Path(run)
     if format == "safetensors" and which == "last":

@@ -44,11 +44,11 @@ _PAGE, _STYLE = Path(__file__).parent, Path(html_page.__file__).parent / "style.
 
 
 def view(
-    run: Path | None,
+    run: str | Path | None,
     *,
     port: int = 0,
     um_per_px: str = AUTO,
-    cells: Path | None = None,
+    cells: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
     browser: bool = True,
@@ -57,9 +57,12 @@ def view(
     """Serves the page on 127.0.0.1 until Ctrl-C, and nothing is written.
 
     run: None for the networks that come with the package. cells: the run of a network that names the cells which `run`
-    finds. port: 0 is one that is free. um_per_px: a number
-    or `auto`, for images that are given no other on the page. browser: open it in the person's own. on_ready: is called
+    finds. port: 0 is one that is free. um_per_px: a number or `auto`, for images that are given no other on the page.
+    which: the network of the best epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". browser: open it in
+    the person's own. on_ready: is called
     with the page's address. Raises UserError.
+
+    >>> segtrain.view("runs/first", browser=False)  # doctest: +SKIP
     """
     with server_of(run, port=port, um_per_px=um_per_px, cells=cells, which=which, device=device) as server:
         on_ready(server.url)
@@ -69,11 +72,11 @@ def view(
 
 
 def server_of(
-    run: Path | None,
+    run: str | Path | None,
     *,
     port: int = 0,
     um_per_px: str = AUTO,
-    cells: Path | None = None,
+    cells: str | Path | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
 ) -> Server:

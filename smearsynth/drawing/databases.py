@@ -25,13 +25,17 @@ _MAMIC = Laboratory(um_per_px=0.14, glass=(232, 226, 224), drift=0.08, blur_px=0
 _KAGGLE = Laboratory(um_per_px=0.08, glass=(216, 196, 188), drift=0.10, alkaline=0.9, blur_px=1.6, noise=0.6)
 
 
-def phantoms(folder: Path, seed: int = 0) -> dict[str, int]:
+def phantoms(folder: str | Path, seed: int = 0) -> dict[str, int]:
     """Draws all four sources into `folder`, each in a folder of its own with a note that says so. Returns the number of
     files drawn per source.
 
-    The same seed writes the same bytes under the same versions of numpy and Pillow. Raises UserError, before
+    The same `seed` writes the same bytes under the same versions of numpy and Pillow. Raises UserError, before
     anything is written, where one of the four folders is already there.
+
+    >>> list(smearsynth.phantoms("drawn"))
+    ['lisc', 'iumc', 'mamic', 'kaggle']
     """
+    folder = Path(folder)
     for name in SOURCES:
         if (folder / name).exists():
             raise UserError(f"{folder / name}: already there; remove it or name another folder")

@@ -131,8 +131,12 @@ def fidelity(
 
     against: a folder with img/ and mask/, or any folder of images. um_per_px: of the real images, a number, a table's
     path, or "auto" (the median single red cell is 7.3 um). look: None is the first of the dataset. samples: at most so
-    many smears, and so many real images, are measured, evenly taken from all. out: an HTML page to write. Raises
-    UserError.
+    many smears, and so many real images, are measured, evenly taken from all. out: an HTML page to write. progress:
+    bars on stderr, where that is a terminal. Raises UserError.
+
+    >>> found = smearsynth.fidelity("quickstart", "photos", um_per_px=0.2, samples=8, progress=False)
+    >>> found.smears, found.images
+    (8, 8)
     """
     if out is not None:
         layout.check_outside(Path(out))

@@ -63,5 +63,8 @@ def schema() -> dict[str, Any]:
     """JSON Schema of a recipe, with the description, default and range of every key.
 
     Editors complete keys and show their meaning with it, as in `json.dump(smearsynth.schema(), file)`.
+
+    >>> smearsynth.schema()["properties"]["seed"]["default"]
+    0
     """
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}

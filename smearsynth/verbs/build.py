@@ -73,15 +73,21 @@ def build(
     overrides: Sequence[str] = (),
     progress: bool = True,
 ) -> BuildResult:
-    """Builds the dataset of a recipe in `out` (default ./NAME).
+    """Builds the dataset of the recipe in the file `recipe_path` in `out` (default ./NAME).
 
-    workers: processes, by default one per core. engine: "local", or "dask", which builds shards on the Dask cluster
-    whose `scheduler` is at that address, or on one that it starts here (call it under a main guard then). limit: most
-    scenes per split; a later `resume` with a larger one or none extends the set. shards: "A:B", build only these, into
-    a folder that others may build the rest in meanwhile, and write no index: `finish` does. bank: file of a ready
-    bank; then no source is read. overrides: "path=value" each, laid over the recipe. progress: bars on stderr where
-    that is a terminal. Raises UserError for what the user can mend, before a dataset is touched. Whatever interrupts
-    the work leaves finished shards under their final names and no index.
+    resume: go on with a build that was interrupted. overwrite: replace a set that is there. workers: processes, by
+    default one per core. engine: "local", or "dask", which builds shards on the Dask cluster whose `scheduler` is at
+    that address, or on one that it starts here (call it under a main guard then). limit: most scenes per split; a later
+    `resume` with a larger one or none extends the set. shards: "A:B", build only these, into a folder that others may
+    build the rest in meanwhile, and write no index: `finish` does. bank: file of a ready bank; then no source is read.
+    overrides: "path=value" each, laid over the recipe. progress: bars on stderr where that is a terminal. Raises
+    UserError for what the user can mend, before a dataset is touched. Whatever interrupts the work leaves finished
+    shards under their final names and no index.
+
+    >>> cells = "quickstart/cells.h5"
+    >>> built = smearsynth.build("recipes/quickstart.yaml", out="small", limit=4, bank=cells, progress=False)
+    >>> built.smears, built.digest == smearsynth.open("small").digest
+    (12, True)
     """
     workers = checked_workers(workers)
     build_shards = find_engine(engine, workers=workers, scheduler=scheduler)
@@ -214,10 +220,13 @@ class Finished:
 def finish(path: str | Path, *, workers: int | None = None, progress: bool = True) -> Finished:
     """Writes the index, and all else that is made from the shards, of a set that was built in slices.
 
-    Every shard is read and held against the checksum that its builder left. On a set that is whole already the same
-    files are written again. workers: shards read at a time, by default one per core. progress: a bar on stderr where
-    that is a terminal. Raises UserError where no slice was built, where slices are still being built, where another
-    version built them, and where shards are missing, with the slices that build them.
+    path: its folder. Every shard is read and held against the checksum that its builder left. On a set that is whole
+    already the same files are written again. workers: shards read at a time, by default one per core. progress: a bar
+    on stderr where that is a terminal. Raises UserError where no slice was built, where slices are still being built,
+    where another version built them, and where shards are missing, with the slices that build them.
+
+    >>> smearsynth.finish("quickstart", progress=False).smears
+    500
     """
     out, workers = Path(path), checked_workers(workers)
     if not (out / layout.IDENTITY).is_file():

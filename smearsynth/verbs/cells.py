@@ -22,7 +22,7 @@ def cells(
     overrides: Sequence[str] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Makes the bank of a recipe, draws a gallery of its cells and counts them.
+    """Makes the bank of the recipe in `recipe_path`, draws a gallery of its cells and counts them.
 
     out: the gallery, a PNG, by default ./NAME-cells.png. save: where the bank is written, for `build(bank=...)`; None:
     nowhere. workers: processes, by default one per core. overrides: "path=value" each. progress: bars on stderr.
@@ -30,6 +30,10 @@ def cells(
     Keys of what is returned: `cells` (class -> source -> split -> cells), `refused` (source -> class -> reason ->
     cells), `left_out` (source -> reason -> files), `duplicates` (pairs), `unreadable` (a sentence per file),
     `um_per_px` (by source) and `gallery`. Raises UserError as `check` does, and where a class is left without cells.
+
+    >>> made = smearsynth.cells("recipes/quickstart.yaml", out="cells.png", save="cells.h5", progress=False)
+    >>> list(made["um_per_px"])
+    ['lisc', 'iumc', 'mamic', 'kaggle']
     """
     checked = check(recipe_path, overrides=overrides)
     gallery = Path(out) if out is not None else Path(f"{checked.recipe.name}-cells.png")

@@ -32,10 +32,13 @@ class Checked:
 
 
 def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
-    """Reads a recipe and lists its sources.
+    """Reads the recipe in the file `recipe_path` and lists its sources.
 
     overrides: "path=value" each, laid over the recipe. Raises ConfigError with all errors: first those of the recipe
     alone, and once it has none, those of its sources.
+
+    >>> list(smearsynth.check("recipes/quickstart.yaml").listings)
+    ['lisc', 'iumc', 'mamic', 'kaggle']
     """
     recipe = load_recipe(recipe_path, overrides)
     return Checked(recipe=recipe, listings=check_sources(recipe))

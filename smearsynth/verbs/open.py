@@ -35,7 +35,7 @@ def open(
     overrides: Sequence[str] = (),
     progress: bool = True,
 ) -> SmearSet:
-    """The smears of a set's folder, or of a recipe's file, by split.
+    """The smears of `path`, a set's folder or a recipe's file, by split.
 
     Those of a recipe are the ones that `build` would write, pixel for pixel, and are rendered when they are asked for:
     a few milliseconds each, once its cells are cut. bank, overrides: as for `build`, of a recipe only. workers: cut its
@@ -78,8 +78,8 @@ def render(
 ) -> Sample:
     """Sample `index` of a split of a recipe, made in memory: the one that `build` would write there.
 
-    index: 0 or more; it may lie beyond the recipe's count, since no sample depends on how many there are. The other
-    arguments: as for `open`. Raises UserError.
+    index: 0 or more; it may lie beyond the recipe's count, since no sample depends on how many there are. bank,
+    workers, overrides, progress: as for `open`. Raises UserError.
 
     >>> smearsynth.render("recipes/quickstart.yaml", "train", 42).id
     'train-00000042'

@@ -45,7 +45,10 @@ def preview(
     the dataset's folder. A dataset is left as it is: its files are sealed by its index.
 
     path: a dataset's folder or a recipe. bank, overrides: as for `build`, of a recipe only; workers: cut its cells.
-    Raises UserError.
+    progress: bars on stderr, where that is a terminal. Raises UserError.
+
+    >>> smearsynth.preview("quickstart", out="sheet.png").name
+    'sheet.png'
     """
     path, sheet = Path(path), Path(out) if out is not None else None
     if sheet is not None:
@@ -182,11 +185,15 @@ def bench(
     progress: bool = True,
 ) -> dict[str, Any]:
     """Builds `smears` scenes of the recipe's train split, into a folder that is thrown away, and gives what that took;
-    bank and compilation are not counted.
+    bank and compilation are not counted. recipe_path, bank, workers, overrides, progress: as for `build`.
 
     Keys: digest, smears, seconds, per_second, per_core, stages_ms (plan, render, digest, deflate, write;
     milliseconds of one core per smear), peak_mb. What the stages do not hold of the end-to-end time is start,
     index, card and preview.
+
+    >>> figures = smearsynth.bench("recipes/quickstart.yaml", bank="quickstart/cells.h5", smears=8, progress=False)
+    >>> figures["smears"], list(figures["stages_ms"])
+    (8, ['plan', 'render', 'digest', 'deflate', 'write'])
     """
     count = f"count={{train: {smears}, val: 0, test: 0}}"
     with tempfile.TemporaryDirectory(prefix="smearsynth-bench-") as folder:

@@ -71,10 +71,14 @@ def _table_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def replay(path: str | Path, sample: str, *, bank: str | Path | None = None, out: str | Path | None = None) -> Replay:
-    """Plans and renders the sample with the id `sample` of a dataset again, and compares it with the stored one.
+    """Plans and renders the sample with the id `sample` of the dataset in `path` again, and compares it with the stored
+    one.
 
     bank: its file, where the set was handed on without cells.h5. out: PNG to write, the stored image, the one made
     again, and the label. Raises UserError where there is no such set or sample, or another generator version made it.
+
+    >>> smearsynth.replay("quickstart", "test-00000007").differs
+    ()
     """
     folder = Path(path)
     if out is not None:

@@ -58,11 +58,15 @@ class ImportedStats:
 
 
 def stats(path: str | Path, *, progress: bool = True) -> Stats | ImportedStats:
-    """Counts a dataset: its index, the tables of objects of all its smears, and the colours of some of them; of one
-    that was imported, its labels.
+    """Counts the dataset in `path`: its index, the tables of objects of all its smears, and the colours of some of
+    them; of one that was imported, its labels.
 
     progress: a bar on stderr where that is a terminal. Raises UserError: no dataset, a damaged shard, an index that its
     shards contradict.
+
+    >>> found = smearsynth.stats("quickstart", progress=False)
+    >>> found.samples, found.splits["test"]["samples"]
+    (500, 50)
     """
     folder = Path(path)
     index = read_index(folder)
@@ -137,6 +141,9 @@ def report(path: str | Path, *, out: str | Path | None = None, progress: bool = 
     The page needs no other file and no network. Without cells.h5 it shows no gallery, and says so. progress: a bar on
     stderr where that is a terminal. Raises UserError: no dataset, a damaged part of it, an index that its shards
     contradict.
+
+    >>> smearsynth.report("quickstart", out="quickstart.html", progress=False).name
+    'quickstart.html'
     """
     folder = Path(path)
     page = Path(out) if out is not None else Path(f"{folder.resolve().name}-report.html")
