@@ -121,8 +121,6 @@ def test_what_is_no_image_is_refused_in_the_words_of_the_caller(net: Network, va
 
 
 def test_errors_name_arguments(net: Network, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no network is shipped yet: name a run \(run\)"):
-        segtrain.load()
     with pytest.raises(UserError, match=r"image: shows 0 single red cells .*\(um_per_px\)"):
         net.predict(np.full((300, 300, 3), 230, np.uint8))
     with pytest.raises(UserError, match=r"there is no image.*\(images\)"):

@@ -179,10 +179,10 @@ def load(
     """A network, to be called on arrays and paths.
 
     run: the folder of a training, or an ONNX file that `segtrain.export` wrote; by default the networks that come with
-    the package. others: runs whose probabilities are
-    averaged with its own. which: the network of the best epoch or of the last. tta: average over the eight views of a
-    tile, turned and mirrored. cells: the run of a network that names each cell that `count` finds. batch: tiles at a
-    time, by default what suits the device. device: "auto", "cpu", "cuda" or "cuda:1". Raises UserError.
+    the package. others: runs whose probabilities are averaged with its own. which: the network of the best epoch or of
+    the last. tta: average over the eight views of a tile, turned and mirrored. cells: the run of a network that names
+    each cell that `count` finds. batch: tiles at a time, by default what suits the device. device: "auto", "cpu",
+    "cuda" or "cuda:1". Raises UserError.
 
     >>> net = segtrain.load("runs/first")
     >>> net.classes[8:]

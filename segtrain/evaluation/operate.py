@@ -42,7 +42,7 @@ def operate(
     Raises UserError: a network that does not name whole cells, a set that it was trained on or that does not know its
     cells, too few cells.
 
-    >>> point = segtrain.operate("runs/names", "quickstart", false_alarms=5, progress=False)
+    >>> point = segtrain.operate("runs/names", "ward", false_alarms=5, progress=False)
     >>> point.false_alarms.hits <= 0.005 * point.false_alarms.total
     True
     """

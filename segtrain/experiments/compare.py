@@ -90,8 +90,7 @@ def compare(
     training that fails has a row that says why, and does not keep the others from theirs. Raises UserError before
     anything is written where none can begin; TrainingStoppedError when it is asked to stop.
 
-    >>> tiny = ["model.name=compact", "model.width=2", "epochs=1", "batch=4"]
-    >>> config = "recipes/fit/reference.yaml"
+    >>> config, tiny = "recipes/fit/compact.yaml", ["model.width=2", "epochs=1", "batch=4"]
     >>> done = segtrain.compare([config], overrides=tiny, budget="images=8", data="quickstart", progress=False)
     >>> "compact" in str(done)
     True

@@ -81,7 +81,7 @@ def cross_validate(
     `fit` does.
 
     >>> tiny = ["model.name=compact", "model.width=2", "epochs=1", "batch=2"]
-    >>> done = segtrain.cross_validate("imported", folds=2, overrides=tiny, run="runs/folds", pictures=False)
+    >>> done = segtrain.cross_validate("fields", folds=2, overrides=tiny, run="runs/folds", pictures=False)
     >>> len(done.figures["folds"])
     2
     """

@@ -125,7 +125,11 @@ network.load_state_dict(load_file("model.safetensors"))
 
 def weights() -> dict[str, Any]:
     """networks: of each that comes with the package name, use, model, parameters, bytes, sha256 of the weights, digest
-    of the set that it was trained on, epoch. card: path of their model card."""
+    of the set that it was trained on, epoch. card: path of their model card.
+
+    >>> list(segtrain.weights())
+    ['networks', 'card']
+    """
     found = []
     for folder, use in ((FINDER, "finds cells"), (CELLS, "names each cell on a crop of its own")):
         trained, file = load_trained(folder), folder / WEIGHTS

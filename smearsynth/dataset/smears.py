@@ -61,7 +61,7 @@ class Sample:
 
     @property
     def object_keys(self) -> list[str]:
-        """The class of each row of `objects`, as its key; of an imported sample [] ."""
+        """The class of each row of `objects`, as its key; [] of an imported sample."""
         return [] if self.objects is None else [self.class_keys[c] for c in self.objects["class"]]
 
     @property
