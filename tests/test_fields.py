@@ -188,6 +188,25 @@ def test_a_folder_is_read_by_name_with_its_masks(tmp_path: Path) -> None:
         assert field.counted.all()
 
 
+def test_folders_in_a_folder_of_fields_and_those_that_are_linked_are_read(tmp_path: Path) -> None:
+    image, folder = smear(25), tmp_path / "fields"
+    cells = otsu_cells(image).astype(np.uint8)
+    for name in ("img/a/1", "img/b/1", "mask/a/1", "mask/b/1", "mask/c/2"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write(folder / f"{name}.png", image if name.startswith("img") else cells)
+    write(tmp_path / "disk/2.png", image)
+    (folder / "img/c").symlink_to(tmp_path / "disk")
+    assert [field.name for field in read_fields(folder)] == ["a/1.png", "b/1.png", "c/2.png"]
+
+
+def test_a_mask_that_is_upside_down_is_refused(tmp_path: Path) -> None:
+    image = smear(25)
+    write(tmp_path / "img/a.png", image)
+    write(tmp_path / "mask/a.png", (~otsu_cells(image)).astype(np.uint8) * np.uint8(255))
+    with pytest.raises(UserError, match=r"mask/a\.png: what is white in this mask is the brighter part.*invert it"):
+        list(read_fields(tmp_path))
+
+
 def test_what_is_missing_in_a_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="img/ and mask/"):
         read_fields(tmp_path)
@@ -230,9 +249,9 @@ def test_a_mask_may_be_soft_at_its_edges_or_empty(tmp_path: Path) -> None:
 
 
 def test_images_of_every_kind_come_as_rgb(tmp_path: Path) -> None:
-    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    grey = 4 * np.arange(64, dtype=np.uint8).reshape(8, 8)
     write(tmp_path / "grey.png", grey)
-    write(tmp_path / "deep.png", grey.astype(np.uint16) * 256 + 17)
+    write(tmp_path / "deep.png", grey.astype(np.uint16) * 257)
     for name in ("grey.png", "deep.png"):
         assert np.array_equal(read_image(tmp_path / name), np.repeat(grey[..., None], 3, 2))
     (tmp_path / "text.png").write_text("no image", encoding="utf-8")

@@ -79,29 +79,131 @@ def test_sixteen_bits_of_three_colours_keep_their_range() -> None:
     np.testing.assert_array_equal(decode_image(png.tobytes(), "cell"), RGB)
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ({"photometric": "miniswhite"}, "grow from white to black"),
-        ({"photometric": "miniswhite", "compression": "zlib"}, "grow from white to black"),
-        ({"photometric": "rgb", "planarconfig": "separate"}, "lie apart"),
-        ({"photometric": "minisblack", "bitspersample": 12}, "its 12 bits"),
-    ],
-)
-def test_sixteen_bits_that_would_be_read_wrongly_are_refused(kind: dict[str, object], expected: str) -> None:
-    """Pillow opens all of them, and gives an image upside down in brightness, shreds of one, or a black one."""
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+@pytest.mark.parametrize("kind", ["together", "apart", "grey", "alpha", "from white"])
+def test_fewer_bits_in_a_file_of_sixteen_go_by_the_range_that_it_states(kind: str, compression: str | None) -> None:
+    eight = np.random.default_rng(3).integers(0, 256, (20, 30, 3), np.uint8)
+    eight[0, 0], eight[0, 1] = 255, 0
+    twelve = np.rint(eight * (4095 / 255)).astype(np.uint16)
+    options: dict = {"photometric": "rgb", "compression": compression}
+    expected = eight
+    if kind == "apart":
+        twelve, options = np.ascontiguousarray(np.moveaxis(twelve, -1, 0)), {**options, "planarconfig": "separate"}
+    elif kind in ("grey", "from white"):
+        expected = np.repeat(eight[..., :1], 3, axis=2)
+        twelve = twelve[..., 0]
+        options["photometric"] = "minisblack"
+    if kind == "from white":
+        twelve, options["photometric"] = 4095 - twelve, "miniswhite"
+    if kind == "alpha":
+        twelve = np.dstack([twelve, np.full((20, 30), 4095, np.uint16)])
+        options["extrasamples"] = ["unassalpha"]
+    samples = 1 if twelve.ndim == 2 else min(twelve.shape)
+
+    def written(tags: list) -> bytes:
+        file = BytesIO()
+        tifffile.imwrite(file, twelve, extratags=tags, metadata=None, **options)
+        return file.getvalue()
+
+    stated = written([(340, 3, samples, (0,) * samples, True), (341, 3, samples, (4095,) * samples, True)])
+    np.testing.assert_array_equal(decode_image(stated, "a.tif"), expected)
+    with pytest.raises(ImageError, match=r"a.tif: its 16-bit values end at 4,095 of 65,535"):
+        decode_image(written([]), "a.tif")
+    wrong = written([(341, 3, samples, (1000,) * samples, True)])
+    with pytest.raises(ImageError, match=r"states values up to 1,000 and has 4,095"):
+        decode_image(wrong, "a.tif")
+
+
+def test_colours_of_twelve_bits_in_a_png_are_no_black_image() -> None:
+    for channels in (3, 4):
+        wide = np.full((20, 30, channels), 4095, np.uint16)
+        with pytest.raises(ImageError, match="end at 4,095"):
+            decode_image(cv2.imencode(".png", wide)[1].tobytes(), "cell")
+
+
+def test_values_that_are_packed_into_twelve_bits_are_read() -> None:
+    wide = np.tile(np.linspace(0, 4095, 24).astype(np.uint16), (12, 1))
     file = BytesIO()
-    shape = (3, 20, 30) if "planarconfig" in kind else (20, 30)
-    values = np.linspace(0, 4095, np.prod(shape)).astype(np.uint16).reshape(shape)
-    tifffile.imwrite(file, values, **kind)
-    with pytest.raises(ImageError, match=f"a.tif: .*{expected}"):
-        decode_image(file.getvalue(), "a.tif")
+    tifffile.imwrite(file, wide, photometric="minisblack", bitspersample=12)
+    image = decode_image(file.getvalue(), "a.tif")
+    np.testing.assert_array_equal(image[5, :, 2], np.rint(wide[5] / 4095 * 255))
+
+
+def test_significant_bits_of_ome() -> None:
+    wide = np.tile(np.linspace(0, 1023, 24).astype(np.uint16), (12, 1))
+    file = BytesIO()
+    tifffile.imwrite(file, wide, ome=True, photometric="minisblack", metadata={"axes": "YX", "SignificantBits": 10})
+    np.testing.assert_array_equal(decode_image(file.getvalue(), "a.tif")[5, :, 2], np.rint(wide[5] / 1023 * 255))
+
+
+class TestPages:
+    """A TIFF of several pages is its image, or is refused; never the page that happens to be the first."""
+
+    def written(self, *pages: np.ndarray, **options: object) -> bytes:
+        file = BytesIO()
+        with tifffile.TiffWriter(file, **{k: v for k, v in options.items() if k in ("imagej", "ome")}) as tiff:
+            for page in pages:
+                tiff.write(page, **{k: v for k, v in options.items() if k not in ("imagej", "ome")})
+        return file.getvalue()
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    @pytest.mark.parametrize("form", ["imagej", "ome"])
+    def test_colours_as_pages(self, form: str, dtype: type) -> None:
+        planes = np.moveaxis(RGB, -1, 0).astype(dtype) * dtype(257 if dtype == np.uint16 else 1)
+        data = self.written(planes, photometric="minisblack", metadata={"axes": "CYX"}, **{form: True})
+        np.testing.assert_array_equal(decode_image(data, "a.tif"), RGB)
+
+    def test_colours_go_by_their_names(self) -> None:
+        planes = np.moveaxis(RGB[..., ::-1], -1, 0).copy()
+        names = {"axes": "CYX", "Channel": {"Name": ["Blue", "Green", "Red"]}}
+        data = self.written(planes, photometric="minisblack", metadata=names, ome=True)
+        np.testing.assert_array_equal(decode_image(data, "a.tif"), RGB)
+        labels = {"axes": "ZYX", "Labels": ["Blue", "Green", "Red"]}
+        np.testing.assert_array_equal(decode_image(self.written(planes, metadata=labels, imagej=True), "a.tif"), RGB)
+
+    def test_a_thumbnail_before_the_image(self, tmp_path: Path) -> None:
+        file = BytesIO()
+        with tifffile.TiffWriter(file) as tiff:
+            tiff.write(np.zeros((9, 9, 3), np.uint8), photometric="rgb", subfiletype=1)
+            tiff.write(RGB, photometric="rgb")
+        np.testing.assert_array_equal(decode_image(file.getvalue(), "a.tif"), RGB)
+        (tmp_path / "a.tif").write_bytes(file.getvalue())
+        assert read_header(tmp_path / "a.tif").height == 12
+
+    def test_a_stack_has_no_image_until_one_is_named(self, tmp_path: Path) -> None:
+        stack = np.stack([RGB[..., 0], RGB[..., 1], RGB[..., 2], RGB[..., 0]])
+        for data in (
+            self.written(stack, imagej=True, metadata={"axes": "ZYX"}),
+            self.written(*stack, photometric="minisblack"),
+        ):
+            (tmp_path / "a.tif").write_bytes(data)
+            for read in (partial(decode_image, data, "a.tif"), partial(read_header, tmp_path / "a.tif")):
+                with pytest.raises(ImageError, match=r"a.tif: has 4 pages.*none of them is marked as the image"):
+                    read()
+            np.testing.assert_array_equal(decode_image(data, "a.tif", page=2)[..., 0], RGB[..., 1])
+            with pytest.raises(ImageError, match="has no page 5, but 4"):
+                decode_image(data, "a.tif", page=5)
+
+    def test_frames(self) -> None:
+        frames = [Image.new("RGB", (12, 12), colour) for colour in ("red", "blue")]
+        moving = data(frames[0], "GIF", save_all=True, append_images=frames[1:])
+        assert refused(partial(decode_image, moving, "cell.png")) == "pages"
+        assert refused(partial(decode_image, data(frames[0]), "cell.png", page=2)) == "page"
+
+
+def test_other_numbers_are_refused_for_what_they_are() -> None:
+    for dtype, expected in ((np.float32, "floating-point"), (np.int16, "with a sign"), (np.uint32, "of 32 bits")):
+        for shape in ((12, 12), (12, 12, 3)):
+            file = BytesIO()
+            tifffile.imwrite(file, np.ones(shape, dtype), photometric="rgb" if len(shape) > 2 else "minisblack")
+            with pytest.raises(ImageError, match=f"a.tif: its pixels are .*{expected}.*no agreed range"):
+                decode_image(file.getvalue(), "a.tif")
 
 
 def test_colours_that_lie_apart_are_read_where_that_is_sure() -> None:
     values = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     apart = np.ascontiguousarray(np.moveaxis(values, -1, 0))
-    for factor, kind in ((1, {}), (1, {"compression": "zlib"}), (257, {"compression": "zlib"})):
+    for factor, kind in ((1, {}), (1, {"compression": "zlib"}), (257, {}), (257, {"compression": "zlib"})):
         file = BytesIO()
         pixels = apart * np.uint16(factor) if factor > 1 else apart
         tifffile.imwrite(file, pixels, photometric="rgb", planarconfig="separate", **kind)
@@ -138,12 +240,6 @@ def test_exif_orientation_turns_the_image_upright(tmp_path: Path, kind: str) -> 
     assert upright[2, 8, 0] > 200 > upright[21, 8, 0]
     header = read_header(tmp_path / "cell")
     assert (header.height, header.width) == (24, 16)
-
-
-def test_first_frame_of_several() -> None:
-    frames = [Image.new("RGB", (12, 12), colour) for colour in ("red", "blue")]
-    image = decode_image(data(frames[0], "GIF", save_all=True, append_images=frames[1:]), "cell")
-    assert (image == (255, 0, 0)).all()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "JPEG", "GIF"])

@@ -73,6 +73,13 @@ class TestPairs:
         pairs, errors = find_pairs(outer, outer / "masks")
         assert ([(p.name, p.mask_name) for p in pairs], errors) == ([("a.jpg", "a.png")], [])
 
+    def test_folders_that_are_links_count(self, tmp_path: Path) -> None:
+        touch(tmp_path, "disk/b.png", "masks/a.png", "masks/more/b.png", "images/a.png")
+        (tmp_path / "images/more").symlink_to(tmp_path / "disk")
+        (tmp_path / "images/more/back").symlink_to(tmp_path / "images")
+        pairs, errors = find_pairs(tmp_path / "images", tmp_path / "masks")
+        assert ([pair.name for pair in pairs], errors) == (["a.png", "more/b.png"], [])
+
     def test_an_accent_of_either_spelling_is_the_same(self, tmp_path: Path) -> None:
         images, masks = touch(tmp_path / "i", "p\u00e4.png"), touch(tmp_path / "m", "pa\u0308_mask.png")
         pairs, errors = find_pairs(images, masks)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 import torch
 from click.testing import CliRunner
 from drawn_labels import KEYS
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from segtrain.cli import main
 from segtrain.counting.cell_measures import MeasuredCell
-from segtrain.counting.count import count_with
+from segtrain.counting.count import CountResult, count_with
 from segtrain.counting.summary import ENOUGH_RED, ENOUGH_WHITE, summarise, summary_table, wilson
 from segtrain.data.samples import Classes
 from segtrain.inference.prediction_files import draw_legend, draw_overlay
@@ -137,6 +138,75 @@ def test_what_cannot_be_counted_is_refused_before_anything_is_written(fields: Pa
     assert not out.exists()
 
 
+def counted(image: Path, out: Path, **options: object) -> CountResult:
+    return count_with(NETWORKS, [image], out=out, um_per_px=0.1, progress=False, overwrite=True, **options)
+
+
+def test_every_file_of_a_field_gives_the_cells_of_the_field(fields: Path, tmp_path: Path) -> None:
+    """12 bits in 16, colours as pages, and a page of a stack: never a black image or the first page."""
+    out, pixels = tmp_path / "c.csv", np.asarray(Image.open(fields / "one.png"))
+    cells = counted(fields / "one.png", out).together.cells
+    twelve, planes = np.rint(pixels * (4095 / 255)).astype(np.uint16), np.moveaxis(pixels, -1, 0).copy()
+    field = tmp_path / "field.tif"
+    tifffile.imwrite(field, twelve, photometric="rgb", extratags=[(341, 3, 3, (4095,) * 3, True)])
+    assert counted(field, out).together.cells == cells
+    tifffile.imwrite(field, twelve, photometric="rgb")
+    with pytest.raises(UserError, match=r"field\.tif: its 16-bit values end at"):
+        counted(field, out)
+    tifffile.imwrite(field, planes, imagej=True, metadata={"axes": "CYX"})
+    assert counted(field, out).together.cells == cells
+    with tifffile.TiffWriter(field) as tiff:
+        tiff.write(pixels[:50], photometric="rgb")
+        tiff.write(pixels, photometric="rgb")
+    with pytest.raises(UserError, match=r"field\.tif: has 2 pages.* \(page\)"):
+        counted(field, out)
+    assert counted(field, out, page=2).together.cells == cells
+
+
+def test_an_image_that_no_name_can_be_relied_on_is_said_to_be_one(fields: Path, tmp_path: Path) -> None:
+    one, out = fields / "one.png", tmp_path / "c.csv"
+    assert not counted(one, out).warnings
+    Image.open(one).convert("L").save(tmp_path / "grey.png")
+    assert [w for w in counted(tmp_path / "grey.png", out).warnings if "grey.png is grey, and the network learnt" in w]
+    Image.new("RGB", (300, 220), (120, 60, 150)).save(tmp_path / "blank.png")
+    blank = counted(tmp_path / "blank.png", out)
+    assert [w for w in blank.warnings if "blank.png is blank" in w]
+    cells = replace(NETWORKS, grey=True)
+    grey = count_with(cells, [tmp_path / "grey.png"], out=out, um_per_px=0.1, overwrite=True, progress=False)
+    assert not [w for w in grey.warnings if "is grey" in w]
+
+
+def test_half_of_the_cells_infected_are_no_finding(tmp_path: Path) -> None:
+    for infected, suspect in ((1, False), (2, True)):
+        places = [(60, 60, 8), (60, 160, 8 if infected == 2 else 9), (160, 60, 9), (160, 160, 9)]
+        Image.fromarray(smear(places, (220, 300))).save(tmp_path / "f.png")
+        found = counted(tmp_path / "f.png", tmp_path / "c.csv").together
+        assert bool([w for w in found.warnings if "called infected, which blood hardly ever holds" in w]) == suspect
+
+
+def test_images_further_down_are_said_to_be_left_out(fields: Path, tmp_path: Path) -> None:
+    out, deeper = tmp_path / "c.csv", fields / "plate/a"
+    deeper.mkdir(parents=True)
+    shutil.copy(fields / "one.png", deeper)
+    (warning,) = counted(fields, out).warnings
+    assert "1 images in folders inside it are left out" in warning
+    assert str(deeper) in warning
+    with pytest.raises(UserError, match=r"plate: 1 images in folders inside it are left out.*plate/a"):
+        counted(fields / "plate", out)
+
+
+def test_a_table_is_one_by_its_name_and_replaces_none_unasked(fields: Path, tmp_path: Path) -> None:
+    images = [fields / "one.png"]
+    for name in ("x.xlsx", "x.json"):
+        with pytest.raises(UserError, match=f"{name} is not the name of a CSV table"):
+            count_with(NETWORKS, images, out=tmp_path / name, um_per_px=0.1, progress=False)
+    out = tmp_path / "c.csv"
+    out.write_text("mine")
+    with pytest.raises(UserError, match=r"c\.csv is there already"):
+        count_with(NETWORKS, images, out=out, um_per_px=0.1, progress=False)
+    assert out.read_text() == "mine"
+
+
 def test_a_table_never_takes_the_place_of_an_image(fields: Path) -> None:
     before = (fields / "one.png").read_bytes()
     with pytest.raises(UserError, match=r"one\.png is the name of an image"):
@@ -174,7 +244,7 @@ def test_what_is_kept_of_an_image_are_its_cells(fields: Path, tmp_path: Path) ->
 
     def peak(images: list[Path]) -> int:
         tracemalloc.reset_peak()
-        count_with(NETWORKS, images, out=tmp_path / "c.csv", um_per_px=0.2, progress=False)
+        count_with(NETWORKS, images, out=tmp_path / "c.csv", um_per_px=0.2, overwrite=True, progress=False)
         return tracemalloc.get_traced_memory()[1]
 
     tracemalloc.start()
@@ -289,7 +359,7 @@ def test_a_scale_that_was_found_is_told_once_for_one_image_and_as_a_range_for_se
     Image.fromarray(cv2.resize(sparse, (900, 900))).save(paths[1])
 
     def told(images: list[Path]) -> str:
-        return count_with(NETWORKS, images, out=tmp_path / "cells.csv", progress=False).warnings[0]
+        return count_with(NETWORKS, images, out=tmp_path / "cells.csv", overwrite=True, progress=False).warnings[0]
 
     assert re.search(r": 0\.\d{4} um/px$", told(paths[:1]))
     assert re.search(r": 0\.05\d{2} to 0\.1\d{3} um/px$", told(paths))

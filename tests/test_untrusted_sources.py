@@ -72,8 +72,7 @@ class TestNames:
         root = put(
             tmp_path / "source", "monocyte/1.png", "monocyte/\u202e2.png", "monocyte/3\u2028.png", "monocyte/4\x1b.png"
         )
-        put(tmp_path, "secret/monocyte/5.png", "secret/6.png")
-        (root / "monocyte/more").symlink_to(tmp_path / "secret/monocyte")
+        put(tmp_path, "secret/6.png")
         (root / "monocyte/6.png").symlink_to("../../secret/6.png")
         (root / "monocyte/7.png").symlink_to("1.png")
         os.mkfifo(root / "monocyte/8.png")
@@ -84,6 +83,25 @@ class TestNames:
             "file name with control characters": 4,
             "no file, or a link that leads out of the source": 2,
         }
+
+    def test_a_linked_folder_is_read_once_and_no_further(self, tmp_path: Path) -> None:
+        root = put(tmp_path / "source", "monocyte/1.png")
+        put(tmp_path, "disk/5.png", "disk/more/6.png", "secret/7.png")
+        (tmp_path / "disk/out.png").symlink_to("../secret/7.png")
+        (tmp_path / "disk/back").symlink_to(root)
+        for name, target in (("disk", "disk"), ("again", "disk/more"), ("up", "."), ("self", "source/monocyte")):
+            (root / "monocyte" / name).symlink_to(tmp_path / target)
+        found = listing("crops", root)
+        paths = ["monocyte/1.png", "monocyte/again/6.png", "monocyte/disk/5.png"]
+        assert [entry.path for entry in found.entries] == paths
+        assert found.left_out == {
+            "link to a folder that is read anyway, or that holds this one": 3,
+            "no file, or a link that leads out of the source": 1,
+        }
+        assert locate(root, "monocyte/disk/5.png") == tmp_path / "disk/5.png"
+        for name in ("monocyte/disk/out.png", "monocyte/disk/../secret/7.png", "monocyte/up/secret/7.png"):
+            with pytest.raises(UserError, match="leads out"):
+                locate(root, name)
 
     @pytest.mark.parametrize("labels", ["../labels.csv", "/etc/passwd", "a\\..\\b.csv", "..", "C:/../labels.csv"])
     def test_a_table_outside_is_no_table_of_the_source(self, tmp_path: Path, labels: str) -> None:

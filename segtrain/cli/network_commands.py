@@ -22,6 +22,9 @@ cells = click.option(
     metavar="RUN2",
     help="A second network, as of recipes/fit/cells.yaml: it names each cell that RUN finds on a crop of its own.",
 )
+page = click.option(
+    "--page", type=click.IntRange(min=1), metavar="N", help="Page of TIFF files, where several could be the image."
+)
 which = click.option(
     "--last", "which", flag_value="last", default="best", help="The network of the last epoch, not of the best one."
 )
@@ -52,6 +55,7 @@ def _run_and_rest(given: tuple[Path, ...]) -> tuple[Path | None, tuple[Path, ...
     help="What computes; onnx: the network that `segtrain export` wrote, by ONNX Runtime.",
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
+@page
 @which
 @as_json
 def predict(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
@@ -111,12 +115,14 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 @click.command()
 @images
 @click.option("--out", required=True, type=NEW_FILE, metavar="FILE.csv", help="Table with a line for each cell.")
+@click.option("--overwrite", is_flag=True, help="Replace a table that is there.")
 @click.option("--pictures", type=PATH, metavar="DIR", help="Folder for each image with its cells outlined.")
 @cells
 @um_per_px
 @others
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
+@page
 @which
 @as_json
 def count(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
@@ -187,6 +193,8 @@ def evaluate(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     if len(targets) != 1:
         raise click.UsageError("Name one dataset or folder, and before it a run of `segtrain fit` or none.")
     figures = run(known, targets[0], **options)
+    for sentence in figures.get("warnings", ()):
+        click.echo(f"Note: {sentence}.", err=True)
     show(as_json, figures, lambda: names_table(figures) if options["classes"] else table(figures))
 
 

@@ -12,8 +12,14 @@ from tqdm import tqdm
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_field
 from segtrain.counting.counted_picture import draw_cells
-from segtrain.counting.summary import CountSummary, summarise, summary_table
-from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images
+from segtrain.counting.summary import SUSPECT, CountSummary, is_suspect, summarise, summary_table
+from segtrain.inference.field_prediction import (
+    FOUND_BY_AUTO,
+    JudgedImage,
+    image_warnings,
+    judge_images,
+    open_images,
+)
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.prediction_files import check_folder, new_files
 from segtrain.inference.ready_networks import Networks, load_networks
@@ -43,6 +49,8 @@ COLUMNS = (
 of the image as it was given. border: edges of the image that cut the cell, "top left" for two. counted: 1, or 0 for a
 cell that the bottom or the right edge cuts."""
 
+_TABLES = ("", ".csv", ".txt")
+"""Extensions of a table's name."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a spreadsheet cell that is computed instead of shown."""
 
@@ -99,14 +107,17 @@ def count(
     batch: int | None = None,
     cells: str | Path | None = None,
     device: str = "auto",
+    page: int | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
-    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`, and replaces one that is there.
+    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`.
 
     run: folder of a training, None for the networks that come with the package. cells: the run of a network that names
     each cell, on a crop of its own, which those of `run` and `others` find. images: one or several files, or folders of
-    them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined and numbered. um_per_px, tta,
-    which, batch, device, progress: as for `segtrain.predict`. Raises UserError, before anything is written.
+    them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined and numbered. overwrite:
+    replace a table that is there. um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`.
+    Raises UserError, before anything is written.
 
     >>> counted = segtrain.count("runs/first", ["field.png"], out="cells.csv", um_per_px=0.2, progress=False)
     >>> [name for name, um_per_px, summary in counted.images]
@@ -116,7 +127,16 @@ def count(
     networks = load_networks(
         [run, *others], which=which, tta=tta, batch=batch, device=device, parasite=True, cells=cells
     )
-    return count_with(networks, images, out=out, pictures=pictures, um_per_px=um_per_px, progress=progress)
+    return count_with(
+        networks,
+        images,
+        out=out,
+        pictures=pictures,
+        um_per_px=um_per_px,
+        page=page,
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def count_with(
@@ -126,18 +146,20 @@ def count_with(
     out: str | Path,
     pictures: str | Path | None = None,
     um_per_px: str | float = AUTO,
+    page: int | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
-    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`, and replaces one that is there.
+    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`.
 
     images: one or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the
-    cells outlined and numbered. um_per_px: of the images, a number, a table's path, or "auto". Raises UserError, before
-    anything is written.
+    cells outlined and numbered. um_per_px: of the images, a number, a table's path, or "auto". page: of TIFF files with
+    several, from 1. overwrite: replace a table that is there. Raises UserError, before anything is written.
     """
-    scale, out, readers = Scale(str(um_per_px)), Path(out), open_images(images)
+    scale, out = Scale(str(um_per_px)), Path(out)
+    _check_table(out, overwrite=overwrite)
+    readers, left_out = open_images(images, page)
     paths = [Path(image.name) for image in readers]
-    if out.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"{out} is the name of an image, and what is written is a table: name it FILE.csv", "out")
     names = names_of(paths)
     drawn = _targets(Path(pictures), paths) if pictures else {}
 
@@ -149,10 +171,10 @@ def count_with(
             Image.fromarray(pixels).save(target)
         return found.cells
 
-    given, cells = count_images(networks, readers, scale, draw, progress=progress)
+    given, cells, warnings = count_images(networks, readers, scale, draw, progress=progress)
     with new_files([out]) as [opened], TextIOWrapper(opened, encoding="utf-8", newline="") as file:
         write_cells(file, ((names[one.path], cell) for one, field in zip(given, cells, strict=True) for cell in field))
-    return count_result(networks, scale, names, given, cells)
+    return count_result(networks, scale, names, given, cells, (*left_out, *warnings))
 
 
 def count_images(
@@ -162,17 +184,19 @@ def count_images(
     keep: Callable[[JudgedImage, FieldCells], Kept],
     *,
     progress: bool,
-) -> tuple[list[JudgedImage], list[Kept]]:
-    """Finds the cells of images, one after the other, and gives of each what `keep` makes of them. UserError, before
-    the first is counted, where one shows no scale or is too large."""
-    given, kept = judge_images(images, scale, networks, progress=progress), []
+) -> tuple[list[JudgedImage], list[Kept], list[str]]:
+    """Finds the cells of images, one after the other, and gives of each what `keep` makes of them, and what of the
+    images is to be minded, as sentences. UserError, before the first is counted, where one shows no scale or is too
+    large."""
+    given, kept, warnings = judge_images(images, scale, networks, progress=progress), [], list[str]()
     _check_sizes(given, networks)
     tiles = sum(one.tiles for one in given)
     with tqdm(total=tiles, desc="count", unit="tile", leave=False, disable=None if progress else True) as bar:
         for one in given:
             kept.append(keep(one, count_field(networks, one.image, one.um_per_px, on_tile=bar.update)[0]))
+            warnings += image_warnings(one.image, networks)
             one.image.close()
-    return given, kept
+    return given, kept, warnings
 
 
 def count_result(
@@ -181,11 +205,27 @@ def count_result(
     names: Mapping[Path, str],
     given: Sequence[JudgedImage],
     cells: Sequence[Sequence[MeasuredCell]],
+    warnings: Sequence[str] = (),
 ) -> CountResult:
-    """cells: of each image."""
+    """cells: of each image. warnings: of the images."""
     pairs = zip(given, cells, strict=True)
     single = tuple((names[one.path], one.um_per_px, _summary([field], networks)) for one, field in pairs)
-    return CountResult(images=single, together=_summary(cells, networks), warnings=_scale_note(scale, given))
+    suspect = [f"{name}: {SUSPECT}" for name, _, summary in single if is_suspect(summary)] if len(single) > 1 else []
+    return CountResult(
+        images=single,
+        together=_summary(cells, networks),
+        warnings=(*_scale_note(scale, given), *warnings, *suspect),
+    )
+
+
+def _check_table(out: Path, *, overwrite: bool) -> None:
+    """UserError where a table must not get that name."""
+    if out.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"{out} is the name of an image, and what is written is a table: name it FILE.csv", "out")
+    if out.suffix.lower() not in _TABLES:
+        raise UserError(f"{out} is not the name of a CSV table, and that is what is written: name it FILE.csv", "out")
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} is there already: replace it, or name another", "overwrite", "out")
 
 
 def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:

@@ -141,14 +141,21 @@ class Network:
         several = list(images) if isinstance(images, list | tuple) else [images]
         arrays = sum(not isinstance(image, str | Path) for image in several)
         readers: list[ImageReader] = []
+        left_out: list[str] = []
         for number, image in enumerate(several):
             name = f"images[{number}]" if arrays > 1 else "image"
-            readers += open_images([image]) if isinstance(image, str | Path) else [as_image(image, name)]
+            if isinstance(image, str | Path):
+                files, deeper = open_images([image])
+                readers, left_out = readers + files, [*left_out, *deeper]
+            else:
+                readers.append(as_image(image, name))
         if not readers:
             raise UserError("there is no image: give a path, an array, or a list of them", "images")
         scale, names = Scale(str(um_per_px)), names_of([Path(reader.name) for reader in readers])
-        given, found = count_images(self.networks, readers, scale, lambda _, cells: cells, progress=progress)
-        told = count_result(self.networks, scale, names, given, [field.cells for field in found])
+        given, found, warnings = count_images(self.networks, readers, scale, lambda _, cells: cells, progress=progress)
+        told = count_result(
+            self.networks, scale, names, given, [field.cells for field in found], (*left_out, *warnings)
+        )
         pairs = zip(given, found, strict=True)
         return CellCount(
             images=told.images,

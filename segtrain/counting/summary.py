@@ -24,6 +24,11 @@ ENOUGH_RED = 2000
 ENOUGH_WHITE = 200
 """White cells for a differential: what each of two examiners counts for the 400 of the reference method (CLSI
 H20-A2)."""
+SUSPECT = (
+    "half of the red cells or more are called infected, which blood hardly ever holds: mind colour, light and scale of "
+    "the image"
+)
+"""Warning of a parasitaemia that an image out of order gives."""
 UNSURE = 0.5
 """Confidence under which less than half of what the network saw of a cell speaks for its class."""
 
@@ -84,11 +89,17 @@ def summarise(
         differential={key: wilson(count, whites) for key, count in white.items()} if whites else {},
         platelets_per_red_cell=platelets / red if platelets is not None and red else None,
         warnings=(
+            *((SUSPECT,) if malaria and red and 2 * infected >= red else ()),
             *(useless if point and malaria and red and not better else ()),
             *_too_few(by_class, red, whites, malaria=malaria, differential=len(white) > 1),
             *_unsure(by_class, Counter(cell.kind for cell in counted if cell.confidence < UNSURE)),
         ),
     )
+
+
+def is_suspect(summary: CountSummary) -> bool:
+    """Whether it warns of its parasitaemia."""
+    return SUSPECT in summary.warnings
 
 
 def wilson(hits: int, total: int) -> Share:

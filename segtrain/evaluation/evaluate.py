@@ -15,7 +15,7 @@ from segtrain.evaluation.field_evaluation import Method, count_boxed, measure_fi
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.named_cells import measure_names, read_class_names, read_named_fields
 from segtrain.evaluation.set_evaluation import CellCounts, NamedTruth, PixelMetrics, Predict, predictions
-from segtrain.inference.field_prediction import predict_field, um_per_px_of
+from segtrain.inference.field_prediction import image_warnings, predict_field, um_per_px_of
 from segtrain.inference.image_reader import ArrayReader, open_image
 from segtrain.inference.prediction_files import check_folder
 from segtrain.inference.ready_networks import Networks, load_networks
@@ -54,8 +54,8 @@ def evaluate(
 
     Or a folder of real fields with masks, of `um_per_px` (a number, a table's path, or "auto"): see
     `field_evaluation.measure_fields`; `baseline` has the same of Otsu, and each of `images` also um_per_px and
-    baseline_dice, and of a field with boxes what `field_evaluation.count_boxed` gives. pictures: a folder for a picture
-    of each field that shows where the network is wrong.
+    baseline_dice, and of a field with boxes what `field_evaluation.count_boxed` gives; `warnings` are sentences.
+    pictures: a folder for a picture of each field that shows where the network is wrong.
 
     Or, with `classes`, a folder of real images in which somebody has named cells, by points or boxes of any annotation
     tool or by a folder for each class: see `named_cells.measure_names`. classes: what those names stand for, a mapping
@@ -79,7 +79,9 @@ def evaluate(
         fields = read_named_fields(target, named)
         networks = load_networks([run], which=which, device=device, parasite=True, cells=cells)
         scale = Scale(str(AUTO if um_per_px is None else um_per_px))
-        return measure_names(fields, partial(_count_file, networks, scale), progress=progress)
+        warnings: list[str] = []
+        counted = partial(_count_file, networks, scale, warnings)
+        return measure_names(fields, counted, progress=progress) | {"warnings": warnings}
     if cells is not None and known:
         raise UserError(f"{target} is measured without names of its cells: give `classes`, or leave it out", "cells")
     if is_folder(target):
@@ -129,9 +131,11 @@ def evaluate(
     return figures | ({"objects": counts.figures()} if counts is not None else {})
 
 
-def _count_file(networks: Networks, scale: Scale, path: Path) -> FieldCells:
+def _count_file(networks: Networks, scale: Scale, warnings: list[str], path: Path) -> FieldCells:
+    """warnings: those of the image are added."""
     image = open_image(path)
     try:
+        warnings += image_warnings(image, networks)
         return count_field(networks, image, um_per_px_of(image, scale))[0]
     finally:
         image.close()
@@ -189,10 +193,13 @@ class NetworkMethod:
         self._networks, self._scale = networks, scale
         self.details: list[Figures] = []
         """Of each field so far: um_per_px, as given or found; boxed and counted where it has boxes."""
+        self.warnings: list[str] = []
+        """Of the fields so far."""
 
     def __call__(self, field: Field) -> Mask:
         um_per_px = self._scale.of(field.path, field.image)
         picture = ArrayReader(field.image, str(field.path))
+        self.warnings += image_warnings(picture, self._networks)
         found = predict_field(self._networks, picture, um_per_px, probability=True, evidence=True)
         self.details.append({"um_per_px": um_per_px})
         if field.boxes is not None:
@@ -217,4 +224,4 @@ def _on_fields(network: NetworkMethod, folder: Path, pictures: Path | None, *, p
     figures, baseline = measured["network"], measured["otsu"]
     for image, details, other in zip(figures["images"], network.details, baseline["images"], strict=True):
         image |= details | {"baseline_dice": other["foreground_dice"]}
-    return figures | {"baseline": baseline}
+    return figures | {"baseline": baseline, "warnings": network.warnings}

@@ -55,7 +55,7 @@ def measure_fields(
             for confusion in (single, pooled[name]):
                 confusion.update_classes(prediction, truth)
             dice = none_if_nan(single.report()["foreground_dice"])
-            images[name].append({"name": field.path.name, "foreground_dice": dice})
+            images[name].append({"name": field.name, "foreground_dice": dice})
     return {name: _figures(pooled[name], images[name]) for name in methods}
 
 
@@ -115,4 +115,5 @@ def save_errors(field: Field, found: Mask, folder: Path) -> None:
     """Writes the picture as NAME.png into `folder`, shrunk to a width that a screen shows."""
     picture = Image.fromarray(error_picture(field, found))
     picture.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.BOX)
-    picture.save(folder / f"{field.path.stem}.png")
+    name = Path(field.name or field.path.name).with_suffix("").as_posix()
+    picture.save(folder / f"{name.replace('/', '_')}.png")

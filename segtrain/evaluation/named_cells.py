@@ -20,6 +20,7 @@ from segtrain.evaluation.figures import Figures, none_if_nan
 from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
 from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, read_config
 from smearsynth.base.errors import UserError
+from smearsynth.base.files import walk_files
 from smearsynth.base.images import IMAGE_SUFFIXES
 from smearsynth.base.validation import did_you_mean
 from smearsynth.fields.annotation_files import SUFFIXES
@@ -82,7 +83,7 @@ def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[N
     wrong = [f"{name}: {error}" for name, key in classes.items() if (error := _class_error(key))]
     if wrong:
         raise UserError("\n".join(wrong), "classes")
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    files = sorted(path.relative_to(folder).as_posix() for path in walk_files(folder)[0] if path.is_file())
     images = [file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise UserError(f"{folder}: there is no image; name a folder of fields")

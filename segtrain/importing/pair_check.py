@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
@@ -29,17 +28,13 @@ from segtrain.importing.palettes import Palette
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels, decode_image, decode_mask, read_bytes, sha256_of, size_text
 from smearsynth.base.workers import in_threads
-from smearsynth.fields.field_folder import turned_apart
+from smearsynth.fields.field_folder import CLEARLY, contrast_of_cells, turned_apart
 
 Size = tuple[int, int]
 """Height and width, px."""
 
 _SHOWN = 100
 """Errors that are listed."""
-_LEAST = 100
-"""Pixels that cells and glass each need before their brightness is compared."""
-_CLEARLY = 4.0
-"""Grey levels by which they must differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,29 +173,17 @@ def _check(pair: MaskPair, *, reader: MaskReader, ask_contrast: bool) -> Checked
         pixels=np.bincount(reading.label.ravel(), minlength=256),
         near=reading.near,
         interpolated=reading.interpolated,
-        contrast=contrast_of_cells(image, reading.label) if ask_contrast else 0.0,
+        contrast=contrast_of_cells(image, reading.label == 1, reading.label == 0) if ask_contrast else 0.0,
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,
     )
 
 
-def contrast_of_cells(image: Pixels, label: Pixels) -> float:
-    """Mean grey of the image where the label is 1 less that where it is 0; 0 where one of them is too rare.
-
-    image: uint8 (h, w, 3) RGB. label: uint8 (h, w).
-    """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    cells, glass = label == 1, label == 0
-    if min(np.count_nonzero(cells), np.count_nonzero(glass)) < _LEAST:
-        return 0.0
-    return float(grey[cells].mean() - grey[glass].mean())
-
-
 def _level_of_cells(checked: Sequence[CheckedPair]) -> tuple[Cells, int]:
     """The level of cells in masks that were read with white for them, and how many images agree: in transmitted light,
     cells are darker than the glass around. Raises UserError."""
-    white = [one for one in checked if one.contrast <= -_CLEARLY]
-    black = [one for one in checked if one.contrast >= _CLEARLY]
+    white = [one for one in checked if one.contrast <= -CLEARLY]
+    black = [one for one in checked if one.contrast >= CLEARLY]
     if len(white) == len(black):
         raise UserError(
             f"{checked[0].pair.mask.parent}: whether cells are white or black in the masks is not known, for "

@@ -20,7 +20,7 @@ from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage, predict_bands, tile_count
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels
-from smearsynth.fields.field_folder import image_files
+from smearsynth.fields.field_folder import image_files, image_tree
 from smearsynth.fields.scale import RED_CELL_UM, Scale, estimate, scaled_shape
 
 FOUND_BY_AUTO = f"the scale was found by the median single red cell, taken for {RED_CELL_UM} um"
@@ -30,6 +30,12 @@ _KEPT = 256_000_000
 """Pixels of images that are kept from finding their scales until they are predicted; those beyond are decoded again."""
 _BLOCK = 2_000_000
 """Pixels that are decided at a time."""
+_SHOWN = 3
+"""Folders that a warning names."""
+_LOOKED_AT = 64
+"""Rows, evenly taken, by which an image is judged."""
+_ENDS, _LEAST_CONTRAST = (0.1, 99.9), 40
+"""Percentiles between which the pixels of a field differ by as many levels: glass and any cell do."""
 LEAST = 1e-12
 """Probability below which its logarithm is cut off."""
 
@@ -50,14 +56,40 @@ class JudgedImage:
         return Path(self.image.name)
 
 
-def open_images(images: str | Path | Sequence[str | Path]) -> list[ImageReader]:
-    """The files that are named, or the one, and those in the folders that are, by their headers. UserError where there
-    are none, or one cannot be read."""
+def open_images(
+    images: str | Path | Sequence[str | Path], page: int | None = None
+) -> tuple[list[ImageReader], tuple[str, ...]]:
+    """The files that are named, or the one, and those in the folders that are, by their headers; and a sentence for
+    each folder in which further images lie deeper. page: of TIFF files, from 1, where it is not clear which is the
+    image. UserError where there are none, or one cannot be read."""
     paths = [Path(image) for image in ([images] if isinstance(images, str | Path) else images)]
-    found = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
+    found, left_out = [], []
+    for path in paths:
+        inside = image_files(path) if path.is_dir() else [path]
+        found += inside
+        if path.is_dir() and (deeper := set(image_tree(path)) - set(inside)):
+            folders = sorted({str(file.parent) for file in deeper})
+            shown = ", ".join(folders[:_SHOWN]) + ", ..." * (len(folders) > _SHOWN)
+            left_out.append(f"{path}: {len(deeper)} images in folders inside it are left out; name those too: {shown}")
     if not found:
-        raise UserError(f"{paths[0] if paths else 'IMAGE'}: there is no image; name image files, or a folder of them.")
-    return [open_image(path) for path in found]
+        where = left_out[0] if left_out else f"{paths[0] if paths else 'IMAGE'}: there is no image"
+        raise UserError(f"{where}; name image files, or a folder of them.")
+    return [open_image(path, page) for path in found], tuple(left_out)
+
+
+def image_warnings(image: ImageReader, networks: Networks) -> tuple[str, ...]:
+    """Why what the networks see in an image is not to be relied on, as sentences: by some of its rows, it is grey and
+    they learnt colours, or it shows next to nothing."""
+    height = image.shape[0]
+    tops = np.linspace(0, height - 1, min(height, _LOOKED_AT)).astype(int).tolist()
+    seen = np.concatenate([image.rows(top, top + 1) for top in tops])
+    darkest, brightest = np.percentile(seen.min(axis=2), _ENDS)
+    warnings = []
+    if not networks.grey and (seen == seen[..., :1]).all():
+        warnings.append(f"{image.name} is grey, and the network learnt colours: do not rely on what it calls the cells")
+    if brightest - darkest < _LEAST_CONTRAST:
+        warnings.append(f"{image.name} is blank or nearly so: do not rely on what is found in it")
+    return tuple(warnings)
 
 
 def judge_images(

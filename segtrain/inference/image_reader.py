@@ -5,7 +5,6 @@ megapixels all at once by Pillow, which knows most corners of the formats; of a 
 that hold the rows, by tifffile.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +12,18 @@ import numpy as np
 import numpy.typing as npt
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
-from smearsynth.base.errors import UserError, first_line
-from smearsynth.base.images import MAX_PIXELS, ImageError, Pixels, read_header, size_text
+from smearsynth.base.errors import ImageError, UserError, first_line
+from smearsynth.base.images import MAX_PIXELS, Pixels, on_white, read_header, size_text
+from smearsynth.base.tiff_layout import (
+    TiffLayout,
+    check_codec,
+    check_range,
+    highest,
+    page_of,
+    positive,
+    read_layout,
+    to_eight_bits,
+)
 from smearsynth.fields.field_folder import read_image
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
@@ -22,8 +31,8 @@ _MOST_BYTES = 1 << 28
 """Of one strip or tile, stored or decoded."""
 _MOST_SIDE = 1_000_000
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
-_PLAIN = (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS)
-"""Compressions that tifffile reads without imagecodecs."""
+_LOOKED_AT = 64
+"""Rows, evenly taken, by which the range of 16-bit values is judged."""
 
 
 class ImageReader(Protocol):
@@ -92,15 +101,16 @@ def as_image(value: Any, name: str = "image") -> ArrayReader:
 class FileReader:
     """An image file of up to 64 megapixels, which is kept in memory from the first `rows` until `close`."""
 
-    def __init__(self, path: Path) -> None:
-        header = read_header(path)
+    def __init__(self, path: Path, page: int | None = None) -> None:
+        header = read_header(path, page)
         self.name, self.shape = str(path), (header.height, header.width)
+        self._page = page
         self._pixels: Pixels | None = None
 
     def rows(self, top: int, bottom: int) -> Pixels:
         """See `ImageReader`."""
         if self._pixels is None:
-            self._pixels = read_image(Path(self.name))
+            self._pixels = read_image(Path(self.name), self._page)
         return self._pixels[top:bottom]
 
     def close(self) -> None:
@@ -109,20 +119,22 @@ class FileReader:
 
 
 class TiffReader:
-    """The first page of a TIFF file of any size, in strips or tiles, compressed or not."""
+    """A TIFF file of any size, in strips or tiles, compressed or not. layout: what of it is the image."""
 
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        with TiffFile(path) as file:
-            page = file.pages.first
-            self.shape = (int(page.imagelength), int(page.imagewidth))
-            _check(page, self.name)
+    def __init__(self, path: Path, layout: TiffLayout | None = None) -> None:
+        layout = layout or read_layout(path, str(path))
+        self.name, self.shape, self._layout = str(path), layout.shape, layout
+        with TiffFile(path, _multifile=False) as file:
+            for number in layout.pages:
+                _check(page_of(file, number), self.name)
+            if layout.bits == 16:
+                check_range(self._highest(file), layout.stated, self.name)
 
     def rows(self, top: int, bottom: int) -> Pixels:
         """See `ImageReader`."""
         try:
-            with TiffFile(self.name) as file:
-                return _to_rgb(_window(file, file.pages.first, top, bottom), file.pages.first)
+            with TiffFile(self.name, _multifile=False) as file:
+                return _to_rgb(self._values(file, top, bottom), page_of(file, self._layout.pages[0]), self._layout)
         # A damaged file makes a decoder fail in many ways, and none of them is documented.
         except Exception as error:
             raise ImageError(
@@ -133,25 +145,42 @@ class TiffReader:
     def close(self) -> None:
         """See `ImageReader`; nothing is kept."""
 
+    def _values(self, file: TiffFile, top: int, bottom: int) -> npt.NDArray[Any]:
+        """(bottom - top, w, samples) as they are stored, of several pages those of all."""
+        pages = [_window(file, page_of(file, number), top, bottom) for number in self._layout.pages]
+        return np.concatenate(pages, axis=2) if len(pages) > 1 else pages[0]
 
-def open_image(path: str | Path) -> ImageReader:
-    """An image file by its header. UserError: missing, no image, damaged, too large for its format, and of a TIFF over
+    def _highest(self, file: TiffFile) -> int:
+        """Greatest value of some rows; the whole of a slide would take minutes."""
+        try:
+            tops = np.linspace(0, self.shape[0] - 1, min(self.shape[0], _LOOKED_AT)).astype(int).tolist()
+            return max(highest(self._values(file, top, top + 1)) for top in tops)
+        except Exception as error:
+            raise ImageError(
+                "unreadable", f"{self.name}: cannot be read ({first_line(error)}); replace the file"
+            ) from None
+
+
+def open_image(path: str | Path, page: int | None = None) -> ImageReader:
+    """An image file by its header. page: of a TIFF, from 1; None: the one that is the image. UserError: missing, no
+    image, damaged, too large for its format, of several pages of which none is marked as the image, and of a TIFF over
     64 megapixels also other pixels than grey or RGB of 8 or 16 bits."""
     path = Path(path)
     if not path.is_file():
         raise ImageError("missing", f"{path}: the file is not there; check its path")
-    return TiffReader(path) if _is_large_tiff(path) else FileReader(path)
+    layout = _layout(path, page) if path.suffix.lower() in _TIFF_SUFFIXES else None
+    large = layout is not None and layout.shape[0] * layout.shape[1] > MAX_PIXELS
+    return TiffReader(path, layout) if layout is not None and large else FileReader(path, page)
 
 
-def _is_large_tiff(path: Path) -> bool:
-    if path.suffix.lower() not in _TIFF_SUFFIXES:
-        return False
+def _layout(path: Path, page: int | None) -> TiffLayout | None:
     try:
-        with TiffFile(path) as file:
-            return file.pages.first.imagewidth * file.pages.first.imagelength > MAX_PIXELS
+        return read_layout(path, str(path), page)
+    except UserError:
+        raise
     # Whatever is wrong with the file, Pillow meets it again and has a sentence for it.
     except Exception:
-        return False
+        return None
 
 
 def _check(page: TiffPage, name: str) -> None:
@@ -183,10 +212,7 @@ def _check(page: TiffPage, name: str) -> None:
         raise ImageError(
             "too_large", f"{name}: its parts of {wide}x{tall} px are too large to be read one by one; save it in tiles"
         )
-    if page.compression not in _PLAIN and not find_spec("imagecodecs"):
-        raise ImageError(
-            "pixel_type", f"{name}: its compression needs the extra `tiff`: pip install 'smearsynth[tiff]'"
-        )
+    check_codec(page, name)
 
 
 def _part(page: TiffPage) -> tuple[int, int]:
@@ -215,14 +241,9 @@ def _window(file: TiffFile, page: TiffPage, top: int, bottom: int) -> npt.NDArra
     return window
 
 
-def _to_rgb(values: npt.NDArray[Any], page: TiffPage) -> Pixels:
+def _to_rgb(values: npt.NDArray[Any], page: TiffPage, layout: TiffLayout) -> Pixels:
     """uint8 (h, w, 3), by the rules of `smearsynth.base.images.decode_image`. values: (h, w, samples)."""
-    if page.photometric == PHOTOMETRIC.MINISWHITE:
-        values = np.iinfo(values.dtype).max - values
+    values = positive(values, page, layout.stated)
     if values.dtype.itemsize == 2:
-        grey = values.shape[2] < 3
-        values = ((values.astype(np.uint32) + 128) // 257 if grey else values >> 8).astype(np.uint8)
-    if values.shape[2] in (2, 4):
-        alpha = values[..., -1:].astype(np.uint32)
-        values = ((values[..., :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.broadcast_to(np.asarray(values), (*values.shape[:2], 3))
+        values = to_eight_bits(values, layout.stated, grey=values.shape[2] < 3 or len(layout.pages) > 1)
+    return np.broadcast_to(on_white(values), (*values.shape[:2], 3))

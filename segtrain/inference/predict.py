@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from segtrain.inference.exported_networks import load_onnx
-from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, judge_images, open_images
+from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, image_warnings, judge_images, open_images
 from segtrain.inference.prediction_files import check_new, new_files, overlay_factor, targets, write_prediction
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.inference.tiles import RescaledImage, predict_bands
@@ -55,6 +55,7 @@ def predict(
     which: Which = "best",
     batch: int | None = None,
     device: str = "auto",
+    page: int | None = None,
     progress: bool = True,
 ) -> PredictResult:
     """Writes the files of `inference.prediction_files` for each image into the folder `out`.
@@ -64,15 +65,16 @@ def predict(
     table's path, or "auto". tta: average over the eight views of a tile, turned and mirrored, too. probability: keep
     those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what `segtrain export`
     wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch or of the last.
-    device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on stderr, where that is a terminal. Raises UserError,
-    before anything is written where a header, a scale or an option is wrong; where an image turns out to be damaged
-    further down, the files of those before it stay.
+    device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress: bars on stderr, where
+    that is a terminal. Raises UserError, before anything is written where a header, a scale or an option is wrong;
+    where an image turns out to be damaged further down, the files of those before it stay.
 
     >>> done = segtrain.predict("runs/first", ["field.png"], out="predicted", um_per_px=0.2, progress=False)
     >>> [pathlib.Path(file).name for file in done.images[0]["files"]]
     ['field_label.png', 'field_colour.png', 'field_overlay.png']
     """
-    scale, folder, readers = Scale(str(um_per_px)), Path(out), open_images(images)
+    scale, folder = Scale(str(um_per_px)), Path(out)
+    readers, left_out = open_images(images, page)
     wanted = [targets(folder, image, probability=probability) for image in readers]
     files = [file for of_image in wanted for file in of_image.values()]
     check_new(files, overwrite=overwrite)
@@ -93,7 +95,8 @@ def predict(
     total = sum(one.tiles for one in judged)
     with tqdm(total=total, desc="predict", unit="tile", leave=False, disable=None if progress else True) as bar:
         done = [_predict(networks, one, files, bar) for one, files in zip(judged, wanted, strict=True)]
-    return PredictResult(images=tuple(done), device=networks.device, warnings=tuple(_warnings(done, scale)))
+    warnings = (*left_out, *_warnings(done, scale), *(text for image in done for text in image.pop("warnings")))
+    return PredictResult(images=tuple(done), device=networks.device, warnings=warnings)
 
 
 def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], bar: "tqdm[Any]") -> Figures:
@@ -103,6 +106,7 @@ def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], ba
         bands = predict_bands(networks, scaled, bar.update)
         named = dict(zip(files, opened, strict=True))
         pixels = write_prediction(named, image, bands, scaled.shape, networks.classes)
+    warnings = image_warnings(image, networks)
     image.close()
     return {
         "name": printable(Path(image.name).name),
@@ -113,6 +117,7 @@ def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], ba
         "overlay_factor": overlay_factor(image.shape),
         "pixels": dict(zip(networks.classes.keys, pixels.tolist(), strict=True)),
         "files": [str(file) for file in files.values()],
+        "warnings": warnings,
     }
 
 

@@ -36,7 +36,8 @@ class Networks:
     whether the probability that a pixel is of a parasite comes after those of the classes. names_cells: whether all of
     them learnt to name whole cells (`loss.cells`), so that what they see may be averaged over a cell. operating_point:
     that of the run, of one that has one. crop: of networks that name single cells the side in px of the crops that they
-    see. namer: such networks, of the same classes and scale, that name the cells which these find.
+    see. namer: such networks, of the same classes and scale, that name the cells which these find. grey: whether all of
+    them are shown grey images.
     """
 
     members: tuple[Probabilities, ...]
@@ -50,6 +51,7 @@ class Networks:
     operating_point: OperatingPoint | None = None
     crop: int | None = None
     namer: "Networks | None" = None
+    grey: bool = False
 
     def __call__(self, tiles: Pixels) -> npt.NDArray[np.float32]:
         """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum. tiles: uint8
@@ -125,6 +127,7 @@ def place_networks(
         parasite=parasite,
         names_cells=all(t.config.loss.cells is not None for t in trained),
         crop=trained[0].config.model.crop,
+        grey=all(t.config.model.grey for t in trained),
     )
 
 

@@ -21,7 +21,7 @@ from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_fiel
 from segtrain.counting.count import write_cells
 from segtrain.counting.summary import CountSummary, Share, summarise
 from segtrain.data.samples import Classes
-from segtrain.inference.field_prediction import FieldPrediction, NativeLabels
+from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, image_warnings
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.inference.tiles import Band, tile_count
@@ -138,6 +138,8 @@ class Viewer:
         classes, cells = self._networks.classes, at_native(prediction, found.map, label)
         kinds = np.array([0, *(classes.keys.index(cell.kind) for cell in found.cells)], np.uint8)
         label = np.where(cells > 0, kinds[cells], label)
+        shown = count_data(found, classes, name)
+        shown["warnings"] += map(_as_sentence, image_warnings(ArrayReader(pixels, name), self._networks))
         return {
             "name": name,
             "width": label.shape[1],
@@ -148,7 +150,7 @@ class Viewer:
             "cells": _packed(cells.astype("<i4")),
             "um_per_px": um_per_px,
             "scale": _scale_text(um_per_px, spec),
-            **count_data(found, classes, name),
+            **shown,
         }
 
     def _count(self, picture: ArrayReader, um_per_px: float, step: Step) -> tuple[FieldCells, FieldPrediction, Pixels]:
@@ -225,10 +227,14 @@ def count_data(found: FieldCells, classes: Classes, name: str) -> dict[str, Any]
         "objects": [_object(cell, classes) for cell in found.cells],
         "counts": {classes.keys.index(key): count for key, count in summary.cells.items()},
         "summary": _lines(summary),
-        "warnings": [f"{text[:1].upper()}{text[1:]}." for text in summary.warnings],
+        "warnings": [*map(_as_sentence, summary.warnings)],
         "note": f"Not counted: {more} that the bottom or right edge cuts." if more else "",
         "csv": table.getvalue(),
     }
+
+
+def _as_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _object(cell: MeasuredCell, classes: Classes) -> dict[str, Any]:

@@ -38,6 +38,17 @@ class UserError(SentenceError, ValueError):
     """The input is wrong. The command line prints the text without a traceback and ends with exit code 2."""
 
 
+class ImageError(UserError):
+    """An image that is refused. reason: short key that refusals are counted by; str(): the sentence for the user."""
+
+    def __init__(self, reason: str, sentence: str, *arguments: str) -> None:
+        super().__init__(sentence, *arguments)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, ...]]:
+        return ImageError, (self.reason, self.sentence, *self.arguments)
+
+
 class WorkError(SentenceError, RuntimeError):
     """The work cannot go on, though the input's form is right. The command line prints the text without a traceback and
     ends with exit code 1."""

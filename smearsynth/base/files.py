@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +39,30 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def walk_files(root: Path, on_error: Callable[[OSError], object] | None = None) -> tuple[list[Path], int]:
+    """All files below a folder, in no order, also in the folders that links lead to; and the number of links that were
+    not followed, for their folder is read anyway, or holds `root`. Each folder is read once, by a path without links
+    where it has one. on_error: is called where a folder cannot be read."""
+    files: list[Path] = []
+    above, seen = set(root.resolve().parents), set[Path]()
+    waiting, not_followed = deque([root]), 0
+    while waiting:
+        start = waiting.popleft()
+        if start.resolve() in seen | above:
+            not_followed += 1
+            continue
+        for folder, inside, names in os.walk(start, onerror=on_error):
+            here = Path(folder)
+            if (real := here.resolve()) in seen:
+                inside.clear()
+                continue
+            seen.add(real)
+            inside.sort()
+            waiting += [here / name for name in inside if (here / name).is_symlink()]
+            files += [here / name for name in names]
+    return files, not_followed
 
 
 def file_digest(path: Path) -> str:

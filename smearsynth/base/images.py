@@ -1,6 +1,7 @@
 """Image files to arrays: the header is judged before a pixel is decoded, and one form comes out of every kind of file.
 
-A file's bytes are read once, so that the digest recorded for it is the digest of what was decoded.
+A file's bytes are read once, so that the digest recorded for it is the digest of what was decoded. Pillow decodes all
+that has 8 bits a value; of colours of 16 it gives the high byte, so tifffile decodes those that need all of them.
 """
 
 import hashlib
@@ -17,7 +18,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION, TiffImageFile
 
-from smearsynth.base.errors import UserError
+from smearsynth.base.errors import ImageError
+from smearsynth.base.tiff_layout import MAGIC, TiffLayout, check_range, deep_values, read_layout, to_eight_bits
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,19 +39,8 @@ _BAND = 1_000_000
 """Pixels that are converted at a time."""
 _WHITE_IS_ZERO, _APART = 0, 2
 """Of a TIFF's photometric interpretation, and of its planar configuration: channels one after another."""
-_LEAST_OF_16_BITS = 1 << 12
-"""Smears are bright: one whose brightest value is below that was recorded with fewer bits than its file has."""
-
-
-class ImageError(UserError):
-    """An image that is refused. reason: short key that refusals are counted by; str(): the sentence for the user."""
-
-    def __init__(self, reason: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
-        return ImageError, (self.reason, self.sentence)
+_ANIMATED = ("GIF", "PNG", "WEBP")
+"""Formats of several frames; a second one in a JPEG (MPO) is for phones."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +68,21 @@ class MaskPixels:
     lossy: bool
 
 
-def read_header(path: Path) -> ImageHeader:
-    """Size and kind of an image without decoding it. Raises ImageError."""
-    with _opened(path, path.name) as image:
+def read_header(path: Path, page: int | None = None) -> ImageHeader:
+    """Size and kind of an image without decoding it. page: of a TIFF, from 1; None: the one that is the image. Raises
+    ImageError."""
+    with _opened(path, path.name, page=page) as (image, layout):
         # Other formats are turned by Pillow itself, or carry no orientation.
         turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in SIDEWAYS
         height, width = image.size if turned else image.size[::-1]
-        return ImageHeader(height, width, image.mode in ("1", "L", "P") or image.mode.startswith("I;16"))
+        joined = layout is not None and len(layout.pages) > 1
+        single = image.mode in ("1", "L", "P") or image.mode.startswith("I;16")
+        return ImageHeader(height, width, single and not joined)
 
 
 def read_orientation(path: Path) -> int:
     """How EXIF turns an image: 1 (not at all) to 8. Raises ImageError."""
-    with _opened(path, path.name) as image:
+    with _opened(path, path.name) as (image, _):
         turn = image.getexif().get(_ORIENTATION, 1)
         return turn if turn in range(1, 9) else 1
 
@@ -110,16 +104,30 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode_image(data: bytes, name: str, *, most_pixels: int = MAX_PIXELS) -> Pixels:
-    """uint8 (h, w, 3) RGB, upright, of the first frame.
+def decode_image(data: bytes, name: str, *, most_pixels: int = MAX_PIXELS, page: int | None = None) -> Pixels:
+    """uint8 (h, w, 3) RGB, upright.
 
-    16-bit values are divided by 257 (the high byte where a pixel has three of them), grey is repeated, and what is
-    transparent is laid on white, as empty glass is. name: of the file, for messages. most_pixels: of an image that is
-    not refused. Raises ImageError, also for 16-bit values of which none is above 4,095: they would be a black image.
+    16-bit values go from the black to the white that the file states, else they are divided by 257 (the high byte where
+    a pixel has three of them). Grey is repeated, and what is transparent is laid on white, as empty glass is. Of a TIFF
+    with several pages it is the one that is marked as the image, or the three that are its colours. name: of the file,
+    for messages. most_pixels: of an image that is not refused. page: of a TIFF, from 1, where it is not marked.
+
+    Raises ImageError, also for 16-bit values that end below a quarter of their range and state none (they would be a
+    black image), and for several pages or frames of which none is marked.
     """
-    with _opened(BytesIO(data), name, most_pixels) as image:
+    with _opened(BytesIO(data), name, most_pixels, page=page) as (image, layout):
+        if layout is not None and layout.unread:
+            raise ImageError("pixel_type", f"{name}: {layout.unread}")
+        if layout is not None and layout.deep:
+            return _deep_to_rgb(deep_values(data, layout, name), layout)
+        if layout is not None and len(layout.pages) > 1:
+            return np.stack([_grey_page(image, number) for number in layout.pages], axis=2)
+        deep = ";16" in str(getattr(image, "tile", ""))
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
+        if deep and len(bands := image.getbands()) > 1:
+            colours = np.asarray(image)[..., : len(bands) - (bands[-1] == "A")]
+            check_range(int(colours.max()) << 8 | 255, None, name)
         return _to_rgb(image, name)
 
 
@@ -176,31 +184,59 @@ def size_text(shape: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def _opened(file: Path | BytesIO, name: str, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """The image with its header judged; whatever Pillow raises while it is open becomes an ImageError."""
+def _opened(
+    file: Path | BytesIO,
+    name: str,
+    most_pixels: int = MAX_PIXELS,
+    *,
+    page: int | None = None,
+    frames: bool = False,
+) -> Iterator[tuple[Image.Image, TiffLayout | None]]:
+    """The image with its header judged, at the frame that is the image, and of a TIFF where that is; whatever is raised
+    while it is open becomes an ImageError. frames: the caller looks at those himself."""
+    layout = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if not frames and _is_tiff(file):
+                layout = read_layout(file, name, page)
+            elif page not in (None, 1):
+                raise ImageError("page", f"{name}: is no TIFF, and has one page; leave the page out", "page")
             with Image.open(file, formats=FORMATS) as image:
+                if layout is not None:
+                    image.seek(layout.pages[0])
                 _judge(image, name, most_pixels)
-                yield image
+                if not frames and image.format in _ANIMATED and getattr(image, "is_animated", False):
+                    raise ImageError(
+                        "pages", f"{name}: has several frames; save the one that counts as a file of its own"
+                    )
+                yield image, layout
     except ImageError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise _too_large(name, most_pixels) from None
-    # A damaged file makes Pillow's readers fail in many ways, and none of them is documented.
+    # A damaged file makes readers fail in many ways, and none of them is documented.
     except Exception as error:
+        if layout is not None and layout.unread:
+            raise ImageError("pixel_type", f"{name}: {layout.unread}") from None
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         if cause.startswith("cannot identify"):
             cause = f"none of the formats {', '.join(FORMATS)}"
         raise ImageError("unreadable", f"{name}: cannot be read as an image ({cause}); replace the file") from None
 
 
+def _is_tiff(file: Path | BytesIO) -> bool:
+    if isinstance(file, BytesIO):
+        return file.getbuffer()[:4].tobytes() in MAGIC
+    with file.open("rb") as opened:
+        return opened.read(4) in MAGIC
+
+
 @contextmanager
 def _opened_mask(data: bytes, name: str, *, lossless: bool = False) -> Iterator[Image.Image]:
     """A mask, decoded and upright; lossless: one whose values its compression changes is refused."""
-    with _opened(BytesIO(data), name) as image:
+    with _opened(BytesIO(data), name, frames=True) as (image, _):
         if lossless and _is_lossy(image, data):
             raise ImageError(
                 "mask_lossy", f"{name}: the compression of JPEG blurs the edge of a mask; give it as PNG or BMP"
@@ -209,13 +245,15 @@ def _opened_mask(data: bytes, name: str, *, lossless: bool = False) -> Iterator[
             raise ImageError(
                 "mask_frames", f"{name}: the mask has several pages or frames; save the one of its image alone"
             )
+        if isinstance(image, TiffImageFile):
+            _refuse_misread(image, name)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         yield image
 
 
 def _judge(image: Image.Image, name: str, most_pixels: int) -> None:
-    """By its header; of a TIFF also what Pillow reads without a word of complaint, and wrongly."""
+    """By its header."""
     width, height = image.size
     if width * height > most_pixels:
         raise _too_large(name, most_pixels, f", it has {width}x{height}")
@@ -223,8 +261,10 @@ def _judge(image: Image.Image, name: str, most_pixels: int) -> None:
         raise ImageError(
             "too_small", f"{name}: {width}x{height} px show no cell; at least {MIN_SIDE} px a side are needed"
         )
-    if not isinstance(image, TiffImageFile):
-        return
+
+
+def _refuse_misread(image: TiffImageFile, name: str) -> None:
+    """What Pillow reads without a word of complaint, and wrongly."""
     tags = image.tag_v2
     bits, why = max(tags.get(BITSPERSAMPLE, (1,))), ""
     if 8 < bits < 16:
@@ -275,12 +315,8 @@ def _brightest(image: Image.Image) -> npt.NDArray[Any]:
 def _to_rgb(image: Image.Image, name: str) -> Pixels:
     if image.mode in ("I", "F"):
         raise _no_range(name)
-    if image.mode.startswith("I;16") and (top := int(np.asarray(image).max())) < _LEAST_OF_16_BITS:
-        raise ImageError(
-            "pixel_type",
-            f"{name}: its 16-bit values end at {top:,} of 65,535, as of a camera of 12 bits or fewer; stretch them, or "
-            "save it with 8 bits",
-        )
+    if image.mode.startswith("I;16"):
+        check_range(int(np.asarray(image).max()), None, name)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows, band in _bands(image):
         pixels[rows] = _band_to_rgb(band)
@@ -289,12 +325,30 @@ def _to_rgb(image: Image.Image, name: str) -> Pixels:
 
 def _band_to_rgb(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16"):
-        return (((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))[..., None]
-    if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA")).astype(np.uint32)
-        alpha = rgba[..., 3:]
-        return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.asarray(image.convert("RGB"))
+        return to_eight_bits(np.asarray(image), None, grey=True)[..., None]
+    return on_white(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")))
+
+
+def _deep_to_rgb(values: npt.NDArray[np.uint16], layout: TiffLayout) -> Pixels:
+    """values: (h, w, samples), as `deep_values` gives them."""
+    grey = values.shape[2] < 3 or len(layout.pages) > 1
+    pixels = on_white(to_eight_bits(values, layout.stated, grey=grey))
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*values.shape[:2], 3)))
+
+
+def on_white(pixels: Pixels) -> Pixels:
+    """uint8 (h, w, 1 or 3): what is transparent laid on white. pixels: with alpha as a second or a fourth channel, or
+    without."""
+    if pixels.shape[2] in (1, 3):
+        return pixels
+    alpha = pixels[..., -1:].astype(np.uint32)
+    return ((pixels[..., :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _grey_page(image: Image.Image, number: int) -> Pixels:
+    image.seek(number)
+    image.load()
+    return np.asarray(image.convert("L"))
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:

@@ -5,7 +5,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from smearsynth.base.errors import UserError, first_line
 
@@ -27,14 +27,18 @@ def canonical(name: str) -> str:
 
 
 def locate(root: Path, path: str) -> Path:
-    """The file `path` of a source, absolute. Raises UserError where it leaves `root` by `..`, a drive or a link."""
+    """The file `path` of a source, absolute. Raises UserError where it leaves `root` by `..`, a drive or a link, other
+    than a link to a folder in it, as a user makes to data on another disk."""
     base = root.resolve()
     try:
+        folders = [base / part for part in list(PurePath(path).parents)[:-1]]
+        linked = [folder.resolve() for folder in folders if folder.is_symlink()]
+        inside = [base, *(folder for folder in linked if not base.is_relative_to(folder))]
         file = (base / path).resolve()
         file.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{root}: {path!r:.200} names no file ({first_line(error):.60}); correct the name") from None
-    if not file.is_relative_to(base):
+    if not any(file.is_relative_to(folder) for folder in inside):
         raise UserError(f"{path}: leads out of the source's folder {root}; keep all files of a source inside it")
     return file
 

@@ -12,7 +12,7 @@ its rim: two honest outlines of one cell differ by a pixel or two at 40x, and a 
 the mask would else be wrong all around a cell that does not count. A pixel nearer to a cell that counts always counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.files import walk_files
 from smearsynth.base.images import (
     FORMATS,
     IMAGE_SUFFIXES,
@@ -43,6 +44,10 @@ _MOST_BYTES = 10_000_000
 """Of a table of boxes: a hundred thousand rows."""
 _BEYOND = 0.01
 """By which a box may leave its image: what annotation tools round. A box in pixels would count no cell at all."""
+_LEAST = 100
+"""Pixels that cells and glass each need before their brightness is compared."""
+CLEARLY = 4.0
+"""Grey levels by which they must differ."""
 _RIM = 0.1
 """Width of an ignored cell's rim over the median side of the boxes: 0.7 um, 3 to 4 px at 40x."""
 
@@ -50,13 +55,14 @@ _RIM = 0.1
 @dataclass(frozen=True)
 class Field:
     """One real field. image: uint8 (h, w, 3) RGB. cells: bool (h, w), truth. counted: bool (h, w), false = ignored.
-    boxes: int64 (n, 5), as `read_boxes` gives them; None where there are none to read."""
+    boxes: int64 (n, 5), as `read_boxes` gives them; None where there are none to read. name: of its file below img/."""
 
     path: Path
     image: Pixels
     cells: Mask
     counted: Mask
     boxes: npt.NDArray[np.int64] | None = None
+    name: str = ""
 
 
 def is_folder(path: Path) -> bool:
@@ -77,34 +83,37 @@ def _read_field(folder: Path, file: Path, mask: Path) -> Field:
     if error := turned_apart(file, mask):
         raise UserError(error)
     cells = read_field_mask(mask, image.shape)
+    refuse_negative(mask, image, cells)
+    name = file.relative_to(folder / IMAGES)
     if not (folder / BOXES).is_dir():
-        return Field(file, image, cells, np.ones_like(cells))
-    boxes = read_boxes(folder / BOXES / f"{file.stem}.txt", cells.shape)
-    return Field(file, image, cells, boxed(cells, boxes[:, 1:]), boxes)
+        return Field(file, image, cells, np.ones_like(cells), name=name.as_posix())
+    boxes = read_boxes(folder / BOXES / name.with_suffix(".txt"), cells.shape)
+    return Field(file, image, cells, boxed(cells, boxes[:, 1:]), boxes, name.as_posix())
 
 
 def image_and_mask_files(folder: Path) -> list[tuple[Path, Path]]:
     """Each image with its mask, by name. Raises UserError: no images, an image without a mask."""
     if not is_folder(folder):
         raise UserError(f"{folder}: needs the folders {IMAGES}/ and {MASKS}/ with a mask of the same stem per image.")
-    files = image_files(folder / IMAGES)
+    files = _by_stem(folder / IMAGES)
     if not files:
         raise UserError(f"{folder / IMAGES}: holds no image; put {', '.join(FORMATS)} files there.")
-    masks = _by_stem(image_files(folder / MASKS))
-    _by_stem(files)
-    missing = [f.name for f in files if f.stem not in masks]
+    masks = _by_stem(folder / MASKS)
+    missing = [file.name for stem, file in files.items() if stem not in masks]
     if missing:
         raise UserError(f"{folder / MASKS}: no mask for {missing[0]} ({len(missing)} missing); add it under that stem.")
-    return [(file, masks[file.stem]) for file in files]
+    return [(file, masks[stem]) for stem, file in files.items()]
 
 
-def _by_stem(files: Sequence[Path]) -> dict[str, Path]:
-    """Each file by its stem; UserError where two share one, for a mask of another image would be taken for its own."""
-    stems: dict[str, Path] = {}
-    for file in files:
-        if file.stem in stems:
-            raise UserError(f"{file}: {stems[file.stem].name} has the same stem; rename or remove one of the two.")
-        stems[file.stem] = file
+def _by_stem(folder: Path) -> dict[Path, Path]:
+    """The images in a folder and below, each by its path without the extension; UserError where two share one, for a
+    mask of another image would be taken for its own."""
+    stems: dict[Path, Path] = {}
+    for file in image_tree(folder):
+        stem = file.relative_to(folder).with_suffix("")
+        if stem in stems:
+            raise UserError(f"{file}: {stems[stem].name} has the same stem; rename or remove one of the two.")
+        stems[stem] = file
     return stems
 
 
@@ -125,6 +134,27 @@ def read_field_mask(path: Path, shape: tuple[int, ...]) -> Mask:
     if not top >= 0 or between > _SOFT * np.count_nonzero(cells):
         raise UserError(f"{path}: the mask is not black and white; give one that is 255 where a cell is and else 0.")
     return cells
+
+
+def contrast_of_cells(image: Pixels, cells: Mask, glass: Mask) -> float:
+    """Mean grey of the image in `cells` less that in `glass`; 0 where one of them is too rare.
+
+    image: uint8 (h, w, 3) RGB. cells, glass: bool (h, w).
+    """
+    if min(np.count_nonzero(cells), np.count_nonzero(glass)) < _LEAST:
+        return 0.0
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return float(grey[cells].mean() - grey[glass].mean())
+
+
+def refuse_negative(path: Path, image: Pixels, cells: Mask) -> None:
+    """UserError where what the mask `path` calls cells is the brighter part of its image: in transmitted light cells
+    are darker than the glass around."""
+    if contrast_of_cells(image, cells, ~cells) >= CLEARLY:
+        raise UserError(
+            f"{path}: what is white in this mask is the brighter part of its image, and cells are darker than glass; "
+            "invert it, so that cells are white"
+        )
 
 
 def turned_apart(image: Path, mask: Path) -> str | None:
@@ -198,8 +228,9 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def image_tree(folder: Path) -> list[Path]:
-    """The image files of a folder and of all folders inside it, by path; hidden ones are left out."""
-    return [file for file in sorted(folder.rglob("*")) if _is_image(file, folder)]
+    """The image files of a folder and of all folders inside it, those that are links too, by path; hidden ones are left
+    out."""
+    return [file for file in sorted(walk_files(folder)[0]) if _is_image(file, folder)]
 
 
 def _is_image(file: Path, folder: Path) -> bool:
@@ -207,6 +238,6 @@ def _is_image(file: Path, folder: Path) -> bool:
     return shown and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
 
 
-def read_image(path: Path) -> Pixels:
+def read_image(path: Path, page: int | None = None) -> Pixels:
     """uint8 (h, w, 3) RGB, as `images.decode_image` says. Raises UserError."""
-    return decode_image(read_bytes(path), str(path))
+    return decode_image(read_bytes(path), str(path), page=page)

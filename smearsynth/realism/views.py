@@ -27,6 +27,7 @@ from smearsynth.fields.field_folder import (
     is_folder,
     read_field_mask,
     read_image,
+    refuse_negative,
 )
 from smearsynth.fields.otsu import Regions, cells_and_nuclei, find_regions
 from smearsynth.fields.scale import Scale, to_scale
@@ -171,6 +172,8 @@ class Reals:
         for number, ((file, mask), um_per_px) in enumerate(zip(self.files, self.um_per_px, strict=True)):
             image = read_image(file)
             native = None if mask is None else read_field_mask(mask, image.shape)
+            if mask is not None and native is not None:
+                refuse_negative(mask, image, native)
             image = to_scale(image, um_per_px)
             if min(image.shape[:2]) < LEAST_SIDE:
                 raise UserError(

@@ -1,8 +1,8 @@
 """The files of a source's folder: what is there, in an order that no file system decides, and which are masks of which.
 
-A symbolic link to a folder is not followed, and a file is only read when it truly lies inside the root, so neither a
-link nor a path written in somebody else's table can reach the rest of the disk. A folder that may not be read is an
-error: its cells would be missing in silence.
+A symbolic link to a folder is followed, once, for that is how data on another disk come in. A file is only read when it
+truly lies inside the root or such a folder, so neither a link to it nor a path written in somebody else's table can
+reach the rest of the disk. A folder that may not be read is an error: its cells would be missing in silence.
 """
 
 import re
@@ -10,16 +10,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from os import walk
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.files import walk_files
 from smearsynth.base.images import IMAGE_SUFFIXES, read_header
 from smearsynth.base.tables import locate
 from smearsynth.fields.annotation_files import SUFFIXES
 
 NOT_IMAGE = "not an image"
+LINKED_TWICE = "link to a folder that is read anyway, or that holds this one"
 DRAWN_NOTE = "DRAWN.txt"
 """File in a source's root that is none of the source's: see `listing`."""
 _MASK_ENDING = "_mask"
@@ -61,22 +62,15 @@ def list_files(root: Path, exclude: Sequence[str] = ()) -> SourceFiles:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; set the source's `root` to where the database was unpacked")
-    paths = sorted(
-        (
-            path
-            for folder, _, names in walk(root, onerror=_refuse)
-            for name in names
-            if (path := (Path(folder) / name).relative_to(root).as_posix()) != DRAWN_NOTE
-        ),
-        key=natural,
-    )
+    files, not_followed = walk_files(root, _refuse)
+    paths = sorted({file.relative_to(root).as_posix() for file in files} - {DRAWN_NOTE}, key=natural)
     excluded = set()
     for glob in exclude:
         matched = {path for path in paths if fnmatchcase(path.casefold(), glob.casefold())}
         if not matched:
             raise UserError(f"{root}: `exclude: {glob}` matches no file there; correct the pattern or remove it")
         excluded |= matched
-    images, tables, left_out = [], [], Counter[str]()
+    images, tables, left_out = [], [], Counter({LINKED_TWICE: not_followed} if not_followed else {})
     for path in paths:
         suffix = PurePosixPath(path).suffix.casefold()
         if path in excluded:
@@ -103,7 +97,10 @@ def _refuse(error: OSError) -> NoReturn:
 
 def _is_file_inside(root: Path, path: str) -> bool:
     file = root / path
-    return file.is_file() and (not file.is_symlink() or file.resolve().is_relative_to(root.resolve()))
+    try:
+        return file.is_file() and (not file.is_symlink() or locate(root, path).is_file())
+    except UserError:
+        return False
 
 
 def pair_named_masks(images: Iterable[str]) -> tuple[Pairs, list[str]]:
