@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import smearsynth
 from smearsynth.base.config_file import ConfigError
+from smearsynth.cli import main
 from smearsynth.recipe.reading import load_recipe
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.check import check, check_sources
@@ -42,6 +44,18 @@ def test_a_right_recipe_gives_its_listings_and_needs_no_clumps(folder: Path) -> 
     checked = check(folder / "r.yaml", overrides=["seed=3"])
     assert checked.recipe.seed == 3
     assert [e.path for e in checked.listings["cells"].entries][:2] == ["basophil/0.png", "basophil/1.png"]
+
+
+def test_a_fault_anywhere_hides_no_source(folder: Path) -> None:
+    wrong = CROPS.replace("]", ", {kind: crops, root: nowhere}]") + "scene: {overlap: much}\n"
+    for text, errors in ((wrong, 2), (CROPS.replace("]", ", {kind: lisc, root: cells, name: b}]"), 1)):
+        (folder / "r.yaml").write_text(text)
+        result = CliRunner().invoke(main, ["check", str(folder / "r.yaml")])
+        assert result.exit_code == 2
+        assert len(result.stderr.splitlines()) == errors
+        assert "cells: cells (not stated; redistribution allowed)" in result.stdout
+        assert "2 monocyte" in result.stdout
+        assert "no fault" not in result.stdout
 
 
 def test_classes_without_a_cell_are_all_named(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,9 +11,11 @@ from drawn_cells import CYTOPLASM, GLASS, RED_CELL, VIOLET, disc, ellipse, photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
-from smearsynth.bank.cutting import find_cells, repair_outline
+from smearsynth.bank.cutting import CutImage, ImageJob, cut_image, find_cells, repair_outline
 from smearsynth.bank.outlines import FoundCells, Region, box_window, components_with, fill_holes
+from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import HEALTHY_RBC
 
@@ -46,6 +49,44 @@ def on_black(image: np.ndarray, cover: np.ndarray) -> np.ndarray:
     """The image cut out on black, cropped to the cut."""
     x, y, w, h = cv2.boundingRect((cover > 0.5).astype(np.uint8))
     return np.where(cover[..., None] > 0.5, image, 0)[y : y + h, x : x + w].astype(np.uint8)
+
+
+class TestCutOutCrops:
+    """Crops of which the file says what is cell: by transparency, or by a mask that fills it."""
+
+    def cut(self, folder: Path, mask: str | None = None) -> CutImage:
+        entry = replace(NAMED, path="a.png", mask=mask, method=Method.GIVEN if mask else Method.STAIN)
+        return cut_image(ImageJob(root=folder, source="own", entries=(entry,), glass=None, gate=GateSpec()))
+
+    def photographed(self, shape: tuple[int, int] = (140, 150), x: float = 75.0) -> tuple[np.ndarray, np.ndarray]:
+        cover = ellipse(shape, 70.2, x, 52, 44, angle=0.3)
+        return photograph([(cover, VIOLET)], sigma=0.8, noise=2.0), cover
+
+    @pytest.mark.parametrize("margin", [0, 9])
+    @pytest.mark.parametrize("hidden", ["kept", "black"])
+    def test_transparency_is_the_mask(self, tmp_path: Path, hidden: str, margin: int) -> None:
+        image, cover = self.photographed()
+        if hidden == "black":
+            image = np.where(cover[..., None] > 0.5, image, 0).astype(np.uint8)
+        rgba = np.dstack([image, np.where(cover > 0.5, 255, 0).astype(np.uint8)])
+        x, y, w, h = cv2.boundingRect((cover > 0.5).astype(np.uint8))
+        Image.fromarray(rgba[y - margin : y + h + margin, x - margin : x + w + margin]).save(tmp_path / "a.png")
+        (cell,) = self.cut(tmp_path).cells
+        assert cell.reject == ""
+        assert cell.measures.area == pytest.approx(np.pi * 50.5 * 42.5, rel=0.02), "but the outermost, blended pixels"
+
+    def test_a_crop_that_its_mask_fills_is_whole_and_one_that_is_cut_is_not(self, tmp_path: Path) -> None:
+        image, cover = self.photographed()
+        x, y, w, h = cv2.boundingRect((cover > 0.5).astype(np.uint8))
+        tight = np.s_[y : y + h, x : x + w]
+        for window, reject in ((tight, ""), (np.s_[y : y + h, x + w // 3 : x + w], "cut")):
+            Image.fromarray(image[window]).save(tmp_path / "a.png")
+            Image.fromarray((cover[window] > 0.5).astype(np.uint8)).save(tmp_path / "m.png")
+            (cell,) = self.cut(tmp_path, "m.png").cells
+            assert cell.reject == reject
+        Image.fromarray(image[:, 75:]).save(tmp_path / "a.png")
+        Image.fromarray((cover[:, 75:] > 0.5).astype(np.uint8)).save(tmp_path / "m.png")
+        assert [cell.reject for cell in self.cut(tmp_path, "m.png").cells] == ["cut"]
 
 
 @pytest.mark.parametrize("density", [VIOLET, (0.45, 0.75, 0.3), (1.1, 1.7, 0.8)], ids=["violet", "paler", "darker"])

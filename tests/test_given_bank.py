@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,14 @@ from small_set import SOURCE, contents, prepare, small_build
 from synthetic_bank import synthetic_bank
 
 from smearsynth.bank.bank_file import load_bank, save_bank
+from smearsynth.bank.make_bank import MadeBank
 from smearsynth.base.errors import UserError
+from smearsynth.recipe.reading import load_recipe
+from smearsynth.sources import lisc
+from smearsynth.sources.entry import Listing
+from smearsynth.taxonomy import HEALTHY_RBC
 from smearsynth.verbs.build import build
+from smearsynth.verbs.preparation import tell_refusals
 
 SOURCES = (
     "sources=[{kind: crops, root: x, name: alpha, redistribution: allowed}, "
@@ -34,6 +41,28 @@ def folder(tmp_path: Path) -> Path:
 def small(folder: Path, name: str, *overrides: str, **options: object) -> Path:
     small_build(folder, folder / name, "count={val: 2}", *overrides, **options)
     return folder / name
+
+
+def test_a_source_of_which_most_is_refused_stops_a_build_and_red_cells_around_do_not_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bank = synthetic_bank()  # 81 cells of each source, 9 of them healthy red cells
+    refused = Counter({("alpha", 1, "cut"): 700, ("alpha", 1, "painted"): 28, ("beta", 1, "cut"): 648})
+    refused["beta", HEALTHY_RBC, "cut"] = 7000
+    listings = dict.fromkeys(bank.sources, Listing(facts=lisc.FACTS, entries=()))
+    made = MadeBank(bank=bank, listings=listings, um_per_px={}, refusals=refused, refused=(), errors=(), pairs=())
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "sources: [{kind: crops, root: x, name: alpha, most_refused: 0.89},\n {kind: crops, root: y, name: beta, "
+        "also: healthy_rbc}]"
+    )
+    tell_refusals(load_recipe(recipe, ["sources[0].most_refused=0.9"], roots=False), made, tell=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "90.0% of the 809 named cells of alpha were refused (cut 700, painted 28)",
+        "90.0% of the 720 named cells of beta were refused (cut 648)",
+    ]
+    with pytest.raises(UserError, match=r"r\.yaml:1: sources\[0\]: 90\.0% of .* alpha .* `most_refused` of 0\.89"):
+        tell_refusals(load_recipe(recipe, roots=False), made, tell=False)
 
 
 def test_cells_of_a_source_that_the_recipe_does_not_name_are_not_published(folder: Path) -> None:

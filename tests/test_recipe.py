@@ -66,6 +66,11 @@ class TestGood:
         )
         assert [s.name for s in load_recipe(file, roots=False).sources] == ["x", "gone"]
 
+    def test_a_root_of_windows_has_the_name_of_its_last_folder(self, folder: Path) -> None:
+        file = folder / "r.yaml"
+        file.write_text("sources: [{kind: crops, root: 'D:\\data\\cells'}, {kind: lisc, root: 'E:\\'}]")
+        assert [s.name for s in load_recipe(file, roots=False).sources] == ["cells", "E"]
+
     def test_a_source_made_in_python_finds_its_root_from_here(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

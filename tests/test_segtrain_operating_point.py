@@ -185,6 +185,7 @@ def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path)
     ).save(run)
     Image.fromarray(np.asarray(Shards(data, "test").read(0)[0])).save(tmp_path / "field.png")
     command = ["count", str(run), str(tmp_path / "field.png"), "--um-per-px", "0.2", "--out", str(tmp_path / "c.csv")]
+    command.append("--overwrite")
     told = CliRunner().invoke(main, [*command, "--json"])
     figures = json.loads(told.stdout)["all"]
     assert figures["cells"]["healthy_rbc"] == 0

@@ -54,6 +54,19 @@ def make_sample(row: int) -> format.ShardSample:
     )
 
 
+def test_a_shard_that_a_notebook_holds_open_is_not_called_damaged(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5")
+    script = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", script, str(tmp_path / "a.h5")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as notebook:
+        assert notebook.stdout is not None
+        assert notebook.stdout.readline() == b"open\n"
+        with pytest.raises(UserError, match=r"a\.h5: another program.* has locked it.*HDF5_USE_FILE_LOCKING=FALSE"):
+            len(ShardReader(tmp_path / "a.h5"))
+        notebook.communicate()
+    assert len(ShardReader(tmp_path / "a.h5")) == ROWS
+
+
 def write(path: Path, codec: str = "gzip", rows: int = ROWS, stop_at: int | None = None) -> list[format.ShardSample]:
     samples = [make_sample(row) for row in range(rows)]
     with (

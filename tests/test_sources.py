@@ -221,6 +221,35 @@ class TestCrops:
         assert listing.left_out == {"image without a label": 1, "label without an image": 1}
         assert listing.tables == ("l.csv",)
 
+    def test_a_group_by_the_path_or_by_a_column(self, tmp_path: Path) -> None:
+        put(tmp_path, "p1_a.bmp", "p1_b.bmp", "p2_a.bmp")
+        (tmp_path / "l.csv").write_text(
+            "sep=;\nid;class;Patient ID\np1_a;monocyte;7\np1_b;monocyte;7\np2_a;monocyte;8\n"
+        )
+        column = entries("crops", tmp_path, labels="l.csv", group_column="Patient ID")
+        assert [entry.group for entry in column.entries] == ["7", "7", "8"]
+        assert (column.facts.grouping, column.facts.patients_known) == ("Patient ID", True)
+        for group, known in (("^p[0-9]+", False), ("^(?P<patient>p[0-9]+)_", True)):
+            path = entries("crops", tmp_path, labels="l.csv", group=group)
+            assert [entry.group for entry in path.entries] == ["p1", "p1", "p2"]
+            assert path.facts.patients_known == known
+        with pytest.raises(UserError, match=r"`group: \^q` finds nothing in this name"):
+            entries("crops", tmp_path, labels="l.csv", group="^q")
+        with pytest.raises(UserError, match="no column group among"):
+            entries("crops", tmp_path, labels="l.csv", group_column="slide")
+        with pytest.raises(ValueError, match="group and group_column both say"):
+            entries("crops", tmp_path, labels="l.csv", group_column="slide", group="p")
+        with pytest.raises(ValueError, match="is a column of the source's `labels`"):
+            entries("crops", tmp_path, group_column="slide")
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_labels_as_a_spreadsheet_writes_them(self, tmp_path: Path, separator: str, encoding: str) -> None:
+        put(tmp_path, "001.bmp", "2.bmp")
+        text = "id,class\r\n1.0,monocyte\r\n2.0,lymphocyte\r\n".replace(",", separator)
+        (tmp_path / "l.csv").write_bytes(text.encode(encoding))
+        assert listed("crops", tmp_path, labels="l.csv") == {"001.bmp": "monocyte", "2.bmp": "lymphocyte"}
+
     def test_facts_are_what_the_recipe_says(self, tmp_path: Path) -> None:
         put(tmp_path, "monocyte/1.bmp")
         unknown = entries("crops", tmp_path).facts

@@ -4,10 +4,13 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import cv2
 import pytest
@@ -78,6 +81,19 @@ def test_an_isolated_task_that_says_nothing_is_given_up(monkeypatch: pytest.Monk
 def test_a_worker_that_dies_is_an_error_that_says_how(task: int, how: str) -> None:
     with pytest.raises(WorkerDiedError, match=rf"worker process died \(.*{how}\)"):
         list(in_processes(deadly, [0, 1, task, 2], workers=2))
+
+
+@pytest.mark.slow
+def test_a_spawned_worker_of_a_script_without_a_main_guard_says_so(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import multiprocessing\n"
+        "from smearsynth.base import workers\n"
+        "workers._start_context = lambda: multiprocessing.get_context('spawn')\n"
+        "print(list(workers.map_in_processes(abs, [-1, -2], workers=2)))\n"
+    )
+    ended = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=100)
+    assert "did not start (it ended with code 1)" in ended.stderr.splitlines()[-1]
+    assert "put what it does under `if __name__ == '__main__':`" in ended.stderr.splitlines()[-1]
 
 
 def test_what_a_task_raises_is_raised_here_with_where_it_was() -> None:

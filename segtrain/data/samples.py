@@ -15,13 +15,12 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from smearsynth.base import json_values
 from smearsynth.base.errors import UserError, first_line
-from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_of, own_dataset
+from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_of, open_to_read, own_dataset
 from smearsynth.shards.format import FILE_NAME, Header
 from smearsynth.shards.reader import ShardReader
 from smearsynth.taxonomy import IGNORE
@@ -294,7 +293,7 @@ def read_cell_sources(root: Path, bank_digest: str) -> CellSources | None:
     if not path.is_file():
         return None
     try:
-        with h5py.File(path, "r") as file:
+        with open_to_read(path) as file:
             source, names = (own_dataset(file, name) for name in ("source", "sources"))
             if not is_of(source, "u1") or names.dtype.kind != "S" or source.ndim != 1 or names.ndim != 1:
                 raise ValueError("its sources are of another type")
@@ -304,6 +303,8 @@ def read_cell_sources(root: Path, bank_digest: str) -> CellSources | None:
             digest = bytes(file.attrs["digest"]).decode()
         if found.source.max(initial=0) >= len(found.names):
             raise ValueError("a source is not in its list")
+    except UserError:
+        raise
     except UNREADABLE as error:
         raise UserError(f"{path} is no whole bank ({first_line(error)}): fetch it again, or take it away.") from error
     if digest != bank_digest:

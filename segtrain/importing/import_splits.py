@@ -15,6 +15,7 @@ from pathlib import Path
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.linked_groups import merge_groups
+from smearsynth.base.tables import decoded, split_rows
 from smearsynth.taxonomy import SPLITS
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -165,20 +166,20 @@ def read_table(path: Path, column: str) -> dict[str, str]:
     """Image to what stands in `column`. A file has a header with `image` (or file, filename, name) and `column`, or
     just two columns. Raises UserError with its line."""
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        rows = split_rows(decoded(path.read_bytes()))
     except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(f"{path}: cannot be read as a CSV file; give lines `image,{column}`.") from None
-    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    head = [cell.lower() for cell in rows[0][1]] if rows else []
     name = next((known for known in _NAMES if known in head), None)
     has_head = name is not None and column in head
     i, j = (head.index(str(name)), head.index(column)) if has_head else (0, 1)
     found: dict[str, str] = {}
-    for number, row in enumerate(rows[has_head:], 1 + has_head):
-        if not any(cell.strip() for cell in row):
+    for number, row in rows[has_head:]:
+        if not any(row):
             continue
-        if len(row) <= max(i, j) or (not has_head and len(row) != 2) or not row[i].strip() or not row[j].strip():
+        if len(row) <= max(i, j) or (not has_head and len(row) != 2) or not row[i] or not row[j]:
             raise UserError(f"{path}, line {number}: give `image,{column}`, not `{','.join(row)}`.")
-        image, value = row[i].strip(), row[j].strip()
+        image, value = row[i], row[j]
         if found.setdefault(image, value) != value:
             raise UserError(f"{path}, line {number}: {image} stands there before with another {column}; keep one line.")
     return found

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.images import size_text
 from smearsynth.base.workers import usable_cores
 
 Amp = Literal["auto", "off", "bf16"]
@@ -40,11 +41,21 @@ class Compute:
         return partial(self.logits, self.place(model))
 
     def logits(self, model: nn.Module, image: Tensor) -> Tensor:
-        """float32 (B, classes, H, W) of `image`, uint8 (B, 3, H, W), which enters the network as -1 to 1."""
+        """float32 (B, classes, H, W) of `image`, uint8 (B, 3, H, W), which enters the network as -1 to 1. UserError
+        where it is one image, so small that batch normalisation has a single value to learn from."""
         pixels = image.to(self.device, torch.float32, non_blocking=True).contiguous(memory_format=self._layout)
         context = torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
         with context:
-            logits: Tensor = model(pixels / 127.5 - 1)
+            try:
+                logits: Tensor = model(pixels / 127.5 - 1)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise UserError(
+                    f"a batch of one image of {size_text(image.shape[-2:])} px leaves batch normalisation a single "
+                    "value where the network is narrowest; choose a `batch` that leaves none of one image over, or "
+                    "larger images"
+                ) from None
         return logits.float()
 
     @property

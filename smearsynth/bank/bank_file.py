@@ -18,7 +18,7 @@ from smearsynth.bank.bank import ARRAYS, MARGIN, OF_GRAFTS, STRINGS, Bank
 from smearsynth.bank.parasites import NO, UNKNOWN, YES
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.files import published
-from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_of, own_dataset
+from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_of, open_to_read, own_dataset
 from smearsynth.taxonomy import (
     CLASSES,
     HEALTHY_RBC,
@@ -68,7 +68,7 @@ def load_bank(path: Path) -> Bank:
             "bank",
         )
     try:
-        with h5py.File(path, "r") as file:
+        with open_to_read(path) as file:
             version = int(file.attrs["format_version"])
             if version > FORMAT_VERSION:
                 raise UserError(

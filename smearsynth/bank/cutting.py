@@ -1,8 +1,8 @@
 """From one image to its cells: cut out, and judged by everything that needs no scale.
 
-Each method (companion mask, drawn outline, black ground, stain) says roughly where a cell is; `outlines.find_edge` says
-for all of them where exactly it ends. `cut_image` depends on nothing but its job, so it runs in any process, in any
-order.
+Each method (companion mask, drawn outline, black ground, transparency, stain) says roughly where a cell is;
+`outlines.find_edge` says for all of them where exactly it ends. `cut_image` depends on nothing but its job, so it runs
+in any process, in any order.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from smearsynth.bank.outlines import (
 )
 from smearsynth.bank.quality_gate import CellMeasures, judge, measure
 from smearsynth.bank.stained_cells import find_stained
-from smearsynth.base.images import ImageError, decode_image, read_bytes, read_mask, sha256_of
+from smearsynth.base.images import ImageError, decode_image, decode_opacity, read_bytes, read_mask, sha256_of
 from smearsynth.base.tables import locate
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
@@ -41,6 +41,8 @@ MOST_PIXELS = 16_800_000
 """Of an image that cells are cut from, which takes some 55 bytes of memory for each."""
 _BLACK = 24
 """Brightest channel of black ground and of the pixels that resampling blended with it."""
+_WHITE = (255, 255, 255)
+"""Glass of a crop whose surroundings are transparent, as they are laid on white."""
 _LEAST_GLASS = 0.95
 """Share of the source's own glass under which the ground of a crop is taken for red cells."""
 _OUTLINE_REACHES = (2, 8, 16)
@@ -101,10 +103,17 @@ def cut_image(job: ImageJob) -> CutImage:
     try:
         data = read_bytes(locate(job.root, entry.path))
         image = decode_image(data, entry.path, most_pixels=MOST_PIXELS)
-        mask = None
+        mask, cut_out, tight = None, None, entry.tight
         if entry.mask is not None:
             mask = read_mask(locate(job.root, entry.mask), shape=image.shape[:2], pad=entry.mask_pad)
-        found = find_cells(image, job.entries, mask, job.glass)
+            tight = tight or _fills(mask)
+        elif entry.method is Method.STAIN and entry.box is None:
+            cut_out = decode_opacity(data, entry.path)
+        if cut_out is not None:
+            tight = True
+            found = _find_cut_out(image, entry.class_id, cut_out >= 128, _WHITE)
+        else:
+            found = find_cells(image, job.entries, mask, job.glass)
     except ImageError as error:
         return CutImage(reason=error.reason, error=str(error))
     except TooManyError as error:
@@ -129,7 +138,7 @@ def cut_image(job: ImageJob) -> CutImage:
                 glass_measured=found.glass_measured,
                 measures=measures,
                 name=name,
-                reject=region.reject or judge(measures, region.class_id, job.gate, name, tight=entry.tight),
+                reject=region.reject or judge(measures, region.class_id, job.gate, name, tight=tight),
                 um_per_px=entry.um_per_px,
             )
         )
@@ -151,7 +160,7 @@ def find_cells(image: Image, entries: Sequence[Entry], mask: SoftMask | None, gl
     assert len(entries) == 1, "an image has several entries only where boxes tell them apart"
     if method is Method.BLACK_GROUND:
         assert glass is not None, "a source on black ground records its glass"
-        return _find_on_black(image, class_id, glass)
+        return _find_cut_out(image, class_id, image.max(axis=2) > _BLACK, glass)
     if method is Method.OUTLINE:
         image, inside = repair_outline(image)
         return _find_marked(image, class_id, inside, glass, one=True)
@@ -196,13 +205,21 @@ def repair_outline(image: Image) -> tuple[Image, Mask]:
     return repaired, np.zeros_like(red)
 
 
-def _find_on_black(image: Image, class_id: int, glass: Glass) -> FoundCells:
-    """A cell cut out on black: the cut's outermost, blended pixel goes, and so does glass left around the cell.
+def _fills(mask: SoftMask) -> bool:
+    """Whether an image was cropped to its mask: one region, which reaches all four sides. A cell that the image cuts
+    reaches one of them or two."""
+    _, _, width, height = cv2.boundingRect(mask)
+    return (height, width) == mask.shape and cv2.connectedComponents(mask)[0] == 2
 
-    Nothing is known beyond the cut, so the contour only moves inwards; the black is filled with the nearest colour.
-    The glass is the source's constant, or the cell's brightest 1 % where that is brighter: glass is never darker.
+
+def _find_cut_out(image: Image, class_id: int, lit: Mask, glass: Glass) -> FoundCells:
+    """A cell cut out on black or on nothing: the cut's outermost, blended pixel goes, and so does glass left around it.
+
+    Nothing is known beyond the cut, so the contour only moves inwards; around it lies the nearest colour. The glass is
+    the source's constant, or the cell's brightest 1 % where that is brighter: glass is never darker. lit: bool (h, w),
+    what was left of the image.
     """
-    lit = largest_component(fill_holes(image.max(axis=2) > _BLACK))
+    lit = largest_component(fill_holes(lit))
     framed = np.pad(lit, 1)
     region = (grow(framed, -1) & _smoothed(framed))[1:-1, 1:-1]
     if region.any():

@@ -6,12 +6,35 @@ two ways that this package writes, so that reading it needs memory in proportion
 """
 
 import math
+import re
+from errno import EACCES, EAGAIN
+from pathlib import Path
 
 import h5py
 import numpy as np
 
+from smearsynth.base.errors import UserError
+
 UNREADABLE = (OSError, LookupError, AttributeError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
 """What h5py raises on files that are damaged or hold something else."""
+
+
+def open_to_read(path: Path) -> h5py.File:
+    """A file that is whole. Where the disk has no locks it is read without: what this package writes gets its name once
+    it is whole, and is never changed. Raises UserError where another program holds it open to write, which may change
+    it at any time, and what h5py raises where it cannot be read."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        number = re.search(r"unable to lock file, errno = (\d+)", str(error))
+        if number is None:
+            raise
+        if int(number[1]) not in (EAGAIN, EACCES):
+            return h5py.File(path, "r", locking=False)
+        raise UserError(
+            f"{path}: another program, such as a notebook, holds this file open to write and has locked it; close it "
+            "there, or set HDF5_USE_FILE_LOCKING=FALSE if you know that it writes nothing"
+        ) from None
 
 
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:

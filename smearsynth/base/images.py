@@ -131,6 +131,18 @@ def decode_image(data: bytes, name: str, *, most_pixels: int = MAX_PIXELS, page:
         return _to_rgb(image, name)
 
 
+def decode_opacity(data: bytes, name: str) -> Pixels | None:
+    """uint8 (h, w), upright: the alpha of an image that is partly transparent, else None. name: of the file, for
+    messages. Raises ImageError as `decode_image` does."""
+    with _opened(BytesIO(data), name) as (image, _):
+        if not image.has_transparency_data:
+            return None
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        alpha = np.array(image.convert("RGBA"))[..., 3]
+    return alpha if alpha.min() < 128 <= alpha.max() else None
+
+
 def mask_values(data: bytes, name: str) -> npt.NDArray[Any]:
     """(h, w) of the file's own depth, upright: the brightest channel of a mask, 0 where it is transparent.
 

@@ -3,6 +3,7 @@ and no path that leads out of its folder."""
 
 import csv
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path, PurePath
@@ -11,7 +12,7 @@ from smearsynth.base.errors import UserError, first_line
 
 _MOST_ERRORS = 10
 """That one sentence each is given to."""
-_MOST_CHARACTERS = 50_000_000
+_MOST_BYTES = 50_000_000
 """Of a table."""
 
 Row = tuple[str, dict[str, str]]
@@ -44,23 +45,23 @@ def locate(root: Path, path: str) -> Path:
 
 
 def read_text(root: Path, path: str, form: str) -> str:
-    """The text of a file of a source, in UTF-8, of less than 50 million characters. form: such as CSV, for the
-    UserError."""
+    """The text of a file of a source, of less than 50 million bytes. form: such as CSV, for the UserError."""
     file = root / path
     try:
-        with locate(root, path).open(encoding="utf-8-sig", newline="") as opened:
-            text = opened.read(_MOST_CHARACTERS)
+        with locate(root, path).open("rb") as opened:
+            data = opened.read(_MOST_BYTES)
+            text = decoded(data)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as {form} ({error}); save it as {form} in UTF-8") from None
-    if len(text) == _MOST_CHARACTERS:
+    if len(data) == _MOST_BYTES:
         raise UserError(
-            f"{file}: a file of {form} has less than {_MOST_CHARACTERS:,} characters; exclude it, or cut it into parts"
+            f"{file}: a file of {form} has less than {_MOST_BYTES:,} bytes; exclude it, or cut it into parts"
         )
     return text
 
 
 def read_table(root: Path, path: str, columns: Mapping[str, Sequence[str]], optional: Sequence[str] = ()) -> list[Row]:
-    """The rows of a UTF-8 table, separated by commas or semicolons; empty lines and further columns are ignored.
+    """The rows of a table, as `split_rows` takes it; empty lines and further columns are ignored.
 
     columns: column -> the headings it may have, in any case, the most usual first. optional: columns that may be left
     out, and then stand in no row, or be empty in a row. Raises UserError.
@@ -97,16 +98,28 @@ def raise_errors(errors: Sequence[str]) -> None:
 
 
 def _read_lines(root: Path, path: str) -> list[tuple[str, list[str]]]:
-    text = read_text(root, path, "CSV")
-    first = text.partition("\n")[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
     try:
-        # A quote that nobody closes would swallow all rows after it in silence.
-        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        rows = split_rows(read_text(root, path, "CSV"))
     except csv.Error as error:
         raise UserError(f"{root / path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
     return [(f"{root / path}, line {line}", cells) for line, cells in rows if any(cells)]
+
+
+def decoded(data: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 as Excel's Unicode text is, which begins with its mark. Raises UnicodeDecodeError."""
+    return data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
+
+
+def split_rows(text: str) -> list[tuple[int, list[str]]]:
+    """Line and cells, without surrounding spaces, of each row. What separates cells is what the first line says, as
+    Excel reads it (`sep=;`), else whichever it has most of: commas, semicolons or tabs. Raises csv.Error."""
+    stated = re.match(r"sep=([,;\t])\r?\n", text)
+    first = text.partition("\n")[0]
+    delimiter = stated[1] if stated else max(",;\t", key=first.count)
+    # A quote that nobody closes would swallow all rows after it in silence.
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    return rows[1:] if stated else rows
 
 
 def _find(header: Sequence[str], headings: Sequence[str], where: str) -> int | None:

@@ -70,6 +70,14 @@ def validate(
     return valid
 
 
+def validate_part(model: type[M], data: Any, *, context: dict[str, Any] | None = None) -> M | None:
+    """One mapping of a file as a `model`; None where it is none."""
+    try:
+        return model.model_validate(_with_tuples(data), strict=True, context=context)
+    except ValidationError:
+        return None
+
+
 def _with_tuples(value: Any) -> Any:
     """Strict validation takes tuples for tuples only, and YAML has lists."""
     if isinstance(value, dict):

@@ -43,6 +43,8 @@ Result = TypeVar("Result")
 Tick = Callable[[int], object]
 """Hears how much more is done."""
 
+_STARTED = None
+"""First message of a worker."""
 _CHUNK = 4
 """Items that `map_in_processes` makes one task of: enough that a worker hardly ever waits for its next."""
 _THREADS = 4
@@ -61,9 +63,11 @@ class GivenUpError(Exception):
 
 @dataclass(frozen=True)
 class Died:
-    """Stands for the result of an isolated task that ended its process. how: in words, after "cannot be read: "."""
+    """Stands for the result of an isolated task that ended its process. how: in words, after "cannot be read: ".
+    unborn: it was to be spawned, and ended before it took a task."""
 
     how: str
+    unborn: bool = False
 
 
 def usable_cores() -> int:
@@ -234,6 +238,8 @@ def _run(
                             message = Died(f"it did not end: not a word for {_SILENCE:.0f} seconds")
                         else:
                             continue
+                        if message is _STARTED:
+                            continue
                         if not isinstance(message, _Outcome | Died):
                             tick(message)
                             continue
@@ -250,6 +256,11 @@ def _run(
 
 def _result(message: _Outcome | Died) -> Any:
     if isinstance(message, Died):
+        if message.unborn:
+            raise WorkerDiedError(
+                f"A worker process did not start ({message.how}): on this system each one runs your script again up to "
+                "its end; put what it does under `if __name__ == '__main__':`."
+            )
         raise WorkerDiedError(f"A worker process died ({message.how}); if memory was short, fewer workers need less.")
     if message.error is not None:
         raise message.error
@@ -276,6 +287,7 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.number, self.heard = -1, time.monotonic()
+        self._started = isinstance(context, ForkContext)
 
     def give(self, number: int) -> None:
         self.number, self.heard = number, time.monotonic()
@@ -283,14 +295,17 @@ class _Worker:
             self.pipe.send(number)
 
     def receive(self) -> Any:
-        """A tick, an `_Outcome`, or how it has died."""
+        """`_STARTED`, a tick, an `_Outcome`, or how it has died."""
         self.heard = time.monotonic()
         try:
-            return self.pipe.recv()
+            message = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
             code = self.process.exitcode or 0
-            return Died(f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}")
+            how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
+            return Died(how, unborn=not self._started and code > 0)
+        self._started = True
+        return message
 
 
 def _start_context() -> ForkContext | SpawnContext:
@@ -324,6 +339,7 @@ def _serve(pipe: Connection, inherited: Sequence[Connection], work: Callable[[An
             raise GivenUpError from None
 
     with suppress(EOFError, OSError, GivenUpError):
+        pipe.send(_STARTED)
         while True:
             task = tasks[pipe.recv()]
             try:

@@ -66,19 +66,20 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
 @overrides
 @as_json
 def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Tell every fault of RECIPE and its sources.
-
-    Without a fault: what each source holds, and under which licence.
+    """Tell every fault of RECIPE and its sources, and what each source holds, and under which licence.
 
     \b
     Example:
       smearsynth check recipes/smear10.yaml
     """
-    from smearsynth.verbs.check import as_text, describe
-    from smearsynth.verbs.check import check as run
+    from smearsynth.base.config_file import ConfigError
+    from smearsynth.verbs.check import as_text, survey
 
-    found = describe(run(recipe, overrides=overrides))
-    show(as_json, found, lambda: as_text(found))
+    found, errors = survey(recipe, overrides=overrides)
+    if found["sources"] or not errors:
+        show(as_json, found, lambda: as_text(found, errors))
+    if errors:
+        raise ConfigError(errors)
 
 
 @click.command()

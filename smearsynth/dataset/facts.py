@@ -70,9 +70,14 @@ def grouping(source: SourceFacts) -> str:
     """What the splits do not divide."""
     if source["patients_known"]:
         return f"{source['name']}: cells are split by {source['grouping']}; no patient is in two splits."
+    if source["grouping"] == "image":
+        return (
+            f"{source['name']}: patients are unknown and only the image could be the group, so cells of one patient "
+            "may be in two splits."
+        )
     return (
-        f"{source['name']}: patients are unknown and only the {source['grouping']} could be the group, so cells of one "
-        "patient may be in two splits."
+        f"{source['name']}: cells are split by {source['grouping']}, and none of these is in two splits; whether two "
+        "of them are of one patient is not known."
     )
 
 

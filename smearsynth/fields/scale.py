@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels
+from smearsynth.base.tables import decoded, split_rows
 from smearsynth.fields.field_folder import read_image
 from smearsynth.fields.otsu import cells_and_nuclei, find_regions
 from smearsynth.taxonomy import UM_PER_PX
@@ -144,14 +145,14 @@ def _read_table(path: Path) -> dict[str, float]:
     try:
         if path.stat().st_size > _MOST_BYTES or not path.is_file():
             raise ValueError("no table")
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+        rows = split_rows(decoded(path.read_bytes()))
     except (OSError, ValueError, csv.Error):
         raise UserError(
             f"The scale {path}: give a number, `{AUTO}`, or a CSV file of names and um/px", "um_per_px"
         ) from None
     table: dict[str, float] = {}
-    for number, row in enumerate(rows, 1):
-        if not row or (number == 1 and not _is_number(row[-1])):
+    for place, (number, row) in enumerate(rows):
+        if not any(row) or (place == 0 and not _is_number(row[-1])):
             continue
         if len(row) != 2 or not _is_number(row[1]):
             raise UserError(f"{path}, line {number}: give `file name,um/px`, not `{','.join(row)}`.")

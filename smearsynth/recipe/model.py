@@ -88,13 +88,13 @@ class FrozenSpec(Spec):
 
 
 _DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
-_LATER_OF_A_SOURCE = {"rest": "ignore", "group": None}
+_LATER_OF_A_SOURCE = {"rest": "ignore", "group": None, "group_column": None}
 _LATER: dict[str, dict[str, Any]] = {
     "cells": {"grafts": None},
     "scene": {"platelet_overlap": 0.0, "platelet_scale_range": None},
 }
 """Keys that came later, which change no hash where they say what was so before."""
-_DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite"}
+_DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite", "most_refused"}
 
 
 def sample_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, Place, dump_yaml, read_config
-from smearsynth.base.validation import validate
+from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, Place, dump_yaml, override, read_config
+from smearsynth.base.validation import validate, validate_part
 from smearsynth.recipe.model import Recipe
+from smearsynth.recipe.source_options import SourceSpec
 
 RECIPE = ConfigKind(noun="recipe", start="`version: 1`", example="scene.overlap=0.2")
 
@@ -26,6 +27,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, roots: bool 
     recipe = validate(Recipe, file, overrides, context={"folder": path.absolute().parent, "roots": roots})
     recipe._places, recipe._folder = file.places, path.parent
     return recipe
+
+
+def load_valid_sources(path: str | Path, overrides: Sequence[str] = ()) -> list[SourceSpec]:
+    """Those sources of a recipe that are valid by themselves, whatever else is wrong in it; none where it cannot be
+    read at all."""
+    path = Path(path)
+    try:
+        file = read_config(path, RECIPE)
+    except ConfigError:
+        return []
+    for text in overrides:
+        override(file, text)
+    written = file.data.get("sources")
+    context = {"folder": path.absolute().parent}
+    specs = (validate_part(SourceSpec, one, context=context) for one in (written if isinstance(written, list) else []))
+    return [spec for spec in specs if spec is not None]
 
 
 def check_roots(recipe: Recipe) -> None:

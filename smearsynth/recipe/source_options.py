@@ -22,7 +22,7 @@ from smearsynth.recipe.cell_options import ClassKey
 
 Kind = Literal["lisc", "iumc", "mamic", "kaggle", "crops", "fields"]
 
-_KINDS_WITH = {"also": ("crops",), "rest": ("fields",), "group": ("fields",)}
+_KINDS_WITH = {"also": ("crops",), "rest": ("fields",), "group_column": ("crops",)}
 """Kinds that have a key which is not for crops and fields alike."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -97,8 +97,21 @@ class SourceSpec(Spec):
         default=None,
         min_length=1,
         max_length=200,
-        description="fields only: regular expression that is searched in the path of an image, of which the brackets, "
-        "else the whole match, name what no split may divide, such as a patient; null: each image",
+        description="crops and fields: regular expression that is searched in the path of an image, of which the "
+        "brackets, else the whole match, name what no split may divide; (?P<patient>...) or (?P<slide>...) also says "
+        "what that is; null: each image",
+    )
+    group_column: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="crops only: column of the labels that names what no split may divide, such as patient or slide",
+    )
+    most_refused: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="share of the cells it names that may be refused; a build stops above it; 0-1",
     )
     exclude: tuple[Inside, ...] = Field(
         default=(), description="globs of files to leave out, relative to root, such as mixt/*.bmp"
@@ -149,7 +162,7 @@ class SourceSpec(Spec):
             raise ValueError("um_per_px and calibrate both set the scale: remove one of them")
         return value
 
-    @field_validator("labels", "also", "rest", "group", "title", "licence", "redistribution", "cite")
+    @field_validator("labels", "also", "rest", "group", "group_column", "title", "licence", "redistribution", "cite")
     @classmethod
     def _only_own(cls, value: str | None, info: ValidationInfo) -> str | None:
         assert info.field_name is not None
@@ -166,6 +179,15 @@ class SourceSpec(Spec):
             re.compile(value or "")
         except (re.error, RecursionError) as error:
             raise ValueError(f"is no regular expression ({error}): put it in quotes, as in 'P[0-9]+'") from None
+        return value
+
+    @field_validator("group_column")
+    @classmethod
+    def _one_group(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and info.data.get("group"):
+            raise ValueError("group and group_column both say what no split may divide: remove one of them")
+        if value and "labels" in info.data and info.data["labels"] is None:
+            raise ValueError("is a column of the source's `labels`, and it has none: name the table there")
         return value
 
     @field_validator("labels")
@@ -219,5 +241,7 @@ def _labels_missing(root: Path, labels: str, kind: Any) -> str | None:
 
 def _own_name(written: str, kind: Any) -> str:
     """Taken from the text, not from the disk, so that it is the same wherever a variable points."""
-    last = PurePosixPath(written).name
+    last = re.split(r"[/\\]", written.rstrip("/\\"))[-1].removesuffix(":")
+    if last == ".":
+        last = PurePosixPath(written).name
     return str(kind) if last in ("", "..") or _VARIABLE.search(last) else last

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from smearsynth.base.errors import UserError, first_line
-from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_deflated_by_row, is_of, own_dataset
+from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_deflated_by_row, is_of, open_to_read, own_dataset
 from smearsynth.shards.format import BIG, FORMAT_VERSION, MAX_OBJECTS, SMALL, SMALL_IMPORTED, WITH_PARASITES, Header
 
 _TYPES = {**BIG, **SMALL, **SMALL_IMPORTED}
@@ -129,9 +129,11 @@ def _open(path: Path) -> _Opened:
             raise ValueError("it is a link that leads out of its folder")
         if path.exists() and not path.is_file():
             raise ValueError("it is no file")
-        file = h5py.File(path, "r")
+        file = open_to_read(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: put it back, or resume its build.") from None
+    except UserError:
+        raise
     except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as a shard ({first_line(error)}); {_REMEDY}.") from error
     try:

@@ -1,16 +1,14 @@
 """Real fields with some of their cells named: by points or boxes of any annotation tool (see `fields.annotations`)."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from smearsynth.base.errors import UserError
 from smearsynth.base.tables import raise_errors
 from smearsynth.fields.annotations import Annotation, Annotations, read_annotations
 from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.class_names import resolve
-from smearsynth.sources.crops import facts_of_recipe
+from smearsynth.sources.crops import facts_of_recipe, group_of
 from smearsynth.sources.entry import Box, Entry, Listing, Method
 from smearsynth.sources.source_files import SourceFiles
 from smearsynth.taxonomy import CLASSES, RED_CELLS
@@ -27,9 +25,8 @@ def list_fields(spec: SourceSpec, files: SourceFiles) -> Listing:
     known = resolve({cell.name for cell in found.cells}, spec, {})
     entries, left_out = field_entries(spec, found, known)
     left_out["image without a label"] += len(set(files.images) - found.images)
-    grouping = "image" if spec.group is None else f"match of `{spec.group}` in its path"
     return Listing(
-        facts=replace(facts_of_recipe(spec), calibrate=calibrating(entries), grouping=grouping),
+        facts=replace(facts_of_recipe(spec), calibrate=calibrating(entries)),
         entries=tuple(entries),
         left_out=left_out + found.left_out,
         tables=found.files,
@@ -78,7 +75,7 @@ def field_entries(
         entry = Entry(
             path=path,
             class_key=None,
-            group=_group(path, spec.group),
+            group=group_of(path, spec),
             method=Method.FIELD,
             um_per_px=scales.get(path),
         )
@@ -107,17 +104,6 @@ def _scales(found: Annotations) -> dict[str, float]:
             errors.append(f"{cell.where}: {cell.file} has another um_per_px above; an image has one scale")
     raise_errors(errors)
     return scales
-
-
-def _group(path: str, pattern: str | None) -> str:
-    """What a split must not divide: the file, or what the pattern finds in its path."""
-    if pattern is None:
-        return path
-    match = re.search(pattern, path)
-    group = ("/".join(part or "" for part in match.groups()) or match[0]) if match else ""
-    if not group:
-        raise UserError(f"{path}: `group: {pattern}` finds nothing in this name; change the expression, or the name")
-    return group
 
 
 def _box(cell: Annotation) -> Box:

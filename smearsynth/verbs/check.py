@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smearsynth.base.config_file import ConfigError, ErrorLine
+from smearsynth.base.errors import UserError
 from smearsynth.recipe.model import Recipe
-from smearsynth.recipe.reading import load_recipe
+from smearsynth.recipe.reading import load_recipe, load_valid_sources
+from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Listing, Redistribution
-from smearsynth.sources.listing import has_note, stated_facts, try_sources
+from smearsynth.sources.listing import has_note, list_entries, stated_facts, try_sources
 from smearsynth.sources.source_files import DRAWN_NOTE
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, PLATELET_CLUMP, THROMBOCYTE
 
@@ -44,15 +47,39 @@ def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
     return Checked(recipe=recipe, listings=check_sources(recipe))
 
 
+def survey(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], list[ErrorLine]]:
+    """What each source holds that can be listed, as `describe` gives it, and all errors: one in the recipe hides no
+    source."""
+    try:
+        recipe = load_recipe(recipe_path, overrides)
+    except ConfigError as error:
+        return {"sources": _described(_listings_of(load_valid_sources(recipe_path, overrides)))}, [*error.errors]
+    listings, errors = _try_all(recipe)
+    return describe(Checked(recipe=recipe, listings=listings)), errors
+
+
+def _listings_of(specs: Sequence[SourceSpec]) -> dict[str, Listing]:
+    found = {}
+    for spec in specs:
+        with suppress(UserError):
+            found[spec.name] = list_entries(spec)
+    return found
+
+
 def check_sources(recipe: Recipe) -> dict[str, Listing]:
     """The listing of each source by name. Raises ConfigError with every error of every source."""
+    listings, errors = _try_all(recipe)
+    if errors:
+        raise ConfigError(errors)
+    return listings
+
+
+def _try_all(recipe: Recipe) -> tuple[dict[str, Listing], list[ErrorLine]]:
     listings, errors = try_sources(recipe)
     errors += _not_to_publish(recipe)
     if len(listings) == len(recipe.sources):
         errors += _absent_classes(recipe, listings)
-    if errors:
-        raise ConfigError(errors)
-    return listings
+    return listings, errors
 
 
 def check_publish(recipe: Recipe) -> None:
@@ -63,7 +90,12 @@ def check_publish(recipe: Recipe) -> None:
 
 def describe(checked: Checked) -> dict[str, Any]:
     """What each source holds, for --json: images per class and files left out by reason."""
-    sources = {
+    recipe = checked.recipe
+    return {"name": recipe.name, "sample_hash": recipe.sample_hash(), "sources": _described(checked.listings)}
+
+
+def _described(listings: Mapping[str, Listing]) -> dict[str, Any]:
+    return {
         name: {
             "title": listing.facts.title,
             "licence": listing.facts.licence,
@@ -71,19 +103,18 @@ def describe(checked: Checked) -> dict[str, Any]:
             "images": dict(sorted(Counter(entry.class_key for entry in listing.entries if entry.class_key).items())),
             "left_out": listing.left_out,
         }
-        for name, listing in checked.listings.items()
+        for name, listing in listings.items()
     }
-    return {"name": checked.recipe.name, "sample_hash": checked.recipe.sample_hash(), "sources": sources}
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """What `describe` gave, for a person."""
-    lines = [f"{found['name']}: no fault found"]
+def as_text(found: dict[str, Any], errors: Sequence[ErrorLine] = ()) -> str:
+    """What `describe` or `survey` gave, for a person."""
+    lines = [] if errors else [f"{found['name']}: no fault found"]
     for name, source in found["sources"].items():
         lines += ["", f"{name}: {source['title']} ({source['licence']}; redistribution {source['redistribution']})"]
         lines += [f"  {count:7,} {what}" for what, count in source["images"].items()]
         lines += [f"  {count:7,} left out: {why}" for why, count in source["left_out"].items()]
-    return "\n".join(lines)
+    return "\n".join(lines).lstrip("\n")
 
 
 def _not_to_publish(recipe: Recipe) -> list[ErrorLine]:

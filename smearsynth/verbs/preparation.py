@@ -4,6 +4,8 @@ The cells are those of a bank that is given, or of the set that is resumed, or t
 that is given may stand in for the recipe's sources only where the recipe answers for them.
 """
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any
 
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.bank_file import load_bank
-from smearsynth.bank.make_bank import make_bank
+from smearsynth.bank.make_bank import MadeBank, make_bank
 from smearsynth.base import json_values
+from smearsynth.base.config_file import ConfigError
 from smearsynth.base.errors import UserError
 from smearsynth.dataset import layout
 from smearsynth.dataset.build_state import MOST_BYTES
@@ -21,9 +24,13 @@ from smearsynth.dataset.provenance import describe, describe_bank, foreign_files
 from smearsynth.dataset.verify.set_files import content_errors
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import check_roots, load_recipe
+from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.listing import read_lock
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC
 from smearsynth.verbs.check import check_sources
 
+_REASONS = 3
+"""Reasons of refusal that are told of a source."""
 _NAMED = 10
 """Files that are named, at most."""
 
@@ -69,8 +76,58 @@ def prepare_cells(
         return _given_cells(resumed / layout.BANK, resumed, recipe)
     check_roots(recipe)
     made = make_bank(recipe, listings=check_sources(recipe), workers=workers, progress=progress)
+    tell_refusals(recipe, made, tell=progress)
     lock = lock_text(recipe, made)
     return PreparedCells(bank=made.bank, sources=describe(recipe, made, lock), lock=lock, unread=made.errors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Refusals:
+    """Of a source: its cells, and those that were refused, by reason."""
+
+    accepted: int
+    refused: Counter[str]
+
+    @property
+    def share(self) -> float:
+        return self.refused.total() / max(1, self.accepted + self.refused.total())
+
+
+def _refusals_of(spec: SourceSpec, made: MadeBank) -> _Refusals:
+    """Of the cells that a source names: that red cells around them are cut by the border of a crop is no sign of one
+    that is read wrongly."""
+    around = spec.also == "healthy_rbc" or spec.rest == "healthy_rbc"
+    named = {c.id for c in CLASSES} - ({HEALTHY_RBC} if around else set())
+    bank, number = made.bank, made.bank.sources.index(spec.name)
+    accepted = sum(
+        source == number and not parts and class_id in named
+        for source, parts, class_id in zip(bank.source.tolist(), bank.parts, bank.class_id.tolist(), strict=True)
+    )
+    refused = Counter[str]()
+    for (name, class_id, reason), count in made.refusals.items():
+        if name == spec.name and class_id in named:
+            refused[reason] += count
+    return _Refusals(accepted=accepted, refused=refused)
+
+
+def tell_refusals(recipe: Recipe, made: MadeBank, *, tell: bool) -> None:
+    """Says on stderr, if asked to, what share of each source was refused. Raises ConfigError that names every source of
+    which that is more than it allows."""
+    errors = []
+    for number, spec in enumerate(recipe.sources):
+        found = _refusals_of(spec, made)
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.refused.most_common(_REASONS))
+        what = f"{found.share:.1%} of the {found.accepted + found.refused.total():,} named cells of {spec.name}"
+        if tell:
+            print(f"{what} were refused" + f" ({reasons})" * bool(reasons), file=sys.stderr)
+        if found.share > spec.most_refused:
+            sentence = (
+                f"{what} were refused ({reasons}), above its `most_refused` of {spec.most_refused:g}: look at them "
+                "with `smearsynth cells RECIPE`, mend the source or `cells.gate`, or set most_refused to 1"
+            )
+            errors.append(recipe.error_at(("sources", number), sentence))
+    if errors:
+        raise ConfigError(errors)
 
 
 def _given_cells(file: Path, resumed: Path | None, recipe: Recipe) -> PreparedCells:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.bank.bank import Bank
-from smearsynth.base.errors import first_line
+from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.fixed_point import ONE
-from smearsynth.base.hdf5 import UNREADABLE
+from smearsynth.base.hdf5 import UNREADABLE, open_to_read
 from smearsynth.base.json_values import shown
 from smearsynth.base.workers import Died, Tick, isolated
 from smearsynth.dataset import layout
@@ -124,10 +124,12 @@ def _open(task: ShardTask) -> tuple[_Columns | None, list[str]]:
     """The small datasets, None where no row can be read; and what is wrong with the form."""
     file, header = task.file, task.index.header(str(task.file.split))
     try:
-        with h5py.File(task.folder / file.name, "r") as shard:
+        with open_to_read(task.folder / file.name) as shard:
             strange = list(_header_errors(shard, header))
             wrong = list(_dataset_errors(shard, header, rows=file.samples, size=task.index.size))
             return None if wrong else {name: shard[name][:] for name in (*SMALL, "sample_id")}, strange + wrong
+    except UserError as error:
+        return None, [error.sentence]
     except UNREADABLE as error:
         return None, [f"cannot be read as a shard ({first_line(error)})"]
 
