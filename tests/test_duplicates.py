@@ -12,6 +12,7 @@ from smearsynth.bank.duplicates import (
     LEAST_THUMBNAIL,
     find_pairs,
     fingerprint,
+    turned,
 )
 
 SOURCES = Path(__file__).parents[2] / "shared" / "sources"
@@ -61,6 +62,15 @@ def test_a_cell_saved_again_is_found_among_strangers(how):
     cells = [drawn(seed) for seed in range(40)]
     cells += [AGAIN[how](*drawn(seed)) for seed in (3, 17)]
     assert pairs_of(cells) == [(3, 40), (17, 41)]
+
+
+@pytest.mark.parametrize("view", range(1, 8))
+@pytest.mark.parametrize("how", ["as it is", "cropped otherwise", "as JPEG"])
+def test_a_cell_saved_again_turned_or_mirrored_is_found(view: int, how: str) -> None:
+    image, mask = AGAIN.get(how, lambda *cell: cell)(*drawn(3))
+    again = turned(np.moveaxis(image, -1, 0), view), turned(mask[None], view)
+    cells = [*map(drawn, range(12)), (np.ascontiguousarray(np.moveaxis(again[0], 0, -1)), again[1][0])]
+    assert pairs_of(cells) == [(3, 12)]
 
 
 def test_strangers_correlate_over_098_on_thumbnails_and_are_still_told_apart():

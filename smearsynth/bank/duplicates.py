@@ -8,11 +8,15 @@ sources: the 15 pairs that are one cell to the eye have thumbnails over 0.96 (al
 0.71; of all other pairs with thumbnails over 0.90 none has textures over 0.56. Thumbnails of whole images
 find 4 of the 15, since the same cell was cropped to several sizes.
 
+A cell that was saved again turned or mirrored, as augmented sets have it, is one cell, too. What all eight views of a
+cell share is taken away before these are compared: of round cells it is nearly all, and of strangers the same.
+
 All decisions are made in integers: the float product of the thumbnails only proposes candidates, with a margin.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +38,10 @@ _MOST_SHIFT = 3
 _LEAST_COMMON = 400
 """Pixels that two textures must have in common."""
 _OUTSIDE = np.int16(-32768)
+_MARKS = 16
+"""Side of a cell's own marks, by which a turned view is proposed."""
+_LEAST_OWN = 0.7
+"""Their correlation: over 0.92 in 400 real cells turned and saved as JPEG, over 0.7 in 3 of 100,000 strangers."""
 _MARGIN = 0.002
 """Of the float correlation that proposes candidates: far more than its rounding."""
 _BLOCK = 512
@@ -73,7 +81,9 @@ def find_pairs(fingerprints: Fingerprints, sha256: Sequence[str], groups: Sequen
 
     fingerprints: uint16 (n, 48, 48) from `fingerprint`; sha256: of the files they came from; groups: "source/group".
     """
-    pairs = {(pair.a, pair.b): pair for pair in _alike(fingerprints, groups)}
+    pairs: dict[tuple[int, int], DuplicatePair] = {}
+    for pair in _alike(fingerprints, groups):
+        pairs.setdefault((pair.a, pair.b), pair)
     first: dict[str, int] = {}
     for row, name in enumerate(sha256):
         if groups[first.setdefault(name, row)] != groups[row]:
@@ -90,9 +100,71 @@ def _alike(fingerprints: Fingerprints, groups: Sequence[str]) -> Iterator[Duplic
     thumbnails = blocks.reshape(len(fingerprints), _THUMBNAIL * _THUMBNAIL)
     textures = _textures(fingerprints)
     for a, b in _candidates(thumbnails, group):
-        thumbnail, texture = _compare(thumbnails, textures, a, b)
-        for k in np.flatnonzero((thumbnail >= LEAST_THUMBNAIL) & (texture >= LEAST_TEXTURE)):
-            yield DuplicatePair(int(a[k]), int(b[k]), float(thumbnail[k]), float(texture[k]))
+        yield from _confirmed(thumbnails, textures, a, b)
+    for view, a, b in _turned_candidates(filled, fingerprints > 0, group):
+        # The first cells, and behind them the second ones as they are seen turned.
+        pair = np.concatenate([blocks[a], turned(blocks[b], view)]).reshape(2 * len(a), -1)
+        fine = np.concatenate([textures[a], turned(textures[b], view)])
+        rows = np.arange(len(a))
+        for found in _confirmed(pair, fine, rows, rows + len(a)):
+            yield replace(found, a=int(a[found.a]), b=int(b[found.a]))
+
+
+def _confirmed(
+    thumbnails: npt.NDArray[np.int32],
+    textures: npt.NDArray[np.int16],
+    a: npt.NDArray[np.int64],
+    b: npt.NDArray[np.int64],
+) -> Iterator[DuplicatePair]:
+    thumbnail, texture = _compare(thumbnails, textures, a, b)
+    for k in np.flatnonzero((thumbnail >= LEAST_THUMBNAIL) & (texture >= LEAST_TEXTURE)):
+        yield DuplicatePair(int(a[k]), int(b[k]), float(thumbnail[k]), float(texture[k]))
+
+
+def turned(squares: npt.NDArray[Any], view: int) -> npt.NDArray[Any]:
+    """One of the eight symmetries of (n, h, h): `view` % 4 quarter turns, mirrored before from 4 on."""
+    squares = squares[..., ::-1] if view >= 4 else squares
+    return np.ascontiguousarray(np.rot90(squares, view % 4, (1, 2)))
+
+
+def _turned_candidates(
+    filled: Fingerprints, inside: npt.NDArray[np.bool_], group: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """View, and rows a < b of different groups of which the second may be the first in that view. filled: fingerprints
+    with their surround. inside: bool (n, 48, 48), the cells."""
+    own = _own_marks(filled, inside)
+    flat = own.reshape(len(own), -1).astype(np.float64)
+    length = np.sqrt((flat * flat).sum(1))
+    unit = (flat / np.maximum(length, 1)[:, None]).astype(np.float32)
+    for view in range(1, 8):
+        other = turned(own, view).reshape(unit.shape)
+        other_unit = turned(unit.reshape(own.shape), view).reshape(unit.shape)
+        for start in range(0, len(unit), _BLOCK):
+            close = unit[start : start + _BLOCK] @ other_unit[start:].T > _LEAST_OWN - _MARGIN
+            a, b = (rows + start for rows in np.nonzero(close))
+            keep = (a < b) & (group[a] != group[b])
+            a, b = a[keep], b[keep]
+            exact = np.einsum("ij,ij->i", own.reshape(unit.shape)[a], other[b], dtype=np.int64)
+            keep = exact >= _LEAST_OWN * length[a] * length[b]
+            if keep.any():
+                yield view, a[keep], b[keep]
+
+
+def _own_marks(filled: Fingerprints, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """int64 (n, 16, 16): what a cell has that its neighbourhood and its turned and mirrored views have not."""
+    step, reach = SIDE // _MARKS, 2
+    blocks = filled.reshape(-1, _MARKS, step, _MARKS, step).sum((2, 4), dtype=np.int64)
+    near = _sum_around(np.pad(blocks, ((0, 0), (reach, reach), (reach, reach)), mode="edge"), 2 * reach + 1)
+    whole = inside.reshape(-1, _MARKS, step, _MARKS, step).all((2, 4))
+    deep = _sum_around(np.pad(whole, ((0, 0), (1, 1), (1, 1))).astype(np.int64), 3) == 9
+    marks = ((2 * reach + 1) ** 2 * blocks - near) * deep
+    return 8 * marks - sum(turned(marks, view) for view in range(8))
+
+
+def _sum_around(padded: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
+    """int64 (n, 16, 16): sums of squares of so many px."""
+    places = range(width)
+    return np.sum([padded[:, y : y + _MARKS, x : x + _MARKS] for y in places for x in places], axis=0)
 
 
 def _candidates(
