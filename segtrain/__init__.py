@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segtrain.counting.count import count as count
     from segtrain.counting.load import load as load
+    from segtrain.counting.predict import predict as predict
     from segtrain.evaluation.baseline import baseline as baseline
     from segtrain.evaluation.evaluate import evaluate as evaluate
     from segtrain.evaluation.operate import operate as operate
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from segtrain.experiments.cross_validation import cross_validate as cross_validate
     from segtrain.experiments.fit import fit as fit
     from segtrain.importing.import_annotations import import_annotations as import_annotations
-    from segtrain.inference.predict import predict as predict
     from segtrain.networks.catalogue import models as models
     from segtrain.reporting.export_network import export as export
     from segtrain.reporting.export_network import weights as weights
@@ -43,7 +43,7 @@ _MODULES = {
     "import_annotations": "importing.import_annotations",
     "models": "networks.catalogue",
     "operate": "evaluation.operate",
-    "predict": "inference.predict",
+    "predict": "counting.predict",
     "report": "reporting.run_page",
     "view": "viewing.viewer",
     "weights": "reporting.export_network",

@@ -19,7 +19,7 @@ import segtrain
 import smearsynth
 from segtrain.cli import main as segtrain_commands
 from segtrain.counting.load import CellCount, Network
-from segtrain.inference.prediction import Prediction
+from segtrain.counting.prediction import Prediction
 from segtrain.pretrained import FINDER
 from smearsynth.cli import main as smearsynth_commands
 from smearsynth.dataset.smears import Sample, SmearSet, SmearSplit

@@ -12,6 +12,8 @@ from shard_set import write_set
 
 from segtrain.cli import main
 from segtrain.counting.cell_measures import count_field
+from segtrain.counting.load import load
+from segtrain.counting.predict import predict
 from segtrain.data.cell_crops import CellCrops, crop_at
 from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import evaluate
@@ -169,3 +171,23 @@ def test_a_config_that_cannot_name_cells_is_refused() -> None:
         load_config(None, ["model=lite_cells"])
     with pytest.raises(UserError, match="crop"):
         load_config(None, ["model={name: lite_cells, crop: 0}", "loss={cells: {}}"])
+
+
+@pytest.mark.slow
+def test_the_map_that_predict_writes_says_what_count_says(data: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    finder, cells = runs
+    field = tmp_path / "field.png"
+    Image.fromarray(np.asarray(Shards(data, "test").read(1)[0])).save(field)
+    named = predict(finder, [field], out=tmp_path / "named", um_per_px=0.2, cells=cells, probability=True)
+    label = np.asarray(Image.open(tmp_path / "named/field_label.png"))
+    networks = load_networks([finder], cells=cells)
+    found, _ = count_field(networks, ArrayReader(np.asarray(Image.open(field))), 0.2)
+    for cell in found.cells:
+        assert (label[found.map == cell.number] == networks.classes.keys.index(cell.kind)).all()
+    assert (label[found.map == 0] == 0).all()
+    assert np.load(tmp_path / "named/field_probability.npy").shape == (48, 48, 10)
+    seen = load(finder, cells=cells).predict(np.asarray(Image.open(field)), um_per_px=0.2)
+    np.testing.assert_array_equal(seen.label, label)
+    assert sum(named.images[0]["pixels"].values()) == 48 * 48
+    with pytest.raises(UserError, match="by torch only"):
+        predict(finder, [field], out=tmp_path / "onnx", um_per_px=0.2, cells=cells, runtime="onnx")

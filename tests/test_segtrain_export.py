@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from segtrain.cli import main
+from segtrain.counting.predict import predict
 from segtrain.inference.exported_networks import load_onnx
 from segtrain.inference.operating_point import FILE, OperatingPoint, Rate
-from segtrain.inference.predict import predict
 from segtrain.reporting.export_network import EXTRA_FILE, export
 from segtrain.reporting.model_card import model_card
 from segtrain.training.config import ModelSpec

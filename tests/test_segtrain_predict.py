@@ -18,10 +18,10 @@ from PIL import Image
 from scipy import ndimage
 
 from segtrain.cli import main
+from segtrain.counting.predict import predict
 from segtrain.inference import field_prediction, image_reader
 from segtrain.inference.field_prediction import um_per_px_of
 from segtrain.inference.image_reader import TiffReader, open_image
-from segtrain.inference.predict import predict
 from segtrain.inference.ready_networks import load_networks
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
@@ -204,7 +204,7 @@ def test_wrong_options_get_a_sentence(run: Path, tmp_path: Path, arguments: list
 def test_other_wrong_input_gets_a_sentence(run: Path, tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", field())
     out = ["--out", str(tmp_path / "out"), "--um-per-px", "0.2"]
-    refused([str(tmp_path), str(path), *out], "best.pt is missing")
+    refused([str(tmp_path / "nowhere"), str(path), *out], "best.pt is missing")
     refused([str(run), str(tmp_path / "none.png"), *out], "none.png: the file is not there")
     (tmp_path / "folder").mkdir()
     refused([str(run), str(tmp_path / "folder"), *out], "there is no image")

@@ -44,6 +44,7 @@ def _run_and_rest(given: tuple[Path, ...]) -> tuple[Path | None, tuple[Path, ...
 @click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder of the predictions.")
 @um_per_px
 @others
+@cells
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--probability", is_flag=True, help="Keep the probability of every class too.")
 @click.option("--overwrite", is_flag=True, help="Replace predictions that are there.")
@@ -73,7 +74,7 @@ def predict(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
       segtrain predict field.png --out predicted
       segtrain predict runs/a my_fields --with runs/b --tta --um-per-px 0.067 --out predicted
     """
-    from segtrain.inference.predict import predict as run_all
+    from segtrain.counting.predict import predict as run_all
 
     done = run_all(*_run_and_rest(given), **options)
     for sentence in done.warnings:

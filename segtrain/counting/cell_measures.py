@@ -75,13 +75,16 @@ def count_field(
     image: ImageReader,
     um_per_px: float,
     *,
+    probability: bool = False,
     on_tile: Callable[[int], object] | None = None,
     on_band: Callable[[Band], object] | None = None,
 ) -> tuple[FieldCells, FieldPrediction]:
     """The cells of an image of `um_per_px`, each found and named, and the prediction that they were found in; arguments
     and errors as of `predict_field`."""
     of_map = networks.namer is None
-    field = predict_field(networks, image, um_per_px, evidence=of_map, on_tile=on_tile, on_band=on_band)
+    field = predict_field(
+        networks, image, um_per_px, probability=probability, evidence=of_map, on_tile=on_tile, on_band=on_band
+    )
     if networks.namer is None:
         return cells_of(field, networks.operating_point), field
     pixels = RescaledImage(image, um_per_px / networks.um_per_px).rows(0, field.label.shape[0])

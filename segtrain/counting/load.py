@@ -16,12 +16,12 @@ import cv2
 from segtrain.counting.cell_measures import FieldCells
 from segtrain.counting.count import CountResult, count_images, count_result, names_of, record
 from segtrain.counting.counted_picture import draw_cells
+from segtrain.counting.prediction import Prediction, as_png, predict_image
 from segtrain.counting.summary import CountSummary
 from segtrain.counting.watershed_split import Labels
 from segtrain.inference.exported_networks import load_onnx
 from segtrain.inference.field_prediction import JudgedImage, open_images, um_per_px_of
 from segtrain.inference.image_reader import ImageReader, as_image, open_image
-from segtrain.inference.prediction import Prediction, as_png, predict_image
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError

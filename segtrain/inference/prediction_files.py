@@ -69,6 +69,11 @@ def write_prediction(
     return write_labels(files, image, (label for band in bands for label in native.add(band)), classes)
 
 
+def write_probability(file: BinaryIO, probability: npt.NDArray[np.float32]) -> None:
+    """As npy, float16 (h, w, classes). probability: (classes, h, w)."""
+    np.save(file, np.ascontiguousarray(np.moveaxis(probability, 0, -1), "<f2"))
+
+
 def write_labels(
     files: Mapping[str, BinaryIO], image: ImageReader, blocks: Iterable[Pixels], classes: Classes
 ) -> npt.NDArray[np.int64]:

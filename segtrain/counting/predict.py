@@ -7,9 +7,19 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from segtrain.counting.cell_measures import count_field
+from segtrain.counting.named_labels import can_be_named, named_labels
 from segtrain.inference.exported_networks import load_onnx
 from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, image_warnings, judge_images, open_images
-from segtrain.inference.prediction_files import check_new, new_files, overlay_factor, targets, write_prediction
+from segtrain.inference.prediction_files import (
+    check_new,
+    new_files,
+    overlay_factor,
+    targets,
+    write_labels,
+    write_prediction,
+    write_probability,
+)
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.inference.tiles import RescaledImage, predict_bands
 from segtrain.pretrained import or_shipped
@@ -48,6 +58,7 @@ def predict(
     out: str | Path,
     um_per_px: str | float = AUTO,
     others: Sequence[str | Path] = (),
+    cells: str | Path | None = None,
     tta: bool = False,
     probability: bool = False,
     overwrite: bool = False,
@@ -61,11 +72,13 @@ def predict(
     """Writes the files of `inference.prediction_files` for each image into the folder `out`.
 
     run: folder of a training, None for the network that comes with the package; others: of more, with which its
-    probabilities are averaged. images: one or several files, or folders of them. um_per_px: their scale, a number, a
-    table's path, or "auto". tta: average over the eight views of a tile, turned and mirrored, too. probability: keep
-    those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what `segtrain export`
-    wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch or of the last.
-    device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress: bars on stderr, where
+    probabilities are averaged; cells: of a network that names each cell which they find. Where networks name whole
+    cells, a label is its cell's name, as `count` gives it, in images of up to 64 megapixels at the networks' scale, and
+    else the likeliest class of its pixel. images: one or several files, or folders of them. um_per_px: their scale, a
+    number, a table's path, or "auto". tta: average over the eight views of a tile, turned and mirrored, too.
+    probability: keep those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what
+    `segtrain export` wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch
+    or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress: bars on stderr, where
     that is a terminal. Raises UserError, before anything is written where a header, a scale or an option is wrong;
     where an image turns out to be damaged further down, the files of those before it stay.
 
@@ -81,13 +94,16 @@ def predict(
     # An image that is written over might not have been read before.
     if lost := {Path(image.name).resolve() for image in readers} & {file.resolve() for file in files}:
         raise UserError(f"{min(lost)} is one of the images, and would be written over: name another folder", "out")
-    run, _ = or_shipped(run)
+    known = run is not None
+    run, cells = or_shipped(run, cells)
     if runtime == "torch":
-        networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device)
+        networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device, cells=cells)
     elif which == "last":
         raise UserError(
             "the last network runs by torch only: export it, and predict with what that wrote", "which", "runtime"
         )
+    elif cells is not None and known:
+        raise UserError("names of cells come by torch only: leave it out", "cells", "runtime")
     else:
         networks = load_onnx([run, *others], tta=tta, batch=batch)
     judged = judge_images(readers, scale, networks, progress=progress)
@@ -100,12 +116,19 @@ def predict(
 
 
 def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], bar: "tqdm[Any]") -> Figures:
-    image = judged.image
-    scaled = RescaledImage(image, judged.um_per_px / networks.um_per_px)
+    image, classes, um_per_px = judged.image, networks.classes, judged.um_per_px
     with new_files(list(files.values())) as opened:
-        bands = predict_bands(networks, scaled, bar.update)
         named = dict(zip(files, opened, strict=True))
-        pixels = write_prediction(named, image, bands, scaled.shape, networks.classes)
+        if can_be_named(networks, judged.shape):
+            kept = "probability" in files
+            found, field = count_field(networks, image, um_per_px, probability=kept, on_tile=bar.update)
+            pixels = write_labels(named, image, named_labels(found, classes.keys), classes)
+            if field.probability is not None:
+                write_probability(named["probability"], field.probability)
+        else:
+            scaled = RescaledImage(image, um_per_px / networks.um_per_px)
+            bands = predict_bands(networks, scaled, bar.update)
+            pixels = write_prediction(named, image, bands, scaled.shape, classes)
     warnings = image_warnings(image, networks)
     image.close()
     return {

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segtrain.counting.cell_measures import count_field
+from segtrain.counting.named_labels import can_be_named, named_labels
 from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, predict_field
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.prediction_files import (
@@ -18,6 +20,7 @@ from segtrain.inference.prediction_files import (
     overlay_factor,
     targets,
     write_labels,
+    write_probability,
 )
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage
@@ -70,7 +73,7 @@ class Prediction:
             named = dict(zip(files, opened, strict=True))
             write_labels(named, self.image, [self.label], classes)
             if kept is not None:
-                np.save(named["probability"], np.ascontiguousarray(np.moveaxis(kept, 0, -1), "<f2"))
+                write_probability(named["probability"], kept)
         return list(files.values())
 
     def __repr__(self) -> str:
@@ -87,14 +90,19 @@ class Prediction:
 
 
 def predict_image(networks: Networks, image: ImageReader, um_per_px: float, *, probability: bool) -> Prediction:
-    """probability: keep those of all classes. Raises UserError where the image turns out to be damaged."""
-    native = NativeLabels(scaled_shape(image.shape, um_per_px / networks.um_per_px), image.shape)
-    blocks: list[Pixels] = []
+    """The label of an image, named as `segtrain.predict` does it. probability: keep those of all classes. Raises
+    UserError where the image turns out to be damaged."""
+    shape = scaled_shape(image.shape, um_per_px / networks.um_per_px)
+    native, blocks = NativeLabels(shape, image.shape), list[Pixels]()
 
     def on_band(band: Band) -> None:
         blocks.extend(native.add(replace(band, probability=band.probability[: len(networks.classes)])))
 
-    field = predict_field(networks, image, um_per_px, probability=probability, on_band=on_band)
+    if can_be_named(networks, shape):
+        found, field = count_field(networks, image, um_per_px, probability=probability)
+        blocks += named_labels(found, networks.classes.keys)
+    else:
+        field = predict_field(networks, image, um_per_px, probability=probability, on_band=on_band)
     confidence = to_native(field.confidence.astype(np.float32) / np.float32(255), image.shape)
     return Prediction(
         label=np.concatenate(blocks), confidence=confidence, um_per_px=um_per_px, image=image, field=field

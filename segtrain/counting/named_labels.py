@@ -1,0 +1,31 @@
+"""The label map in the words of `count`: each cell is one class, and what is of no cell is glass."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from segtrain.counting.cell_measures import FieldCells
+from segtrain.inference.field_prediction import NativeLabels
+from segtrain.inference.ready_networks import Networks
+from segtrain.inference.tiles import Band
+from smearsynth.base.images import MAX_PIXELS, Pixels
+
+_ROWS = 256
+"""Rows of the map that are brought to the image's size at a time."""
+
+
+def can_be_named(networks: Networks, shape: tuple[int, int]) -> bool:
+    """Whether an image of (h, w) at the networks' scale is predicted cell by cell: where they name whole cells, and
+    the image is one that can be counted."""
+    names = networks.namer is not None or networks.names_cells
+    return names and shape[0] * shape[1] <= MAX_PIXELS
+
+
+def named_labels(found: FieldCells, keys: Sequence[str]) -> Iterator[Pixels]:
+    """Blocks of full rows of the label at the image's size, uint8 (rows, W), from the top down. keys: of the
+    classes."""
+    kinds = np.array([0, *(keys.index(cell.kind) for cell in found.cells)], np.uint8)
+    native = NativeLabels(found.map.shape, found.native_shape)
+    for top in range(0, len(found.map), _ROWS):
+        label = kinds[found.map[top : top + _ROWS]]
+        yield from native.add(Band(top, (label == np.arange(len(keys))[:, None, None]).astype(np.float32)))
