@@ -78,9 +78,9 @@ def predict(
     number, a table's path, or "auto". tta: average over the eight views of a tile, turned and mirrored, too.
     probability: keep those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what
     `segtrain export` wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch
-    or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress: bars on stderr, where
-    that is a terminal. Raises UserError, before anything is written where a header, a scale or an option is wrong;
-    where an image turns out to be damaged further down, the files of those before it stay.
+    or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress:
+    bars on stderr, where that is a terminal. Raises UserError, before anything is written where a header, a scale or an
+    option is wrong; where an image turns out to be damaged further down, the files of those before it stay.
 
     >>> done = segtrain.predict("runs/first", ["field.png"], out="predicted", um_per_px=0.2, progress=False)
     >>> [pathlib.Path(file).name for file in done.images[0]["files"]]
