@@ -174,7 +174,9 @@ class Companions:
             self._mine.worker = self._start()
         # Held by nothing but the thread: so its pipe is closed, and the process ends, when the thread does.
         self._mine.worker.give(number)
-        return _result(self._mine.worker.receive())
+        while not isinstance(message := self._mine.worker.receive(), _Outcome | Died):
+            assert message is _STARTED, "this work has no ticks"
+        return _result(message)
 
     def _start(self) -> "_Worker":
         with self._starting, opencv_in_one_thread():
