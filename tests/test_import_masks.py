@@ -12,10 +12,10 @@ from PIL import Image
 
 from segtrain.importing.colour_masks import ColourReader
 from segtrain.importing.mask_reading import LevelReader, ValueReader, thin_between
-from segtrain.importing.pair_check import contrast_of_cells
 from segtrain.importing.palettes import Palette, read_palette
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import MaskPixels, decode_mask
+from smearsynth.fields.field_folder import contrast_of_cells
 from smearsynth.taxonomy import CLASSES
 
 REFERENCE, IDS = ColourReader(read_palette("reference")), ValueReader(read_palette("ids"))
@@ -314,9 +314,10 @@ class TestLevels:
     def test_cells_are_the_darker_side_of_an_image(self) -> None:
         image = np.full((300, 400, 3), 220, np.uint8)
         image[self.TRUTH == 1] = 120
-        assert contrast_of_cells(image, self.TRUTH) == -100.0
-        assert contrast_of_cells(image, 1 - self.TRUTH) == 100.0
-        assert contrast_of_cells(image, np.zeros_like(self.TRUTH)) == 0.0, "no cells to compare"
+        cells, glass = self.TRUTH == 1, self.TRUTH == 0
+        assert contrast_of_cells(image, cells, glass) == -100.0
+        assert contrast_of_cells(image, glass, cells) == 100.0
+        assert contrast_of_cells(image, np.zeros_like(cells), glass) == 0.0, "no cells to compare"
 
 
 class TestPaletteFile:

@@ -133,7 +133,7 @@ def _turned_candidates(
     """View, and rows a < b of different groups of which the second may be the first in that view. filled: fingerprints
     with their surround. inside: bool (n, 48, 48), the cells."""
     own = _own_marks(filled, inside)
-    flat = own.reshape(len(own), -1).astype(np.float64)
+    flat = own.reshape(len(own), _MARKS * _MARKS).astype(np.float64)
     length = np.sqrt((flat * flat).sum(1))
     unit = (flat / np.maximum(length, 1)[:, None]).astype(np.float32)
     for view in range(1, 8):
