@@ -1,0 +1,77 @@
+"""The networks that come with the package: used where no run is named, and what they see in three drawn fields."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import segtrain
+from segtrain.cli import main
+from segtrain.counting.load import Network
+from segtrain.pretrained import CARD, CELLS, FINDER, or_shipped
+from segtrain.training.run_folder import WEIGHTS, load_trained
+
+DRAWN = Path(__file__).parents[1] / "sample_sources"
+SURE = 0.68
+"""Confidence beyond which a name is pinned: none of these fields has one within 0.05 of it, which no rounding spans."""
+PINNED = {
+    "mamic/field_1.png": {"healthy_rbc": 18, "infected_rbc": 3, "platelet_clump": 1, "thrombocyte": 3},
+    "mamic/field_2.png": {"healthy_rbc": 18, "infected_rbc": 3, "platelet_clump": 1, "thrombocyte": 3},
+    "lisc/LISC Database/Main Dataset/mixt/1.bmp": {"healthy_rbc": 11, "neutrophil": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def net() -> Network:
+    return segtrain.load()
+
+
+def test_they_are_small_and_of_one_taxonomy_and_scale() -> None:
+    assert sum((folder / WEIGHTS).stat().st_size for folder in (FINDER, CELLS)) < 8e6
+    finder, cells = load_trained(FINDER), load_trained(CELLS)
+    assert finder.classes == cells.classes
+    assert finder.um_per_px == cells.um_per_px == 0.2
+    assert finder.data_digest == cells.data_digest
+    assert (finder.config.model.crop, cells.config.model.crop) == (None, 96)
+    assert finder.data_digest[:12] in CARD.read_text(encoding="utf-8")
+
+
+def test_a_run_that_is_named_stands_alone() -> None:
+    assert or_shipped(None) == (FINDER, CELLS)
+    assert or_shipped(None, "mine") == (FINDER, Path("mine"))
+    assert or_shipped("run") == (Path("run"), None)
+    assert or_shipped("run", "mine") == (Path("run"), Path("mine"))
+
+
+def test_a_run_that_is_not_there_is_not_taken_for_an_image(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "field.png")
+    command = ["count", str(tmp_path / "runs/typo"), str(tmp_path / "field.png"), "--out", str(tmp_path / "c.csv")]
+    told = CliRunner().invoke(main, command)
+    assert told.exit_code == 2
+    assert f"{tmp_path / 'runs/typo'}/best.pt is missing" in told.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(PINNED))
+def test_what_they_see_in_a_drawn_field(net: Network, name: str) -> None:
+    image = np.asarray(Image.open(DRAWN / name).convert("RGB"))
+    cells = net.count(image, um_per_px=0.14).cells
+    assert Counter(cell["class"] for cell in cells if cell["confidence"] > SURE) == PINNED[name]
+
+
+@pytest.mark.slow
+def test_the_command_uses_them_and_lists_them(tmp_path: Path) -> None:
+    name = "field_1.png"
+    field = DRAWN / "mamic" / name
+    command = ["count", str(field), "--um-per-px", "0.14", "--out", str(tmp_path / "cells.csv"), "--json"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.stderr
+    cells = json.loads(done.stdout)["all"]["cells"]
+    assert sum(cells.values()) > 5
+    listed = json.loads(CliRunner().invoke(main, ["weights", "--json"]).stdout)
+    assert [one["model"] for one in listed["networks"]] == ["lite_unet", "lite_cells"]
+    assert listed["card"] == str(CARD)
