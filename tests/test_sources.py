@@ -6,37 +6,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from source_folders import entries, listed, put
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import decode_image, read_bytes, read_mask
 from smearsynth.base.tables import canonical
-from smearsynth.recipe.source_options import SourceSpec
 from smearsynth.sources.entry import Method, Redistribution
 from smearsynth.sources.kaggle import patient_of
-from smearsynth.sources.listing import list_entries
 from smearsynth.sources.source_files import natural
 
 CELL = "C130P91ThinF_IMG_20151004_142709_cell_{}.png"
-
-
-def put(root: Path, *paths: str, mode: str = "RGB") -> None:
-    for path in paths:
-        file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix.lower() in (".bmp", ".png", ".jpg"):
-            Image.new(mode, (12, 10), 200).save(file)
-        else:
-            file.write_text("text")
-
-
-def listed(kind: str, root: Path, **keys: object) -> dict[str, str]:
-    listing = list_entries(SourceSpec.model_validate({"kind": kind, "root": root, **keys}))
-    return {entry.path: entry.class_key for entry in listing.entries}
-
-
-def entries(kind: str, root: Path, **keys: object):
-    return list_entries(SourceSpec.model_validate({"kind": kind, "root": root, **keys}))
 
 
 class TestLisc:
@@ -314,74 +293,6 @@ def test_no_cell_at_all_names_folder_layout_and_remedy(tmp_path: Path, kind: str
     with pytest.raises(UserError, match="1 x not an image") as other:
         entries(kind, tmp_path)
     assert all(str(fault.value).startswith(str(tmp_path.resolve())) for fault in (empty, other))
-
-
-FORMS = {"burr": "healthy_rbc", "odd": None}
-
-
-class TestFields:
-    @pytest.fixture
-    def root(self, tmp_path: Path) -> Path:
-        put(tmp_path, "P1/a.png", "P1/b.png", "P2/c.png", "P2/d.png")
-        (tmp_path / "t.csv").write_text(
-            "file,class,x,y,width,height\nP1/a.png,burr,5.4,6,,\nP1/a.png,burr,5.4,6,,\nP1/a.png,odd,1,2,,\n"
-            "P1/b.png,ring,1,2,4.4,5\nP2/c.png,odd,1,2,3,4\n"
-        )
-        return tmp_path
-
-    def test_points_and_boxes(self, root: Path) -> None:
-        listing = entries("fields", root, classes={**FORMS, "ring": "infected_rbc"}, um_per_px=0.19)
-        assert [(e.path, e.class_key, e.name, e.box, e.group, e.method) for e in listing.entries] == [
-            ("P1/a.png", "healthy_rbc", "burr", (5, 6, 0, 0), "P1/a.png", Method.FIELD),
-            ("P1/a.png", None, "odd", (1, 2, 0, 0), "P1/a.png", Method.FIELD),
-            ("P1/b.png", "infected_rbc", "ring", (1, 2, 4, 5), "P1/b.png", Method.FIELD),
-        ], "nothing is wanted of c"
-        assert listing.left_out == {
-            "annotated twice": 1,
-            "box of class 'odd', not used": 1,
-            "image without a label": 1,
-            "point of class 'odd', not used": 1,
-        }
-        assert listing.tables == ("t.csv",)
-        assert listing.facts.calibrate == ("infected_rbc", "healthy_rbc")
-
-    def test_the_rest_of_every_field_that_somebody_annotated(self, root: Path) -> None:
-        (root / "P2/d.txt").write_text("")
-        listing = entries("fields", root, classes={**FORMS, "ring": "infected_rbc"}, rest="healthy_rbc")
-        assert {e.path for e in listing.entries if e.also_red} == {"P1/a.png", "P1/b.png", "P2/c.png", "P2/d.png"}
-        assert [e.box for e in listing.entries if e.path == "P2/c.png"] == [(1, 2, 3, 4), None]
-        assert listing.facts.calibrate == ("infected_rbc", "healthy_rbc")
-
-    def test_a_group_is_found_in_the_path(self, root: Path) -> None:
-        classes = {**FORMS, "ring": "infected_rbc"}
-        listing = entries("fields", root, classes=classes, group="P([0-9])/", rest="healthy_rbc")
-        assert {(e.path, e.group) for e in listing.entries} == {("P1/a.png", "1"), ("P1/b.png", "1"), ("P2/c.png", "2")}
-        with pytest.raises(UserError, match=r"P1/a\.png: `group: Q` finds nothing in this name"):
-            entries("fields", root, classes=classes, group="Q")
-
-    def test_a_name_of_no_class_is_said_once(self, root: Path) -> None:
-        with pytest.raises(
-            UserError, match=r"t\.csv, line 5: 'ring' names no class; map it under .* or to null"
-        ) as fault:
-            entries("fields", root, classes=FORMS)
-        assert len(str(fault.value).splitlines()) == 1
-
-    def test_labels_are_those_that_the_recipe_names(self, root: Path) -> None:
-        (root / "more").mkdir()
-        (root / "more/a.txt").write_text("4 4 8\n")
-        listing = entries("fields", root, labels="more", classes={"burr": "healthy_rbc"})
-        assert [(e.path, e.box) for e in listing.entries] == [("P1/a.png", (4, 4, 0, 0))]
-        assert listing.left_out == {"image without a label": 3, "not an image": 1}
-
-    def test_a_scale_by_file_and_what_the_recipe_says_before_it(self, root: Path) -> None:
-        (root / "t.csv").write_text("file,class,x,y,um_per_px\nP1/a.png,burr,5,6,0.1\nP1/b.png,burr,5,6,0.2\n")
-        classes = {"burr": "healthy_rbc"}
-        assert [e.um_per_px for e in entries("fields", root, classes=classes).entries] == [0.1, 0.2]
-        assert {e.um_per_px for e in entries("fields", root, classes=classes, um_per_px=0.3).entries} == {None}
-        with (root / "t.csv").open("a") as table:
-            table.write("P1/a.png,burr,9,9,0.11\n")
-        with pytest.raises(UserError, match=r"t\.csv, line 4: P1/a\.png has another um_per_px above"):
-            entries("fields", root, classes=classes)
 
 
 def test_order_does_not_depend_on_the_file_system(tmp_path: Path) -> None:
