@@ -48,7 +48,7 @@ def operate(
     """
     namer = Path(run if cells is None else cells)
     trained, shards = load_trained(namer, which), Shards(Path(dataset), split)
-    networks = load_networks([run], which=which, device=device, cells=cells)
+    networks = load_networks([run], which=which, device=device, cells=cells, with_point=False)
     if not trained.config.loss.cells:
         raise UserError(f"{run} has not learnt to name whole cells: train it with `loss.cells`")
     if not shards.header.fields:

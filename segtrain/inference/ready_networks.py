@@ -74,10 +74,12 @@ def load_networks(
     device: str = "auto",
     parasite: bool = False,
     cells: str | Path | None = None,
+    with_point: bool = True,
 ) -> Networks:
     """The networks of one or more runs, on the device. batch: None is what suits the device. parasite: give its
     probability, too, where all of them were trained to mark it. cells: the run of a network that names the cells which
-    these find.
+    these find. with_point: read the operating point, which is that of `cells`, else of a single run; to choose one none
+    is needed.
 
     Raises UserError: a run that cannot be read, runs of different classes or scales, no such device.
     """
@@ -89,20 +91,22 @@ def load_networks(
             raise UserError(f"{run} names single cells and finds none: give it beside a run that finds them", "cells")
     networks = place_networks(trained, tta=tta, batch=batch, device=device, parasite=parasite)
     if cells is not None:
-        namer = _namer(Path(cells), which, device=device)
+        namer = _namer(Path(cells), which, device=device, with_point=with_point)
         check_alike((first.classes, first.um_per_px), (namer.classes, namer.um_per_px), names=(runs[0], cells))
         return replace(networks, namer=namer)
-    return networks if rest else replace(networks, operating_point=_operating_point(Path(runs[0]), first))
+    if rest or not with_point:
+        return networks
+    return replace(networks, operating_point=_operating_point(Path(runs[0]), first))
 
 
-def _namer(run: Path, which: Literal["best", "last"], *, device: str) -> Networks:
+def _namer(run: Path, which: Literal["best", "last"], *, device: str, with_point: bool) -> Networks:
     """Always by all eight views of a cell, which has no upright: of IML's infected cells that finds .93 in place of .85
     at 1 % false alarms."""
     trained = load_trained(run, which)
     if not trained.config.model.crop:
         raise UserError(f"{run} finds cells in fields: name a run of `model: lite_cells`, or leave it out", "cells")
     networks = place_networks([trained], tta=True, batch=_CROPS, device=device)
-    return replace(networks, operating_point=_operating_point(run, trained))
+    return replace(networks, operating_point=_operating_point(run, trained)) if with_point else networks
 
 
 def place_networks(
