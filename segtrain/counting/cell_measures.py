@@ -69,6 +69,10 @@ class FieldCells:
     cells: tuple[MeasuredCell, ...]
     native_shape: tuple[int, int]
 
+    def class_ids(self, keys: Sequence[str]) -> npt.NDArray[np.uint8]:
+        """uint8 (n + 1,): by number in `map`, the id of the cell's class, 0 for none. keys: of the classes."""
+        return np.array([0, *(keys.index(cell.kind) for cell in self.cells)], np.uint8)
+
 
 def count_field(
     networks: Networks,

@@ -24,7 +24,7 @@ def can_be_named(networks: Networks, shape: tuple[int, int]) -> bool:
 def named_labels(found: FieldCells, keys: Sequence[str]) -> Iterator[Pixels]:
     """Blocks of full rows of the label at the image's size, uint8 (rows, W), from the top down. keys: of the
     classes."""
-    kinds = np.array([0, *(keys.index(cell.kind) for cell in found.cells)], np.uint8)
+    kinds = found.class_ids(keys)
     native = NativeLabels(found.map.shape, found.native_shape)
     for top in range(0, len(found.map), _ROWS):
         label = kinds[found.map[top : top + _ROWS]]

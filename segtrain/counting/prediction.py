@@ -92,16 +92,16 @@ class Prediction:
 def predict_image(networks: Networks, image: ImageReader, um_per_px: float, *, probability: bool) -> Prediction:
     """The label of an image, named as `segtrain.predict` does it. probability: keep those of all classes. Raises
     UserError where the image turns out to be damaged."""
-    shape = scaled_shape(image.shape, um_per_px / networks.um_per_px)
-    native, blocks = NativeLabels(shape, image.shape), list[Pixels]()
-
-    def on_band(band: Band) -> None:
-        blocks.extend(native.add(replace(band, probability=band.probability[: len(networks.classes)])))
-
+    shape, classes = scaled_shape(image.shape, um_per_px / networks.um_per_px), networks.classes
     if can_be_named(networks, shape):
         found, field = count_field(networks, image, um_per_px, probability=probability)
-        blocks += named_labels(found, networks.classes.keys)
+        blocks = list(named_labels(found, classes.keys))
     else:
+        native, blocks = NativeLabels(shape, image.shape), []
+
+        def on_band(band: Band) -> None:
+            blocks.extend(native.add(replace(band, probability=band.probability[: len(classes)])))
+
         field = predict_field(networks, image, um_per_px, probability=probability, on_band=on_band)
     confidence = to_native(field.confidence.astype(np.float32) / np.float32(255), image.shape)
     return Prediction(

@@ -126,8 +126,7 @@ class FieldPrediction:
     (h, w), the probability of that label in 1/255. probability: float32 (classes, h, w) of sum 1, where it was asked
     for. parasite: uint8 (h, w), the probability that a pixel is of a parasite in 1/255, of networks that give it.
     evidence: float16 (classes, h, w), logarithm of the probability, where it was asked for and the networks name whole
-    cells. native_shape, native_um_per_px: height and width of the image as it was
-    opened, and its scale."""
+    cells. native_shape, native_um_per_px: height and width of the image as it was opened, and its scale."""
 
     label: Pixels
     confidence: Pixels

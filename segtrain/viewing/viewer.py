@@ -136,8 +136,7 @@ class Viewer:
         um_per_px = _scale_of(pixels, name, spec)
         found, prediction, label = self._count(ArrayReader(pixels, name), um_per_px, step)
         classes, cells = self._networks.classes, at_native(prediction, found.map, label)
-        kinds = np.array([0, *(classes.keys.index(cell.kind) for cell in found.cells)], np.uint8)
-        label = np.where(cells > 0, kinds[cells], label)
+        label = np.where(cells > 0, found.class_ids(classes.keys)[cells], label)
         shown = count_data(found, classes, name)
         shown["warnings"] += map(_as_sentence, image_warnings(ArrayReader(pixels, name), self._networks))
         return {
