@@ -2,15 +2,18 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from shard_set import write_set
 
 import segtrain
+import segtrain.evaluation.field_sets
 from segtrain.cli import main
 from segtrain.experiments.compare import Compared, read_budget
 from segtrain.experiments.comparison_table import read_candidates
@@ -138,6 +141,60 @@ class TestRows:
 
     def test_the_curves_are_one_picture(self, done: Compared) -> None:
         assert (done.out / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+class TestFields:
+    @pytest.mark.slow
+    def test_real_fields_are_measured_as_evaluate_does_and_no_network_is_trained_again(
+        self, folder: Path, done: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out, real = tmp_path / "out", tmp_path / "real"
+        shutil.copytree(done.out, out)
+        for part in ("named", "masks/img", "masks/mask"):
+            (real / part).mkdir(parents=True)
+        field = np.full((60, 80, 3), 230, np.uint8)
+        field[20:45, 30:60] = (190, 90, 110)
+        mask = np.zeros((60, 80), np.uint8)
+        mask[20:45, 30:60] = 255
+        for place, pixels in (("named", field), ("masks/img", field), ("masks/mask", mask)):
+            Image.fromarray(pixels).save(real / place / "a.png")
+        (real / "named" / "cells.csv").write_text("file,class,x,y,width,height\na.png,rbc,30,20,30,25\n")
+        monkeypatch.setenv("WARD", str(real))
+        file = tmp_path / "fields.yaml"
+        file.write_text(
+            "fields:\n  ward: {folder: '${WARD}/named', um_per_px: 0.2, classes: {rbc: healthy_rbc}}\n"
+            "  masks: {folder: real/masks, um_per_px: 0.2}\n"
+        )
+        monkeypatch.setattr(loop, "train", lambda *_: pytest.fail("trained again"))
+        given = options(folder, "plain") | {"budget": f"images={IMAGES}", "out": out, "resume": True, "fields": file}
+        again = segtrain.compare(**given)
+        shown = {"um_per_px": 0.2, "progress": False}
+        figures = segtrain.evaluate(out / "plain", real / "named", classes={"rbc": "healthy_rbc"}, **shown)
+        of_masks = segtrain.evaluate(out / "plain", real / "masks", **shown)
+        assert row_of(again, "plain")["fields"] == {"ward": figures, "masks": of_masks}
+        head, _, line = (out / "results.md").read_text().splitlines()[-3:]
+        alarms = figures["infection"]["false_alarms_per_1000"]["value"]
+        assert dict(zip(head.split(" | "), line.split(" | "), strict=True))["ward: false alarms per 1,000"] == (
+            f"{alarms:.1f}"
+        )
+        with (out / "results.csv").open() as csv_file:
+            flat = next(row for row in csv.DictReader(csv_file) if row["name"] == "plain")
+        assert float(flat["masks: foreground Dice"] or "nan") == pytest.approx(of_masks["foreground_dice"], nan_ok=True)
+        monkeypatch.setattr(segtrain.evaluation.field_sets, "evaluate", lambda *_, **__: pytest.fail("measured again"))
+        assert segtrain.compare(**given).rows == again.rows
+
+    def test_what_is_wrong_in_their_file_is_told_at_once(self, folder: Path, tmp_path: Path) -> None:
+        file = tmp_path / "fields.yaml"
+        file.write_text("fields:\n  a: {folder: gone}\n  b: {folder: '${NO_SUCH}/x'}\n")
+        with pytest.raises(UserError) as told:
+            segtrain.compare(**options(folder, "plain"), out=tmp_path / "out", fields=file)
+        first, second = str(told.value).splitlines()
+        assert first.startswith(f"{file}:2: fields.a.folder: there is no folder {tmp_path}/gone")
+        assert second.startswith(f"{file}:3: fields.b.folder: the environment variable NO_SUCH is not set")
+        file.write_text("fields: {}\n")
+        with pytest.raises(UserError, match="must hold at least 1"):
+            segtrain.compare(**options(folder, "plain"), out=tmp_path / "out", fields=file)
+        assert not (tmp_path / "out").exists()
 
 
 class TestResume:

@@ -1,13 +1,23 @@
 """Names on annotated fields: boxes, points and folders against what was counted; figures as counted by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from segtrain.counting.cell_measures import FieldCells, measure_cells
-from segtrain.evaluation.named_cells import measure_names, names_table, read_class_names, read_named_fields
+from segtrain.evaluation.named_cells import (
+    NamedCell,
+    NamedField,
+    measure_names,
+    names_table,
+    read_class_names,
+    read_named_fields,
+)
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import CLASSES
 
@@ -90,6 +100,31 @@ def test_in_folders_of_classes_the_largest_white_cell_is_meant(tmp_path: Path) -
     assert figures["white_cells"]["confusion"] == {"eosinophil": {"not found": 1, "eosinophil": 1}}
     assert figures["white_cells"]["balanced_accuracy"]["value"] == 0.5
     assert figures["infection"]["recall"]["value"] is None
+
+
+@given(st.data())
+def test_recall_at_ten_of_a_thousand_is_that_of_sorted_odds(data: st.DataObject) -> None:
+    """Of whole odds, so that no two cells share a bin of the histogram without being equal."""
+    odds = st.none() | st.integers(-12, 12).map(float)
+    cells = data.draw(st.lists(st.tuples(st.booleans(), odds), min_size=2, max_size=60))
+    some = SEEN["a.png"].cells[0]
+    found = FieldCells(
+        map=np.arange(1, len(cells) + 1, dtype=np.int32)[None].repeat(3, axis=0),
+        cells=tuple(replace(some, number=i, infected_odds=value) for i, (_, value) in enumerate(cells, 1)),
+        native_shape=(3, len(cells)),
+    )
+    keys = ["infected_rbc" if infected else "healthy_rbc" for infected, _ in cells]
+    named = NamedField(
+        path=Path("a"), cells=tuple(NamedCell(key, "", (i - 0.4, 0, 0.2, 2)) for i, key in enumerate(keys))
+    )
+    value = measure_names([named], lambda _: found, progress=False)["infection"]["recall_at_10_per_1000"]["value"]
+    of = {flag: [-99.0 if o is None else o for i, o in cells if i is flag] for flag in (False, True)}
+    if not of[False] or not of[True] or all(o is None for _, o in cells):
+        assert value is None
+        return
+    # With so few healthy cells, none may be as high as the threshold.
+    best = max(np.mean([o >= t for o in of[True]]) for t in (-50, *range(-12, 14)) if max(of[False]) < t)
+    assert value == pytest.approx(best)
 
 
 def test_names_are_read_from_a_file_and_all_that_name_no_class_are_told(tmp_path: Path) -> None:

@@ -119,6 +119,12 @@ def bench(as_json: bool, **options: Any) -> None:
     "--budget", metavar="images=N|minutes=M", help="Of each training.  [default: what each config says for itself]"
 )
 @click.option("--data", type=PATH, metavar="DATASET", help="For configs that name no `data:` of their own.")
+@click.option(
+    "--fields",
+    type=PATH,
+    metavar="FILE.yaml",
+    help="Folders of annotated real fields to measure each network on, too; see recipes/fields.yaml.",
+)
 @click.option("--out", type=PATH, default="runs/compare", show_default=True, help="Folder of runs and results.")
 @split
 @click.option("--resume", is_flag=True, help="Go on where it was interrupted; what is finished is not trained again.")
@@ -135,6 +141,7 @@ def compare(configs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     Example: two networks at equal work, and three learning rates of one
       segtrain compare -c recipes/fit/quick.yaml -c recipes/fit/compact.yaml --data quickstart --budget images=2000
       segtrain compare -c recipes/fit/deconvnet.yaml --vary optimiser.lr=1e-3,1e-4,1e-5 --data small --out runs/rates
+      segtrain compare -c recipes/fit/cells.yaml --vary data=grafts,no_grafts --fields recipes/fields.yaml
     """
     from segtrain.experiments.compare import compare as run
     from smearsynth.base.errors import WorkError

@@ -15,7 +15,7 @@ from segtrain.evaluation.field_evaluation import Method, count_boxed, measure_fi
 from segtrain.evaluation.figures import Figures
 from segtrain.evaluation.named_cells import measure_names, read_class_names, read_named_fields
 from segtrain.evaluation.set_evaluation import CellCounts, NamedTruth, PixelMetrics, Predict, predictions
-from segtrain.inference.field_prediction import image_warnings, predict_field, um_per_px_of
+from segtrain.inference.field_prediction import image_warnings, predict_field
 from segtrain.inference.image_reader import ArrayReader, open_image
 from segtrain.inference.prediction_files import check_folder
 from segtrain.inference.ready_networks import Networks, load_networks
@@ -78,9 +78,10 @@ def evaluate(
         named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
         fields = read_named_fields(target, named)
         networks = load_networks([run], which=which, device=device, parasite=True, cells=cells)
-        scale = Scale(str(AUTO if um_per_px is None else um_per_px))
+        paths = [field.path for field in fields]
+        scales = Scale(str(AUTO if um_per_px is None else um_per_px)).of_folder(paths, progress=progress)
         warnings: list[str] = []
-        counted = partial(_count_file, networks, scale, warnings)
+        counted = partial(_count_file, networks, dict(zip(paths, scales, strict=True)), warnings)
         return measure_names(fields, counted, progress=progress) | {"warnings": warnings}
     if cells is not None and known:
         raise UserError(f"{target} is measured without names of its cells: give `classes`, or leave it out", "cells")
@@ -131,12 +132,12 @@ def evaluate(
     return figures | ({"objects": counts.figures()} if counts is not None else {})
 
 
-def _count_file(networks: Networks, scale: Scale, warnings: list[str], path: Path) -> FieldCells:
+def _count_file(networks: Networks, um_per_px: Mapping[Path, float], warnings: list[str], path: Path) -> FieldCells:
     """warnings: those of the image are added."""
     image = open_image(path)
     try:
         warnings += image_warnings(image, networks)
-        return count_field(networks, image, um_per_px_of(image, scale))[0]
+        return count_field(networks, image, um_per_px[path])[0]
     finally:
         image.close()
 

@@ -31,6 +31,10 @@ _REACH = 3
 """Pixels at the networks' scale by which a point may lie beside its cell."""
 _LEAST_FILLED = 0.25
 """Share of a box that a cell must fill to be what the box names: a round cell fills 0.78 of its own."""
+_ALARMS = 0.01
+"""Share of the healthy red cells that are above the odds at which networks of different odds are held side by side."""
+_ODDS = np.linspace(-15, 15, 601)
+"""Edges of the histogram of log-odds by which those are found."""
 NOT_FOUND = "not found"
 _KEYS = [c.key for c in CLASSES[1:]]
 _NAMES = ConfigKind(noun="table of names", start="`NAME: CLASS`", example="ring=infected_rbc")
@@ -39,6 +43,13 @@ Box = tuple[float, float, float, float]
 """x, y of the upper left corner, width, height, px of the image; width and height 0 for a point."""
 Count = Callable[[Path], FieldCells]
 """An image's file to its cells, in pixels of the image."""
+
+
+class Called(NamedTuple):
+    """What a network calls a cell: the key of a class, or `NOT_FOUND`; odds: log-odds of infected, of a red cell."""
+
+    key: str
+    odds: float | None
 
 
 class NamedCell(NamedTuple):
@@ -109,10 +120,12 @@ def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[N
 
 def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool = True) -> Figures:
     """images, cells: annotated. infection: healthy, infected, false_alarms_per_1000, recall, recall_by_name,
-    parasitaemia_true, parasitaemia (of the annotated cells that are called red). white_cells: confusion (true key ->
+    parasitaemia_true, parasitaemia (of the annotated cells that are called red), recall_at_10_per_1000 (at the odds
+    that 10 of 1,000 of these healthy cells are above: what a network can tell, whatever its operating point; None of
+    one that does not name whole cells). white_cells: confusion (true key ->
     called key or "not found" -> cells) and balanced_accuracy. Each figure is a mapping of value, low and high, the
     interval of 95 % by the bootstrap over images; None where there is nothing to measure."""
-    called: list[list[tuple[NamedCell, str]]] = []
+    called: list[list[tuple[NamedCell, Called]]] = []
     for field in tqdm(fields, desc="fields", unit="image", leave=False, disable=None if progress else True):
         found = count(field.path)
         called.append([(cell, _called(cell, found)) for cell in field.cells])
@@ -120,11 +133,12 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
     whole, units = tables.sum(axis=0), np.arange(len(tables))
     names = ("false_alarms_per_1000", "recall", "parasitaemia_true", "parasitaemia", "balanced_accuracy")
     figures = dict(zip(names, map(_plain, bootstrap(tables, units, _statistics)), strict=True))
+    (separated,) = bootstrap(np.stack([_histogram(pairs) for pairs in called]), units, _recall_at)
     by_name: defaultdict[str, Counter[bool]] = defaultdict(Counter)
     infected = CLASSES[INFECTED_RBC].key
-    for cell, kind in (pair for pairs in called for pair in pairs):
+    for cell, found_as in (pair for pairs in called for pair in pairs):
         if cell.key == infected:
-            by_name[cell.name][kind == infected] += 1
+            by_name[cell.name][found_as.key == infected] += 1
     columns = (NOT_FOUND, *(c.key for c in CLASSES[1:]))
     white = {
         CLASSES[i].key: {columns[j]: int(n) for j, n in enumerate(whole[i]) if n} for i in WHITE_CELLS if whole[i].any()
@@ -136,6 +150,7 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
             "healthy": int(whole[HEALTHY_RBC].sum()),
             "infected": int(whole[INFECTED_RBC].sum()),
             **{name: figures[name] for name in names[:4]},
+            "recall_at_10_per_1000": _plain(separated),
             "recall_by_name": {
                 name: {"found": hits[True], "cells": hits.total()} for name, hits in sorted(by_name.items())
             },
@@ -144,13 +159,13 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
     }
 
 
-def _called(cell: NamedCell, found: FieldCells) -> str:
+def _called(cell: NamedCell, found: FieldCells) -> Called:
     """What the cell is called that is annotated so."""
     if cell.box is None:
         white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
         of_white = BY_KEY[cell.key].id in WHITE_CELLS
         largest = max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
-        return largest.kind if largest else NOT_FOUND
+        return Called(largest.kind, largest.infected_odds) if largest else Called(NOT_FOUND, None)
     down, across = (there / here for there, here in zip(found.map.shape, found.native_shape, strict=True))
     x, y, width, height = cell.box
     reach = 0 if width else _REACH
@@ -160,16 +175,38 @@ def _called(cell: NamedCell, found: FieldCells) -> str:
     inside = np.bincount(window.ravel(), minlength=2)
     best = int(inside[1:].argmax()) + 1
     if inside[best] < max(1, _LEAST_FILLED * window.size if width else 1):
-        return NOT_FOUND
-    return found.cells[best - 1].kind
+        return Called(NOT_FOUND, None)
+    return Called(found.cells[best - 1].kind, found.cells[best - 1].infected_odds)
 
 
-def _table(pairs: Sequence[tuple[NamedCell, str]]) -> npt.NDArray[np.int64]:
+def _table(pairs: Sequence[tuple[NamedCell, Called]]) -> npt.NDArray[np.int64]:
     """int64 (10, 10): annotated class by what it is called, 0 for what was not found."""
     table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    for cell, kind in pairs:
-        table[BY_KEY[cell.key].id, BY_KEY[kind].id if kind in BY_KEY else 0] += 1
+    for cell, called in pairs:
+        table[BY_KEY[cell.key].id, BY_KEY[called.key].id if called.key in BY_KEY else 0] += 1
     return table
+
+
+def _histogram(pairs: Sequence[tuple[NamedCell, Called]]) -> npt.NDArray[np.int64]:
+    """int64 (2, 1 + bins): annotated healthy and infected red cells by their log-odds; first those that have none."""
+    rows = []
+    for kind in (HEALTHY_RBC, INFECTED_RBC):
+        odds = [called.odds for cell, called in pairs if BY_KEY[cell.key].id == kind]
+        known = np.clip([value for value in odds if value is not None], _ODDS[0], _ODDS[-1])
+        rows.append(np.concatenate(([len(odds) - len(known)], np.histogram(known, _ODDS)[0])))
+    return np.stack(rows)
+
+
+def _recall_at(histograms: Floats) -> Floats:
+    """float64 (B, 1) of float64 (B, 2, 1 + bins): recall of infected cells where `_ALARMS` of the healthy ones are
+    above, nan where there are none of either or no odds."""
+    above = np.cumsum(histograms[:, :, ::-1], axis=2)[:, :, ::-1]
+    total = above[:, :, 0]
+    quiet = above[:, 0, 1:] <= _ALARMS * total[:, :1]
+    first = np.where(quiet.any(axis=1), quiet.argmax(axis=1), quiet.shape[1] - 1)
+    found = np.where(quiet.any(axis=1), above[np.arange(len(above)), 1, 1 + first], 0)
+    measured = (total > 0).all(axis=1) & (above[:, :, 1].sum(axis=1) > 0)
+    return np.where(measured, found / np.maximum(total[:, 1], 1), np.nan)[:, None]
 
 
 def _statistics(tables: Floats) -> Floats:
@@ -217,6 +254,8 @@ def names_table(figures: Figures) -> str:
         lines.append(shown("false alarms per 1,000 healthy", infection["false_alarms_per_1000"], 1, ".1f"))
     if infection["infected"]:
         lines.append(shown("recall of infected cells", infection["recall"], 1, ".2f"))
+        if infection["recall_at_10_per_1000"]["value"] is not None:
+            lines.append(shown("  at 10 false alarms per 1,000", infection["recall_at_10_per_1000"], 1, ".2f"))
         for name, hits in infection["recall_by_name"].items():
             lines.append(f"  {name:<32}{hits['found']} of {hits['cells']}")
         lines.append(shown("parasitaemia, annotated, %", infection["parasitaemia_true"], 100, ".2f"))

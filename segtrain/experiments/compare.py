@@ -1,7 +1,7 @@
 """Several trainings under equal budgets, each measured on the same split: one table, and their curves in one picture.
 
 OUT/
-  NAME/ ...       a run each, as `training.run_folder` says, and `SPLIT.json`, what `evaluate` said of it
+  NAME/ ...       a run each, as `training.run_folder` says, and `SPLIT.json`, what `evaluate` said of it, `fields.json`
   budget.json     the budget, and the speeds that made it images
   results.md, results.csv, curves.png
 
@@ -31,6 +31,7 @@ from tqdm import tqdm
 from segtrain.data.samples import Shards
 from segtrain.evaluation.baseline import baseline
 from segtrain.evaluation.evaluate import evaluate
+from segtrain.evaluation.field_sets import FieldSet, read_field_sets
 from segtrain.evaluation.figures import Figures
 from segtrain.experiments.benchmark import training_speed
 from segtrain.experiments.comparison_table import Candidate, Row, as_csv, markdown, read_candidates
@@ -77,6 +78,7 @@ def compare(
     data: str | Path | None = None,
     out: str | Path = "runs/compare",
     split: str = "test",
+    fields: str | Path | None = None,
     resume: bool = False,
     pictures: bool = True,
     progress: bool = True,
@@ -85,10 +87,12 @@ def compare(
 
     vary: "key=value,value,..." each, of which every config is trained with every combination. overrides: of all
     configs. budget: "images=N" or "minutes=M"; None: each trains as long as its config says. data: the dataset of
-    configs that name none. out: folder to make, or with `resume` to go on with; runs that are finished are not trained
-    again. pictures: whether each run has its own drawn, too. progress: bars on stderr, where that is a terminal. A
-    training that fails has a row that says why, and does not keep the others from theirs. Raises UserError before
-    anything is written where none can begin; TrainingStoppedError when it is asked to stop.
+    configs that name none. fields: a file that names folders of annotated real fields, on which each is measured, too
+    (see `evaluation.field_sets`); a network that names single cells names there what the package's own finds. out:
+    folder to make, or with `resume` to go on with; runs that are finished are not trained again. pictures: whether each
+    run has its own drawn, too. progress: bars on stderr, where that is a terminal. A training that fails has a row that
+    says why, and does not keep the others from theirs. Raises UserError before anything is written where none can
+    begin; TrainingStoppedError when it is asked to stop.
 
     >>> config, tiny = "recipes/fit/compact.yaml", ["model.width=2", "epochs=1", "batch=4"]
     >>> done = segtrain.compare([config], overrides=tiny, budget="images=8", data="quickstart", progress=False)
@@ -99,6 +103,7 @@ def compare(
         if ranks.world > 1:
             raise UserError("compare trains in one process, one config after another: leave torchrun out.")
     limit, out = read_budget(budget) if budget is not None else None, Path(out)
+    real = read_field_sets(Path(fields)) if fields is not None else {}
     candidates = read_candidates([Path(file) for file in configs], varied=vary, overrides=overrides, data=data)
     ready, refused = _ready(candidates, limit, split)
     if not ready:
@@ -117,7 +122,7 @@ def compare(
         if not row["error"]:
             _say(f"{number} of {len(candidates)}: {candidate.name}")
             target = RunFolder(out / candidate.folder)
-            row |= _attempt(candidate, target, limit, speeds, split, pictures=pictures, progress=progress)
+            row |= _attempt(candidate, target, limit, speeds, split, real, pictures=pictures, progress=progress)
         rows.append(row)
         if not row["error"]:
             columns = read_columns(out / candidate.folder / METRICS)
@@ -236,6 +241,7 @@ def _attempt(
     limit: ComparisonBudget | None,
     speeds: dict[str, float],
     split: str,
+    real: dict[str, FieldSet],
     *,
     pictures: bool,
     progress: bool,
@@ -246,7 +252,8 @@ def _attempt(
         if limit:
             config = candidate.config(f"images={limit.images(config, speeds.get(candidate.name))}")
         fitted = fit_unfinished(config, target, pictures=pictures)
-        return _row(config, target, fitted.figures, split, progress=progress)
+        row = _row(config, target, fitted.figures, split, progress=progress)
+        return row | {"fields": _on_fields(config, target, real, progress=progress)}
     except TrainingStoppedError:
         raise
     except Exception as error:
@@ -292,6 +299,17 @@ def _figures(target: RunFolder, root: Path, split: str, *, progress: bool) -> Fi
         figures = evaluate(target.path, root, split=split, progress=progress)
         target.write_text(file.name, json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def _on_fields(config: Config, target: RunFolder, real: dict[str, FieldSet], *, progress: bool) -> dict[str, Figures]:
+    """What `evaluate` says of the run on each of the field sets, once and for all."""
+    file = target.path / "fields.json"
+    figures: dict[str, Figures] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for name in real.keys() - figures.keys():
+        run, cells = (None, target.path) if config.model.crop else (target.path, None)
+        figures[name] = real[name].measure(run, cells, progress=progress)
+        target.write_text(file.name, json.dumps(figures, indent=1) + "\n")
+    return {name: figures[name] for name in real}
 
 
 def _baselines(rows: Sequence[Row], split: str, *, progress: bool) -> list[Row]:

@@ -1,8 +1,9 @@
 """Who takes part in a comparison: configs, and what is varied of each. And its table, as Markdown and as CSV.
 
 A row is a mapping: name, model, data, data_digest, split, budget, run, error; figures as `evaluate` gives them, with
-per_class; parameters, gmac, size; images, images_per_second, training_seconds, epochs, best_epoch. What a row lacks (a
-baseline has no parameters, a failed training no figures) is an empty cell.
+per_class; parameters, gmac, size; images, images_per_second, training_seconds, epochs, best_epoch; fields, what
+`evaluate` gives of folders of real fields, by name. What a row lacks (a baseline has no parameters, a failed training
+no figures) is an empty cell.
 """
 
 import csv
@@ -110,22 +111,75 @@ def markdown(rows: Sequence[Row], *, split: str, budget: str, machine: str) -> s
         f"Split `{split}` of {sets or 'no dataset'}; {budget}, of which the epoch that is best on the validation split "
         f"is measured; of each class its IoU; {machine}."
     )
+    real = _field_lines(rows)
     failed = [f"- {row['name']} failed: {row['error']}" for row in rows if row.get("error")]
-    return "\n".join([caption, "", *lines, *([""] if failed else []), *failed]) + "\n"
+    return "\n".join([caption, "", *lines, *real, *([""] if failed else []), *failed]) + "\n"
+
+
+_OF_NAMES = {
+    "false alarms per 1,000": ("infection", "false_alarms_per_1000", ".1f"),
+    "recall": ("infection", "recall", ".2f"),
+    "recall at 10 per 1,000": ("infection", "recall_at_10_per_1000", ".2f"),
+    "parasitaemia": ("infection", "parasitaemia", ".2%"),
+    "annotated": ("infection", "parasitaemia_true", ".2%"),
+    "white-cell types": ("white_cells", "balanced_accuracy", ".2f"),
+}
+"""Columns of a folder of named cells: where its figure is, and how it is written."""
+
+
+def _field_lines(rows: Sequence[Row]) -> list[str]:
+    """A second table: networks on real fields, each figure with its interval; no lines where none was measured."""
+    measured = {row["name"]: _on_fields(row) for row in rows if row.get("fields")}
+    columns = list(dict.fromkeys(column for figures in measured.values() for column in figures))
+    if not columns:
+        return []
+    cells = [["on real fields", *columns], ["---", *("---:" for _ in columns)]]
+    cells += [[name, *(figures.get(column, ("", None))[0] for column in columns)] for name, figures in measured.items()]
+    return ["", *("| " + " | ".join(line) + " |" for line in cells)]
+
+
+def _on_fields(row: Row) -> dict[str, tuple[str, dict[str, float | None]]]:
+    """By column what is shown, and the figure: value, low, high."""
+    found = {}
+    for name, figures in (row.get("fields") or {}).items():
+        if "foreground_dice" in figures:
+            value = figures["foreground_dice"]
+            dice = {"value": value, "low": None, "high": None}
+            found[f"{name}: foreground Dice"] = ("" if value is None else f"{value:.3f}", dice)
+            continue
+        for column, (part, key, form) in _OF_NAMES.items():
+            figure = figures[part][key]
+            if figure["value"] is not None:
+                value, low, high = (None if figure[k] is None else format(figure[k], form) for k in figure)
+                shown = value if low is None else f"{value} ({low} to {high})"
+                found[f"{name}: {column}"] = (shown or "", figure)
+    return found
 
 
 def as_csv(rows: Sequence[Row]) -> str:
     """Every row with all it has; numbers to the last bit."""
     keys = _classes(rows)
-    head = [*_CSV, *(f"iou_{key}" for key in keys), *_CSV_AFTER]
+    real = {row["name"]: _flat_fields(row) for row in rows}
+    columns = dict.fromkeys(column for figures in real.values() for column in figures)
+    head = [*_CSV, *(f"iou_{key}" for key in keys), *_CSV_AFTER, *columns]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
     for row in rows:
         height, width = row.get("size") or (None, None)
         flat = {**row, "height": height, "width": width, **{f"iou_{key}": _iou(row, key) for key in keys}}
+        flat |= real[row["name"]]
         writer.writerow([flat.get(name) for name in head])
     return text.getvalue()
+
+
+def _flat_fields(row: Row) -> dict[str, float | None]:
+    """Figures on real fields and their intervals by column of the CSV."""
+    return {
+        column if end == "value" else f"{column}, {end}": value
+        for column, (_, figure) in _on_fields(row).items()
+        for end, value in figure.items()
+    }
 
 
 def _columns(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
