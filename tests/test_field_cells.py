@@ -1,11 +1,15 @@
 """Cells of drawn fields by points and boxes: which are split, how cleanly, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drawn_cells import RED_CELL, VIOLET, disc, ellipse, photograph
+from scipy import ndimage
 
 from smearsynth.bank.field_cells import find_in_field, split
 from smearsynth.bank.outlines import Region
+from smearsynth.fields.cell_outlines import Raster
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import HEALTHY_RBC, THROMBOCYTE
 
@@ -134,3 +138,19 @@ def test_the_rest_are_isolated_cells_that_nobody_named() -> None:
     alone = find_in_field(image, [REST]).regions
     assert len(alone) == 3
     assert [area(r) for r in alone] == pytest.approx([np.pi * RADIUS**2] * 3, rel=0.04)
+
+
+def test_an_outlined_cell_ends_where_its_outline_does_where_another_touches() -> None:
+    left, right = discs((50, 50)) > 0.5, discs((78, 50)) > 0.5
+    image = photograph([(discs((50, 50), (78, 50)), RED_CELL)])
+    rough = [ndimage.binary_dilation(left, iterations=2), ndimage.binary_erosion(right & ~left, iterations=2)]
+    drawn = [replace(at(0, 0, 1, 1), outline=Raster.of(mask & ~rough[1 - i])) for i, mask in enumerate(rough)]
+    found = find_in_field(image, drawn)
+    for region, due in zip(found.regions, (left, right & ~left), strict=True):
+        whole = np.zeros(SHAPE, bool)
+        whole[region.window] = region.mask >= 128
+        # The rim that both outlines miss or share is 2 px of the cut at most; all else is where the cell ends.
+        assert (whole != due).sum() <= 4 * 2 * RADIUS
+        assert region.reject == ""
+    twice = [replace(one, outline=Raster.of(mask)) for one, mask in zip(drawn, (left, right), strict=True)]
+    assert [region.reject for region in find_in_field(image, twice).regions] == ["touching", "touching"]

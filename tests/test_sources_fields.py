@@ -74,3 +74,22 @@ class TestFields:
             table.write("P1/a.png,burr,9,9,0.11\n")
         with pytest.raises(UserError, match=r"t\.csv, line 4: P1/a\.png has another um_per_px above"):
             entries("fields", root, classes=classes)
+
+    def test_a_group_is_a_column_of_the_tables(self, root: Path) -> None:
+        (root / "t.csv").write_text(
+            "file,class,x,y,Patient\nP1/a.png,burr,5,6,7\nP1/b.png,burr,5,6,7\nP2/c.png,burr,1,2,8\n"
+        )
+        classes = {"burr": "healthy_rbc"}
+        listing = entries("fields", root, classes=classes, group_column="patient")
+        assert [(e.path, e.group) for e in listing.entries] == [("P1/a.png", "7"), ("P1/b.png", "7"), ("P2/c.png", "8")]
+        assert (listing.facts.grouping, listing.facts.patients_known) == ("patient", True)
+        with (root / "t.csv").open("a") as table:
+            table.write("P1/a.png,burr,9,9,8\n")
+        with pytest.raises(UserError, match=r"t\.csv, line 5: P1/a\.png has another group above; an image has one pat"):
+            entries("fields", root, classes=classes, group_column="patient")
+        (root / "t.csv").unlink()
+        (root / "P1/a.txt").write_text("4 4 8\n")
+        with pytest.raises(
+            UserError, match=r"`group_column: slide` is a column of tables, and none of them has P1/a\.p"
+        ):
+            entries("fields", root, classes=classes, group_column="slide")

@@ -166,6 +166,22 @@ def decode_mask(data: bytes, name: str) -> MaskPixels:
         return MaskPixels(value.astype(np.uint16), None, _palette(image) if mode == "P" else None, alpha, lossy)
 
 
+def decode_ids(data: bytes, name: str) -> npt.NDArray[np.int64]:
+    """int64 (h, w), upright: the numbers of a mask of instances, of up to 32 bits, also where they are whole numbers
+    stored as floats, as ImageJ does. name: of the file, for messages. Raises ImageError, also for colours, values below
+    0 or between whole numbers (`ids`), a compression that changes them (`mask_lossy`), or several pages."""
+    with _opened_mask(data, name, lossless=True) as image:
+        if image.mode not in ("1", "L", "P", "I", "F") and not image.mode.startswith("I;"):
+            raise ImageError(
+                "ids", f"{name}: holds colours, and a mask of instances a number for each cell; save it as 16-bit grey"
+            )
+        values = np.asarray(image)
+    ids = values.astype(np.int64)
+    if (ids != values).any() or ids.min() < 0:
+        raise ImageError("ids", f"{name}: holds values that are no numbers of cells; save it with whole numbers from 0")
+    return ids
+
+
 def read_mask(path: Path, *, shape: tuple[int, int], pad: int = 0) -> Pixels:
     """uint8 (h, w), 255 where the mask has any value above 0 and is not transparent, else 0.
 

@@ -2,7 +2,10 @@
 
 CSV         a table with the columns file, class, x, y and, for boxes, width, height; um_per_px where files differ
 Pascal VOC  `X.xml`: an <annotation> of <object>s with <name> and <bndbox>
-COCO        a .json with `images`, `annotations` (`bbox`) and `categories`
+CVAT        its XML "for images": boxes, ellipses, polygons, masks and points
+COCO        a .json with `images`, `annotations` (`bbox`, `segmentation` as polygons or run lengths) and `categories`
+QuPath      `X.geojson`: polygons and points with a classification
+ImageJ      `X.zip` or `X_rois.zip`, a set of ROIs, or `X.roi`
 YOLO        `X.txt` beside its image or in another folder: class, centre x, y, width, height as shares of the image, or
             class and corners of a polygon. `data.yaml`, `classes.txt` or `obj.names` names the classes; without it
             they are "0", "1", ...
@@ -11,22 +14,22 @@ Chula       `Label/N.txt` for `Dataset/N.jpg`: x, y and a type of the Chula RBC-
 A file of none of these forms gives nothing.
 """
 
-import json
-import math
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
-from xml.etree import ElementTree
 
 import yaml
 
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.tables import read_table, read_text
+from smearsynth.fields.annotation_rows import AnnotationFile, AnnotationRow, number
+from smearsynth.fields.cell_outlines import Polygons
+from smearsynth.fields.json_annotations import read_json
+from smearsynth.fields.roi_annotations import read_rois
 from smearsynth.fields.scale import RANGE
+from smearsynth.fields.xml_annotations import read_xml
 
-SUFFIXES = frozenset({".csv", ".json", ".names", ".txt", ".xml", ".yaml", ".yml"})
+SUFFIXES = frozenset({".csv", ".geojson", ".json", ".names", ".roi", ".txt", ".xml", ".yaml", ".yml", ".zip"})
 """Of files that may hold annotations, or the names of their classes."""
 CHULA_TYPES = (
     "normal",
@@ -50,44 +53,9 @@ _COLUMNS = {
     **{name: (name,) for name in ("x", "y", "width", "height", "um_per_px")},
 }
 _OPTIONAL = ("width", "height", "um_per_px")
-_NAMES_FILES = ("data.yaml", "data.yml", "classes.txt", "obj.names")
+NAMES_FILES = ("data.yaml", "data.yml", "classes.txt", "obj.names")
 BEYOND = 0.01
 """Of an image's side, by which a box may leave it: what annotation tools round."""
-
-
-@dataclass(frozen=True)
-class AnnotationRow:
-    """What a file says of one cell, or of an image without cells (`name` None). image: as written. values: x, y, width,
-    height; of an image's size where `shares`."""
-
-    where: str
-    image: str
-    name: str | None = None
-    values: tuple[float, ...] = ()
-    shares: bool = False
-    um_per_px: float | None = None
-
-
-@dataclass(frozen=True)
-class AnnotationFile:
-    """One file of `files`, to be read: its errors are appended, and it and what names its classes are added to `used`
-    where it holds annotations. files: all paths, by what they are in lower case. names_of: the classes by number in a
-    names file."""
-
-    root: Path
-    path: str
-    files: Mapping[str, str]
-    names_of: Callable[[str], dict[int, str]]
-    errors: list[str]
-    used: set[str]
-
-    @property
-    def where(self) -> str:
-        return str(self.root / self.path)
-
-    @property
-    def stem(self) -> str:
-        return PurePosixPath(self.path).stem
 
 
 def read_rows(file: AnnotationFile) -> Iterator[AnnotationRow]:
@@ -95,103 +63,29 @@ def read_rows(file: AnnotationFile) -> Iterator[AnnotationRow]:
     return _READERS.get(PurePosixPath(file.path).suffix.casefold(), _read_nothing)(file)
 
 
-def _number(text: Any, name: str) -> float:
-    try:
-        value = float(text)
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"{name} is {text!r}; give a number")
-    return value
-
-
-def _box(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
-    """Of forms that have no points. Raises UserError where it holds nothing."""
-    if width <= 0 or height <= 0:
-        raise UserError(f"a box of {width:g}x{height:g} px holds nothing; width and height start at 1")
-    return x, y, width, height
-
-
 def _read_csv(file: AnnotationFile) -> Iterator[AnnotationRow]:
-    table = read_table(file.root, file.path, _COLUMNS, _OPTIONAL)
+    group = {} if file.group_column is None else {"group": (file.group_column,)}
+    table = read_table(file.root, file.path, {**_COLUMNS, **group}, _OPTIONAL)
     file.used.add(file.path)
     for where, row in table:
         try:
             if bool(row.get("width")) != bool(row.get("height")) or not row.get("um_per_px", "1"):
                 raise UserError(f"a value is missing; fill in {', '.join(row)}")
-            x, y, width, height = (_number(row.get(name) or "0", name) for name in ("x", "y", "width", "height"))
+            x, y, width, height = (number(row.get(name) or "0", name) for name in ("x", "y", "width", "height"))
             if row.get("width") and not (width or height):
                 raise UserError("a box of 0x0 px holds nothing; leave width and height of a point empty")
-            scale = _number(row["um_per_px"], "um_per_px") if "um_per_px" in row else None
+            scale = number(row["um_per_px"], "um_per_px") if "um_per_px" in row else None
             if scale is not None and not RANGE[0] <= scale <= RANGE[1]:
                 raise UserError(f"um_per_px is {scale:g}; give micrometres per pixel, {RANGE[0]} to {RANGE[1]}")
-            yield AnnotationRow(where, row["file"], row["class"], (x, y, width, height), um_per_px=scale)
+            values = x, y, width, height
+            yield AnnotationRow(where, row["file"], row["class"], values, um_per_px=scale, group=row.get("group"))
         except UserError as error:
             file.errors.append(f"{where}: {error}")
-
-
-def _read_voc(file: AnnotationFile) -> Iterator[AnnotationRow]:
-    text = read_text(file.root, file.path, "XML")
-    try:
-        if "<!ENTITY" in text:
-            raise ElementTree.ParseError("it declares entities, which no annotation needs")
-        tree = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:
-        file.errors.append(f"{file.where}: is no whole XML ({error}); mend it, or leave it out by `exclude`")
-        return
-    if tree.tag != "annotation":
-        return
-    file.used.add(file.path)
-    yield AnnotationRow(file.where, file.stem)
-    for number, cell in enumerate(tree.iter("object"), start=1):
-        where = f"{file.where}, object {number}"
-        try:
-            name = (cell.findtext("name") or "").strip()
-            if not name:
-                raise UserError("it has no <name>; fill it in")
-            left, top, right, bottom = (
-                _number(cell.findtext(f"bndbox/{side}"), f"<{side}>") for side in ("xmin", "ymin", "xmax", "ymax")
-            )
-            yield AnnotationRow(where, file.stem, name, _box(left, top, right - left, bottom - top))
-        except UserError as error:
-            file.errors.append(f"{where}: {error}")
-
-
-def _read_coco(file: AnnotationFile) -> Iterator[AnnotationRow]:
-    text = read_text(file.root, file.path, "JSON")
-    where = file.where
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        file.errors.append(f"{where}: is no whole JSON ({first_line(error)}); mend it, or leave it out by `exclude`")
-        return
-    if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= data.keys():
-        return
-    file.used.add(file.path)
-    try:
-        # A tool may have written the path on its own machine.
-        paths = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in data["images"]}
-        images = {
-            key: posixpath.basename(path) if path[:1] in "/." or path[1:2] == ":" else path
-            for key, path in paths.items()
-        }
-        names = {category["id"]: str(category["name"]) for category in data["categories"]}
-        for image in images.values():
-            yield AnnotationRow(where, image)
-        for number, cell in enumerate(data["annotations"]):
-            where = f"{file.where}, annotations[{number}]"
-            x, y, width, height = (_number(value, "a value of `bbox`") for value in cell["bbox"])
-            yield AnnotationRow(where, images[cell["image_id"]], names[cell["category_id"]], _box(x, y, width, height))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        file.errors.append(
-            f"{where}: is no whole COCO ({first_line(error)}); an image has id and file_name, an annotation image_id, "
-            "category_id and bbox [x, y, width, height], a category id and name"
-        )
 
 
 def _read_numbers(file: AnnotationFile) -> Iterator[AnnotationRow]:
     """YOLO's and Chula's form: five numbers a line, or three."""
-    if posixpath.basename(file.path.casefold()) in _NAMES_FILES:
+    if posixpath.basename(file.path.casefold()) in NAMES_FILES:
         return
     rows = [line.split() for line in read_text(file.root, file.path, "text").splitlines() if line.strip()]
     try:
@@ -209,8 +103,8 @@ def _read_numbers(file: AnnotationFile) -> Iterator[AnnotationRow]:
     file.used.add(file.path)
     yield AnnotationRow(file.where, file.stem)
     names = _names_for(file) if is_yolo and values else None
-    for number, row in enumerate(values, start=1):
-        where = f"{file.where}, line {number}"
+    for count, row in enumerate(values, start=1):
+        where = f"{file.where}, line {count}"
         try:
             yield _chula(where, file.stem, row) if len(row) == 3 else _yolo(where, file.stem, row, names)
         except UserError as error:
@@ -221,7 +115,7 @@ def _chula(where: str, image: str, row: Sequence[float]) -> AnnotationRow:
     x, y, code = row
     if code not in range(len(CHULA_TYPES)):
         raise UserError(f"{code:g} is no type of Chula RBC-12; they are 0 to {len(CHULA_TYPES) - 1}")
-    return AnnotationRow(where, image, CHULA_TYPES[int(code)], (_number(x, "x"), _number(y, "y"), 0, 0))
+    return AnnotationRow(where, image, CHULA_TYPES[int(code)], (number(x, "x"), number(y, "y"), 0, 0))
 
 
 def _yolo(where: str, image: str, row: Sequence[float], names: dict[int, str] | None) -> AnnotationRow:
@@ -235,15 +129,14 @@ def _yolo(where: str, image: str, row: Sequence[float], names: dict[int, str] | 
     if len(shares) == 4:
         x, y, width, height = shares
         return AnnotationRow(where, image, name, (x - width / 2, y - height / 2, width, height), shares=True)
-    across, down = shares[::2], shares[1::2]
-    box = (min(across), min(down), max(across) - min(across), max(down) - min(down))
-    return AnnotationRow(where, image, name, box, shares=True)
+    outline = Polygons(((tuple(zip(shares[::2], shares[1::2], strict=True)),),))
+    return AnnotationRow(where, image, name, outline.bounds, shares=True, outline=outline)
 
 
 def _names_for(file: AnnotationFile) -> dict[int, str] | None:
     """Names of the classes from the nearest names file: in the folder of a file, or the next above that has one."""
     for folder in PurePosixPath(file.path).parents:
-        for name in _NAMES_FILES:
+        for name in NAMES_FILES:
             path = file.files.get(str(folder / name).casefold())
             if path is None:
                 continue
@@ -277,7 +170,10 @@ def _read_nothing(_: AnnotationFile) -> Iterator[AnnotationRow]:
 
 _READERS: dict[str, Callable[[AnnotationFile], Iterator[AnnotationRow]]] = {
     ".csv": _read_csv,
-    ".xml": _read_voc,
-    ".json": _read_coco,
+    ".geojson": read_json,
+    ".json": read_json,
+    ".roi": read_rois,
     ".txt": _read_numbers,
+    ".xml": read_xml,
+    ".zip": read_rois,
 }

@@ -1,27 +1,32 @@
-"""Points and boxes of cells in real images, as annotation tools write them, each with the image that it belongs to.
+"""Points, boxes and outlines of cells in real images, as annotation tools write them, each with its image.
 
-`annotation_files` says which forms are read. A row of a table whose image is not there is an error, for it was written
-by hand; any other annotation without an image is counted.
+`annotation_files` says which forms are read; where none of these files names a cell, masks of instances are
+(`instance_masks`). A row of a table whose image is not there is an error, for it was written by hand; any other
+annotation without an image is counted.
 """
 
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import ImageHeader, read_header
 from smearsynth.base.tables import locate, raise_errors
-from smearsynth.fields.annotation_files import BEYOND, AnnotationFile, AnnotationRow, read_names, read_rows
+from smearsynth.fields.annotation_files import BEYOND, read_names, read_rows
+from smearsynth.fields.annotation_rows import AnnotationFile, AnnotationRow
+from smearsynth.fields.cell_outlines import Outline, Polygons
+from smearsynth.fields.instance_masks import find_masks, read_instances
 
 
 @dataclass(frozen=True)
 class Annotation:
     """One cell that somebody named. file: its image, relative to the root. name: the class as it is written. x, y: of
     the box's upper left corner, or of a point; width, height: 0 for a point; all in px of the upright image, and inside
-    it. um_per_px: where its table states it. where: file and line, for messages."""
+    it. um_per_px: where its table states it. where: file and line, for messages. outline: of the cell, in px, where the
+    file has it; it holds a pixel at least. group: what its table says of it in the column that was asked for."""
 
     file: str
     name: str
@@ -31,36 +36,71 @@ class Annotation:
     height: float
     where: str
     um_per_px: float | None = None
+    outline: Outline | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations:
-    """All annotations under a folder, in the order of its files. images: those that a file speaks of, also where it
-    names no cell in them. files: those that were read, with what names their classes. left_out: reason -> number."""
+    """All annotations under a folder, in the order of its files, each once. crowds: areas of many cells that nobody
+    told apart, as COCO has them. file_of: the file that speaks of an image, also where it names no cell in it. masks:
+    images that are masks of others, and no fields. files: those that were read, with what names their classes.
+    left_out: reason -> number."""
 
     cells: tuple[Annotation, ...]
-    images: frozenset[str]
+    crowds: tuple[Annotation, ...]
+    file_of: Mapping[str, str]
+    masks: frozenset[str]
     files: tuple[str, ...]
     left_out: Counter[str]
 
+    @property
+    def images(self) -> frozenset[str]:
+        """Those that a file speaks of."""
+        return frozenset(self.file_of)
+
 
 def read_annotations(
-    root: Path, images: Sequence[str], files: Sequence[str], *, excluded: Collection[str] = ()
+    root: Path,
+    images: Sequence[str],
+    files: Sequence[str],
+    *,
+    excluded: Collection[str] = (),
+    group_column: str | None = None,
 ) -> Annotations:
     """The annotations in `files` of cells in `images`; paths are relative to `root`, with forward slashes.
 
-    excluded: images that are left out with what is said of them. Raises UserError with all errors of the files: a form
-    that is broken, an image that a table names and that is not there, a box outside its image.
+    excluded: images that are left out with what is said of them. group_column: of tables, read beside the others.
+    Raises UserError with all errors of the files: a form that is broken, an image that a table names and that is not
+    there or that has another size than is stated, a box outside its image.
     """
-    find = _ImageFinder(images, excluded)
+    masks = find_masks(images)
+    fields = [image for image in images if image not in masks]
+    find = _ImageFinder(fields, excluded)
     header = cache(lambda path: read_header(locate(root, path)))
     names_of = cache(lambda path: read_names(root, path))
-    cells, used, spoken = list[Annotation](), set[str](), set[str]()
-    left_out, errors = Counter[str](), list[str]()
+    found, used, file_of = dict[Annotation, Annotation](), set[str](), dict[str, str]()
+    crowds, left_out, errors = list[Annotation](), Counter[str](), list[str]()
     folded = {file.casefold(): file for file in files}
+
+    def take(row: AnnotationRow, image: str, file: str) -> None:
+        _refuse_other_size(row, image, header(image))
+        file_of[image] = file
+        if row.name is None:
+            return
+        cell = _inside_image(row, image, header(image))
+        if cell.outline is not None and not cell.outline.draw((header(image).height, header(image).width))[1].any():
+            left_out["outline that holds no pixel"] += 1
+        elif row.crowd:
+            crowds.append(cell)
+        elif (what := replace(cell, where="")) in found:
+            left_out["annotated twice"] += 1
+        else:
+            found[what] = cell
+
     for file in files:
         by_hand = file.casefold().endswith(".csv")
-        for row in read_rows(AnnotationFile(root, file, folded, names_of, errors, used)):
+        for row in read_rows(AnnotationFile(root, file, folded, names_of, errors, used, left_out, group_column)):
             try:
                 image = find(row.image, file)
                 if image is None and by_hand:
@@ -68,17 +108,25 @@ def read_annotations(
                 if image is None:
                     left_out["label without an image"] += row.name is None
                 elif image not in find.excluded:
-                    spoken.add(image)
-                    if row.name is not None:
-                        cells.append(_inside_image(row, image, header(image)))
+                    take(row, image, file)
             except UserError as error:
                 errors.append(f"{row.where}: {error}")
+    if not found and not errors:
+        for mask, (image, one_cell) in masks.items():
+            used.add(mask)
+            try:
+                for row in read_instances(root, mask, image, one_cell=one_cell):
+                    take(row, image, mask)
+            except UserError as error:
+                errors.append(str(error) if str(root / mask) in str(error) else f"{root / mask}: {error}")
     raise_errors(errors)
     return Annotations(
-        cells=tuple(cells),
-        images=frozenset(spoken),
-        files=tuple(file for file in files if file in used),
-        left_out=left_out,
+        cells=tuple(found.values()),
+        crowds=tuple(crowds),
+        file_of=file_of,
+        masks=frozenset(masks),
+        files=tuple(file for file in [*files, *masks] if file in used),
+        left_out=+left_out,
     )
 
 
@@ -100,7 +148,12 @@ class _ImageFinder:
                 self._names[key].append(path)
 
     def __call__(self, name: str, file: str) -> str | None:
-        """Raises UserError where the name leads out of the folder, or fits several images."""
+        """Raises UserError where the name leads out of the folder, or fits several images; where it is "", and there is
+        not one image alone."""
+        if not name:
+            if len(self._exact) != 1:
+                raise UserError("its name says of no image that it is the one; give the file the name of its image")
+            return next(iter(self._exact))
         here = _inside(posixpath.dirname(file), name)
         for path in (here, posixpath.normpath(name.replace("\\", "/"))):
             if path in self._exact:
@@ -126,12 +179,24 @@ def _inside(folder: str, name: str) -> str:
     return path
 
 
+def _refuse_other_size(row: AnnotationRow, image: str, header: ImageHeader) -> None:
+    """An annotation that was made on another size lies beside its cell."""
+    if row.size is not None and row.size != (header.height, header.width):
+        raise UserError(
+            f"it was made on {row.size[1]}x{row.size[0]} px, and {image} has {header.width}x{header.height}; give the "
+            "image that was annotated, or export the annotations of this one"
+        )
+
+
 def _inside_image(row: AnnotationRow, image: str, header: ImageHeader) -> Annotation:
     x, y, width, height = row.values
+    outline = row.outline
     if row.shares:
+        if isinstance(outline, Polygons):
+            outline = outline.scaled(header.width, header.height)
         x, width, y, height = x * header.width, width * header.width, y * header.height, height * header.height
-    is_point = row.values[2:] == (0, 0)
-    if not is_point and (width <= 0 or height <= 0):
+    is_point = row.values[2:] == (0, 0) and outline is None
+    if not is_point and (width <= 0 or height <= 0) and outline is None:
         raise UserError(f"a box of {width:g}x{height:g} px holds nothing; width and height start at 1")
     left, top = BEYOND * header.width, BEYOND * header.height
     if x < -left or y < -top or x + width > header.width + left or y + height > header.height + top:
@@ -141,6 +206,17 @@ def _inside_image(row: AnnotationRow, image: str, header: ImageHeader) -> Annota
         )
     right, bottom = min(x + width, header.width - is_point), min(y + height, header.height - is_point)
     x, y = min(max(x, 0), right), min(max(y, 0), bottom)
-    if not is_point and (right <= x or bottom <= y):
+    if not is_point and (right <= x or bottom <= y) and outline is None:
         raise UserError("the box lies beyond the border of its image; move it inside, or remove it")
-    return Annotation(image, str(row.name), x, y, right - x, bottom - y, row.where, row.um_per_px)
+    return Annotation(
+        file=image,
+        name=str(row.name),
+        x=x,
+        y=y,
+        width=right - x,
+        height=bottom - y,
+        where=row.where,
+        um_per_px=row.um_per_px,
+        outline=outline,
+        group=row.group,
+    )

@@ -22,7 +22,7 @@ from smearsynth.recipe.cell_options import ClassKey
 
 Kind = Literal["lisc", "iumc", "mamic", "kaggle", "crops", "fields"]
 
-_KINDS_WITH = {"also": ("crops",), "rest": ("fields",), "group_column": ("crops",)}
+_KINDS_WITH = {"also": ("crops",), "rest": ("fields",)}
 """Kinds that have a key which is not for crops and fields alike."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -84,7 +84,8 @@ class SourceSpec(Spec):
     labels: Inside | None = Field(
         default=None,
         description="crops: CSV file within root with the columns id, class, for a flat folder of images; fields: file "
-        "or folder within root with points or boxes (CSV, Pascal VOC, COCO, YOLO, Chula), null: all that are there",
+        "or folder within root with points, boxes or outlines (CSV, Pascal VOC, CVAT, COCO, YOLO, QuPath, ImageJ, "
+        "Chula), null: all that are there",
     )
     also: Literal["healthy_rbc"] | None = Field(
         default=None, description="crops only: healthy_rbc also cuts the whole, isolated red cells around each cell"
@@ -105,7 +106,8 @@ class SourceSpec(Spec):
         default=None,
         min_length=1,
         max_length=100,
-        description="crops only: column of the labels that names what no split may divide, such as patient or slide",
+        description="crops and fields: column of the labels that names what no split may divide, such as patient or "
+        "slide; of fields, those in CSV",
     )
     most_refused: float = Field(
         default=0.9,
@@ -186,7 +188,7 @@ class SourceSpec(Spec):
     def _one_group(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value and info.data.get("group"):
             raise ValueError("group and group_column both say what no split may divide: remove one of them")
-        if value and "labels" in info.data and info.data["labels"] is None:
+        if value and info.data.get("kind") == "crops" and "labels" in info.data and info.data["labels"] is None:
             raise ValueError("is a column of the source's `labels`, and it has none: name the table there")
         return value
 

@@ -6,6 +6,7 @@ A source only lists; it decodes no pixels. So listing is fast, its order is fixe
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from smearsynth.fields.cell_outlines import Outline
 from smearsynth.taxonomy import BY_KEY
 
 Box = tuple[int, int, int, int]
@@ -24,7 +25,8 @@ class Method(StrEnum):
     STAIN = "stain"
     """By threshold: the cell of the named class nearest to the centre of the image or of `box`."""
     FIELD = "field"
-    """By threshold and watershed: the cell at a point or in a box of a field, also where it touches others."""
+    """The cell of an outline in a field; at a point or in a box that by threshold and watershed, also where it touches
+    others."""
 
 
 class Redistribution(StrEnum):
@@ -64,6 +66,7 @@ class Entry:
     the cell, so touching the border is no sign of a cut cell. also_red: the whole, isolated red cells around are wanted
     too. name: of the class, as the source has it, where it may tell the cell's form. um_per_px: scale of the image,
     where it is not that of the whole source.
+    outline: of the cell in a field, where somebody drew it.
     """
 
     path: str
@@ -77,6 +80,7 @@ class Entry:
     also_red: bool = False
     name: str = ""
     um_per_px: float | None = None
+    outline: Outline | None = None
 
     @property
     def class_id(self) -> int:

@@ -1,8 +1,9 @@
-"""Real fields with some of their cells named: by points or boxes of any annotation tool (see `fields.annotations`)."""
+"""Real fields with some of their cells named: by points, boxes or outlines of any tool (see `fields.annotations`)."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from smearsynth.base.tables import raise_errors
 from smearsynth.fields.annotations import Annotation, Annotations, read_annotations
@@ -14,8 +15,9 @@ from smearsynth.sources.source_files import SourceFiles
 from smearsynth.taxonomy import CLASSES, RED_CELLS
 
 LAYOUT = (
-    "fields and points or boxes of their cells: a CSV of the columns file, class, x, y (and width, height), Pascal VOC "
-    "(.xml), COCO (.json), YOLO (.txt), or the `Dataset/N.jpg` and `Label/N.txt` of Chula RBC-12"
+    "fields and points, boxes or outlines of their cells: a CSV of the columns file, class, x, y (and width, height), "
+    "Pascal VOC or CVAT (.xml), COCO (.json), YOLO (.txt), QuPath (.geojson), ImageJ (.zip, .roi), masks of instances, "
+    "or the `Dataset/N.jpg` and `Label/N.txt` of Chula RBC-12"
 )
 
 
@@ -24,11 +26,12 @@ def list_fields(spec: SourceSpec, files: SourceFiles) -> Listing:
     found = annotations_of(spec, files)
     known = resolve({cell.name for cell in found.cells}, spec, {})
     entries, left_out = field_entries(spec, found, known)
-    left_out["image without a label"] += len(set(files.images) - found.images)
+    left_out["image without a label"] += len(set(files.images) - found.images - found.masks)
+    left_out["crowd"] += len(found.crowds)
     return Listing(
         facts=replace(facts_of_recipe(spec), calibrate=calibrating(entries)),
         entries=tuple(entries),
-        left_out=left_out + found.left_out,
+        left_out=+left_out + found.left_out,
         tables=found.files,
     )
 
@@ -36,7 +39,7 @@ def list_fields(spec: SourceSpec, files: SourceFiles) -> Listing:
 def annotations_of(spec: SourceSpec, files: SourceFiles) -> Annotations:
     """What `labels` names, a file or a folder, else whatever is in the root. Raises UserError."""
     tables = [path for path in files.tables if spec.labels is None or _is_in(path, spec.labels)]
-    return read_annotations(spec.root, files.images, tables, excluded=files.excluded)
+    return read_annotations(spec.root, files.images, tables, excluded=files.excluded, group_column=spec.group_column)
 
 
 def _is_in(path: str, labels: str) -> bool:
@@ -58,28 +61,28 @@ def field_entries(
             for name, where in unknown.items()
         ]
     )
-    scales = {} if spec.um_per_px or spec.calibrate else _scales(found)
+    scales = {} if spec.um_per_px or spec.calibrate else dict(_of_images(found, "um_per_px", "an image has one scale"))
+    groups = _groups(spec, found)
     cells: dict[str, list[Annotation]] = {path: [] for path in sorted(found.images)}
     left_out = Counter[str]()
-    seen = set()
     for cell in found.cells:
-        if (what := replace(cell, where="")) in seen:
-            left_out["annotated twice"] += 1
-            continue
-        seen.add(what)
         cells[cell.file].append(cell)
         if known[cell.name] is None:
-            left_out[f"{'box' if cell.width else 'point'} of class {cell.name!r}, not used"] += 1
+            what = "outline" if cell.outline else "box" if cell.width else "point"
+            left_out[f"{what} of class {cell.name!r}, not used"] += 1
     entries = []
     for path, named in cells.items():
         entry = Entry(
             path=path,
             class_key=None,
-            group=group_of(path, spec),
+            group=groups[path] if spec.group_column else group_of(path, spec),
             method=Method.FIELD,
             um_per_px=scales.get(path),
         )
-        entries += [replace(entry, class_key=known[one.name], name=one.name, box=_box(one)) for one in named]
+        entries += [
+            replace(entry, class_key=known[one.name], name=one.name, box=_box(one), outline=one.outline)
+            for one in named
+        ]
         if spec.rest == "healthy_rbc":
             entries.append(replace(entry, also_red=True))
     # A field of which nothing is wanted is not opened.
@@ -95,15 +98,32 @@ def calibrating(entries: list[Entry]) -> tuple[str, ...]:
     return red or tuple(c.key for c in CLASSES if c.key in present)
 
 
-def _scales(found: Annotations) -> dict[str, float]:
-    """um/px of the images whose table states it."""
-    scales: dict[str, float] = {}
+def _groups(spec: SourceSpec, found: Annotations) -> dict[str, str]:
+    """What stands in the recipe's `group_column` of each image. Raises UserError where it stands nowhere."""
+    if spec.group_column is None:
+        return {}
+    groups = dict(_of_images(found, "group", f"an image has one {spec.group_column}"))
+    raise_errors(
+        [
+            f"{spec.root}: `group_column: {spec.group_column}` is a column of tables, and none of them has {path}; "
+            "add a row of it, or group by `group`"
+            for path in sorted(found.images - groups.keys())
+        ]
+    )
+    return groups
+
+
+def _of_images(found: Annotations, name: str, rule: str) -> Iterator[tuple[str, Any]]:
+    """Each image whose table states the value `name` of an annotation, and this value. Raises UserError where it states
+    two."""
+    stated: dict[str, Any] = {}
     errors = []
     for cell in found.cells:
-        if cell.um_per_px is not None and scales.setdefault(cell.file, cell.um_per_px) != cell.um_per_px:
-            errors.append(f"{cell.where}: {cell.file} has another um_per_px above; an image has one scale")
+        value = getattr(cell, name)
+        if value is not None and stated.setdefault(cell.file, value) != value:
+            errors.append(f"{cell.where}: {cell.file} has another {name} above; {rule}")
     raise_errors(errors)
-    return scales
+    yield from stated.items()
 
 
 def _box(cell: Annotation) -> Box:
