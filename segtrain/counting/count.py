@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TextIO, TypeVar
 
 from PIL import Image
-from tqdm import tqdm
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_field
 from segtrain.counting.counted_picture import draw_cells
@@ -26,6 +25,7 @@ from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import IMAGE_SUFFIXES, MAX_PIXELS, size_text
+from smearsynth.base.progress import ProgressBar
 from smearsynth.fields.scale import AUTO, Scale
 
 Kept = TypeVar("Kept")
@@ -191,7 +191,7 @@ def count_images(
     given, kept, warnings = judge_images(images, scale, networks, progress=progress), [], list[str]()
     _check_sizes(given, networks)
     tiles = sum(one.tiles for one in given)
-    with tqdm(total=tiles, desc="count", unit="tile", leave=False, disable=None if progress else True) as bar:
+    with ProgressBar(what="count", unit="tiles", total=tiles, shown=progress) as bar:
         for one in given:
             kept.append(keep(one, count_field(networks, one.image, one.um_per_px, on_tile=bar.update)[0]))
             warnings += image_warnings(one.image, networks)

@@ -133,7 +133,7 @@ class Network:
         """The cells of one image or several, for research and not for a diagnosis.
 
         images: as for `predict`, a folder of them, or a list. Cells that the bottom or right edge cuts are found, and
-        not counted. progress: a bar on stderr, where that is a terminal. Raises UserError as `predict` does.
+        not counted. progress: a bar on stderr, or lines in a log. Raises UserError as `predict` does.
 
         >>> count = segtrain.load("runs/first").count(["field.png"], um_per_px=0.2)
         >>> cells = pandas.DataFrame(count.cells)

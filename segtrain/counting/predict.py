@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tqdm import tqdm
-
 from segtrain.counting.cell_measures import count_field
 from segtrain.counting.named_labels import can_be_named, named_labels
 from segtrain.inference.exported_networks import load_onnx
@@ -25,6 +23,7 @@ from segtrain.inference.tiles import RescaledImage, predict_bands
 from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import size_text
+from smearsynth.base.progress import ProgressBar
 from smearsynth.fields.scale import AUTO, Scale
 
 Figures = dict[str, Any]
@@ -79,7 +78,7 @@ def predict(
     probability: keep those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what
     `segtrain export` wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch
     or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress:
-    bars on stderr, where that is a terminal. Raises UserError, before anything is written where a header, a scale or an
+    bars on stderr, or lines in a log. Raises UserError, before anything is written where a header, a scale or an
     option is wrong; where an image turns out to be damaged further down, the files of those before it stay.
 
     >>> done = segtrain.predict("runs/first", ["field.png"], out="predicted", um_per_px=0.2, progress=False)
@@ -109,13 +108,13 @@ def predict(
     judged = judge_images(readers, scale, networks, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(one.tiles for one in judged)
-    with tqdm(total=total, desc="predict", unit="tile", leave=False, disable=None if progress else True) as bar:
+    with ProgressBar(what="predict", unit="tiles", total=total, shown=progress) as bar:
         done = [_predict(networks, one, files, bar) for one, files in zip(judged, wanted, strict=True)]
     warnings = (*left_out, *_warnings(done, scale), *(text for image in done for text in image.pop("warnings")))
     return PredictResult(images=tuple(done), device=networks.device, warnings=warnings)
 
 
-def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], bar: "tqdm[Any]") -> Figures:
+def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], bar: ProgressBar) -> Figures:
     image, classes, um_per_px = judged.image, networks.classes, judged.um_per_px
     with new_files(list(files.values())) as opened:
         named = dict(zip(files, opened, strict=True))

@@ -32,8 +32,8 @@ def baseline(target: str | Path, *, split: str = "test", progress: bool = True) 
 
     target: a dataset, measured on `split`, where Otsu's cells (holes filled) are of the training split's most frequent
     class of cells, and the majority is its most frequent class; or a folder of real fields with masks, measured at
-    native resolution, where the majority is the more frequent of glass and cell. progress: bars on stderr, where that
-    is a terminal. Raises UserError.
+    native resolution, where the majority is the more frequent of glass and cell. progress: bars on stderr, or lines in
+    a log. Raises UserError.
 
     >>> list(segtrain.baseline("quickstart", progress=False))
     ['otsu', 'majority']

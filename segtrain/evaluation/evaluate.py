@@ -63,7 +63,7 @@ def evaluate(
     finds.
 
     which: the network of the best epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on
-    stderr, where that is a terminal. Raises UserError.
+    stderr, or lines in a log. Raises UserError.
 
     >>> figures = segtrain.evaluate("runs/first", "quickstart", progress=False)
     >>> 0 <= figures["miou"] <= figures["pixel_accuracy"] <= 1

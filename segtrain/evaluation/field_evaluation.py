@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.evaluation.figures import Figures, by_key, none_if_nan
 from segtrain.metrics.confusion import Confusion, scores
+from smearsynth.base.progress import with_progress
 from smearsynth.fields.field_folder import Field, Mask
 from smearsynth.fields.scale import to_native
 from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES, IGNORE
@@ -47,7 +47,7 @@ def measure_fields(
     """
     pooled = {name: Confusion(2) for name in methods}
     images: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    for field in tqdm(fields, unit="image", leave=False, disable=None if progress else True):
+    for field in with_progress(fields, what="measure", unit="images", shown=progress):
         truth = torch.from_numpy(np.where(field.counted, field.cells, IGNORE).astype(np.uint8))
         for name, method in methods.items():
             prediction = torch.from_numpy(method(field))

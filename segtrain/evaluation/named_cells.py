@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from segtrain.counting.cell_measures import FieldCells
 from segtrain.evaluation.figures import Figures, none_if_nan
@@ -22,6 +21,7 @@ from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, read
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import walk_files
 from smearsynth.base.images import IMAGE_SUFFIXES
+from smearsynth.base.progress import with_progress
 from smearsynth.base.validation import did_you_mean
 from smearsynth.fields.annotation_files import SUFFIXES
 from smearsynth.fields.annotations import read_annotations
@@ -126,7 +126,7 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
     called key or "not found" -> cells) and balanced_accuracy. Each figure is a mapping of value, low and high, the
     interval of 95 % by the bootstrap over images; None where there is nothing to measure."""
     called: list[list[tuple[NamedCell, Called]]] = []
-    for field in tqdm(fields, desc="fields", unit="image", leave=False, disable=None if progress else True):
+    for field in with_progress(fields, what="count", unit="images", shown=progress):
         found = count(field.path)
         called.append([(cell, _called(cell, found)) for cell in field.cells])
     tables = np.stack([_table(pairs) for pairs in called])

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from segtrain.counting.cell_measures import FieldCells, count_field, red_ids
 from segtrain.data.samples import Shards
@@ -19,6 +18,7 @@ from segtrain.inference.operating_point import FALSE_ALARMS, OperatingPoint, cho
 from segtrain.inference.ready_networks import load_networks
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
+from smearsynth.base.progress import with_progress
 
 _MOSTLY = 0.5
 """Share of a found cell that must be of one cell of the set."""
@@ -38,7 +38,7 @@ def operate(
     """Chooses the operating point of `run` on a split of `dataset`, and writes it into the run's folder, where `count`
     finds it. false_alarms: healthy red cells of 1,000 that may be called infected, 0 to 1,000. cells: the run of a
     network that names the cells which `run` finds; the operating point is that run's. which: the network of the best
-    epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on stderr, where that is a terminal.
+    epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on stderr, or lines in a log.
     Raises UserError: a network that does not name whole cells, a set that it was trained on or that does not know its
     cells, too few cells.
 
@@ -60,7 +60,7 @@ def operate(
     if red is None:
         raise UserError(f"{run} does not tell infected red cells from healthy ones: take a network that does")
     score, infected = [], []
-    for number in tqdm(range(len(shards)), unit="smear", leave=False, disable=None if progress else True):
+    for number in with_progress(range(len(shards)), what="name cells", unit="smears", shown=progress):
         image, label = shards.read(number)
         reader = ArrayReader(image, f"{shards.root}, smear {number}")
         found, _ = count_field(networks, reader, networks.um_per_px)

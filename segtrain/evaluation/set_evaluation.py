@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from segtrain.counting.cell_measures import measure_cells
 from segtrain.data.dataloader import Loader
@@ -28,6 +27,7 @@ from segtrain.metrics.confusion import Confusion, ReferenceAccuracy, per_image, 
 from segtrain.metrics.object_scores import ObjectScores
 from segtrain.training.device import Compute
 from smearsynth.base.errors import UserError
+from smearsynth.base.progress import with_progress
 
 Predict = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) RGB to logits, float32 (B, classes, H, W), on the same device or another."""
@@ -82,7 +82,7 @@ class PixelMetrics:
 
 def predictions(predict: Predict, loader: Loader, *, progress: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Every batch of an evaluation as (logits, label on the logits' device, numbers of the samples on the host)."""
-    bar = tqdm(loader.epoch(0), total=len(loader), unit="batch", leave=False, disable=None if progress else True)
+    bar = with_progress(loader.epoch(0), what="predict", unit="batches", total=len(loader), shown=progress)
     with torch.inference_mode():
         for batch in bar:
             logits = predict(batch.image)

@@ -17,7 +17,6 @@ table; on a machine whose speed changes it may differ from what was asked for, w
 
 import json
 import math
-import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from segtrain.data.samples import Shards
 from segtrain.evaluation.baseline import baseline
@@ -44,6 +42,7 @@ from segtrain.training.processes import TrainingStoppedError, joined
 from segtrain.training.run_folder import METRICS, RunFolder
 from segtrain.training.training_data import read_training_data
 from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.progress import ProgressBar, say
 
 BUDGET, MARKDOWN, CSV, CURVES = "budget.json", "results.md", "results.csv", "curves.png"
 _ROUNDS = 3
@@ -90,7 +89,7 @@ def compare(
     configs that name none. fields: a file that names folders of annotated real fields, on which each is measured, too
     (see `evaluation.field_sets`); a network that names single cells names there what the package's own finds. out:
     folder to make, or with `resume` to go on with; runs that are finished are not trained again. pictures: whether each
-    run has its own drawn, too. progress: bars on stderr, where that is a terminal. A training that fails has a row that
+    run has its own drawn, too. progress: bars on stderr, or lines in a log. A training that fails has a row that
     says why, and does not keep the others from theirs. Raises UserError before anything is written where none can
     begin; TrainingStoppedError when it is asked to stop.
 
@@ -112,7 +111,7 @@ def compare(
     errors = {name: str(error) for name, error in refused.items()}
     speeds = _begin(out, limit, resume=resume)
     for name, sentence in errors.items():
-        _say(f"{name} cannot be trained: {sentence}")
+        say(f"{name} cannot be trained: {sentence}")
     if limit and limit.kind == "minutes":
         _measure(ready, speeds, errors)
         _write_budget(out, limit, speeds)
@@ -120,7 +119,7 @@ def compare(
     for number, candidate in enumerate(candidates, 1):
         row: Row = {"name": candidate.name, "split": split, "error": errors.get(candidate.name)}
         if not row["error"]:
-            _say(f"{number} of {len(candidates)}: {candidate.name}")
+            say(f"{number} of {len(candidates)}: {candidate.name}")
             target = RunFolder(out / candidate.folder)
             row |= _attempt(candidate, target, limit, speeds, split, real, pictures=pictures, progress=progress)
         rows.append(row)
@@ -223,7 +222,7 @@ def _write_budget(out: Path, limit: ComparisonBudget | None, speeds: dict[str, f
 def _measure(ready: dict[str, Config], speeds: dict[str, float], errors: dict[str, str]) -> None:
     """Adds the images/s of every config that has none yet, or its error."""
     rates: dict[str, list[float]] = {name: [] for name in ready if name not in speeds}
-    with tqdm(total=_ROUNDS * len(rates), desc="speeds", leave=False, disable=None, file=sys.stderr) as bar:
+    with ProgressBar(what="measure speeds", unit="trainings", total=_ROUNDS * len(rates), shown=True) as bar:
         for _ in range(_ROUNDS):
             for name in rates:
                 if name not in errors:
@@ -259,7 +258,7 @@ def _attempt(
     except Exception as error:
         if not isinstance(error, UserError | WorkError) and target.path.is_dir():
             target.log(traceback.format_exc())
-        _say(f"{candidate.name} failed: {_sentence(error)}")
+        say(f"{candidate.name} failed: {_sentence(error)}")
         return {"error": _sentence(error)}
 
 
@@ -327,7 +326,3 @@ def _baselines(rows: Sequence[Row], split: str, *, progress: bool) -> list[Row]:
 def _machine() -> str:
     here = machine()
     return " + ".join(here["gpus"]) or f"{here['processor'] or here['system']}, {threads()}"
-
-
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)

@@ -24,11 +24,10 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from segtrain.data.samples import Classes
 from segtrain.importing.import_plan import PlannedPair, ShardPlan, Window, plan_shards, resample
@@ -37,6 +36,7 @@ from segtrain.importing.pair_check import read_image, read_label
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.base.files import file_digest, published, write_text
 from smearsynth.base.images import Pixels
+from smearsynth.base.progress import ProgressBar
 from smearsynth.base.workers import in_threads
 from smearsynth.shards.format import FORMAT_VERSION, Header, ImportedSample, dataset_digest, sample_digest, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack_imported
@@ -120,7 +120,7 @@ def write_shards(
     made = in_threads(partial(_make, reader=reader), _numbered(pairs))
     samples = (sample for together in made for sample in together)
     total = sum(len(pair.windows) for pair in pairs)
-    with tqdm(total=total, unit=" samples", desc="write", leave=False, disable=None if progress else True) as bar:
+    with ProgressBar(what="write", unit="samples", total=total, shown=progress) as bar:
         for plan in plan_shards(pairs):
             yield _write(out, plan, islice(samples, plan.samples), replace(header, split=plan.split), bar)
 
@@ -134,7 +134,7 @@ def _numbered(pairs: Sequence[PlannedPair]) -> Iterator[tuple[PlannedPair, int]]
 
 
 def _write(
-    out: Path, plan: ShardPlan, samples: Iterator[_ReadySample], header: Header, bar: "tqdm[NoReturn]"
+    out: Path, plan: ShardPlan, samples: Iterator[_ReadySample], header: Header, bar: ProgressBar
 ) -> WrittenShard:
     rows, digests, pixels = [], [], np.zeros(256, np.int64)
     with (

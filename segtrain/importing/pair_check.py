@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from segtrain.importing.colour_masks import ColourReader
 from segtrain.importing.image_mask_pairs import MaskPair, find_pairs
@@ -27,6 +26,7 @@ from segtrain.importing.mask_reading import Cells, LevelReader, MaskReader, Mask
 from segtrain.importing.palettes import Palette
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels, decode_image, decode_mask, read_bytes, sha256_of, size_text
+from smearsynth.base.progress import with_progress
 from smearsynth.base.workers import in_threads
 from smearsynth.fields.field_folder import CLEARLY, contrast_of_cells, turned_apart
 
@@ -93,8 +93,7 @@ def check_pairs(
         errors += [*more, *divided_groups(groups, splits)]
     ask = palette.form == "levels" and cells is None
     check = partial(_check, reader=_reader_of(palette, cells), ask_contrast=ask)
-    disable = None if progress else True
-    bar = tqdm(in_threads(check, pairs), total=len(pairs), unit=" pairs", desc="read", leave=False, disable=disable)
+    bar = with_progress(in_threads(check, pairs), what="read", unit="pairs", total=len(pairs), shown=progress)
     checked = list(bar)
     refuse([*errors, *(error for one in checked for error in one.errors)])
     found = ""

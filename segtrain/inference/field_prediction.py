@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from segtrain.data.samples import Classes
 from segtrain.inference.image_reader import ImageReader, open_image
@@ -20,6 +19,7 @@ from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage, predict_bands, tile_count
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels
+from smearsynth.base.progress import with_progress
 from smearsynth.fields.field_folder import image_files, image_tree
 from smearsynth.fields.scale import RED_CELL_UM, Scale, estimate, scaled_shape
 
@@ -98,7 +98,7 @@ def judge_images(
     """All images with their scales, before the first is predicted; by `auto`, they are decoded for that. Close each
     once it is predicted. UserError where one shows no scale."""
     judged, kept = [], 0
-    for image in tqdm(images, desc="read", unit="image", leave=False, disable=None if progress else True):
+    for image in with_progress(images, what="read", unit="images", shown=progress):
         um_per_px = um_per_px_of(image, scale)
         shape = scaled_shape(image.shape, um_per_px / networks.um_per_px)
         judged.append(JudgedImage(image=image, um_per_px=um_per_px, shape=shape, tiles=tile_count(shape)))

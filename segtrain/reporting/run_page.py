@@ -65,7 +65,7 @@ def report(
     dataset: where the set that it was trained on lies now; None: where it lay then. split: what is measured; "val" is
     what the training was validated on, of a fold the samples that it held out. out: the page, else report.html in the
     run's folder; the card is MODEL_CARD.md there. device: "auto", "cpu", "cuda" or "cuda:1". progress:
-    bars on stderr, where that is a terminal. Raises UserError, also for any other set than the run's.
+    bars on stderr, or lines in a log. Raises UserError, also for any other set than the run's.
 
     >>> [file.name for file in segtrain.report("runs/first", progress=False)]
     ['report.html', 'MODEL_CARD.md']

@@ -4,7 +4,6 @@ The sums are on the device and, but for the loss's last bits, no order of adding
 host wait for the device before a figure is read.
 """
 
-import sys
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -13,12 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from segtrain.metrics.cell_naming import CellNaming
 from segtrain.metrics.confusion import Confusion, ReferenceAccuracy
 from segtrain.training.processes import Ranks
 from segtrain.training.run_folder import TENSORBOARD, RunFolder
+from smearsynth.base.progress import ProgressBar, say
 from smearsynth.taxonomy import IGNORE
 
 Figures = dict[str, float]
@@ -123,20 +122,19 @@ class Progress:
 
     def __init__(self, run: RunFolder, *, speaks: bool) -> None:
         self._run, self._speaks = run, speaks
-        self._bar: tqdm[Any] | None = None
+        self._bar: ProgressBar | None = None
         self._began, self._images, self._seconds = 0.0, 0, 0.0
 
     def say(self, line: str) -> None:
         """A line for the log and, above the bar, for whoever looks on."""
         if self._speaks:
             self._run.log(line)
-            tqdm.write(line, file=sys.stderr)
+            say(line)
 
     def begin_epoch(self, name: str, *, step: int, steps: int) -> None:
         """An epoch begins, `step` steps into a training of `steps`; the bar is over all of it."""
         if self._bar is None:
-            quiet = None if self._speaks else True
-            self._bar = tqdm(total=steps, initial=step, unit="step", leave=False, disable=quiet, file=sys.stderr)
+            self._bar = ProgressBar(what=name, unit="steps", total=steps, done=step, shown=self._speaks)
         self._bar.set_description_str(name, refresh=False)
         self._began, self._images, self._seconds = time.perf_counter(), 0, 0.0
 

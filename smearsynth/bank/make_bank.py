@@ -92,10 +92,11 @@ def make_bank(
     if listings is None:
         listings = list_sources(recipe)
     refused = _Refused()
-    cut, errors = _cut(recipe, listings, refused, workers, "images cut" if progress else None)
+    cut, errors = _cut(recipe, listings, refused, workers, "cut cells" if progress else None)
     scales = {spec.name: _scale(spec, listings[spec.name].facts, cut[spec.name]) for spec in recipe.sources}
     sized = _judge_sizes(cut, scales, recipe.cells.gate, refused)
-    cells = list(map_in_processes(_at_40x, sized, workers=workers, bar="cells to 40x" if progress else None))
+    bar = "bring to 40x" if progress else None
+    cells = list(map_in_processes(_at_40x, sized, workers=workers, bar=bar, unit="cells"))
     cells, pairs = _without_conflicts(cells, refused)
     _require_classes(recipe.scene.classes(), cells, refused.counts)
     groups = merge_groups([c.group for c in cells], [(p.a, p.b) for p in pairs])
@@ -136,7 +137,8 @@ def _cut(
     ]
     good: dict[str, list[CutCell]] = {spec.name: [] for spec in recipe.sources}
     errors = []
-    for job, image in zip(jobs, map_in_processes(cut_image, jobs, workers=workers, bar=bar), strict=True):
+    images = map_in_processes(cut_image, jobs, workers=workers, bar=bar, unit="images")
+    for job, image in zip(jobs, images, strict=True):
         for cell in image.cells:
             if cell.reject:
                 refused.add(cell)

@@ -34,9 +34,8 @@ from multiprocessing.context import ForkContext, SpawnContext
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
 
-from tqdm import tqdm
-
 from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.progress import ProgressBar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -100,10 +99,11 @@ def in_processes(
 ) -> Iterator[Result]:
     """The result of `work(task, tick)` of every task, made by so many processes.
 
-    tick: hears, in this process, every number that the work gives its own. order: numbers of the tasks, as they shall
-    begin. Raises what the work raises, with its traceback as a note, and WorkerDiedError where a worker is killed.
-    Whatever ends the iteration, Ctrl-C included: the tasks in hand are given up at their next tick, and the workers
-    have ended. A caller that may raise between two results closes the iterator (`contextlib.closing`).
+    tick: hears, in this process, every number that the work gives its own, and 0 after a second of silence. order:
+    numbers of the tasks, as they shall begin. Raises what the work raises, with its traceback as a note, and
+    WorkerDiedError where a worker is killed. Whatever ends the iteration, Ctrl-C included: the tasks in hand are given
+    up at their next tick, and the workers have ended. A caller that may raise between two results closes the iterator
+    (`contextlib.closing`).
     """
     return _run(work, tasks, workers, tick, range(len(tasks)) if order is None else order, isolate=False)
 
@@ -117,12 +117,16 @@ def isolated(
 
 
 def map_in_processes(
-    function: Callable[[Task], Result], items: Sequence[Task], *, workers: int, bar: str | None = None
+    function: Callable[[Task], Result],
+    items: Sequence[Task],
+    *,
+    workers: int,
+    bar: str | None = None,
+    unit: str = "items",
 ) -> Iterator[Result]:
-    """`map(function, items)` by so many processes, 1 = in this one. bar: label of a progress bar on stderr, where that
-    is a terminal. Raises as `in_processes`."""
-    tqdm.monitor_interval = 0  # its monitor is a thread, which does not survive a fork
-    with tqdm(desc=bar, total=len(items), unit="", leave=False, disable=None if bar else True) as progress:
+    """`map(function, items)` by so many processes, 1 = in this one. bar, unit: what is done, and what is counted, as a
+    progress bar says it; None: no bar. Raises as `in_processes`."""
+    with ProgressBar(what=bar or "", unit=unit, total=len(items), shown=bar is not None) as progress:
         if workers == 1:
             with opencv_in_one_thread():
                 for item in items:
@@ -130,7 +134,7 @@ def map_in_processes(
                     progress.update()
             return
         chunks = [items[first : first + _CHUNK] for first in range(0, len(items), _CHUNK)]
-        for results in in_processes(partial(_each, function), chunks, workers=workers):
+        for results in in_processes(partial(_each, function), chunks, workers=workers, tick=progress.update):
             yield from results
             progress.update(len(results))
 
@@ -233,6 +237,8 @@ def _run(
                         crew.append(_Worker(work, tasks, [other.pipe for other in crew]))
                         crew[-1].give(waiting.popleft())
                     spoke = set(wait([worker.pipe for worker in crew], 1.0))
+                    if not spoke:
+                        tick(0)
                     for worker in list(crew):
                         if worker.pipe in spoke:
                             message = worker.receive()

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from smearsynth.base.errors import UserError
+from smearsynth.base.progress import with_progress
 from smearsynth.dataset.index_schema import IndexFile, IndexSchema
 from smearsynth.scene.scene import CELL, CLASS, FULL, VISIBLE
 from smearsynth.shards.reader import ShardReader
@@ -121,7 +121,7 @@ class ObjectDistributions:
 def read_objects(folder: Path, index: IndexSchema, *, progress: bool) -> ObjectDistributions:
     """Raises UserError for a shard that can't be read, or whose objects are none that a build has placed."""
     found = ObjectDistributions()
-    for file in tqdm(index.shards, "objects", unit="shard", leave=False, disable=None if progress else True):
+    for file in with_progress(index.shards, what="read", unit="shards", shown=progress):
         found.add(str(file.split), *_objects(folder / file.name, file, len(index.looks)))
     return found
 

@@ -11,7 +11,6 @@ Dask is optional: `distributed` is imported where it is used.
 
 import logging
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +23,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from smearsynth.base.compiled import code_digest
 from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.progress import say
 from smearsynth.base.workers import GivenUpError, opencv_in_one_thread
 from smearsynth.dataset import build_state, layout
 from smearsynth.dataset.index import ShardRecord
@@ -128,7 +126,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
         raise UserError(f"{scheduler}: what answers there is no Dask scheduler ({error})", "scheduler") from error
     with client:
         if not client.nthreads():
-            tqdm.write(f"{scheduler} has no workers yet; the work begins with the first.", file=sys.stderr)
+            say(f"{scheduler} has no workers yet; the work begins with the first.")
         _check_workers(client)
         yield client
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels
+from smearsynth.base.progress import with_progress
 from smearsynth.base.tables import decoded, split_rows
 from smearsynth.fields.field_folder import read_image
 from smearsynth.fields.otsu import cells_and_nuclei, find_regions
@@ -62,7 +62,7 @@ class Scale:
         given = [um_per_px for um_per_px in map(self.given, files) if um_per_px is not None]
         if self.spec != AUTO:
             return given
-        bar = tqdm(files, desc="scale", unit="image", leave=False, disable=None if progress else True)
+        bar = with_progress(files, what="find scales", unit="images", shown=progress)
         areas = [_single_areas(read_image(file)) for file in bar]
         enough = [_red_cells(found).size >= LEAST_CELLS for found in areas]
         together = np.concatenate(areas)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from smearsynth.bank.bank_file import load_bank
 from smearsynth.base.html_page import HtmlTable, Inline, inline, write_page
 from smearsynth.base.images import Pixels
 from smearsynth.base.plots import Curve, curves, distribution
+from smearsynth.base.progress import with_progress
 from smearsynth.dataset import layout
 from smearsynth.realism.distance_table import HEAD, LINES, QUANTITIES, Line, Row, cells, compare, differs_most, lines
 from smearsynth.realism.distances import GROUPS, Floats, Quantity, Tally, mean
@@ -132,7 +132,7 @@ def fidelity(
     against: a folder with img/ and mask/, or any folder of images. um_per_px: of the real images, a number, a table's
     path, or "auto" (the median single red cell is 7.3 um). look: None is the first of the dataset. samples: at most so
     many smears, and so many real images, are measured, evenly taken from all. out: an HTML page to write. progress:
-    bars on stderr, where that is a terminal. Raises UserError.
+    bars on stderr, or lines in a log. Raises UserError.
 
     >>> found = smearsynth.fidelity("quickstart", "photos", um_per_px=0.2, samples=8, progress=False)
     >>> found.smears, found.images
@@ -166,7 +166,9 @@ def fidelity(
 
 def _measure_smears(smears: Smears, *, by_label: bool, progress: bool) -> tuple[Tally, list[Pixels]]:
     tally, kept = Tally(QUANTITIES, 1), EvenlyKept[Pixels](SHOWN)
-    bar = tqdm(smears.views(by_label=by_label), "smears", len(smears), leave=False, disable=None if progress else True)
+    bar = with_progress(
+        smears.views(by_label=by_label), what="measure", unit="smears", total=len(smears), shown=progress
+    )
     for view in bar:
         tally.add(measure(view), 0)
         kept.offer(view.image)
@@ -175,7 +177,7 @@ def _measure_smears(smears: Smears, *, by_label: bool, progress: bool) -> tuple[
 
 def _measure_reals(reals: Reals, size: tuple[int, int], *, progress: bool) -> tuple[Tally, list[Pixels], int]:
     tally, kept, crops = Tally(QUANTITIES, min(GROUPS, len(reals))), EvenlyKept[Pixels](SHOWN), 0
-    bar = tqdm(reals.views(size), "real fields", len(reals), leave=False, disable=None if progress else True)
+    bar = with_progress(reals.views(size), what="measure", unit="real fields", total=len(reals), shown=progress)
     for views in bar:
         for view in views:
             tally.add(measure(view), view.origin % tally.groups)

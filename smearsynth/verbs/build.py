@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from smearsynth.bank.bank_file import save_bank
 from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.progress import ProgressBar, with_progress
 from smearsynth.base.workers import checked_workers, peak_mb
 from smearsynth.dataset import build_state, layout
 from smearsynth.dataset.card import make_card
@@ -80,7 +78,7 @@ def build(
     that address, or on one that it starts here (call it under a main guard then). limit: most scenes per split; a later
     `resume` with a larger one or none extends the set. shards: "A:B", build only these, into a folder that others may
     build the rest in meanwhile, and write no index: `finish` does. bank: file of a ready bank; then no source is read.
-    overrides: "path=value" each, laid over the recipe. progress: bars on stderr where that is a terminal. Raises
+    overrides: "path=value" each, laid over the recipe. progress: bars on stderr, or lines in a log. Raises
     UserError for what the user can mend, before a dataset is touched. Whatever interrupts the work leaves finished
     shards under their final names and no index.
 
@@ -199,11 +197,10 @@ def _is_begun(resolved: str, plan: BuildPlan) -> bool:
     return bank.is_file() and recipe.is_file() and recipe.read_text(encoding="utf-8") == resolved
 
 
-def _bar(plan: BuildPlan, progress: bool) -> Any:
-    """A bar over the samples, without tqdm's monitor, a thread that would not survive the fork of the workers."""
-    tqdm.monitor_interval = 0
+def _bar(plan: BuildPlan, progress: bool) -> ProgressBar:
+    """Over the samples."""
     total = sum(job.stop - job.first for job in plan.jobs) * len(plan.header.looks)
-    return tqdm(total=total, unit=" smears", desc=plan.out.name, disable=None if progress else True)
+    return ProgressBar(what=plan.out.name, unit="smears", total=total, shown=progress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +219,7 @@ def finish(path: str | Path, *, workers: int | None = None, progress: bool = Tru
 
     path: its folder. Every shard is read and held against the checksum that its builder left. On a set that is whole
     already the same files are written again. workers: shards read at a time, by default one per core. progress: a bar
-    on stderr where that is a terminal. Raises UserError where no slice was built, where slices are still being built,
+    on stderr, or lines in a log. Raises UserError where no slice was built, where slices are still being built,
     where another version built them, and where shards are missing, with the slices that build them.
 
     >>> smearsynth.finish("quickstart", progress=False).smears
@@ -244,7 +241,7 @@ def _finished_shards(plan: BuildPlan, workers: int, progress: bool) -> list[Shar
     # Threads, for nearly all the time goes into reading and hashing.
     with ThreadPoolExecutor(workers) as pool:
         records = pool.map(lambda number: finished_shard(plan, number), range(len(plan.jobs)))
-        found += tqdm(records, "shards", len(plan.jobs), disable=None if progress else True)
+        found += with_progress(records, what="read", unit="shards", total=len(plan.jobs), shown=progress)
     missing = [number for number, record in enumerate(found) if record is None]
     if missing:
         names = ", ".join(plan.jobs[number].name for number in missing[:_SHOWN])

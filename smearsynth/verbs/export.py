@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tqdm import tqdm
-
 from smearsynth.base.errors import UserError, WorkError
+from smearsynth.base.progress import ProgressBar
 from smearsynth.base.workers import checked_workers
 from smearsynth.dataset.export import coco, png_folder, webdataset
 from smearsynth.dataset.export.export_folder import check_target, replaced, write_about
@@ -83,8 +82,8 @@ def export(
     """Writes the samples of the dataset in `path` to the folder `out`; the same samples give the same bytes.
 
     format: one of FORMATS. split, look: one of them, by default all. limit: most samples per split. overwrite: replace
-    an export that is there. workers: threads, by default one per core. progress: a bar on stderr where that is a
-    terminal. Raises UserError for what the user can mend, a damaged shard among it, and WorkError where the disk is
+    an export that is there. workers: threads, by default one per core. progress: a bar on stderr, or lines in
+    a log. Raises UserError for what the user can mend, a damaged shard among it, and WorkError where the disk is
     full; then nothing is left of the export.
 
     >>> smearsynth.export("quickstart", format="png", out="quickstart-png", limit=2, progress=False).samples
@@ -107,9 +106,7 @@ def export(
     try:
         with (
             replaced(target) as work,
-            tqdm(
-                total=sum(splits.values()), unit=" smears", desc=target.name, disable=None if progress else True
-            ) as bar,
+            ProgressBar(what=target.name, unit="smears", total=sum(splits.values()), shown=progress) as bar,
         ):
             write_about(work, selection, format, chosen.reading)
             for name in splits:

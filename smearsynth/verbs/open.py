@@ -39,7 +39,7 @@ def open(
 
     Those of a recipe are the ones that `build` would write, pixel for pixel, and are rendered when they are asked for:
     a few milliseconds each, once its cells are cut. bank, overrides: as for `build`, of a recipe only. workers: cut its
-    cells, by default one per core. progress: bars on stderr meanwhile, where that is a terminal. Raises UserError where
+    cells, by default one per core. progress: bars on stderr meanwhile, or lines in a log. Raises UserError where
     there is no such set or recipe, or it has errors.
 
     >>> smears = smearsynth.open("recipes/quickstart.yaml")

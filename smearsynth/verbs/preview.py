@@ -45,7 +45,7 @@ def preview(
     the dataset's folder. A dataset is left as it is: its files are sealed by its index.
 
     path: a dataset's folder or a recipe. bank, overrides: as for `build`, of a recipe only; workers: cut its cells.
-    progress: bars on stderr, where that is a terminal. Raises UserError.
+    progress: bars on stderr, or lines in a log. Raises UserError.
 
     >>> smearsynth.preview("quickstart", out="sheet.png").name
     'sheet.png'

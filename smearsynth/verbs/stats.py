@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from smearsynth.base.command_line import columns
 from smearsynth.base.errors import UserError, printable
+from smearsynth.base.progress import with_progress
 from smearsynth.dataset import layout
 from smearsynth.dataset.index import classes_of, read_index
 from smearsynth.dataset.index_schema import Count, Counts, Hash, IndexFile, IndexPart
@@ -61,7 +61,7 @@ def stats(path: str | Path, *, progress: bool = True) -> Stats | ImportedStats:
     """Counts the dataset in `path`: its index, the tables of objects of all its smears, and the colours of some of
     them; of one that was imported, its labels.
 
-    progress: a bar on stderr where that is a terminal. Raises UserError: no dataset, a damaged shard, an index that its
+    progress: a bar on stderr, or lines in a log. Raises UserError: no dataset, a damaged shard, an index that its
     shards contradict.
 
     >>> found = smearsynth.stats("quickstart", progress=False)
@@ -111,7 +111,7 @@ def _imported(folder: Path, progress: bool) -> ImportedStats:
     counted = {split: np.zeros(256, np.int64) for split in SPLITS}
     sizes: dict[str, int] = {}
     keys: tuple[str, ...] = ()
-    for file in tqdm(shards, "labels", unit="shard", leave=False, disable=None if progress else True):
+    for file in with_progress(shards, what="read", unit="shards", shown=progress):
         reader = ShardReader(folder / file.name)
         keys = tuple(c.key for c in classes_of(reader.path, reader.header))
         for row in range(len(reader)):
@@ -139,7 +139,7 @@ def report(path: str | Path, *, out: str | Path | None = None, progress: bool = 
     """Writes the page and gives its path: `out`, else NAME-report.html in the working directory.
 
     The page needs no other file and no network. Without cells.h5 it shows no gallery, and says so. progress: a bar on
-    stderr where that is a terminal. Raises UserError: no dataset, a damaged part of it, an index that its shards
+    stderr, or lines in a log. Raises UserError: no dataset, a damaged part of it, an index that its shards
     contradict.
 
     >>> smearsynth.report("quickstart", out="quickstart.html", progress=False).name

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from smearsynth.bank.bank import Bank
 from smearsynth.base.errors import UserError
+from smearsynth.base.progress import ProgressBar
 from smearsynth.base.workers import checked_workers
 from smearsynth.dataset import layout
 from smearsynth.dataset.index_schema import DatasetError, IndexSchema, check_index
@@ -68,8 +67,8 @@ def verify(
     """Checks every file of the dataset in `path`, every sample, and every figure of its index; writes nothing.
 
     labels: derive every label and instance map again from `objects` and the bank. bank: its file, where the set was
-    handed on without cells.h5. workers: processes, by default one per core. progress: a bar on stderr where that is a
-    terminal. Raises UserError where there is no dataset, where it is of a newer format, where `bank` is no bank or
+    handed on without cells.h5. workers: processes, by default one per core. progress: a bar on stderr, or lines in
+    a log. Raises UserError where there is no dataset, where it is of a newer format, where `bank` is no bank or
     another one, and where labels are asked for and there is no bank.
 
     >>> checked = smearsynth.verify("quickstart", labels=True, progress=False)
@@ -118,9 +117,8 @@ def _check_shards(
     there = [file for file in index.shards if layout.is_own_file(out, file.name)]
     tasks = [ShardTask(folder=out, file=file, index=index, bank=bank, labels=labels) for file in there]
     warm_up(bank if labels else None)
-    tqdm.monitor_interval = 0  # its thread would not survive a fork
     total = sum(file.samples for file in there)
-    with tqdm(total=total, unit=" smears", desc=out.name, disable=None if progress else True) as bar:
+    with ProgressBar(what=out.name, unit="smears", total=total, shown=progress) as bar:
         return check_shards(index, tasks, workers=workers, tick=bar.update)
 
 
