@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from smearsynth.shards import format
 from smearsynth.shards.writer import ShardWriter, pack
@@ -39,6 +40,21 @@ def write_set(
         splits[split] = {"samples": count, "pixels": {c.key: int(pixels[c.id]) for c in CLASSES}}
     index = {"name": root.name, "digest": digest, "splits": splits, "files": [*files, {"name": "cells.h5"}]}
     (root / "index.json").write_text(json.dumps(index))
+    return root
+
+
+def write_fields(root: Path, count: int, *, shown: Sequence[int]) -> Path:
+    """`count` fields of such discs as images, with a point in the middle of each that nothing hides, named by the
+    number of its class, in `cells.csv`."""
+    root.mkdir()
+    rows = ["file,class,x,y"]
+    for i in range(count):
+        sample = picture("fields", i, (48, 48), shown, cells=True)
+        Image.fromarray(sample.image).save(root / f"{i}.png")
+        for kind, x, y, width, height, visible, full in sample.objects.tolist():
+            if visible == full >= 60:
+                rows.append(f"{i}.png,{kind},{x + width // 2},{y + height // 2}")
+    (root / "cells.csv").write_text("\n".join(rows) + "\n")
     return root
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from shard_set import write_set
+from shard_set import write_fields, write_set
 
 from segtrain.cli import main
 from segtrain.counting.cell_measures import count_field
@@ -23,7 +23,7 @@ from segtrain.inference.ready_networks import load_networks
 from segtrain.training.config import load_config
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
-from smearsynth.taxonomy import HEALTHY_RBC, IGNORE, INFECTED_RBC
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,7 +63,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
 
 
 def test_a_crop_is_the_cell_and_what_lies_around_it(data: Path) -> None:
-    shards, crops = Shards(data, "train"), CellCrops(data, "train", crop=SIDE)
+    shards, crops = Shards(data, "train"), CellCrops(Shards(data, "train"), crop=SIDE)
     names = [shards.sample_id(i) for i in range(len(shards))]
     whole = 0
     for i in range(len(shards)):
@@ -87,7 +87,7 @@ def test_a_crop_is_the_cell_and_what_lies_around_it(data: Path) -> None:
 
 
 def test_every_kind_has_its_share_and_red_cells_both_kinds_beside_them(data: Path) -> None:
-    crops = CellCrops(data, "train", crop=SIDE)
+    crops = CellCrops(Shards(data, "train"), crop=SIDE)
     chosen = crops.balanced()
     kinds = np.array([crops.objects(i)[0, 0] for i in chosen])
     count = np.bincount(kinds, minlength=10)
@@ -191,3 +191,27 @@ def test_the_map_that_predict_writes_says_what_count_says(data: Path, runs: tupl
     assert sum(named.images[0]["pixels"].values()) == 48 * 48
     with pytest.raises(UserError, match="by torch only"):
         predict(finder, [field], out=tmp_path / "onnx", um_per_px=0.2, cells=cells, runtime="onnx")
+
+
+@pytest.mark.slow
+def test_names_of_a_laboratory_are_learnt_from_its_fields(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    """It calls healthy what the network has learnt to call infected, and the other way round."""
+    finder, cells = runs
+    lab = write_fields(tmp_path / "lab", 60, shown=(1, 3, INFECTED_RBC, HEALTHY_RBC))
+    keys = [c.key for c in CLASSES]
+    names = {"1": keys[1], "3": keys[3], "8": keys[HEALTHY_RBC], "9": keys[INFECTED_RBC]}
+    (tmp_path / "names.yaml").write_text(json.dumps(names))
+    command = ["fit", lab, "--from", cells, "--finder", finder, "--classes", tmp_path / "names.yaml"]
+    command += ["--um-per-px", 0.2, "--run", tmp_path / "tuned", "--json"]
+    command += ["-s", "optimiser.lr=3e-3", "-s", "images=320", "-s", "workers=0", "-s", "amp=off"]
+    done = CliRunner().invoke(main, [str(part) for part in command])
+    assert done.exit_code == 0, done.stderr
+    tuned = json.loads(done.stdout)["tuned"]
+    assert tuned == json.loads((tmp_path / "tuned/summary.json").read_text())["tuned"]
+    before, after = (tuned[when]["infection"] for when in ("before", "after"))
+    infected, healthy = keys[INFECTED_RBC], keys[HEALTHY_RBC]
+    right = [sum(one["confusion"][key].get(key, 0) for key in (infected, healthy)) for one in (before, after)]
+    cells = sum(tuned["cells"]["val"][key] for key in (infected, healthy))
+    assert right[0] < 0.4 * cells < 0.7 * cells < right[1]
+    assert 12 <= tuned["held_back"] <= 15
+    assert any("20 to 100" in sentence for sentence in tuned["warnings"])

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from smearsynth.base.command_line import PATH, as_json, show
+from smearsynth.base.errors import UserError
 
 optional_dataset = click.argument("dataset", required=False, type=PATH)
 dataset_or_recipe = click.argument("dataset", metavar="[DATASET|RECIPE]", required=False, type=PATH)
@@ -27,10 +28,22 @@ um_per_px = click.option(
 
 
 @click.command()
-@dataset_or_recipe
+@click.argument("dataset", metavar="[DATASET|RECIPE|FIELDS]", required=False, type=PATH)
 @config
 @overrides
 @click.option("--run", type=PATH, help="Folder of the run.  [default: runs/DATASET-MODEL]")
+@click.option(
+    "--from",
+    "start",
+    metavar="shipped|RUN",
+    help="Begin with the weights of a run, or of the network that comes with segtrain, and learn on gently.",
+)
+@click.option("--mix", type=PATH, metavar="SET|RECIPE", help="Learn smears beside, so that nothing is forgotten.")
+@click.option(
+    "--classes", type=PATH, metavar="FILE.yaml", help="Of FIELDS: what annotated names stand for, `NAME: CLASS`."
+)
+@click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Of FIELDS: their scale.  [default: auto]")
+@click.option("--finder", type=PATH, metavar="RUN", help="Of FIELDS: the run that finds cells.  [default: shipped]")
 @click.option("--resume", is_flag=True, help="Go on where the run was interrupted.")
 @click.option(
     "--folds",
@@ -63,17 +76,27 @@ def fit(
     mean and deviation over the folds, and writes which sample was held out when to RUN/folds.csv. The test split stays
     untouched.
 
+    FIELDS is a folder of real fields in which somebody has named some cells by points or boxes, as `evaluate --classes`
+    takes it; 20 to 100 cells of a class are advised. They are found once, and the network that names cells learns on
+    from them. A quarter of the fields is held back, and the end tells before and after on these.
+
     \b
-    Example: the reference training, on one device and on four; five folds of images of one's own
+    Example: the reference training, on one device and on four; five folds of images of one's own; fields of one's own
       segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/reference
       torchrun --nproc-per-node 4 -m -- segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/four
       segtrain fit red_cells -c recipes/fit/deconvnet.yaml --folds 5 --run runs/folds
+      segtrain fit my_fields --from shipped --classes names.yaml --um-per-px 0.1 --mix smear10-names --run runs/mine
+      segtrain count field.png --cells runs/mine --out cells.csv
     """
     from segtrain.experiments.cross_validation import cross_validate
     from segtrain.experiments.fit import fit as train_once
 
     given = {"overfit": overfit, "resident": resident or None, "compile": compiled or None}
     short = [f"{key}={str(value).lower()}" for key, value in given.items() if value is not None]
+    if folds:
+        tuning = ("start", "mix", "classes", "um_per_px", "finder")
+        if asked := [name for name in tuning if options.pop(name) is not None]:
+            raise UserError("belongs to a training without folds: leave one of them out", asked[0], "folds")
     run = partial(cross_validate, folds=folds) if folds else train_once
     fitted = run(options.pop("dataset"), overrides=(*overrides, *short), **options)
     # Under torchrun every process comes here, and a result is printed once.

@@ -1,4 +1,4 @@
-"""The cells of a split of a set, each as a sample of its own: a square crop with the cell in its middle.
+"""The cells of a split of a set or recipe, each as a sample of its own: a square crop with the cell in its middle.
 
 All pixels but the cell's own are ignored, so that losses and figures are of this one cell, whatever lies around it. In
 blood nine of ten cells are healthy red cells, and a network that sees a kind seldom names it seldom: `balanced` gives
@@ -8,15 +8,15 @@ and a network that has learnt to look at them finds half as many infected cells 
 
 from collections.abc import Collection
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from segtrain.data.sampler import Index
-from segtrain.data.samples import INSTANCE, PARASITE, Image, Label, Maps, Shards
+from segtrain.data.samples import INSTANCE, PARASITE, Classes, Image, Label, Maps, Shards
 from smearsynth.base.errors import UserError
+from smearsynth.shards.format import Header
 from smearsynth.taxonomy import IGNORE, RED_CELLS
 
 _LEAST_VISIBLE = 0.6
@@ -31,17 +31,16 @@ _COLUMNS = ("class", "x", "y", "w", "h", "visible", "full")
 class CellCrops(Shards):
     """Sample i is the crop around cell i, int64 number over all smears of the split."""
 
-    def __init__(self, root: Path, *splits: str, crop: int) -> None:
-        """crop: side in px. UserError as of `Shards`, and where the set does not know its cells."""
-        super().__init__(root, *splits)
-        self._crop = crop
+    def __init__(self, smears: Shards, *, crop: int) -> None:
+        """smears: of a set or a recipe. crop: side in px. UserError where the set does not know its cells, or has no
+        whole one."""
+        self.root, self.split, self._smears, self._crop = smears.root, smears.split, smears, crop
         fields = self.header.fields
         if not set(_COLUMNS) <= set(fields):
             raise UserError(f"{self.root} does not know its cells: take a set that smearsynth built.")
         columns = [fields.index(name) for name in _COLUMNS]
-        smears = super().__len__()
-        objects = [Shards.objects(self, i)[:, columns] for i in range(smears)]
-        smear = np.repeat(np.arange(smears), [len(rows) for rows in objects])
+        objects = [smears.objects(i)[:, columns] for i in range(len(smears))]
+        smear = np.repeat(np.arange(len(smears)), [len(rows) for rows in objects])
         row = np.concatenate([np.arange(len(rows)) for rows in objects])
         kind, x, y, width, height, visible, full = np.concatenate(objects).T.astype(np.int64)
         kept = visible >= _LEAST_VISIBLE * full
@@ -52,6 +51,39 @@ class CellCrops(Shards):
 
     def __len__(self) -> int:
         return len(self._kind)
+
+    @property
+    def header(self) -> Header:
+        """Of its smears."""
+        return self._smears.header
+
+    @property
+    def classes(self) -> Classes:
+        """The taxonomy."""
+        return self._smears.classes
+
+    @property
+    def um_per_px(self) -> float:
+        """Scale of the crops, micrometres per pixel."""
+        return self._smears.um_per_px
+
+    @property
+    def digest(self) -> str:
+        """Of its smears."""
+        return self._smears.digest
+
+    def has(self, name: str) -> bool:
+        """Whether its smears have that map."""
+        return self._smears.has(name)
+
+    def column(self, name: str) -> npt.NDArray[np.generic] | None:
+        """That of its smears, a value for each cell."""
+        values = self._smears.column(name)
+        return None if values is None else values[self._smear]
+
+    def pixels_per_class(self, samples: Index | None = None) -> npt.NDArray[np.int64]:
+        """int64 (classes,): pixels of each class in the smears of `samples`, by default in all."""
+        return self._smears.pixels_per_class(None if samples is None else np.unique(self._smear[samples]))
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -66,17 +98,17 @@ class CellCrops(Shards):
     def read(self, i: int) -> tuple[Image, Label]:
         """The crop around cell i, mirrored beyond its smear's border, and its label: the class on the cell, else
         255."""
-        image, label = super().read(self._smear[i])
+        image, label = self._smears.read(self._smear[i])
         inside = self._of_cell(i)
         return self._cut(image, i), np.where(inside, self._cut(label, i), np.uint8(IGNORE))
 
     def sample_id(self, i: int) -> str:
         """Its smear's name and the cell's number in it, as "train-00000042/7"."""
-        return f"{super().sample_id(self._smear[i])}/{self._row[i] + 1}"
+        return f"{self._smears.sample_id(self._smear[i])}/{self._row[i] + 1}"
 
     def objects(self, i: int) -> npt.NDArray[np.int32]:
         """int32 (1, F): the cell's row; columns as `header.fields` says."""
-        return super().objects(self._smear[i])[self._row[i]][None]
+        return self._smears.objects(self._smear[i])[self._row[i]][None]
 
     def instance(self, i: int) -> npt.NDArray[np.uint16]:
         """uint16 (H, W): 1 on the cell, else 0."""
@@ -87,7 +119,7 @@ class CellCrops(Shards):
         inside = self._of_cell(i)
         maps: Maps = {INSTANCE: inside.astype(np.uint16)} if INSTANCE in names else {}
         if PARASITE in names:
-            mask = super().more_maps(self._smear[i], (PARASITE,))[PARASITE]
+            mask = self._smears.more_maps(self._smear[i], (PARASITE,))[PARASITE]
             maps[PARASITE] = np.where(inside, self._cut(mask, i), 0).astype(np.uint8)
         return maps
 
@@ -120,7 +152,7 @@ class CellCrops(Shards):
 
     def _of_cell(self, i: int) -> npt.NDArray[np.bool_]:
         where = (self._left[i], self._top[i], self._crop)
-        return crop_at(super().instance(self._smear[i]), *where, mirrored=False) == self._row[i] + 1
+        return crop_at(self._smears.instance(self._smear[i]), *where, mirrored=False) == self._row[i] + 1
 
     def _cut(self, values: npt.NDArray[Any], i: int) -> npt.NDArray[Any]:
         return crop_at(values, self._left[i], self._top[i], self._crop)

@@ -81,7 +81,7 @@ def evaluate(
         paths = [field.path for field in fields]
         scales = Scale(str(AUTO if um_per_px is None else um_per_px)).of_folder(paths, progress=progress)
         warnings: list[str] = []
-        counted = partial(_count_file, networks, dict(zip(paths, scales, strict=True)), warnings)
+        counted = partial(count_file, networks, dict(zip(paths, scales, strict=True)), warnings)
         return measure_names(fields, counted, progress=progress) | {"warnings": warnings}
     if cells is not None and known:
         raise UserError(f"{target} is measured without names of its cells: give `classes`, or leave it out", "cells")
@@ -132,8 +132,8 @@ def evaluate(
     return figures | ({"objects": counts.figures()} if counts is not None else {})
 
 
-def _count_file(networks: Networks, um_per_px: Mapping[Path, float], warnings: list[str], path: Path) -> FieldCells:
-    """warnings: those of the image are added."""
+def count_file(networks: Networks, um_per_px: Mapping[Path, float], warnings: list[str], path: Path) -> FieldCells:
+    """The cells of an image's file. warnings: those of the image are added."""
     image = open_image(path)
     try:
         warnings += image_warnings(image, networks)

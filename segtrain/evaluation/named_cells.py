@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.cell_measures import FieldCells
+from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.evaluation.figures import Figures, none_if_nan
 from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
 from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, read_config
@@ -122,9 +122,9 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
     """images, cells: annotated. infection: healthy, infected, false_alarms_per_1000, recall, recall_by_name,
     parasitaemia_true, parasitaemia (of the annotated cells that are called red), recall_at_10_per_1000 (at the odds
     that 10 of 1,000 of these healthy cells are above: what a network can tell, whatever its operating point; None of
-    one that does not name whole cells). white_cells: confusion (true key ->
-    called key or "not found" -> cells) and balanced_accuracy. Each figure is a mapping of value, low and high, the
-    interval of 95 % by the bootstrap over images; None where there is nothing to measure."""
+    one that does not name whole cells), confusion (true key -> called key or "not found" -> cells). white_cells:
+    confusion and balanced_accuracy. Each figure is a mapping of value, low and high, the interval of 95 % by the
+    bootstrap over images; None where there is nothing to measure."""
     called: list[list[tuple[NamedCell, Called]]] = []
     for field in with_progress(fields, what="count", unit="images", shown=progress):
         found = count(field.path)
@@ -140,9 +140,10 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
         if cell.key == infected:
             by_name[cell.name][found_as.key == infected] += 1
     columns = (NOT_FOUND, *(c.key for c in CLASSES[1:]))
-    white = {
-        CLASSES[i].key: {columns[j]: int(n) for j, n in enumerate(whole[i]) if n} for i in WHITE_CELLS if whole[i].any()
-    }
+    red, white = (
+        {CLASSES[i].key: {columns[j]: int(n) for j, n in enumerate(whole[i]) if n} for i in kinds if whole[i].any()}
+        for kinds in ((INFECTED_RBC, HEALTHY_RBC), WHITE_CELLS)
+    )
     return {
         "images": len(fields),
         "cells": int(whole.sum()),
@@ -154,6 +155,7 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
             "recall_by_name": {
                 name: {"found": hits[True], "cells": hits.total()} for name, hits in sorted(by_name.items())
             },
+            "confusion": red,
         },
         "white_cells": {"confusion": white, "balanced_accuracy": figures["balanced_accuracy"]},
     }
@@ -161,11 +163,16 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
 
 def _called(cell: NamedCell, found: FieldCells) -> Called:
     """What the cell is called that is annotated so."""
+    meant = found_cell(cell, found)
+    return Called(meant.kind, meant.infected_odds) if meant else Called(NOT_FOUND, None)
+
+
+def found_cell(cell: NamedCell, found: FieldCells) -> MeasuredCell | None:
+    """The cell of its field that an annotation means; None where none was found there."""
     if cell.box is None:
         white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
         of_white = BY_KEY[cell.key].id in WHITE_CELLS
-        largest = max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
-        return Called(largest.kind, largest.infected_odds) if largest else Called(NOT_FOUND, None)
+        return max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
     down, across = (there / here for there, here in zip(found.map.shape, found.native_shape, strict=True))
     x, y, width, height = cell.box
     reach = 0 if width else _REACH
@@ -175,8 +182,8 @@ def _called(cell: NamedCell, found: FieldCells) -> Called:
     inside = np.bincount(window.ravel(), minlength=2)
     best = int(inside[1:].argmax()) + 1
     if inside[best] < max(1, _LEAST_FILLED * window.size if width else 1):
-        return Called(NOT_FOUND, None)
-    return Called(found.cells[best - 1].kind, found.cells[best - 1].infected_odds)
+        return None
+    return found.cells[best - 1]
 
 
 def _table(pairs: Sequence[tuple[NamedCell, Called]]) -> npt.NDArray[np.int64]:

@@ -133,6 +133,7 @@ def sections(about: RunFacts, reached: Reached | None) -> list[Section]:
         _use(about),
         _limits(about, reached),
         _data(about),
+        *_tuned(about.summary.get("tuned")),
         _figures(about, reached),
         _again(about),
     ]
@@ -220,7 +221,8 @@ def _data(about: RunFacts) -> Section:
     if trained.fold:
         learnt = "One fold of a cross-validation: part of its training and validation images was held out."
     if not _is_built(about):
-        own = "Imported images with their masks; only who imported them knows their origin and licence."
+        what = "Fields with named cells" if about.summary.get("tuned") else "Imported images with their masks"
+        own = f"{what}; only who gave them knows their origin and licence."
         return Section("Training data", (digest, learnt, own))
     known = tuple(
         f"Its {name.replace('_', ' ')} is `{index[name]}`."
@@ -237,6 +239,66 @@ def _data(about: RunFacts) -> Section:
     return Section(
         "Training data", (digest, learnt, *known, may), ("source", "title", "licence", "may be handed on"), rows
     )
+
+
+def _tuned(tuned: Mapping[str, Any] | None) -> list[Section]:
+    """Of a network that was tuned on annotated fields, else none."""
+    if tuned is None:
+        return []
+    mix = tuned["mix"]
+    beside = (
+        f"Smears of `{Path(mix['data']).name}` were learnt beside, {mix['share']:.0%} of all samples."
+        if mix
+        else "No smears were learnt beside: what the network knew of other laboratories may be forgotten."
+    )
+    sentences = (
+        f"It begins with the weights of `{tuned['start']}`. {learnt_from(tuned)[0].capitalize()}.",
+        beside,
+        f"{learnt_from(tuned)[1].capitalize()}.",
+        *(f"{sentence}." for sentence in tuned["warnings"]),
+    )
+    rows = tuple(before_and_after(tuned))
+    return [Section("Tuned on annotated fields", sentences, ("figure", "before", "after"), rows)]
+
+
+def learnt_from(tuned: Mapping[str, Any]) -> tuple[str, str]:
+    """What a network was tuned on, and what it was measured on, as `experiments.fine_tuning` says it."""
+    learnt, held = (
+        ", ".join(f"{count} {key}" for key, count in sorted(tuned["cells"][split].items()))
+        for split in ("train", "val")
+    )
+    left = "; ".join(f"{count} annotations {reason}" for reason, count in tuned["left_out"].items())
+    return (
+        f"learnt from {learnt}, in {tuned['fields'] - tuned['held_back']} fields",
+        f"measured on {held}, in {tuned['held_back']} fields that were held back and chose the epoch"
+        + (f" ({left})" if left else ""),
+    )
+
+
+NAMED = (
+    ("infection", "false_alarms_per_1000", "false alarms per 1,000 healthy", ".1f", -1),
+    ("infection", "recall", "recall of infected cells", ".2f", 1),
+    ("infection", "recall_at_10_per_1000", "recall at 10 false alarms per 1,000", ".2f", 1),
+    ("white_cells", "balanced_accuracy", "white-cell types, balanced", ".2f", 1),
+)
+"""Where `measure_names` has a figure, what it is called, how it is written, and whether more of it is better."""
+
+
+def before_and_after(tuned: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name and both values of each figure that was measured, with intervals."""
+
+    def shown(figure: Mapping[str, float | None], form: str) -> str:
+        value, low, high = (figure[name] for name in ("value", "low", "high"))
+        if value is None:
+            return "-"
+        return f"{value:{form}}" if low is None or high is None else f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+    before, after = tuned["before"], tuned["after"]
+    return [
+        (said, shown(before[part][name], form), shown(after[part][name], form))
+        for part, name, said, form, _ in NAMED
+        if before[part][name]["value"] is not None
+    ]
 
 
 def _source(source: Mapping[str, Any]) -> tuple[str, ...]:

@@ -133,6 +133,14 @@ class FoldSpec(Spec):
     number: int = Field(ge=1, description="the fold that is held out for validation, from 1")
 
 
+class MixSpec(Spec):
+    """Smears that are learnt beside samples of one's own, so that a network does not forget what it knew."""
+
+    data: str = Field(description="a set, or a recipe whose smears are made as they are needed, seen from this file")
+    share: float = Field(default=0.5, gt=0, lt=1, description="of the training samples, those that are smears; 0-1")
+    bank: str | None = Field(default=None, description="of a recipe: a file with its cells; null: they are cut")
+
+
 class Config(Spec):
     """How a network is trained."""
 
@@ -148,6 +156,12 @@ class Config(Spec):
     fold: FoldSpec | None = Field(
         default=None, description="one fold of a cross-validation; null: the data's own training and validation split"
     )
+    start: str | None = Field(
+        default=None,
+        description="a run, or a folder of exported weights, of the same `model`, with whose weights the network "
+        "begins, seen from this file; null: none",
+    )
+    mix: MixSpec | None = Field(default=None, description="smears beside the samples of `data`; null: none")
     model: ModelSpec = Field(default=ModelSpec(), description="which network")
     loss: LossSpec = Field(default=LossSpec(cross_entropy=CrossEntropySpec()), description="what is minimised")
     optimiser: OptimiserSpec = Field(default=OptimiserSpec(), description="how a gradient becomes a step")
@@ -192,6 +206,8 @@ class Config(Spec):
     def _every_key_has_an_effect(self) -> "Config":
         if "deterministic" in self.model_fields_set and self.deterministic and self.device == "cpu":
             raise WrongValueError("has no effect with `device: cpu`, which always is: remove it", "deterministic")
+        if self.mix and (other := next((key for key in ("fold", "overfit", "resident") if getattr(self, key)), None)):
+            raise WrongValueError(f"smears are mixed into a set as a whole, and not with `{other}`: remove one", "mix")
         if self.overfit and self.fold:
             raise WrongValueError("chooses the samples, as `fold` does: remove one of them", "overfit")
         if self.images and self.images < self.epochs:
@@ -202,7 +218,7 @@ class Config(Spec):
 
     @model_validator(mode="after")
     def _parasites_are_learnt_where_they_are_marked(self) -> "Config":
-        if self.model.parasite and not self.loss.parasite:
+        if self.model.parasite and not self.loss.parasite and not self.start:
             raise WrongValueError("nothing would train it: give `loss.parasite: {}`, or remove it", "model", "parasite")
         if self.loss.parasite and not self.model.parasite:
             raise WrongValueError("no output would learn it: give `model.parasite: true`", "loss", "parasite")
@@ -240,6 +256,11 @@ class Config(Spec):
     def deciding(self) -> dict[str, Any]:
         """What decides the trained network, as plain data."""
         plain = self.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
+        if self.mix:  # what is read of it has a digest
+            plain["mix"] = {"share": self.mix.share}
+        for key in ("start", "mix"):
+            if plain[key] is None:
+                del plain[key]
         for holder, key in _LATER:
             if not plain[holder][key]:
                 del plain[holder][key]
@@ -253,14 +274,16 @@ class Config(Spec):
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """The config in a YAML file, or the defaults, with "key=value" overrides laid over it in their order.
 
-    `data` and `fold.table` come back relative to the working folder, files of weights whole. Raises ConfigError (a
-    UserError) with every error.
+    `data`, `mix` and `fold.table` come back relative to the working folder, files of weights whole. Raises ConfigError
+    (a UserError) with every error.
     """
     if path is None:
         return validate(Config, parse_config("{}", "the defaults", KIND), overrides)
     document = read_config(Path(path), KIND)
-    inner = (("model", "pretrained"), ("model", "encoder_weights"), ("fold", "table"))
-    for holder, key in ((document.data, "data"), *((document.data.get(name), key) for name, key in inner)):
-        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key] not in ("", IMAGENET, NONE):
+    inner = (("model", "pretrained"), ("model", "encoder_weights"), ("fold", "table"), ("mix", "data"), ("mix", "bank"))
+    outer = ((document.data, key) for key in ("data", "start"))
+    words = ("", IMAGENET, NONE)
+    for holder, key in (*outer, *((document.data.get(name), key) for name, key in inner)):
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key] not in words:
             holder[key] = str(Path(path).parent / holder[key])
     return validate(Config, document, overrides)

@@ -12,6 +12,7 @@ last.pt         the training's whole state, to go on from; best.pt: the same at 
 log.txt         what was said while it ran
 *.png           curves, confusion matrix, gallery of best and worst samples
 report.html     of `segtrain report`, with MODEL_CARD.md, which goes with the weights
+fields/         of a run that was tuned on annotated fields: their named cells, as a set
 tensorboard/    the rows of metrics.csv, where TensorBoard is installed
 
 `RunFolder` writes and reads its files, `load_trained` gives the network in it, ready to be used.
@@ -37,7 +38,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.files import write_text
 
 CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
-LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.txt", "tensorboard"
+LAST, BEST, LOG, TENSORBOARD, FIELDS = "last.pt", "best.pt", "log.txt", "tensorboard", "fields"
 WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
 """Of a folder that `segtrain export --format safetensors` wrote."""
 

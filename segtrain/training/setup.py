@@ -18,7 +18,7 @@ from segtrain.training.epoch import Progress, TensorBoard, TrainingTotals
 from segtrain.training.generators import seed_generators
 from segtrain.training.loop import Training, restore, write_tables
 from segtrain.training.processes import Ranks
-from segtrain.training.run_folder import CONFIG, RunFolder
+from segtrain.training.run_folder import CONFIG, FIELDS, RunFolder, load_trained
 from segtrain.training.schedules import EarlyStop, Ema
 from segtrain.training.training_data import Identity, TrainingData, check_unchanged, identity_of, read_training_data
 from smearsynth.base.config_file import dump_yaml
@@ -40,7 +40,10 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
     seed_generators(config.seed, deterministic=config.deterministic)
     model = config.model.build(classes=len(classes))
     pretrained = Path(config.model.pretrained) if config.model.pretrained else None
-    beginning = "" if state else first_weights(model, config.model.name, pretrained)
+    if config.start and not state:
+        beginning = _load_start(model, Path(config.start), identity)
+    else:
+        beginning = "" if state else first_weights(model, config.model.name, pretrained)
     show_parasite(model)
     ranks.wait()
     progress = Progress(run, speaks=ranks.first)
@@ -84,16 +87,22 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
     return t
 
 
-def _state_to_resume(run: RunFolder, identity: Identity, *, resume: bool) -> checkpoint.State | None:
-    """The state to go on from; None to begin with. UserError where the run may not be begun, or not be resumed."""
+def check_folder(run: RunFolder, *, resume: bool) -> None:
+    """UserError where the run may not be begun, or not be resumed."""
     if run.path.exists() and not run.path.is_dir():
         raise UserError(f"{run.path} is a file: name a folder", "run")
     # A kill before the first file is whole leaves its part, and no run.
-    begun = run.path.is_dir() and any(file.suffix != ".part" for file in run.path.iterdir())
+    begun = run.path.is_dir() and any(f.suffix != ".part" and f.name != FIELDS for f in run.path.iterdir())
     if begun and not resume:
         raise UserError(f"{run.path} is not empty: resume its run, or name another folder", "resume", "run")
     if resume and not (run.path / CONFIG).is_file():
         raise UserError(f"{run.path} holds no run that could be resumed: begin one, or check it", "resume", "run")
+
+
+def _state_to_resume(run: RunFolder, identity: Identity, *, resume: bool) -> checkpoint.State | None:
+    """The state to go on from; None to begin with. UserError as of `check_folder`, and where it is of another
+    training."""
+    check_folder(run, resume=resume)
     if not run.last.exists():
         # A kill between the two checkpoints of the first epoch leaves the best alone; later it cannot.
         if run.best.exists() and checkpoint.load(run.best).get("epoch") != 1:
@@ -104,6 +113,27 @@ def _state_to_resume(run: RunFolder, identity: Identity, *, resume: bool) -> che
         raise UserError(f"{run.last} is no checkpoint of a training: begin anew in another folder", "run")
     check_unchanged(state["identity"], identity, run.path)
     return state
+
+
+def _load_start(model: nn.Module, start: Path, identity: Identity) -> str:
+    """Puts the weights of a run into a new network; a sentence for the log. UserError where they are of another
+    network, or learnt other classes or another scale."""
+    known = load_trained(start)
+    for what, here, there in (
+        ("classes", ", ".join(identity["classes"]["keys"]), ", ".join(known.classes.keys)),
+        ("scale", f"{identity['um_per_px']:g} um/px", f"{known.um_per_px:g} um/px"),
+    ):
+        if here != there:
+            raise UserError(f"{start} knows the {what} {there}, and the data has {here}: begin with another", "start")
+    try:
+        model.load_state_dict(known.model.state_dict())
+    except RuntimeError as error:
+        raise UserError(
+            f"{start} is a {known.config.model.name}, whose weights do not fit the config's model "
+            f"({checkpoint.in_short(error)}): leave `model` out of the config",
+            "start",
+        ) from None
+    return f"begins with the weights of {start}, epoch {known.epoch}"
 
 
 def _check_sizes(config: Config, samples: int, world: int) -> None:

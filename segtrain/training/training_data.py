@@ -14,14 +14,17 @@ import numpy.typing as npt
 
 from segtrain.data.cell_crops import CellCrops
 from segtrain.data.folds import pooled, read_folds
+from segtrain.data.mixture import Mixture, mixed_order
 from segtrain.data.recipe_smears import RecipeSmears
 from segtrain.data.sampler import Index
 from segtrain.data.samples import Shards
-from segtrain.training.config import Config
+from segtrain.training.config import Config, MixSpec
 from smearsynth.base.errors import UserError
 from smearsynth.base.json_values import differences, shown
 
 Identity = dict[str, Any]
+_MIXED_HELD_OUT = 100
+"""Smears of those mixed in that a training is validated on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +64,17 @@ class TrainingData:
 def open_split(config: Config, root: Path, split: str) -> Shards:
     """A split of a set as the network of that config sees it: smears, or crops of their cells. UserError as of
     those."""
-    return CellCrops(root, split, crop=config.model.crop) if config.model.crop else Shards(root, split)
+    shards = Shards(root, split)
+    return CellCrops(shards, crop=config.model.crop) if config.model.crop else shards
 
 
 def read_training_data(config: Config) -> TrainingData:
-    """Of the config's `data`. UserError where it has not what the config asks for."""
-    root = Path(config.data or "")
+    """Of the config's `data` and `mix`. UserError where it has not what the config asks for."""
+    own = _read_data(config, Path(config.data or ""))
+    return _mixed(config, config.mix, own) if config.mix else own
+
+
+def _read_data(config: Config, root: Path) -> TrainingData:
     if root.is_file():
         return _of_recipe(config, root)
     if config.bank:
@@ -110,12 +118,39 @@ def _of_recipe(config: Config, recipe: Path) -> TrainingData:
 
 def _single_cells(root: Path, crop: int, overfit: int | None) -> TrainingData:
     """Crops of single cells, of each kind as often as its share says; a part of those that are held out."""
-    cells = CellCrops(root, "train", crop=crop)
+    cells = CellCrops(Shards(root, "train"), crop=crop)
     if overfit:
         few = _first(cells.balanced(), overfit)
         return TrainingData(shards=cells, training=few, held_out=cells, validation=few)
-    held_out = CellCrops(root, "val", crop=crop)
+    held_out = CellCrops(Shards(root, "val"), crop=crop)
     return TrainingData(shards=cells, training=cells.balanced(), held_out=held_out, validation=held_out.some_of_each())
+
+
+def _mixed(config: Config, mix: MixSpec, own: TrainingData) -> TrainingData:
+    """`own`, and smears or crops of their cells beside it: of a recipe one for each that is due."""
+    if own.once:
+        raise UserError(f"mix: smears are mixed into a set of one's own, and {config.data} is a recipe: remove it.")
+    root, crop, due = Path(mix.data), config.model.crop, mix.share / (1 - mix.share) * len(own)
+    due = config.images * mix.share if config.images else due
+    both: list[Shards] = []
+    for split, count in (("train", max(1, round(due))), ("val", _MIXED_HELD_OUT)):
+        smears = RecipeSmears(root, split, bank=mix.bank, images=count) if root.is_file() else Shards(root, split)
+        both.append(CellCrops(smears, crop=crop) if crop else smears)
+    learnt, held_out = both
+    chosen = learnt.balanced() if isinstance(learnt, CellCrops) else np.arange(len(learnt))
+    few = np.linspace(0, len(held_out) - 1, min(_MIXED_HELD_OUT, len(held_out))).astype(np.int64)
+    kept = held_out.some_of_each() if isinstance(held_out, CellCrops) else few
+    mine, validated = (
+        np.arange(len(shards)) if numbers is None else numbers
+        for shards, numbers in ((own.shards, own.training), (own.held_out, own.validation))
+    )
+    first = len(own.shards)
+    return TrainingData(
+        shards=Mixture(own.shards, learnt),
+        training=mixed_order(mine, chosen, share=mix.share, images=config.images, first=first, seed=config.seed),
+        held_out=Mixture(own.held_out, held_out),
+        validation=np.concatenate([validated, len(own.held_out) + kept]),
+    )
 
 
 def _first(samples: Index, count: int) -> Index:

@@ -1,0 +1,165 @@
+"""Networks that learn on: weights of a run, smears beside, and the named cells of a user's own fields."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from shard_set import write_fields, write_set
+
+from segtrain.cli import main
+from segtrain.data.cell_crops import CellCrops
+from segtrain.data.mixture import Mixture, mixed_order
+from segtrain.data.samples import Classes, Shards
+from segtrain.evaluation.named_cells import read_named_fields
+from segtrain.experiments.fit import fit
+from segtrain.experiments.named_cell_set import held_back, write_named_cells
+from segtrain.inference.ready_networks import Networks
+from segtrain.training.config import load_config
+from segtrain.training.run_folder import load_trained
+from segtrain.training.training_data import read_training_data
+from smearsynth.base.errors import UserError
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIZE = (48, 48)
+SHOWN = (1, 3, INFECTED_RBC, HEALTHY_RBC)
+KEYS = [c.key for c in CLASSES]
+NAMES = {str(i): KEYS[i] for i in SHOWN}
+TINY = ("workers=0", "amp=off", "model.name=compact", "model.width=4", "epochs=1", "batch=4")
+
+
+def by_colour(image: torch.Tensor) -> torch.Tensor:
+    """A finder that knows the colours of the classes."""
+    colours = torch.tensor([(235, 235, 235), *(c.rgb for c in CLASSES[1:])]) * 0.8 + 10
+    distance = (image.float()[:, None] - colours[None, :, :, None, None]).abs().sum(dim=2)
+    shown = torch.tensor([i in (0, *SHOWN) for i in range(len(CLASSES))])
+    distance[:, ~shown] = 1e6
+    return (-distance).softmax(dim=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("sets") / "cells", size=SIZE, cells=True, shown=SHOWN, train=12, val=4)
+
+
+class TestMixture:
+    def test_its_samples_are_those_of_both(self, data: Path) -> None:
+        one, other = Shards(data, "train"), Shards(data, "val")
+        both = Mixture(one, other)
+        assert len(both) == 16
+        for source, number, i in ((one, 11, 11), (other, 0, 12), (other, 3, 15)):
+            for mine, theirs in zip(both.read(i), source.read(number), strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+            np.testing.assert_array_equal(both.instance(i), source.instance(number))
+            np.testing.assert_array_equal(both.objects(i), source.objects(number))
+        pixels = sum(np.bincount(both.read(i)[1].ravel(), minlength=10) for i in (2, 13))
+        np.testing.assert_array_equal(both.pixels_per_class(np.array([2, 13])), pixels)
+        assert both.digest not in (one.digest, Mixture(other, other).digest[:1])
+
+    def test_others_of_another_size_are_refused(self, data: Path, tmp_path: Path) -> None:
+        small = Shards(write_set(tmp_path / "small", size=(32, 32), train=2), "train")
+        with pytest.raises(UserError, match=r"has smears of 32 x 32 px, and .* images of 48 x 48 px"):
+            _ = Mixture(Shards(data, "train"), small).size
+
+    def test_the_share_holds_and_others_are_not_repeated_before_all_were_seen(self) -> None:
+        own, others = np.array([3, 5]), np.arange(100)
+        order = mixed_order(own, others, share=0.75, images=40, first=10, seed=1)
+        assert len(order) == 40
+        assert np.bincount(order)[[3, 5]].tolist() == [5, 5]
+        assert len(set(order[order >= 10])) == 30
+        whole = mixed_order(own, others, share=0.5, images=None, first=10, seed=1)
+        assert sorted(whole[whole < 10]) == [3, 5]
+        assert len(whole) == 4
+
+    def test_a_training_learns_both_and_a_resume_finds_them_changed(self, data: Path, tmp_path: Path) -> None:
+        own = write_set(tmp_path / "own", size=SIZE, cells=True, shown=SHOWN, digest="cd" * 32, train=4, val=2)
+        asked = [*TINY, f"mix={{data: {data}, share: 0.5}}", "images=8"]
+        config = load_config(None, [*asked, f"data={own}"])
+        parts = read_training_data(config)
+        assert parts.training is not None
+        assert (parts.training < 4).sum() == 4
+        assert len(parts.held_out) == 2 + 4
+        run = fit(own, overrides=asked, run=tmp_path / "run", pictures=False).run
+        with pytest.raises(UserError, match=r"mix\.share: 0\.5, now 0\.25"):
+            fit(own, overrides=["mix.share=0.25"], run=run, resume=True)
+        with pytest.raises(UserError, match="not with `overfit`"):
+            load_config(None, [*asked, "overfit=2"])
+
+
+class TestStart:
+    def test_a_training_begins_with_the_weights_of_a_run(self, data: Path, tmp_path: Path) -> None:
+        first = fit(data, overrides=TINY, run=tmp_path / "first", pictures=False).run
+        still = ["images=4", "epochs=1", "batch=4", "optimiser.lr=1e-12", "ema=null"]
+        second = fit(data, start=first, overrides=still, run=tmp_path / "second", pictures=False).run
+        one, other = (dict(load_trained(run).model.named_parameters()) for run in (first, second))
+        for name, weights in one.items():
+            torch.testing.assert_close(weights, other[name], rtol=0, atol=1e-6)
+        config = load_config(second / "config.yaml")
+        assert config.model.name == "compact"
+        assert config.start == str(first)
+
+    def test_other_classes_are_told(self, data: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="whose weights do not fit the config"):
+            fit(data, start="shipped", overrides=["model={name: compact}", "loss={dice: {}}"], run=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+class TestFields:
+    def test_the_named_cells_become_a_set_and_nothing_else_does(self, tmp_path: Path) -> None:
+        root = write_fields(tmp_path / "lab", 6, shown=SHOWN)
+        with (root / "cells.csv").open("a") as file:
+            file.write("0.png,8,1,1\n")  # glass, or a cell with another name
+        fields = read_named_fields(root, NAMES)
+        classes = Classes(tuple(range(10)), tuple(KEYS), tuple(c.colour for c in CLASSES))
+        finder = Networks(members=(by_colour,), classes=classes, um_per_px=0.2)
+        scales = {field.path: 0.2 for field in fields}
+        index = write_named_cells(tmp_path / "set", fields, finder, scales, patch=None, seed=0, progress=False)
+        assert [field["split"] for field in index["fields"]].count("val") == len(held_back(fields, 0)) == 1
+        found = 0
+        for split in ("train", "val"):
+            shards = Shards(tmp_path / "set", split)
+            for i in range(len(shards)):
+                _, label = shards.read(i)
+                instance, objects = shards.instance(i), shards.objects(i)
+                np.testing.assert_array_equal(label == IGNORE, instance == 0)
+                for number, (kind, x, y, width, height, visible, full) in enumerate(objects.tolist(), 1):
+                    rows, columns = np.nonzero(instance == number)
+                    assert set(label[rows, columns]) == {kind}
+                    box = (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1, len(rows))
+                    assert box == (x, y, width, height, visible)
+                    assert visible == full
+                found += len(objects)
+            assert len(CellCrops(shards, crop=32)) == sum(len(shards.objects(i)) for i in range(len(shards)))
+        named = sum(len(field.cells) for field in fields)
+        assert found == sum(sum(field["cells"].values()) for field in index["fields"])
+        assert 0 < found <= named - sum(index["left_out"].values())
+
+    def test_fields_of_the_rarest_class_are_shared_out_first(self, tmp_path: Path) -> None:
+        root = write_fields(tmp_path / "lab", 8, shown=SHOWN)
+        (root / "cells.csv").write_text(
+            "file,class,x,y\n"
+            + "".join(f"{i}.png,{k},9,9\n" for i in range(8) for k in (9, 9, *([8] if i < 4 else [])))
+        )
+        for seed in range(5):
+            held = held_back(read_named_fields(root, NAMES), seed)
+            assert len(held) == 2
+            assert len(held & {0, 1, 2, 3}) == 1
+        with pytest.raises(UserError, match="annotate another"):
+            held_back(read_named_fields(root, NAMES)[:1], 0)
+
+    def test_what_belongs_to_fields_is_told(self, data: Path, tiny_run: Path, tmp_path: Path) -> None:
+        told = CliRunner().invoke(main, ["fit", str(data), "--um-per-px", "0.2"])
+        assert told.exit_code == 2
+        assert "belongs to fields whose cells are named" in told.stderr
+        assert "--um-per-px" in told.stderr
+        told = CliRunner().invoke(main, ["fit", str(data), "--folds", "2", "--from", "shipped"])
+        assert told.exit_code == 2
+        assert "without folds" in told.stderr
+        lab = write_fields(tmp_path / "lab", 2, shown=SHOWN)
+        with pytest.raises(UserError, match=r"is no set: .* say what the names stand for \(classes\)"):
+            fit(lab, start=tiny_run)
+        with pytest.raises(UserError, match="finds cells itself"):
+            fit(lab, classes=NAMES, um_per_px=0.2, start=tiny_run, finder="shipped")
