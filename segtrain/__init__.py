@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from segtrain.evaluation.baseline import baseline as baseline
     from segtrain.evaluation.evaluate import evaluate as evaluate
     from segtrain.evaluation.operate import operate as operate
+    from segtrain.evaluation.score import score as score
     from segtrain.experiments.benchmark import bench as bench
     from segtrain.experiments.compare import compare as compare
     from segtrain.experiments.cross_validation import cross_validate as cross_validate
     from segtrain.experiments.fit import fit as fit
+    from segtrain.experiments.leaderboard import leaderboard as leaderboard
     from segtrain.importing.import_annotations import import_annotations as import_annotations
     from segtrain.networks.catalogue import models as models
     from segtrain.reporting.export_network import export as export
@@ -39,12 +41,14 @@ _MODULES = {
     "evaluate": "evaluation.evaluate",
     "export": "reporting.export_network",
     "fit": "experiments.fit",
+    "leaderboard": "experiments.leaderboard",
     "load": "counting.load",
     "import_annotations": "importing.import_annotations",
     "models": "networks.catalogue",
     "operate": "evaluation.operate",
     "predict": "counting.predict",
     "report": "reporting.run_page",
+    "score": "evaluation.score",
     "view": "viewing.viewer",
     "weights": "reporting.export_network",
 }

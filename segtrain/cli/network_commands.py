@@ -150,6 +150,50 @@ def count(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
 
 
 @click.command()
+@click.argument("predictions", type=PATH)
+@click.argument("dataset", type=PATH)
+@split
+@click.option("--name", required=True, help="Of the entry.")
+@click.option("--external-data", required=True, help="Data that was used beside the training split, or `none`.")
+@click.option("--pretraining", required=True, help="Of the network, such as `ImageNet`, or `none`.")
+@click.option("--link", default="", help="To a paper or code.")
+@click.option("--out", type=PATH, metavar="FILE.json", help="The entry, for `segtrain leaderboard`.")
+@as_json
+def score(predictions: Path, dataset: Path, as_json: bool, **options: Any) -> None:
+    """Score anybody's predictions of a split: an entry of the leaderboard.
+
+    PREDICTIONS is a folder with ID.png of each sample, an .npz with an array for each, or an .npz or .h5 with
+    `sample_id` and `label`; all hold ids of classes, or, to say which pixels are of one cell, 1000 x class + its number
+    in the image. What is missing, too many, of another size or no class is named.
+
+    \b
+    Example:
+      segtrain score predicted smear10-open --name "U-Net, 2015" --external-data none --pretraining none --out unet.json
+      segtrain leaderboard unet.json others/*.json --out leaderboard.html
+    """
+    from segtrain.evaluation.score import score as run
+    from segtrain.evaluation.score import score_table
+
+    figures = run(predictions, dataset, **options)
+    show(as_json, figures, lambda: score_table(figures))
+
+
+@click.command()
+@click.argument("entries", type=PATH, nargs=-1, required=True, metavar="ENTRY...")
+@click.option("--out", type=PATH, metavar="FILE.md|FILE.html", help="The table as a file.")
+def leaderboard(entries: tuple[Path, ...], out: Path | None) -> None:
+    """Put entries that `segtrain score` wrote side by side, the best mIoU first.
+
+    \b
+    Example:
+      segtrain leaderboard entries/*.json --out leaderboard.html
+    """
+    from segtrain.experiments.leaderboard import leaderboard as run
+
+    click.echo(run(entries, out=out).rstrip())
+
+
+@click.command()
 @measured
 @split
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Scale of a FOLDER's images, micrometres per pixel.")

@@ -67,14 +67,14 @@ def _measure(predict: Predict, shards: Shards, *, progress: bool) -> Figures:
 
 def _otsu(image: Tensor, *, cell: int, classes: int) -> Tensor:
     cells = np.stack([otsu_cells(np.ascontiguousarray(single)) for single in image.permute(0, 2, 3, 1).numpy()])
-    return _logits(torch.from_numpy(cells).long() * cell, classes)
+    return sure_logits(torch.from_numpy(cells).long() * cell, classes)
 
 
 def _constant(image: Tensor, *, class_id: int, classes: int) -> Tensor:
-    return _logits(torch.full((len(image), *image.shape[2:]), class_id), classes)
+    return sure_logits(torch.full((len(image), *image.shape[2:]), class_id), classes)
 
 
-def _logits(class_ids: Tensor, classes: int) -> Tensor:
+def sure_logits(class_ids: Tensor, classes: int) -> Tensor:
     """float32 (B, classes, H, W) that are sure of the class ids, int64 (B, H, W)."""
     return _CERTAIN * F.one_hot(class_ids, classes).permute(0, 3, 1, 2).float()
 

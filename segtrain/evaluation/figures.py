@@ -45,9 +45,22 @@ def none_if_nan(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+def without_nan(figures: Any) -> Any:
+    """The same, with None for every nan, in mappings within it, too."""
+    if isinstance(figures, Mapping):
+        return {key: without_nan(inner) for key, inner in figures.items()}
+    return none_if_nan(figures) if isinstance(figures, float) else figures
+
+
 def by_key(keys: Sequence[str], rows: Sequence[Mapping[str, float]]) -> dict[str, Figures]:
     """The figures of each class under its key; None for nan."""
     return {key: {name: none_if_nan(value) for name, value in row.items()} for key, row in zip(keys, rows, strict=True)}
+
+
+def estimate_line(name: str, estimate: Mapping[str, float | None], form: str, factor: float = 1) -> str:
+    """A figure and its interval, each times `factor`, behind its name."""
+    value, low, high = (None if bound is None else f"{factor * bound:{form}}" for bound in estimate.values())
+    return f"{name:<34}{value or '-'}{'' if low is None else f'  ({low} to {high})'}"
 
 
 def table(figures: Figures) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
-from segtrain.evaluation.figures import Figures, none_if_nan
-from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
+from segtrain.evaluation.figures import Figures, estimate_line
+from segtrain.metrics.bootstrap import Floats, bootstrap
 from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, read_config
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import walk_files
@@ -129,32 +129,42 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
     for field in with_progress(fields, what="count", unit="images", shown=progress):
         found = count(field.path)
         called.append([(cell, _called(cell, found)) for cell in field.cells])
-    tables = np.stack([_table(pairs) for pairs in called])
-    whole, units = tables.sum(axis=0), np.arange(len(tables))
-    names = ("false_alarms_per_1000", "recall", "parasitaemia_true", "parasitaemia", "balanced_accuracy")
-    figures = dict(zip(names, map(_plain, bootstrap(tables, units, _statistics)), strict=True))
+    units = np.arange(len(called))
     (separated,) = bootstrap(np.stack([_histogram(pairs) for pairs in called]), units, _recall_at)
     by_name: defaultdict[str, Counter[bool]] = defaultdict(Counter)
     infected = CLASSES[INFECTED_RBC].key
     for cell, found_as in (pair for pairs in called for pair in pairs):
         if cell.key == infected:
             by_name[cell.name][found_as.key == infected] += 1
+    figures = naming_figures(np.stack([_table(pairs) for pairs in called]), units)
+    figures["infection"] |= {
+        "recall_at_10_per_1000": separated.plain(),
+        "recall_by_name": {
+            name: {"found": hits[True], "cells": hits.total()} for name, hits in sorted(by_name.items())
+        },
+    }
+    return figures
+
+
+def naming_figures(tables: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> Figures:
+    """images, cells, infection and white_cells as of `measure_names`, but for what takes odds or the annotations' own
+    names. tables: int64 (N, 10, 10), of each image the cells by true class and what they are called, 0 for not found.
+    units: int64 (N,), images of one number are drawn together."""
+    whole = tables.sum(axis=0)
+    names = ("false_alarms_per_1000", "recall", "parasitaemia_true", "parasitaemia", "balanced_accuracy")
+    figures = dict(zip(names, (found.plain() for found in bootstrap(tables, units, _statistics)), strict=True))
     columns = (NOT_FOUND, *(c.key for c in CLASSES[1:]))
     red, white = (
         {CLASSES[i].key: {columns[j]: int(n) for j, n in enumerate(whole[i]) if n} for i in kinds if whole[i].any()}
         for kinds in ((INFECTED_RBC, HEALTHY_RBC), WHITE_CELLS)
     )
     return {
-        "images": len(fields),
+        "images": len(tables),
         "cells": int(whole.sum()),
         "infection": {
             "healthy": int(whole[HEALTHY_RBC].sum()),
             "infected": int(whole[INFECTED_RBC].sum()),
             **{name: figures[name] for name in names[:4]},
-            "recall_at_10_per_1000": _plain(separated),
-            "recall_by_name": {
-                name: {"found": hits[True], "cells": hits.total()} for name, hits in sorted(by_name.items())
-            },
             "confusion": red,
         },
         "white_cells": {"confusion": white, "balanced_accuracy": figures["balanced_accuracy"]},
@@ -238,37 +248,22 @@ def _statistics(tables: Floats) -> Floats:
         )
 
 
-def _plain(estimate: Estimate) -> dict[str, float | None]:
-    return {name: none_if_nan(value) for name, value in estimate._asdict().items()}
-
-
 def names_table(figures: Figures) -> str:
     """The figures for a person."""
-
-    def shown(name: str, figure: Mapping[str, float | None], factor: float, form: str) -> str:
-        if figure["value"] is None:
-            return f"{name:<34}-"
-        interval = (
-            ""
-            if figure["low"] is None
-            else f"  ({factor * figure['low']:{form}} to {factor * (figure['high'] or 0):{form}})"
-        )
-        return f"{name:<34}{factor * figure['value']:{form}}{interval}"
-
     infection, white = figures["infection"], figures["white_cells"]
     lines = [f"{figures['cells']:,} cells are named in {figures['images']} images"]
     if infection["healthy"]:
-        lines.append(shown("false alarms per 1,000 healthy", infection["false_alarms_per_1000"], 1, ".1f"))
+        lines.append(estimate_line("false alarms per 1,000 healthy", infection["false_alarms_per_1000"], ".1f"))
     if infection["infected"]:
-        lines.append(shown("recall of infected cells", infection["recall"], 1, ".2f"))
-        if infection["recall_at_10_per_1000"]["value"] is not None:
-            lines.append(shown("  at 10 false alarms per 1,000", infection["recall_at_10_per_1000"], 1, ".2f"))
-        for name, hits in infection["recall_by_name"].items():
+        lines.append(estimate_line("recall of infected cells", infection["recall"], ".2f"))
+        if infection.get("recall_at_10_per_1000", {}).get("value") is not None:
+            lines.append(estimate_line("  at 10 false alarms per 1,000", infection["recall_at_10_per_1000"], ".2f"))
+        for name, hits in infection.get("recall_by_name", {}).items():
             lines.append(f"  {name:<32}{hits['found']} of {hits['cells']}")
-        lines.append(shown("parasitaemia, annotated, %", infection["parasitaemia_true"], 100, ".2f"))
-        lines.append(shown("parasitaemia, raw, %", infection["parasitaemia"], 100, ".2f"))
+        lines.append(estimate_line("parasitaemia, annotated, %", infection["parasitaemia_true"], ".2f", 100))
+        lines.append(estimate_line("parasitaemia, raw, %", infection["parasitaemia"], ".2f", 100))
     if white["confusion"]:
-        lines.append(shown("white-cell types, balanced", white["balanced_accuracy"], 1, ".2f"))
+        lines.append(estimate_line("white-cell types, balanced", white["balanced_accuracy"], ".2f"))
         for key, called in white["confusion"].items():
             lines.append(
                 f"  {key:<32}" + ", ".join(f"{kind} {n}" for kind, n in sorted(called.items(), key=lambda c: -c[1]))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from segtrain.counting.cell_measures import measure_cells
 from segtrain.data.dataloader import Loader
 from segtrain.data.sampler import Index
 from segtrain.data.samples import Classes, Shards
-from segtrain.evaluation.figures import Figures, by_key, none_if_nan
+from segtrain.evaluation.figures import Figures, by_key, none_if_nan, without_nan
 from segtrain.metrics.boundary import BoundaryScores
 from segtrain.metrics.calibration import CalibrationError
 from segtrain.metrics.cell_naming import CellNaming
@@ -156,10 +156,16 @@ class MeasuredSplit:
 
     @property
     def units(self) -> Index:
-        """int64 (N,): images of one number belong together, as looks of one scene, or what the set calls a group."""
-        group, scene = self.shards.groups, self.shards.column("scene")
-        unit = scene if group is None else group
-        return self.numbers if unit is None else unit[self.numbers].astype(np.int64)
+        """As `units_of` says."""
+        return units_of(self.shards, self.numbers)
+
+
+def units_of(shards: Shards, numbers: Index) -> Index:
+    """int64 (N,) of numbers of samples: those of one number belong together, as looks of one scene, or what the set
+    calls a group."""
+    group, scene = shards.groups, shards.column("scene")
+    unit = scene if group is None else group
+    return numbers if unit is None else unit[numbers].astype(np.int64)
 
 
 def measure_images(
@@ -233,7 +239,7 @@ class NamedTruth:
 
     def figures(self) -> Figures:
         """As `CellNaming.report` says; None where there was nothing to measure."""
-        return _plain(self._naming.report())
+        return without_nan(self._naming.report())
 
 
 class CellCounts:
@@ -258,25 +264,17 @@ class CellCounts:
         for label, confidence, i in zip(labels, confidences, number.tolist(), strict=True):
             found = measure_cells(label, confidence, keys=self._keys, um_per_px=self._shards.um_per_px)
             classes = np.array([self._keys.index(cell.kind) for cell in found.cells], np.int64)
-            true, kinds = self._true(i)
+            true, kinds = true_cells(self._shards, i)
             self._scores.update(found.map, classes, true, kinds)
 
     def figures(self) -> Figures:
         """As `ObjectScores.report` says; None where there was nothing to measure."""
-        return _plain(self._scores.report())
-
-    def _true(self, i: int) -> tuple[Any, Any]:
-        """The sample's cells, numbered anew from 1 without gaps, and the class of each."""
-        instance, (_, label) = self._shards.instance(i), self._shards.read(i)
-        numbers, first, dense = np.unique(instance, return_index=True, return_inverse=True)
-        shift = 0 if numbers[0] == 0 else 1
-        return dense.reshape(instance.shape) + shift, label.ravel()[first[1 - shift :]].astype(np.int64)
+        return without_nan(self._scores.report())
 
 
-def _plain(report: Figures) -> Figures:
-    def value(entry: Any) -> Any:
-        if isinstance(entry, dict):
-            return {key: value(inner) for key, inner in entry.items()}
-        return none_if_nan(entry) if isinstance(entry, float) else entry
-
-    return value(report)
+def true_cells(shards: Shards, i: int) -> tuple[Ints, Ints]:
+    """A sample's cells, int64 (H, W), numbered anew from 1 without gaps, and the class of each, int64 (n,)."""
+    instance, (_, label) = shards.instance(i), shards.read(i)
+    numbers, first, dense = np.unique(instance, return_index=True, return_inverse=True)
+    shift = 0 if numbers[0] == 0 else 1
+    return dense.reshape(instance.shape) + shift, label.ravel()[first[1 - shift :]].astype(np.int64)

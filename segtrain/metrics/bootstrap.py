@@ -30,6 +30,10 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    def plain(self) -> dict[str, float | None]:
+        """By name, None for nan, which JSON does not know."""
+        return {name: None if math.isnan(value) else value for name, value in self._asdict().items()}
+
 
 def bootstrap(
     counts: Counts, units: npt.NDArray[np.int64], statistic: Callable[[Floats], Floats], *, seed: int = 0

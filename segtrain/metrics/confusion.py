@@ -7,6 +7,8 @@ Beside it the pixel accuracy as the reference study measures its own.
 import math
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -101,6 +103,19 @@ def whole_scores(matrix: Tensor) -> dict[str, Tensor]:
         "miou": class_scores(matrix)["iou"].nanmean(dim=-1),
         "foreground_dice": 2 * hit / (true + predicted),
     }
+
+
+WHOLE = ("miou", "pixel_accuracy", "foreground_dice")
+OF_CLASS = ("iou", "dice", "precision", "recall")
+
+
+def all_scores(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """float64 (B, 3 + 4 C) of confusion matrices, float64 (B, C, C), as the bootstrap takes it: `WHOLE`, then each of
+    `OF_CLASS` for all classes."""
+    matrix = torch.from_numpy(sums)
+    whole, of_class = whole_scores(matrix), class_scores(matrix)
+    columns = [*(whole[key][:, None] for key in WHOLE), *(of_class[key] for key in OF_CLASS)]
+    return torch.cat(columns, dim=1).numpy()
 
 
 _FOREGROUND = ((slice(1, None), slice(1, None)), (slice(1, None), slice(None)), (slice(None), slice(1, None)))

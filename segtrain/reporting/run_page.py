@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from segtrain.data.folds import FOLDS
@@ -19,9 +18,9 @@ from segtrain.data.samples import INDEX, Shards, read_cell_sources
 from segtrain.evaluation.evaluate import check_held_out
 from segtrain.evaluation.figures import NAMES
 from segtrain.evaluation.set_evaluation import MeasuredSplit, measure_images
-from segtrain.metrics.bootstrap import Estimate, Floats, bootstrap
+from segtrain.metrics.bootstrap import Estimate, bootstrap
 from segtrain.metrics.calibration import BINS
-from segtrain.metrics.confusion import class_scores, whole_scores
+from segtrain.metrics.confusion import OF_CLASS, WHOLE, all_scores
 from segtrain.reporting.curves import Columns, curves, read_columns
 from segtrain.reporting.model_card import CARD, WARNING, Reached, RunFacts, markdown, read_run_facts, sections
 from segtrain.reporting.run_pictures import (
@@ -47,8 +46,6 @@ _SIDE = 448
 """Longest side of a sample on the page, px: larger ones are shown smaller."""
 _MEASURES = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall"}
 PAGE = "report.html"
-_WHOLE = ("miou", "pixel_accuracy", "foreground_dice")
-_OF_CLASS = ("iou", "dice", "precision", "recall")
 
 
 def report(
@@ -103,27 +100,19 @@ def report(
 
 def reach(measured: MeasuredSplit, split: str) -> Reached:
     """The figures of a split, each with its interval."""
-    found = bootstrap(measured.matrices, measured.units, _all_figures)
+    found = bootstrap(measured.matrices, measured.units, all_scores)
     classes = len(measured.shards.classes)
-    by_class = np.reshape(np.arange(len(_OF_CLASS) * classes), (len(_OF_CLASS), classes)).T
+    by_class = np.reshape(np.arange(len(OF_CLASS) * classes), (len(OF_CLASS), classes)).T
     return Reached(
         split=split,
         images=len(measured.numbers),
         units=len(np.unique(measured.units)),
-        whole={NAMES[key]: of for key, of in zip(_WHOLE, found, strict=False)},
+        whole={NAMES[key]: of for key, of in zip(WHOLE, found, strict=False)},
         per_class=[
-            {name: found[len(_WHOLE) + at] for name, at in zip(_OF_CLASS, places, strict=True)}
+            {name: found[len(WHOLE) + at] for name, at in zip(OF_CLASS, places, strict=True)}
             for places in by_class.tolist()
         ],
     )
-
-
-def _all_figures(sums: Floats) -> Floats:
-    """float64 (B, 3 + 4 C) of confusion matrices: those of all classes, then IoU of each class, Dice of each etc."""
-    matrix = torch.from_numpy(sums)
-    whole, of_class = whole_scores(matrix), class_scores(matrix)
-    columns = [*(whole[key][:, None] for key in _WHOLE), *(of_class[key] for key in _OF_CLASS)]
-    return torch.cat(columns, dim=1).numpy()
 
 
 def _chosen(run: Path, about: RunFacts, split: str) -> tuple[Shards, Index | None]:

@@ -1,0 +1,128 @@
+"""Predictions as anybody hands them in, of whatever framework: label maps by the ids of the samples.
+
+| what | holds |
+| --- | --- |
+| a folder | `ID.png` of each sample: ids of the classes in a grey or palette PNG, or cells in one of 16 bits |
+| `.npz` | an array `ID` of each sample; or `sample_id` (N,) and `label` (N, H, W) |
+| `.h5` | `sample_id` (N,) and `label` (N, H, W) |
+
+A map of single cells has 1000 x class + the cell's number in its image, as Cityscapes has, and 0 for background: any
+value from 1000 on says that it is one. All that is missing, too many, of another size or no class is named.
+"""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from smearsynth.base.errors import UserError, first_line
+from smearsynth.base.hdf5 import UNREADABLE, open_to_read, own_dataset
+
+IDS, LABEL = "sample_id", "label"
+_OF_CELLS = 1000
+"""From this value on a map is of single cells."""
+_SHOWN = 3
+"""Ids that an error names."""
+_UNREADABLE = (*UNREADABLE, zipfile.BadZipFile, EOFError)
+
+Map = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class PredictedMap:
+    """label: uint8 (H, W), ids of classes. cells: int32 (H, W), 0 or the number of a cell, 1 to n; None where the
+    prediction does not say which pixels are of one."""
+
+    label: npt.NDArray[np.uint8]
+    cells: npt.NDArray[np.int32] | None
+
+
+class Submission:
+    """The predictions in a folder or file, read one by one."""
+
+    def __init__(self, path: Path, ids: Sequence[str], read: Callable[[str], Map]) -> None:
+        """ids: of the samples that are there. read: gives the map of one."""
+        self.path, self.ids, self._read = path, ids, read
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Raises UserError where no predictions are there."""
+        if path.is_dir():
+            files = {file.stem: file for file in sorted(path.glob("*.png"))}
+            if not files:
+                raise UserError(f"{path} holds no predictions: write ID.png of each sample, 8 bits, ids of the classes")
+            return cls(path, list(files), lambda sample: _png(files[sample]))
+        if not path.is_file():
+            raise UserError(f"{path} is not there: name a folder of PNG files, an .npz or an .h5")
+        try:
+            if h5py.is_hdf5(path):
+                with closing(open_to_read(path)) as file:
+                    ids, values = own_dataset(file, IDS).asstr()[()].tolist(), own_dataset(file, LABEL)[()]
+                return cls._of_arrays(path, ids, values)
+            with np.load(path, allow_pickle=False) as arrays:
+                if {IDS, LABEL} <= set(arrays):
+                    return cls._of_arrays(path, arrays[IDS].astype(str).tolist(), arrays[LABEL])
+                return cls(path, list(arrays), {name: arrays[name] for name in arrays}.__getitem__)
+        except _UNREADABLE as error:
+            raise UserError(
+                f"{path} cannot be read ({first_line(error)}): give an .npz or .h5 with `{IDS}` and `{LABEL}`, or a "
+                "folder of PNG files"
+            ) from None
+
+    @classmethod
+    def _of_arrays(cls, path: Path, ids: list[str], values: Map) -> Self:
+        if values.ndim != 3 or len(values) != len(ids) or len(set(ids)) != len(ids):
+            raise UserError(
+                f"{path}: `{LABEL}` has the shape {values.shape} and `{IDS}` {len(set(ids))} different names: "
+                "give (N, height, width) and N names"
+            )
+        row = {sample: i for i, sample in enumerate(ids)}
+        return cls(path, ids, lambda sample: values[row[sample]])
+
+    def check_ids(self, wanted: Sequence[str], what: str) -> None:
+        """UserError where a sample is missing, or there is one that `what` does not have."""
+        missing, extra = set(wanted) - set(self.ids), set(self.ids) - set(wanted)
+        named = [f"{len(ids)} {of} ({_some(ids)})" for of, ids in (("missing", missing), ("too many", extra)) if ids]
+        if named:
+            raise UserError(f"{self.path}: of the {len(wanted):,} samples of {what}, {' and '.join(named)}")
+
+    def read(self, sample: str, shape: tuple[int, int], classes: int) -> PredictedMap:
+        """The prediction of a sample of that shape (H, W). UserError where it is of another, or a value is none of the
+        classes 0 to `classes` - 1."""
+        values, where = self._read(sample), f"{self.path}: {sample}"
+        if values.shape != shape:
+            raise UserError(f"{where} has the shape {values.shape}, its image {shape}: predict at the image's own size")
+        if not np.issubdtype(values.dtype, np.integer):
+            raise UserError(f"{where} holds {values.dtype}: give whole numbers, the ids of the classes")
+        of_cells = int(values.max()) >= _OF_CELLS
+        label = values // _OF_CELLS if of_cells else values
+        if values.min() < 0 or label.max() >= classes or (of_cells and ((values > 0) & (label == 0)).any()):
+            wrong = values[(values < 0) | (label >= classes) | ((values > 0) & (label == 0))][0]
+            raise UserError(f"{where} holds {wrong}, which is none of the classes 0 to {classes - 1}")
+        numbers = np.unique(values, return_inverse=True)[1].reshape(shape) if of_cells else None
+        if numbers is not None and values.min() > 0:
+            numbers = numbers + 1
+        return PredictedMap(label.astype(np.uint8), None if numbers is None else numbers.astype(np.int32))
+
+
+def _png(path: Path) -> Map:
+    try:
+        with Image.open(path) as image:
+            if len(image.getbands()) > 1:
+                raise UserError(f"{path} is a picture in colour: write ids of classes as a grey or palette PNG")
+            values: Map = np.asarray(image)
+            return values
+    except _UNREADABLE as error:
+        raise UserError(f"{path} cannot be read ({first_line(error)}): write it again") from None
+
+
+def _some(ids: set[str]) -> str:
+    names = sorted(ids)
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
