@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -14,17 +15,20 @@ import h5py
 import numpy as np
 import pytest
 import webdataset
+import yaml
 from PIL import Image
 from pycocotools.coco import COCO
+from scipy import ndimage
 from small_set import contents, prepare, small_build
 
 import smearsynth
 from smearsynth.cli import main
-from smearsynth.dataset.export import png_folder
+from smearsynth.dataset.export import nnunet, png_folder
+from smearsynth.dataset.export.exported_set import Selection, open_set, read_sample
 from smearsynth.taxonomy import CLASSES
 from smearsynth.verbs.export import FORMATS
 
-KINDS = ("png", "coco", "webdataset")
+KINDS = ("png", "coco", "webdataset", "yolo", "yolo-boxes", "nnunet")
 COUNTS = {"train": 12, "val": 10, "test": 6}
 
 
@@ -152,6 +156,69 @@ class TestReadBack:
             assert read["json"]["digest"] == sample["digest"]
             assert [placed(cell, FIELDS) for cell in read["json"]["objects"]] == sample["objects"].tolist()
 
+    def test_yolo(self, folder: Path, split: str) -> None:
+        """As Ultralytics documents the layout and draws a polygon; it is too large to be installed here."""
+        out, samples = folder / "yolo", list(stored(folder / "set", split))
+        known = yaml.safe_load((out / "data.yaml").read_text())
+        assert known["names"] == {c.id - 1: c.key for c in CLASSES[1:]}
+        assert sorted(path.stem for path in (out / known[split]).iterdir()) == sorted(s["sample_id"] for s in samples)
+        off = cells = 0
+        for sample in samples:
+            np.testing.assert_array_equal(pixels(out / known[split] / f"{sample['sample_id']}.png"), sample["image"])
+            label = out / known[split].replace("images", "labels") / f"{sample['sample_id']}.txt"
+            shown = [number for number in np.unique(sample["instance"]) if number]
+            for number, line in zip(shown, label.read_text().splitlines(), strict=True):
+                assert int(line.split()[0]) == sample["objects"][number - 1][0] - 1
+                corners = np.array(line.split()[1:], float).reshape(-1, 2)
+                assert len(corners) > 3
+                drawn = cv2.fillPoly(np.zeros((72, 96), np.uint8), [(corners * (96, 72)).astype(np.int32)], 1)
+                mask, (whole, parts) = sample["instance"] == number, ndimage.label(sample["instance"] == number)
+                filled = ndimage.binary_fill_holes(whole)
+                assert not (filled & (drawn == 0)).any()
+                if parts == 1:
+                    np.testing.assert_array_equal(drawn, filled)
+                off, cells = off + int((drawn != mask).sum()), cells + int(mask.sum())
+        assert off < 0.01 * cells
+
+    def test_yolo_boxes(self, folder: Path, split: str) -> None:
+        for sample in stored(folder / "set", split):
+            label = folder / "yolo-boxes/labels" / split / f"{sample['sample_id']}.txt"
+            lines = np.loadtxt(label, ndmin=2)
+            boxes = [box for box in ndimage.find_objects(sample["instance"]) if box]
+            for line, (rows, columns) in zip(lines, boxes, strict=True):
+                x, y, w, h = line[1:] * (96, 72, 96, 72)
+                due = (columns.start, rows.start, columns.stop, rows.stop)
+                assert (x - w / 2, y - h / 2, x + w / 2, y + h / 2) == pytest.approx(due, abs=1e-3)
+
+    def test_nnunet(self, folder: Path, split: str) -> None:
+        """As its `dataset_format.md` says; nnunetv2 is too large to be installed here."""
+        out, samples = folder / "nnunet", list(stored(folder / "set", split))
+        facts = json.loads((out / "dataset.json").read_text())
+        (fold,) = json.loads((out / "splits_final.json").read_text())
+        assert facts["labels"] == {c.key: c.id for c in CLASSES}
+        assert (facts["channel_names"], facts["file_ending"]) == ({"0": "R", "1": "G", "2": "B"}, ".png")
+        assert facts["numTraining"] == len(list((out / "imagesTr").iterdir())) == COUNTS["train"] + COUNTS["val"]
+        assert fold.get(split, []) == [s["sample_id"] for s in samples if split != "test"]
+        part = "Ts" if split == "test" else "Tr"
+        for sample in samples:
+            image = pixels(out / f"images{part}" / f"{sample['sample_id']}_0000.png")
+            np.testing.assert_array_equal(image, sample["image"])
+            label = pixels(out / f"labels{part}" / f"{sample['sample_id']}.png")
+            np.testing.assert_array_equal(label, sample["label"])
+
+
+def test_what_nobody_knows_is_the_highest_label_of_nnunet(folder: Path, tmp_path: Path) -> None:
+    dataset = open_set(folder / "set")
+    sample = read_sample(dataset, next(Selection(dataset=dataset).rows("val")))
+    label = sample.label.copy()
+    label[:3] = 255
+    sample = replace(sample, label=label)
+    nnunet.write_split(tmp_path, dataset, "val", [nnunet.encode(sample, dataset)])
+    facts = json.loads((tmp_path / "dataset.json").read_text())
+    assert facts["labels"]["ignore"] == 10
+    (file,) = (tmp_path / "labelsTr").iterdir()
+    np.testing.assert_array_equal(pixels(file), np.where(label == 255, 10, label))
+
 
 def test_the_command_offers_every_format() -> None:
     (option,) = (option for option in main.commands["export"].params if option.name == "format")
@@ -179,6 +246,8 @@ def test_the_lines_in_the_readme_of_an_export_work(folder: Path, kind: str, monk
     sample = next(stored(folder / "set", "train"))
     if kind == "coco":
         np.testing.assert_array_equal(found["mask"], sample["instance"] == 1)
+    elif kind.startswith("yolo"):
+        assert [name for name, _ in found["cells"]] == [CLASSES[row[0]].key for row in sample["objects"]]
     else:
         np.testing.assert_array_equal(found["image"], sample["image"])
         np.testing.assert_array_equal(found["label"], sample["label"])

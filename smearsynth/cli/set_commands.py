@@ -137,7 +137,12 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 
 @click.command()
 @dataset
-@click.option("--format", required=True, type=click.Choice(["png", "coco", "webdataset"]), help="What to write.")
+@click.option(
+    "--format",
+    required=True,
+    type=click.Choice(["png", "coco", "webdataset", "yolo", "yolo-boxes", "nnunet"]),
+    help="What to write.",
+)
 @click.option("--out", required=True, type=PATH, help="Folder to write.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this one.  [default: all]")
 @click.option("--look", metavar="NAME", help="Only this look.  [default: all]")
@@ -152,10 +157,13 @@ def export(dataset: Path, as_json: bool, **options: Any) -> None:
     png         image, label, colour label and instances of each sample, tables of samples and objects
     coco        instances as COCO JSON with exact masks (RLE), and images
     webdataset  tar files that a training reads from front to back
+    yolo        images, and a polygon for each cell (yolo-boxes: a box), with data.yaml
+    nnunet      nnU-Net's raw layout: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json
 
     \b
-    Example:
+    Example: for COCO's own tools, and for nnU-Net
       smearsynth export quickstart --format coco --out quickstart-coco
+      smearsynth export quickstart --format nnunet --out nnUNet_raw/Dataset101_quickstart
     """
     from smearsynth.verbs.export import export as run
 

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.base.progress import ProgressBar
 from smearsynth.base.workers import checked_workers
-from smearsynth.dataset.export import coco, png_folder, webdataset
+from smearsynth.dataset.export import coco, nnunet, png_folder, webdataset, yolo
 from smearsynth.dataset.export.export_folder import check_target, replaced, write_about
 from smearsynth.dataset.export.exported_set import (
     ExportedSample,
@@ -43,6 +44,9 @@ FORMATS = {
     "png": ExportFormat(png_folder.encode, png_folder.write_split, png_folder.READING),
     "coco": ExportFormat(coco.encode, coco.write_split, coco.READING, needs_objects=True),
     "webdataset": ExportFormat(webdataset.encode, webdataset.write_split, webdataset.READING),
+    "yolo": ExportFormat(yolo.encode, yolo.write_split, yolo.POLYGONS, needs_objects=True),
+    "yolo-boxes": ExportFormat(partial(yolo.encode, boxes=True), yolo.write_split, yolo.BOXES, needs_objects=True),
+    "nnunet": ExportFormat(nnunet.encode, nnunet.write_split, nnunet.READING),
 }
 
 

@@ -1,12 +1,6 @@
 """COCO instances: one JSON file per split, its images beside it.
 
 A cell is what shows of it, pixel for pixel: masks are run-lengths and no polygons, which would move its edge.
-
-The run-length encoding is that of `maskApi.c` of the COCO API, written here because pycocotools would be a dependency
-for it alone, and encodes a mask per cell, which makes large fields slow; `encode_instances` encodes a map at once. A
-mask is read column by column; its runs have the lengths c0, c1, ... of pixels out, in, out and so on. From the fourth
-on a length is stored as its difference to the length two before, and each as groups of five bits, the lowest first, in
-characters from "0" on, of which the sixth bit says that another group follows.
 """
 
 import json
@@ -18,9 +12,9 @@ from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import find_objects
 
+from smearsynth.base.cell_outlines import encode_instances
 from smearsynth.dataset.export import png_folder
 from smearsynth.dataset.export.export_folder import licences
 from smearsynth.dataset.export.exported_set import ExportedSample, ExportedSet
@@ -39,8 +33,6 @@ image = coco.imgs[1]
 cells = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
 mask = coco.annToMask(cells[0])    # (height, width) uint8, 1 where the cell shows
 ```"""
-_GROUPS = np.arange(7)
-"""Of five bits: enough for images of up to 2**34 pixels."""
 
 
 class CocoSample(NamedTuple):
@@ -73,37 +65,6 @@ def _annotations(sample: ExportedSample, dataset: ExportedSet) -> Iterator[dict[
             "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
             "iscrowd": 0,
         }
-
-
-def encode_instances(instance: npt.NDArray[np.uint16]) -> dict[int, str]:
-    """The compressed `counts` of every value above 0 in uint16 (H, W), by ascending value."""
-    flat = instance.T.ravel()
-    bounds = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    starts, stops = np.append(0, bounds), np.append(bounds, flat.size)
-    values = flat[starts]
-    order = np.argsort(values, kind="stable")[np.count_nonzero(values == 0) :]
-    found, first = np.unique(values[order], return_index=True)
-    if not found.size:
-        return {}
-    runs = np.stack([starts[order], stops[order]], axis=1)
-    lengths = [np.diff(np.concatenate([[0], part.ravel(), [flat.size]])) for part in np.split(runs, first[1:])]
-    lengths = [of_mask if of_mask[-1] else of_mask[:-1] for of_mask in lengths]
-    return dict(zip(found.tolist(), _compressed(lengths), strict=True))
-
-
-def _compressed(masks: list[npt.NDArray[np.int64]]) -> list[str]:
-    """The text of the run lengths of each mask, all characters computed together."""
-    place = np.concatenate([np.arange(lengths.size) for lengths in masks])
-    values = np.concatenate(masks)
-    late = np.flatnonzero(place > 2)
-    values[late] -= values[late - 2]
-    bound = 16 * 32**_GROUPS
-    size = 1 + np.count_nonzero((values[:, None] >= bound) | (values[:, None] < -bound), axis=1)[:, None]
-    groups = (values[:, None] >> 5 * _GROUPS) & 31
-    characters = ord("0") + groups + 32 * (size - 1 > _GROUPS)
-    text = characters[size > _GROUPS].astype(np.uint8).tobytes().decode("ascii")
-    ends = np.cumsum(np.add.reduceat(size.ravel(), np.flatnonzero(place == 0))).tolist()
-    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[CocoSample]) -> None:

@@ -22,7 +22,8 @@ README = "README.md"
 CARD = "dataset-card.md"
 _UNFINISHED = f"{layout.STATE}/export"
 _OURS = re.compile(
-    r"export\.json|README\.md|dataset-card\.md|preview\.png|annotations|\.smearsynth|(train|val|test)(-\d{6}\.tar)?"
+    r"export\.json|README\.md|dataset-card\.md|preview\.png|annotations|\.smearsynth|(train|val|test)(-\d{6}\.tar)?|"
+    r"data\.yaml|images|labels|(images|labels)T[rs]|dataset\.json|splits_final\.json"
 )
 """All that an export writes at the top of its folder."""
 _NOT_FOR_PUBLICATION = (
