@@ -58,9 +58,9 @@ def test_cells_are_those_of_the_table(net: Network, viewed: Path, file: Path) ->
     rows = list(csv.DictReader(table.open()))
     assert len(rows) == len(count.cells) > 0
     for row, cell in zip(rows, count.cells, strict=True):
-        assert list(row) == list(cell)
-        for name, text in row.items():
-            value = cell[name]
+        assert list(row)[: len(cell)] == list(cell)
+        for name, value in cell.items():
+            text = row[name]
             assert float(text) == pytest.approx(value, abs=0.05) if isinstance(value, float) else text == str(value)
     for number, (image, _, _) in enumerate(count.images):
         mine = [cell for cell in count.cells if cell["image"] == image]

@@ -115,9 +115,38 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @images
-@click.option("--out", required=True, type=NEW_FILE, metavar="FILE.csv", help="Table with a line for each cell.")
-@click.option("--overwrite", is_flag=True, help="Replace a table that is there.")
+@click.option("--out", required=True, type=PATH, metavar="FILE|DIR", help="File of one format, or folder of several.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="F,...",
+    help="csv, xlsx, roi (ImageJ), geojson (QuPath), coco, instances (TIFF).  [default: by the name of FILE]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.option("--pictures", type=PATH, metavar="DIR", help="Folder for each image with its cells outlined.")
+@click.option(
+    "--group",
+    metavar="REGEX|folder",
+    help="Tell images together: those in one folder, or of one match in their path; (?P<patient>...) and "
+    "(?P<slide>...) say what it is.",
+)
+@click.option(
+    "--group-column", multiple=True, metavar="NAME", help="The same by a column of --labels; may be repeated."
+)
+@click.option(
+    "--labels", type=PATH, metavar="FILE.csv", help="Table with a column `image` and those of --group-column."
+)
+@click.option(
+    "--white-cells", type=click.IntRange(min=1), metavar="N", help="Differential of the first N.  [default: of all]"
+)
+@click.option(
+    "--key",
+    type=PATH,
+    metavar="FILE.csv",
+    help="Write numbers in place of the names of images and groups; FILE.csv tells which is which, in another folder.",
+)
+@click.option("--bom", is_flag=True, help="Begin CSV with the mark by which Excel knows UTF-8.")
 @cells
 @um_per_px
 @others
@@ -135,11 +164,15 @@ def count(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     at the top and the left are in both. It reports cells by class, parasitaemia (infected of all red cells) with its
     95 % interval, the differential of the white cells, platelets per red cell, and whether cells were too few for it.
 
+    FILE.csv gets a line for each cell, and FILE_summary.csv one for all, each group and each image; FILE.xlsx has both.
+    Of one image, FILE.zip opens in ImageJ and FILE.geojson in QuPath. With --format, all that is asked for comes into
+    the folder DIR. Every table says by which network, operating point, um/px and version its figures were found.
+
     \b
-    Example:
+    Example: a field; slides of patients for a laboratory; for correction in QuPath and ImageJ
       segtrain count field.png --out cells.csv --pictures counted
-      segtrain count runs/first field.png --cells runs/cells --out cells.csv
-      segtrain count runs/first my_fields --um-per-px 0.067 --out cells.csv --json
+      segtrain count p1 p2 --group '(?P<patient>p[0-9]+)' --white-cells 100 --out count.xlsx
+      segtrain count my_fields --um-per-px 0.067 --format geojson,roi,coco --out counted
     """
     from segtrain.counting.count import count as run_all
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -19,6 +20,7 @@ from segtrain.inference.operating_point import OperatingPoint
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage
 from smearsynth.base.images import Pixels
+from smearsynth.fields.scale import to_native
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
 Names = Callable[[Labels, int], npt.NDArray[np.float64]]
@@ -72,6 +74,21 @@ class FieldCells:
     def class_ids(self, keys: Sequence[str]) -> npt.NDArray[np.uint8]:
         """uint8 (n + 1,): by number in `map`, the id of the cell's class, 0 for none. keys: of the classes."""
         return np.array([0, *(keys.index(cell.kind) for cell in self.cells)], np.uint8)
+
+    def native_map(self) -> Labels:
+        """int32 (H, W): `map` at the size of the native image. Where cell and glass meet is linear between pixels of
+        the map, as in a label that `segtrain predict` writes; which of two cells that touch has a pixel is said by the
+        nearest one. Each cell keeps a pixel at least."""
+        height, width = self.native_shape
+        around = cv2.dilate(self.map.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+        grown = np.where(self.map > 0, self.map, around)
+        near = cv2.resize(grown, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        native = np.where(to_native((self.map > 0).astype(np.float32), (height, width)) >= 0.5, near, 0)
+        there = np.bincount(native.ravel(), minlength=len(self.cells) + 1)
+        for cell in self.cells:
+            if not there[cell.number]:
+                native[min(max(round(cell.y), 0), height - 1), min(max(round(cell.x), 0), width - 1)] = cell.number
+        return native
 
 
 def count_field(

@@ -1,17 +1,20 @@
-"""Cells counted in images of any size: a line for each in a CSV table, and what a laboratory reports of all of them."""
+"""Cells counted in images of any size: tables, files for other tools, and what a laboratory reports of all of them."""
 
-import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from io import TextIOWrapper
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeVar
+from typing import Any, Literal, TypeVar
 
 from PIL import Image
 
+from segtrain.counting.cell_files import CocoFile, OutlinedField
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_field
+from segtrain.counting.count_files import planned_files, stem_of
+from segtrain.counting.count_tables import cell_row, made_with, summary_row
 from segtrain.counting.counted_picture import draw_cells
-from segtrain.counting.summary import SUSPECT, CountSummary, is_suspect, summarise, summary_table
+from segtrain.counting.field_quality import field_warnings
+from segtrain.counting.pooled_fields import FieldNames, groups_of, numbered
+from segtrain.counting.summary import SUSPECT, CountSummary, is_suspect, pooled_table, summarise, summary_table
 from segtrain.inference.field_prediction import (
     FOUND_BY_AUTO,
     JudgedImage,
@@ -20,78 +23,62 @@ from segtrain.inference.field_prediction import (
     open_images,
 )
 from segtrain.inference.image_reader import ImageReader
-from segtrain.inference.prediction_files import check_folder, new_files
+from segtrain.inference.prediction_files import check_folder
 from segtrain.inference.ready_networks import Networks, load_networks
+from segtrain.inference.tiles import RescaledImage
 from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError, printable
-from smearsynth.base.images import IMAGE_SUFFIXES, MAX_PIXELS, size_text
+from smearsynth.base.images import MAX_PIXELS, size_text
 from smearsynth.base.progress import ProgressBar
 from smearsynth.fields.scale import AUTO, Scale
 
 Kept = TypeVar("Kept")
-COLUMNS = (
-    "image",
-    "cell",
-    "class",
-    "x",
-    "y",
-    "left",
-    "top",
-    "right",
-    "bottom",
-    "area_um2",
-    "confidence",
-    "eccentricity",
-    "border",
-    "counted",
-)
-"""image: its name, after "./" where a spreadsheet would else take it for a formula. x, y, left, top, right, bottom: px
-of the image as it was given. border: edges of the image that cut the cell, "top left" for two. counted: 1, or 0 for a
-cell that the bottom or the right edge cuts."""
-
-_TABLES = ("", ".csv", ".txt")
-"""Extensions of a table's name."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of a spreadsheet cell that is computed instead of shown."""
+_TOLD = 10
+"""Warnings of single images that are told; the summary has all."""
 
 
-_DECIMALS = {"x": 1, "y": 1, "area_um2": 2, "confidence": 3, "eccentricity": 3}
-"""Of a number in the table."""
+@dataclass(frozen=True, kw_only=True)
+class GroupCount:
+    """A patient, a slide or whatever images are told together by. of: what it is. scales: um/px of its images."""
 
-
-def record(image: str, cell: MeasuredCell) -> dict[str, Any]:
-    """A cell of that image, by `COLUMNS`."""
-    borders = " ".join(cell.borders)
-    more = {"image": image, "cell": cell.number, "class": cell.kind, "border": borders, "counted": int(cell.counted)}
-    return {name: more[name] if name in more else getattr(cell, name) for name in COLUMNS}
-
-
-def write_cells(file: TextIO, cells: Iterable[tuple[str, MeasuredCell]]) -> None:
-    """cells: each with the name of its image. file: opened with newline=""."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for image, cell in cells:
-        values = record(f"./{image}" if image.startswith(_FORMULA) else image, cell)
-        writer.writerow(f"{v:.{_DECIMALS[name]}f}" if name in _DECIMALS else v for name, v in values.items())
+    of: str
+    name: str
+    scales: tuple[float, ...]
+    summary: CountSummary
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountResult:
-    """images: name, um_per_px, and summary of each. together: of all of them, as if they were one. warnings:
-    sentences that the user should read."""
+    """images: name, um_per_px, and summary of each, which has the warnings of the image too. groups: patients and
+    slides, where they are known. together: of all images, as if they were one. made_with: by which network, operating
+    point and version. warnings: sentences that the user should read."""
 
     images: tuple[tuple[str, float, CountSummary], ...]
+    groups: tuple[GroupCount, ...] = ()
     together: CountSummary
+    made_with: Mapping[str, Any]
     warnings: tuple[str, ...]
 
     @property
     def figures(self) -> dict[str, Any]:
-        """As plain data: images (name, um_per_px, and what `CountSummary` has) and all (the same of all together)."""
+        """As plain data: images (name, um_per_px, and what `CountSummary` has), groups (of, name, images, and the
+        same), all (the same of all together) and made_with."""
         images = [{"name": name, "um_per_px": um_per_px, **asdict(s)} for name, um_per_px, s in self.images]
-        return {"images": images, "all": asdict(self.together)}
+        groups = [{"of": g.of, "name": g.name, "images": len(g.scales), **asdict(g.summary)} for g in self.groups]
+        return {"images": images, "groups": groups, "all": asdict(self.together), "made_with": dict(self.made_with)}
 
     def __str__(self) -> str:
-        return summary_table({name: summary for name, _, summary in self.images}, self.together)
+        text = summary_table({name: summary for name, _, summary in self.images}, self.together)
+        groups = [(g.of, g.name, len(g.scales), g.summary) for g in self.groups]
+        return f"{text}\n\n{pooled_table(groups)}" if groups else text
+
+    def summary_rows(self) -> list[dict[str, Any]]:
+        """Of all, each group and each image."""
+        scales = [um_per_px for _, um_per_px, _ in self.images]
+        rows = [("all", "all", scales, self.together)]
+        rows += [(group.of, group.name, list(group.scales), group.summary) for group in self.groups]
+        rows += [("image", name, [um_per_px], summary) for name, um_per_px, summary in self.images]
+        return [summary_row(*row, self.made_with) for row in rows]
 
 
 def count(
@@ -99,8 +86,15 @@ def count(
     images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
+    formats: str | Sequence[str] = (),
     pictures: str | Path | None = None,
     um_per_px: str | float = AUTO,
+    group: str | None = None,
+    group_column: str | Sequence[str] = (),
+    labels: str | Path | None = None,
+    white_cells: int | None = None,
+    key: str | Path | None = None,
+    bom: bool = False,
     others: Sequence[str | Path] = (),
     tta: bool = False,
     which: Literal["best", "last"] = "best",
@@ -111,12 +105,11 @@ def count(
     overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
-    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`.
+    """Writes the cells of all images to `out`.
 
     run: folder of a training, None for the networks that come with the package. cells: the run of a network that names
     each cell, on a crop of its own, which those of `run` and `others` find. images: one or several files, or folders of
-    them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined and numbered. overwrite:
-    replace a table that is there. um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`.
+    them. The rest as for `count_with`; um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`.
     Raises UserError, before anything is written.
 
     >>> counted = segtrain.count("runs/first", ["field.png"], out="cells.csv", um_per_px=0.2, progress=False)
@@ -131,8 +124,15 @@ def count(
         networks,
         images,
         out=out,
+        formats=formats,
         pictures=pictures,
         um_per_px=um_per_px,
+        group=group,
+        group_column=group_column,
+        labels=labels,
+        white_cells=white_cells,
+        key=key,
+        bom=bom,
         page=page,
         overwrite=overwrite,
         progress=progress,
@@ -144,37 +144,71 @@ def count_with(
     images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
+    formats: str | Sequence[str] = (),
     pictures: str | Path | None = None,
     um_per_px: str | float = AUTO,
+    group: str | None = None,
+    group_column: str | Sequence[str] = (),
+    labels: str | Path | None = None,
+    white_cells: int | None = None,
+    key: str | Path | None = None,
+    bom: bool = False,
     page: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
-    """Writes the cells of all images to the CSV file `out`, with the columns `COLUMNS`.
+    """Writes the cells of all images to `out`: FILE.csv with a line for each and FILE_summary.csv with one for each
+    image, FILE.xlsx with both, of an only image FILE.zip (ImageJ) or FILE.geojson (QuPath); or with `formats`, of csv,
+    xlsx, roi, geojson, coco and instances, a folder of files.
 
     images: one or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the
-    cells outlined and numbered. um_per_px: of the images, a number, a table's path, or "auto". page: of TIFF files with
-    several, from 1. overwrite: replace a table that is there. Raises UserError, before anything is written.
+    cells outlined and numbered. um_per_px: of the images, a number, a table's path, or "auto". group, group_column,
+    labels: which images are one patient's or slide's, see `pooled_fields.groups_of`. white_cells: the differential is
+    of the first so many. key: a CSV file, which tells what numbers stand for the names of images and groups in all that
+    is written. bom: CSV begins with the mark of UTF-8. page: of TIFF files with several, from 1. overwrite: replace
+    files that are there. Raises UserError, before anything is written.
     """
-    scale, out = Scale(str(um_per_px)), Path(out)
-    _check_table(out, overwrite=overwrite)
+    scale = Scale(str(um_per_px))
     readers, left_out = open_images(images, page)
     paths = [Path(image.name) for image in readers]
-    names = names_of(paths)
-    drawn = _targets(Path(pictures), paths) if pictures else {}
+    columns = (group_column,) if isinstance(group_column, str) else group_column
+    groups = groups_of(paths, group=group, group_column=columns, labels=labels)
+    names = FieldNames(images=names_of(paths), groups=groups)
+    names = names if key is None else numbered(names)
+    files = planned_files(
+        Path(out), names, formats=formats, bom=bom, key=None if key is None else Path(key), overwrite=overwrite
+    )
+    drawn = _targets(Path(pictures), names) if pictures else {}
+    origin, coco = made_with(networks), CocoFile()
 
-    def draw(one: JudgedImage, found: FieldCells) -> Sequence[MeasuredCell]:
+    def keep(one: JudgedImage, found: FieldCells) -> Sequence[MeasuredCell]:
         """The cells alone are kept: maps of all images at once would fill the memory."""
         if (target := drawn.get(one.path)) is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             pixels = draw_cells(one.image.rows(0, one.image.shape[0]), one.um_per_px, found, networks.classes)
             Image.fromarray(pixels).save(target)
+        if files.outlined:
+            cells = OutlinedField(
+                name=names.images[one.path],
+                found=found,
+                um_per_px=one.um_per_px,
+                classes=networks.classes,
+                made_with={**origin, "um_per_px": one.um_per_px},
+            )
+            files.write_image(one.path, cells)
+            if files.has_coco:
+                coco.add(cells)
         return found.cells
 
-    given, cells, warnings = count_images(networks, readers, scale, draw, progress=progress)
-    with new_files([out]) as [opened], TextIOWrapper(opened, encoding="utf-8", newline="") as file:
-        write_cells(file, ((names[one.path], cell) for one, field in zip(given, cells, strict=True) for cell in field))
-    return count_result(networks, scale, names, given, cells, (*left_out, *warnings))
+    given, cells, warnings = count_images(networks, readers, scale, keep, progress=progress)
+    told = count_result(networks, scale, names, given, cells, warnings, left_out, white_cells)
+    rows = (
+        cell_row(names.images[one.path], cell, one.um_per_px, origin, names.of(one.path))
+        for one, of_image in zip(given, cells, strict=True)
+        for cell in of_image
+    )
+    files.write_tables(rows, told.summary_rows(), origin, coco, names)
+    return told
 
 
 def count_images(
@@ -184,48 +218,71 @@ def count_images(
     keep: Callable[[JudgedImage, FieldCells], Kept],
     *,
     progress: bool,
-) -> tuple[list[JudgedImage], list[Kept], list[str]]:
+) -> tuple[list[JudgedImage], list[Kept], list[tuple[str, ...]]]:
     """Finds the cells of images, one after the other, and gives of each what `keep` makes of them, and what of the
-    images is to be minded, as sentences. UserError, before the first is counted, where one shows no scale or is too
+    image is to be minded, as sentences. UserError, before the first is counted, where one shows no scale or is too
     large."""
-    given, kept, warnings = judge_images(images, scale, networks, progress=progress), [], list[str]()
+    given, kept = judge_images(images, scale, networks, progress=progress), []
+    warnings = list[tuple[str, ...]]()
     _check_sizes(given, networks)
     tiles = sum(one.tiles for one in given)
     with ProgressBar(what="count", unit="tiles", total=tiles, shown=progress) as bar:
         for one in given:
-            kept.append(keep(one, count_field(networks, one.image, one.um_per_px, on_tile=bar.update)[0]))
-            warnings += image_warnings(one.image, networks)
+            cells, unfit = _count_one(networks, one, keep, bar.update)
+            kept.append(cells)
+            warnings.append(unfit)
             one.image.close()
     return given, kept, warnings
+
+
+def _count_one(
+    networks: Networks, one: JudgedImage, keep: Callable[[JudgedImage, FieldCells], Kept], on_tile: Callable[[int], Any]
+) -> tuple[Kept, tuple[str, ...]]:
+    """What `keep` makes of the cells of an image, and its warnings; nothing else is left of it."""
+    found = count_field(networks, one.image, one.um_per_px, on_tile=on_tile)[0]
+    kept = keep(one, found)
+    pixels = RescaledImage(one.image, one.um_per_px / networks.um_per_px).rows(0, found.map.shape[0])
+    unsure = (text.removeprefix(f"{one.image.name} is ") for text in image_warnings(one.image, networks))
+    return kept, (*unsure, *field_warnings(pixels, networks.um_per_px, found))
 
 
 def count_result(
     networks: Networks,
     scale: Scale,
-    names: Mapping[Path, str],
+    names: FieldNames,
     given: Sequence[JudgedImage],
     cells: Sequence[Sequence[MeasuredCell]],
-    warnings: Sequence[str] = (),
+    warnings: Sequence[tuple[str, ...]],
+    left_out: Sequence[str] = (),
+    white_cells: int | None = None,
 ) -> CountResult:
-    """cells: of each image. warnings: of the images."""
-    pairs = zip(given, cells, strict=True)
-    single = tuple((names[one.path], one.um_per_px, _summary([field], networks)) for one, field in pairs)
-    suspect = [f"{name}: {SUSPECT}" for name, _, summary in single if is_suspect(summary)] if len(single) > 1 else []
+    """cells, warnings: of each image. left_out: sentences on images that are not counted."""
+    of_path = {one.path: (one.um_per_px, field) for one, field in zip(given, cells, strict=True)}
+
+    def summary(paths: Iterable[Path]) -> CountSummary:
+        """Counts add, and rates and intervals are of the sums."""
+        together = [cell for path in paths for cell in of_path[path][1]]
+        point = (networks.namer or networks).operating_point
+        return summarise(together, keys=networks.classes.keys, point=point, white_cells=white_cells)
+
+    single, said = [], []
+    for one, of_image in zip(given, warnings, strict=True):
+        name, found = names.images[one.path], summary([one.path])
+        suspect = (SUSPECT,) if is_suspect(found) and len(given) > 1 else ()
+        said += [f"{name}: {text}" for text in (*of_image, *suspect)]
+        single.append((name, one.um_per_px, replace(found, warnings=(*of_image, *found.warnings))))
+    if len(said) > _TOLD:
+        said[_TOLD:] = [f"and {len(said) - _TOLD} more of single images: see the warnings in the summary"]
     return CountResult(
-        images=single,
-        together=_summary(cells, networks),
-        warnings=(*_scale_note(scale, given), *warnings, *suspect),
+        images=tuple(single),
+        groups=tuple(
+            GroupCount(of=of, name=name, scales=tuple(of_path[p][0] for p in paths), summary=summary(paths))
+            for of, name, paths in names.pooled()
+        ),
+        together=summary(of_path),
+        made_with=made_with(networks),
+        warnings=(*_scale_note(scale, given), *left_out, *said),
     )
-
-
-def _check_table(out: Path, *, overwrite: bool) -> None:
-    """UserError where a table must not get that name."""
-    if out.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"{out} is the name of an image, and what is written is a table: name it FILE.csv", "out")
-    if out.suffix.lower() not in _TABLES:
-        raise UserError(f"{out} is not the name of a CSV table, and that is what is written: name it FILE.csv", "out")
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} is there already: replace it, or name another", "overwrite", "out")
 
 
 def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
@@ -237,12 +294,6 @@ def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
                 f"counted in up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or cut it into "
                 "fields."
             )
-
-
-def _summary(fields: Iterable[Sequence[MeasuredCell]], networks: Networks) -> CountSummary:
-    cells = [cell for field in fields for cell in field]
-    point = (networks.namer or networks).operating_point
-    return summarise(cells, keys=networks.classes.keys, point=point)
 
 
 def _scale_note(scale: Scale, given: Sequence[JudgedImage]) -> tuple[str, ...]:
@@ -264,9 +315,9 @@ def names_of(paths: Sequence[Path]) -> dict[Path, str]:
     return {path: printable(path.name if short else str(path)) for path in paths}
 
 
-def _targets(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
+def _targets(folder: Path, names: FieldNames) -> dict[Path, Path]:
     check_folder(folder)
-    targets = {path: folder / f"{path.stem}_cells.png" for path in paths}
-    if len(set(targets.values())) < len(paths):
+    targets = {path: folder / f"{stem_of(path, names)}_cells.png" for path in names.images}
+    if len(set(targets.values())) < len(targets):
         raise UserError("two images have the same name, and so would their pictures: count them apart", "pictures")
     return targets

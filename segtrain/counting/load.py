@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
-
 from segtrain.counting.cell_measures import FieldCells
-from segtrain.counting.count import CountResult, count_images, count_result, names_of, record
+from segtrain.counting.count import CountResult, count_images, count_result, names_of
+from segtrain.counting.count_tables import record
 from segtrain.counting.counted_picture import draw_cells
+from segtrain.counting.pooled_fields import FieldNames
 from segtrain.counting.prediction import Prediction, as_png, predict_image
 from segtrain.counting.summary import CountSummary
 from segtrain.counting.watershed_split import Labels
@@ -68,9 +68,7 @@ class CellCount(CountResult):
     @cached_property
     def maps(self) -> tuple[Labels, ...]:
         """The map of each image, in their order."""
-        sizes = (one.native_shape[::-1] for one in self.found)
-        pairs = zip(self.found, sizes, strict=True)
-        return tuple(cv2.resize(one.map, size, interpolation=cv2.INTER_NEAREST_EXACT) for one, size in pairs)
+        return tuple(one.native_map() for one in self.found)
 
     def picture(self, number: int = 0) -> Pixels:
         """uint8 (H', W', 3): image `number` with each cell outlined and numbered, and a legend."""
@@ -153,13 +151,13 @@ class Network:
             raise UserError("there is no image: give a path, an array, or a list of them", "images")
         scale, names = Scale(str(um_per_px)), names_of([Path(reader.name) for reader in readers])
         given, found, warnings = count_images(self.networks, readers, scale, lambda _, cells: cells, progress=progress)
-        told = count_result(
-            self.networks, scale, names, given, [field.cells for field in found], (*left_out, *warnings)
-        )
+        fields = FieldNames(images=names, groups={})
+        told = count_result(self.networks, scale, fields, given, [field.cells for field in found], warnings, left_out)
         pairs = zip(given, found, strict=True)
         return CellCount(
             images=told.images,
             together=told.together,
+            made_with=told.made_with,
             warnings=told.warnings,
             cells=[record(names[one.path], cell) for one, field in pairs for cell in field.cells],
             given=tuple(given),

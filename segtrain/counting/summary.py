@@ -5,8 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scipy.special import betaincinv
+
 from segtrain.counting.cell_measures import MeasuredCell
 from segtrain.inference.operating_point import OperatingPoint, Rate, Z, corrected
+from smearsynth.base.command_line import columns
 from smearsynth.taxonomy import (
     CLASSES,
     HEALTHY_RBC,
@@ -35,7 +38,7 @@ UNSURE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """A share, 0 to 1, with its 95 % interval (Wilson)."""
+    """A share, 0 to 1, with its 95 % interval."""
 
     value: float
     low: float
@@ -48,8 +51,8 @@ class CountSummary:
 
     cells: how many by class, of every class that the network knows. parasitaemia: infected of all red cells;
     parasitaemia_corrected: the same by what the network's operating point lets through and misses, None without one.
-    differential: share of each white-cell class among white cells. platelets_per_red_cell: of single platelets. None or
-    empty where no such cell was seen or the network does not distinguish them. warnings: sentences.
+    differential: share of each white-cell class among `differential_of` white cells. platelets_per_red_cell: of single
+    platelets. None or empty where no such cell was seen or the network does not distinguish them. warnings: sentences.
     """
 
     cells: dict[str, int]
@@ -59,21 +62,35 @@ class CountSummary:
     parasitaemia: Share | None
     parasitaemia_corrected: Share | None
     differential: dict[str, Share]
+    differential_of: int
     platelets_per_red_cell: float | None
     warnings: tuple[str, ...]
 
+    @property
+    def white_keys(self) -> list[str]:
+        """Keys of the white-cell classes that the network knows."""
+        return [CLASSES[i].key for i in WHITE_CELLS if CLASSES[i].key in self.cells]
+
 
 def summarise(
-    cells: Sequence[MeasuredCell], *, keys: Sequence[str], point: OperatingPoint | None = None
+    cells: Sequence[MeasuredCell],
+    *,
+    keys: Sequence[str],
+    point: OperatingPoint | None = None,
+    white_cells: int | None = None,
 ) -> CountSummary:
     """cells: all that were found, also those at the border that do not count. keys: of the network's classes,
-    background first. point: of the network."""
+    background first. point: of the network. white_cells: of which the differential is, the first ones in the order of
+    `cells`, as an examiner counts to 100 or 200 and stops; None: of all."""
     counted = [cell for cell in cells if cell.counted]
     frequency = Counter(cell.kind for cell in counted)
     by_class = {key: frequency[key] for key in keys[1:]}
     red = sum(by_class.get(CLASSES[i].key, 0) for i in RED_CELLS)
-    white = {CLASSES[i].key: by_class[CLASSES[i].key] for i in WHITE_CELLS if CLASSES[i].key in by_class}
-    whites = sum(white.values())
+    white = [CLASSES[i].key for i in WHITE_CELLS if CLASSES[i].key in by_class]
+    seen = [cell.kind for cell in counted if cell.kind in white]
+    whites = len(seen)
+    told = Counter(seen[:white_cells])
+    of = told.total()
     malaria = {CLASSES[i].key for i in (INFECTED_RBC, HEALTHY_RBC)} <= by_class.keys()
     platelets = by_class.get(CLASSES[THROMBOCYTE].key)
     infected = by_class.get(CLASSES[INFECTED_RBC].key, 0)
@@ -86,12 +103,13 @@ def summarise(
         not_counted=len(cells) - len(counted),
         parasitaemia=wilson(infected, red) if malaria and red else None,
         parasitaemia_corrected=Share(value=better[0], low=better[1], high=better[2]) if better else None,
-        differential={key: wilson(count, whites) for key, count in white.items()} if whites else {},
+        differential={key: exact(told[key], of) for key in white} if of else {},
+        differential_of=of,
         platelets_per_red_cell=platelets / red if platelets is not None and red else None,
         warnings=(
             *((SUSPECT,) if malaria and red and 2 * infected >= red else ()),
             *(useless if point and malaria and red and not better else ()),
-            *_too_few(by_class, red, whites, malaria=malaria, differential=len(white) > 1),
+            *_too_few(by_class, red, whites, malaria=malaria, differential=len(white) > 1, enough=white_cells),
             *_unsure(by_class, Counter(cell.kind for cell in counted if cell.confidence < UNSURE)),
         ),
     )
@@ -112,14 +130,26 @@ def wilson(hits: int, total: int) -> Share:
     return Share(value=share, low=low, high=high)
 
 
-def _too_few(cells: dict[str, int], red: int, whites: int, *, malaria: bool, differential: bool) -> list[str]:
+def exact(hits: int, total: int) -> Share:
+    """hits of total, with the exact binomial 95 % interval of Clopper and Pearson, Biometrika 26 (1934): rounded to
+    whole per cent outwards, the limits in the table of C. L. Rümke, Triangle 4 (1960), by which laboratories judge a
+    differential. Each class is one against all others. total: 1 or more."""
+    low = float(betaincinv(hits, total - hits + 1, 0.025)) if hits else 0.0
+    high = float(betaincinv(hits + 1, total - hits, 0.975)) if hits < total else 1.0
+    return Share(value=hits / total, low=low, high=high)
+
+
+def _too_few(
+    cells: dict[str, int], red: int, whites: int, *, malaria: bool, differential: bool, enough: int | None
+) -> list[str]:
     warnings = []
     if not any(cells.values()):
         return ["no cell was counted"]
     if malaria and red < ENOUGH_RED:
         warnings.append(f"red cells counted: {red}; a parasitaemia takes {ENOUGH_RED}: mind its interval")
-    if differential and whites < ENOUGH_WHITE:
-        warnings.append(f"white cells counted: {whites}; a differential takes {ENOUGH_WHITE}: mind its intervals")
+    if differential and whites < (enough or ENOUGH_WHITE):
+        takes = f"was asked of {enough}" if enough else f"takes {ENOUGH_WHITE}"
+        warnings.append(f"white cells counted: {whites}; a differential {takes}: mind its intervals")
     clumps = cells.get(CLASSES[PLATELET_CLUMP].key, 0)
     if clumps:
         are = "clump of platelets is" if clumps == 1 else "clumps of platelets are"
@@ -153,6 +183,19 @@ def summary_table(images: Mapping[str, CountSummary], together: CountSummary) ->
     return "\n".join([*lines, *_block(_facts(together)), *_block(warnings)])
 
 
+def pooled_table(groups: Sequence[tuple[str, str, int, CountSummary]]) -> str:
+    """A line for each group. groups: what it is, its name, how many images it has, and their summary."""
+    head = ("of", "name", "images", "red cells", "parasitaemia", "95 % interval", "corrected", "white cells")
+    return columns(head, [_group(*group) for group in groups], text=("of", "name"))
+
+
+def _group(of: str, name: str, images: int, summary: CountSummary) -> tuple[object, ...]:
+    share, better = summary.parasitaemia, summary.parasitaemia_corrected
+    told = (f"{share.value:.2%}", f"{share.low:.2%} to {share.high:.2%}") if share else ("-", "-")
+    corrected = f"{better.value:.2%}" if better else "-"
+    return (of, name, images, f"{summary.red_cells:,}", *told, corrected, f"{summary.white_cells:,}")
+
+
 def _facts(summary: CountSummary) -> list[str]:
     facts = []
     if summary.parasitaemia is not None:
@@ -160,7 +203,8 @@ def _facts(summary: CountSummary) -> list[str]:
     if summary.parasitaemia_corrected is not None:
         facts.append(f"  corrected {_percent(summary.parasitaemia_corrected)}, by the operating point's known errors")
     if summary.differential:
-        facts.append(f"differential, of {summary.white_cells:,} white cell{'s' * (summary.white_cells != 1)}")
+        of = f"the first {summary.differential_of:,} of " * (summary.differential_of != summary.white_cells)
+        facts.append(f"differential, of {of}{summary.white_cells:,} white cell{'s' * (summary.white_cells != 1)}")
         facts += [f"  {display_name(key).ljust(12)}{_percent(share)}" for key, share in summary.differential.items()]
     if summary.platelets_per_red_cell is not None:
         facts.append(f"platelets per red cell  {summary.platelets_per_red_cell:.4f}")

@@ -158,6 +158,7 @@ def load_onnx(runs: Sequence[str | Path], *, tta: bool = False, batch: int | Non
         tta=tta,
         batch=batch or 1,
         device=f"CPU with {threads()}, ONNX Runtime, fp32",
+        digests=tuple(description.sha256 for _, description in opened),
     )
 
 

@@ -37,7 +37,7 @@ class Networks:
     them learnt to name whole cells (`loss.cells`), so that what they see may be averaged over a cell. operating_point:
     that of the run, of one that has one. crop: of networks that name single cells the side in px of the crops that they
     see. namer: such networks, of the same classes and scale, that name the cells which these find. grey: whether all of
-    them are shown grey images.
+    them are shown grey images. digests: sha256 of the file of each one's weights.
     """
 
     members: tuple[Probabilities, ...]
@@ -52,6 +52,7 @@ class Networks:
     crop: int | None = None
     namer: "Networks | None" = None
     grey: bool = False
+    digests: tuple[str, ...] = ()
 
     def __call__(self, tiles: Pixels) -> npt.NDArray[np.float32]:
         """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum. tiles: uint8
@@ -132,6 +133,7 @@ def place_networks(
         names_cells=all(t.config.loss.cells is not None for t in trained),
         crop=trained[0].config.model.crop,
         grey=all(t.config.model.grey for t in trained),
+        digests=tuple(t.digest for t in trained),
     )
 
 

@@ -140,7 +140,7 @@ def weights() -> dict[str, Any]:
                 "model": trained.config.model.name,
                 "parameters": sum(p.numel() for p in trained.model.parameters()),
                 "bytes": file.stat().st_size,
-                "sha256": file_digest(file),
+                "sha256": trained.digest,
                 "data_digest": trained.data_digest,
                 "epoch": trained.epoch,
             }

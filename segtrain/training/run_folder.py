@@ -35,7 +35,7 @@ from segtrain.data.samples import Classes
 from segtrain.networks import checkpoint
 from segtrain.training.config import Config
 from smearsynth.base.errors import UserError
-from smearsynth.base.files import write_text
+from smearsynth.base.files import file_digest, write_text
 
 CONFIG, METRICS, SPEED, SUMMARY = "config.yaml", "metrics.csv", "speed.csv", "summary.json"
 LAST, BEST, LOG, TENSORBOARD, FIELDS = "last.pt", "best.pt", "log.txt", "tensorboard", "fields"
@@ -116,7 +116,8 @@ class Trained:
 
     model: on the CPU, in evaluation mode, its weights the averaged ones where the training had them; takes what
     `Compute.logits` gives it. um_per_px: the scale it was trained at. fold: whether it learnt from some of the training
-    and validation samples. epoch: after which it was saved, from 1.
+    and validation samples. epoch: after which it was saved, from 1. digest: sha256 of the file that its weights were
+    read from.
     """
 
     model: nn.Module
@@ -126,6 +127,7 @@ class Trained:
     data_digest: str
     fold: bool
     epoch: int
+    digest: str
 
 
 def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
@@ -142,7 +144,8 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
             f"{folder.best} is missing: the run has not finished an epoch; take the last network instead",
             "which",
         )
-    state = checkpoint.load(folder.best if which == "best" else folder.last)
+    path = folder.best if which == "best" else folder.last
+    state = checkpoint.load(path)
     try:
         identity = state["identity"]
         return _trained(
@@ -153,6 +156,7 @@ def load_trained(run: Path, which: Literal["best", "last"] = "best") -> Trained:
             data_digest=identity["data_digest"],
             fold=bool(identity.get("fold_digest")),
             epoch=state["epoch"],
+            digest=file_digest(path),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = checkpoint.in_short(error)
@@ -173,6 +177,7 @@ def _load_weights(folder: Path) -> Trained:
             data_digest=known["data_digest"],
             fold=False,
             epoch=known["epoch"],
+            digest=file_digest(folder / WEIGHTS),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
         raise UserError(

@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_field
-from segtrain.counting.count import write_cells
+from segtrain.counting.count_tables import COLUMNS, made_with, record, write_csv
+from segtrain.counting.field_quality import field_warnings
 from segtrain.counting.summary import CountSummary, Share, summarise
 from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, image_warnings
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
-from segtrain.inference.tiles import Band, tile_count
+from segtrain.inference.tiles import Band, RescaledImage, tile_count
 from segtrain.pretrained import or_shipped
 from segtrain.viewing.page_server import File, Server, Step
 from smearsynth.base import html_page
@@ -137,8 +138,11 @@ class Viewer:
         found, prediction, label = self._count(ArrayReader(pixels, name), um_per_px, step)
         classes, cells = self._networks.classes, at_native(prediction, found.map, label)
         label = np.where(cells > 0, found.class_ids(classes.keys)[cells], label)
-        shown = count_data(found, classes, name)
-        shown["warnings"] += map(_as_sentence, image_warnings(ArrayReader(pixels, name), self._networks))
+        shown = count_data(found, classes, name, {"um_per_px": um_per_px, **made_with(self._networks)})
+        field = RescaledImage(ArrayReader(pixels, name), um_per_px / self._networks.um_per_px)
+        unfit = field_warnings(field.rows(0, found.map.shape[0]), self._networks.um_per_px, found)
+        unsure = image_warnings(ArrayReader(pixels, name), self._networks)
+        shown["warnings"] += map(_as_sentence, (*unsure, *unfit))
         return {
             "name": name,
             "width": label.shape[1],
@@ -214,13 +218,14 @@ def _files(viewer: Viewer) -> dict[str, File]:
     }
 
 
-def count_data(found: FieldCells, classes: Classes, name: str) -> dict[str, Any]:
+def count_data(found: FieldCells, classes: Classes, name: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     """objects: of the cells, in the order of their numbers. counts: by class id. summary: lines of the laboratory's
     figures. warnings: sentences. note: on what was left out. csv: the cells as `segtrain count` writes them. name: of
-    the image."""
+    the image. origin: its um_per_px, and what `made_with` gives."""
     summary = summarise(found.cells, keys=classes.keys)
     table = StringIO()
-    write_cells(table, ((name, cell) for cell in found.cells))
+    rows = ({**record(name, cell), **origin} for cell in found.cells)
+    write_csv(table, (*COLUMNS, *origin), rows)
     more = summary.not_counted
     return {
         "objects": [_object(cell, classes) for cell in found.cells],
