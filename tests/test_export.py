@@ -19,6 +19,7 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 from scipy import ndimage
+from skimage.draw import polygon2mask
 from small_set import contents, prepare, small_build
 
 import smearsynth
@@ -172,11 +173,13 @@ class TestReadBack:
                 corners = np.array(line.split()[1:], float).reshape(-1, 2)
                 assert len(corners) > 3
                 drawn = cv2.fillPoly(np.zeros((72, 96), np.uint8), [(corners * (96, 72)).astype(np.int32)], 1)
-                mask, (whole, parts) = sample["instance"] == number, ndimage.label(sample["instance"] == number)
-                filled = ndimage.binary_fill_holes(whole)
+                mask, (_, parts) = sample["instance"] == number, ndimage.label(sample["instance"] == number)
+                filled = ndimage.binary_fill_holes(mask)
                 assert not (filled & (drawn == 0)).any()
                 if parts == 1:
                     np.testing.assert_array_equal(drawn, filled)
+                    inside = polygon2mask(mask.shape, (corners * (96, 72) - 0.5)[:, ::-1])
+                    np.testing.assert_array_equal(inside, filled)
                 off, cells = off + int((drawn != mask).sum()), cells + int(mask.sum())
         assert off < 0.01 * cells
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
-from smearsynth.base.cell_outlines import encode_instances
+from smearsynth.base.instance_outlines import encode_instances
 
 MAPS = arrays(
     np.uint16, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([0, 0, 0, 1, 2, 3, 300])

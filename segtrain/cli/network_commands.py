@@ -42,6 +42,13 @@ def _run_and_rest(given: tuple[Path, ...]) -> tuple[Path | None, tuple[Path, ...
 @click.command()
 @images
 @click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder of the predictions.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="F,...",
+    help="Files of single cells too: roi (ImageJ), geojson (QuPath), coco, instances (TIFF).",
+)
 @um_per_px
 @others
 @cells

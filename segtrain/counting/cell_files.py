@@ -19,8 +19,8 @@ import tifffile
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.data.samples import Classes
-from smearsynth.base.cell_outlines import Ring, encode_instances, outlines
 from smearsynth.base.errors import UserError
+from smearsynth.base.instance_outlines import Ring, encode_instances, outlines
 from smearsynth.taxonomy import display_name, rgb_of
 
 _MOST_SIDE = 32_767

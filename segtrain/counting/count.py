@@ -224,7 +224,7 @@ def count_images(
     large."""
     given, kept = judge_images(images, scale, networks, progress=progress), []
     warnings = list[tuple[str, ...]]()
-    _check_sizes(given, networks)
+    check_sizes(given, networks)
     tiles = sum(one.tiles for one in given)
     with ProgressBar(what="count", unit="tiles", total=tiles, shown=progress) as bar:
         for one in given:
@@ -285,7 +285,7 @@ def count_result(
     )
 
 
-def _check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
+def check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
     """UserError for an image that is too large to be counted."""
     for given in images:
         if given.shape[0] * given.shape[1] > MAX_PIXELS:

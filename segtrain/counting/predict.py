@@ -1,14 +1,25 @@
 """Trained networks on images of any size: every image is judged first, and only then is the first predicted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from segtrain.counting.cell_files import IMAGE_FILES, CocoFile, OutlinedField
 from segtrain.counting.cell_measures import count_field
+from segtrain.counting.count import check_sizes
+from segtrain.counting.count_files import COCO, checked_formats
+from segtrain.counting.count_tables import made_with
 from segtrain.counting.named_labels import can_be_named, named_labels
 from segtrain.inference.exported_networks import load_onnx
-from segtrain.inference.field_prediction import FOUND_BY_AUTO, JudgedImage, image_warnings, judge_images, open_images
+from segtrain.inference.field_prediction import (
+    FOUND_BY_AUTO,
+    JudgedImage,
+    NativeLabels,
+    image_warnings,
+    judge_images,
+    open_images,
+)
 from segtrain.inference.prediction_files import (
     check_new,
     new_files,
@@ -19,10 +30,10 @@ from segtrain.inference.prediction_files import (
     write_probability,
 )
 from segtrain.inference.ready_networks import Networks, load_networks
-from segtrain.inference.tiles import RescaledImage, predict_bands
+from segtrain.inference.tiles import Band, RescaledImage, predict_bands
 from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError, printable
-from smearsynth.base.images import size_text
+from smearsynth.base.images import Pixels, size_text
 from smearsynth.base.progress import ProgressBar
 from smearsynth.fields.scale import AUTO, Scale
 
@@ -55,6 +66,7 @@ def predict(
     images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
+    formats: str | Sequence[str] = (),
     um_per_px: str | float = AUTO,
     others: Sequence[str | Path] = (),
     cells: str | Path | None = None,
@@ -74,7 +86,8 @@ def predict(
     probabilities are averaged; cells: of a network that names each cell which they find. Where networks name whole
     cells, a label is its cell's name, as `count` gives it, in images of up to 64 megapixels at the networks' scale, and
     else the likeliest class of its pixel. images: one or several files, or folders of them. um_per_px: their scale, a
-    number, a table's path, or "auto". tta: average over the eight views of a tile, turned and mirrored, too.
+    number, a table's path, or "auto". formats: files of single cells beside the labels, of roi, geojson, coco and
+    instances, as `segtrain.count` writes them. tta: average over the eight views of a tile, turned and mirrored, too.
     probability: keep those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what
     `segtrain export` wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch
     or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress:
@@ -87,9 +100,15 @@ def predict(
     """
     scale, folder = Scale(str(um_per_px)), Path(out)
     readers, left_out = open_images(images, page)
+    asked = checked_formats(formats, (*IMAGE_FILES, COCO))
     wanted = [targets(folder, image, probability=probability) for image in readers]
-    files = [file for of_image in wanted for file in of_image.values()]
-    check_new(files, overwrite=overwrite)
+    of_cells = [
+        {name: folder / f"{Path(r.name).stem}_{IMAGE_FILES[name][0]}" for name in asked if name in IMAGE_FILES}
+        for r in readers
+    ]
+    files = [file for of_image in (*wanted, *of_cells) for file in of_image.values()]
+    together = [folder / "coco.json"] * (COCO in asked)
+    check_new([*files, *together], overwrite=overwrite)
     # An image that is written over might not have been read before.
     if lost := {Path(image.name).resolve() for image in readers} & {file.resolve() for file in files}:
         raise UserError(f"{min(lost)} is one of the images, and would be written over: name another folder", "out")
@@ -106,28 +125,63 @@ def predict(
     else:
         networks = load_onnx([run, *others], tta=tta, batch=batch)
     judged = judge_images(readers, scale, networks, progress=progress)
+    if asked:
+        check_sizes(judged, networks)
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(one.tiles for one in judged)
+    done, coco = list[Figures](), CocoFile()
     with ProgressBar(what="predict", unit="tiles", total=total, shown=progress) as bar:
-        done = [_predict(networks, one, files, bar) for one, files in zip(judged, wanted, strict=True)]
+        for one, files_of_image, cell_files in zip(judged, wanted, of_cells, strict=True):
+            done.append(_predict(networks, one, files_of_image, bar, cell_files, coco if COCO in asked else None))
+    with new_files(together) as opened:
+        for file in opened:
+            coco.write(file)
     warnings = (*left_out, *_warnings(done, scale), *(text for image in done for text in image.pop("warnings")))
     return PredictResult(images=tuple(done), device=networks.device, warnings=warnings)
 
 
-def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], bar: ProgressBar) -> Figures:
+def _predict(
+    networks: Networks,
+    judged: JudgedImage,
+    files: dict[str, Path],
+    bar: ProgressBar,
+    of_cells: dict[str, Path],
+    coco: CocoFile | None,
+) -> Figures:
+    """of_cells: files of single cells, by format. coco: takes them too."""
     image, classes, um_per_px = judged.image, networks.classes, judged.um_per_px
-    with new_files(list(files.values())) as opened:
-        named = dict(zip(files, opened, strict=True))
-        if can_be_named(networks, judged.shape):
-            kept = "probability" in files
-            found, field = count_field(networks, image, um_per_px, probability=kept, on_tile=bar.update)
-            pixels = write_labels(named, image, named_labels(found, classes.keys), classes)
+    named = can_be_named(networks, judged.shape)
+    with new_files([*files.values(), *of_cells.values()]) as opened:
+        by_name = dict(zip([*files, *of_cells], opened, strict=True))
+        if named or of_cells or coco is not None:
+            kept, native = "probability" in files, NativeLabels(judged.shape, image.shape)
+            blocks = list[Pixels]()
+
+            def on_band(band: Band) -> None:
+                blocks.extend(native.add(replace(band, probability=band.probability[: len(classes)])))
+
+            found, field = count_field(
+                networks,
+                image,
+                um_per_px,
+                probability=kept,
+                on_tile=bar.update,
+                on_band=None if named else on_band,
+            )
+            pixels = write_labels(by_name, image, named_labels(found, classes.keys) if named else blocks, classes)
             if field.probability is not None:
-                write_probability(named["probability"], field.probability)
+                write_probability(by_name["probability"], field.probability)
+            origin = {**made_with(networks), "um_per_px": um_per_px}
+            name = printable(Path(image.name).name)
+            cells = OutlinedField(name=name, found=found, um_per_px=um_per_px, classes=classes, made_with=origin)
+            for kind in of_cells:
+                IMAGE_FILES[kind][1](by_name[kind], cells)
+            if coco is not None:
+                coco.add(cells)
         else:
             scaled = RescaledImage(image, um_per_px / networks.um_per_px)
             bands = predict_bands(networks, scaled, bar.update)
-            pixels = write_prediction(named, image, bands, scaled.shape, classes)
+            pixels = write_prediction(by_name, image, bands, scaled.shape, classes)
     warnings = image_warnings(image, networks)
     image.close()
     return {
@@ -138,7 +192,7 @@ def _predict(networks: Networks, judged: JudgedImage, files: dict[str, Path], ba
         "um_per_px": judged.um_per_px,
         "overlay_factor": overlay_factor(image.shape),
         "pixels": dict(zip(networks.classes.keys, pixels.tolist(), strict=True)),
-        "files": [str(file) for file in files.values()],
+        "files": [str(file) for file in (*files.values(), *of_cells.values())],
         "warnings": warnings,
     }
 

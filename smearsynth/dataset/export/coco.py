@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import find_objects
 
-from smearsynth.base.cell_outlines import encode_instances
+from smearsynth.base.instance_outlines import encode_instances
 from smearsynth.dataset.export import png_folder
 from smearsynth.dataset.export.export_folder import licences
 from smearsynth.dataset.export.exported_set import ExportedSample, ExportedSet

@@ -1,20 +1,21 @@
 """The folder that Ultralytics' YOLO trains on: images, and beside them a line for each cell, as a polygon or as a box.
 
-A polygon runs through the centres of the cell's outermost pixels, for YOLO draws it by `cv2.fillPoly`, which fills the
-pixels that it runs through. So drawn, it is the cell to the pixel, but for what the form cannot hold: holes are filled,
-and of a cell that shows in several parts these are joined by a line.
+YOLO draws a polygon by `cv2.fillPoly`, which fills the pixels that it runs through, at whole pixels; others take the
+pixels whose centres it encloses. So each polygon runs a little inside of the sides of the cell's pixels: in either way
+it is the cell to the pixel, but for what the form cannot hold. Holes are filled, and of a cell that shows in several
+parts these are joined by a line.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
+from scipy.ndimage import find_objects
 
-from smearsynth.base.cell_outlines import masks
+from smearsynth.base.instance_outlines import outlines
 from smearsynth.dataset.export import png_folder
 from smearsynth.dataset.export.exported_set import ExportedSample, ExportedSet
 from smearsynth.taxonomy import SPLITS
@@ -41,8 +42,8 @@ POLYGONS, BOXES = (
         "x and y of the middle, width and height of its box, as shares of width and height of the image",
     )
 )
-_LEAST_CORNERS = 4
-"""Of a polygon: a line of fewer is taken for a box."""
+_INSIDE = 0.1
+"""Pixels."""
 
 
 class YoloSample(NamedTuple):
@@ -67,22 +68,26 @@ def encode(sample: ExportedSample, dataset: ExportedSet, *, boxes: bool = False)
 
 def _boxes(instance: npt.NDArray[np.uint16]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     """Middle and size, float64 (2, 2), of what shows of each cell."""
-    for value, (x, y), parts in masks(instance):
-        size = np.array(parts[0].shape[::-1])
-        yield value, np.array([(x, y) + size / 2, size])
+    for value, box in enumerate(find_objects(instance), start=1):
+        if box is not None:
+            low, high = (np.array([getattr(side, end) for side in box[::-1]]) for end in ("start", "stop"))
+            yield value, np.array([(low + high) / 2, high - low])
 
 
 def _polygons(instance: npt.NDArray[np.uint16]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Corners, float64 (n, 2), in px from the image's own corner, so that the first pixel's centre is 0.5."""
-    for value, corner, parts in masks(instance):
-        rings = [
-            cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0][0][:, 0]
-            for part in parts
-        ]
-        ring = rings[0]
-        for other in rings[1:]:
+    """Corners, float64 (n, 2), px."""
+    for value, parts in outlines(instance).items():
+        ring, *others = (_inside(part[0]) for part in parts)
+        for other in others:
             ring = _joined(ring, other)
-        yield value, np.resize(ring, (max(len(ring), _LEAST_CORNERS), 2)) + corner + 0.5
+        yield value, ring
+
+
+def _inside(ring: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """A ring of `outlines`, moved into its part, which lies to the left of each side."""
+    step = np.sign(np.roll(ring, -1, axis=0) - ring)
+    inwards = np.stack([step[:, 1], -step[:, 0]], axis=1)
+    return ring + _INSIDE * (inwards + np.roll(inwards, 1, axis=0))
 
 
 def _joined(ring: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:

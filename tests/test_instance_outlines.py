@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.draw import polygon2mask
 
-from smearsynth.base.cell_outlines import Ring, outlines
+from smearsynth.base.instance_outlines import Ring, outlines
 
 MAPS = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([0, 0, 1, 1, 2, 7]))
 

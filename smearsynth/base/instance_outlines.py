@@ -32,18 +32,13 @@ def outlines(instance: npt.NDArray[np.integer[Any]]) -> dict[int, list[list[Ring
     >>> [[ring.tolist() for ring in part] for part in outlines(cell)[5]]
     [[[[1, 1], [1, 2], [3, 2], [3, 1]]]]
     """
-    return {value: [list(_rings(part, corner)) for part in parts] for value, corner, parts in masks(instance)}
-
-
-def masks(
-    instance: npt.NDArray[np.integer[Any]],
-) -> Iterator[tuple[int, tuple[int, int], list[npt.NDArray[np.bool_]]]]:
-    """Of every value above 0: the value, x and y of its box's first pixel, and in that box a mask of each part."""
+    found = {}
     for value, box in enumerate(ndimage.find_objects(instance), start=1):
         if box is not None:
             label, count = ndimage.label(instance[box] == value)
-            parts = [label == number for number in range(1, count + 1)]
-            yield value, (box[1].start, box[0].start), sorted(parts, key=lambda part: -int(part.sum()))
+            parts = sorted((label == number for number in range(1, count + 1)), key=lambda part: -int(part.sum()))
+            found[value] = [list(_rings(part, (box[1].start, box[0].start))) for part in parts]
+    return found
 
 
 def _rings(part: npt.NDArray[np.bool_], corner: tuple[int, int]) -> Iterator[Ring]:
