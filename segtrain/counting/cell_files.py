@@ -1,8 +1,8 @@
 """The cells of an image in the files of other tools, each cell with its number and class.
 
 NAME_rois.zip       ImageJ: a region for each cell, the class as its group, colour and property
-NAME_cells.geojson  QuPath: an annotation for each cell, with classification, colour and measurements
-NAME_instances.tif  the number of the cell of every pixel, 16 bits, or 32 where there are more than 65,535
+NAME.geojson        QuPath: an annotation for each cell, with classification, colour and measurements
+NAME_masks.tif      the number of the cell of every pixel, 16 bits, or 32 where there are more than 65,535
 coco.json           COCO: all images in one file, exact masks as run-lengths
 
 Outlines run along the sides of pixels, as ImageJ and QuPath take them, so they enclose a cell's pixels and no others.
@@ -146,9 +146,9 @@ def write_instances(file: BinaryIO, one: OutlinedField) -> None:
 
 
 IMAGE_FILES: dict[str, tuple[str, Callable[[BinaryIO, OutlinedField], None]]] = {
-    "roi": ("rois.zip", write_rois),
-    "geojson": ("cells.geojson", write_geojson),
-    "instances": ("instances.tif", write_instances),
+    "roi": ("_rois.zip", write_rois),
+    "geojson": (".geojson", write_geojson),
+    "instances": ("_masks.tif", write_instances),
 }
 """Formats of a file for each image: the end of its name, and what writes it."""
 

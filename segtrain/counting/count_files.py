@@ -4,7 +4,7 @@ One format goes into the file that is named, where its suffix says so. Several g
 
 cells.csv, summary.csv      a row for each cell; a row for all, each group and each image
 count.xlsx                  both as sheets, and what the figures are
-coco.json, NAME_rois.zip, NAME_cells.geojson, NAME_instances.tif: see `cell_files`
+coco.json, NAME_rois.zip, NAME.geojson, NAME_masks.tif: see `cell_files`
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -143,7 +143,7 @@ def planned_files(
         tables[_SUMMARY] = out.with_name(f"{out.stem}_summary{out.suffix}") if single else out / "summary.csv"
     tables |= {name: out if single else out / file for name, file in _IN_FOLDER.items() if name in chosen}
     of_images = {
-        path: {n: out if single else out / f"{stem_of(path, names)}_{IMAGE_FILES[n][0]}" for n in per_image}
+        path: {n: out if single else out / f"{stem_of(path, names)}{IMAGE_FILES[n][0]}" for n in per_image}
         for path in names.images
     }
     files = [*tables.values(), *(file for of_image in of_images.values() for file in of_image.values())]

@@ -103,7 +103,7 @@ def predict(
     asked = checked_formats(formats, (*IMAGE_FILES, COCO))
     wanted = [targets(folder, image, probability=probability) for image in readers]
     of_cells = [
-        {name: folder / f"{Path(r.name).stem}_{IMAGE_FILES[name][0]}" for name in asked if name in IMAGE_FILES}
+        {name: folder / f"{Path(r.name).stem}{IMAGE_FILES[name][0]}" for name in asked if name in IMAGE_FILES}
         for r in readers
     ]
     files = [file for of_image in (*wanted, *of_cells) for file in of_image.values()]
