@@ -75,7 +75,8 @@ def operate(
         np.array(score),
         np.array(infected, bool),
         false_alarms=false_alarms,
-        measured_on=f"{shards.root} ({shards.digest[:12]}), {split}",
+        # It is handed on with the weights, and a path may name whom the images are of.
+        measured_on=f"{shards.root.resolve().name} ({shards.digest[:12]}), {split}",
         epoch=trained.epoch,
     )
     point.save(namer)
