@@ -106,21 +106,34 @@ def test_classes_that_gave_no_cell_still_show_their_refusals():
 
 def test_every_class_source_and_reason_has_its_cells_with_contours(bank):
     cells = [refused("blurred", 200), refused("cut", 100), *[refused("cut", 50)] * 20]
-    without = np.asarray(draw_gallery(bank, []))
-    page = np.asarray(draw_gallery(bank, cells))
-    assert np.array_equal(page[: len(without)], without)
-    shown = page[len(without) :]
-    assert (shown == CONTOUR).all(axis=2).sum() > 7 * 200
-    assert (shown == 200).all(axis=2).sum() > 1000
-    assert (shown == 50).all(axis=2).sum() / (shown == 200).all(axis=2).sum() == pytest.approx(5, rel=0.05)
+    without, pages = (np.concatenate([np.asarray(p) for p in draw_gallery(bank, some)]) for some in ([], cells))
+
+    def more(colour):
+        return int((pages == colour).all(axis=2).sum() - (without == colour).all(axis=2).sum())
+
+    assert more(CONTOUR) > 7 * 200
+    assert more(200) > 1000
+    assert more(50) / more(200) == pytest.approx(5, rel=0.05)
+
+
+def test_pages_fit_a_screen_and_each_has_the_legend(bank):
+    cells = [refused(reason, 90) for reason in "abcdefghijklmnopqrst"]
+    pages = [np.asarray(page) for page in draw_gallery(bank, cells)]
+    assert len(pages) > 1
+    for page in pages:
+        assert page.shape == (1000, 1800, 3)
+        assert (page[:30] == CONTOUR).all(axis=2).any()
+        assert (page[40:] != 255).any()
+        assert (page[-1] == 255).all(), "no cell is cut by the lower edge"
 
 
 def test_a_cell_is_shown_twice_enlarged_with_and_without_its_contour():
     """One cell alone: green runs along half alpha in the left copy and nowhere in the right one."""
     bank = synthetic_bank(per_class=1)
     rgba = bank.rgba(0)
-    page = np.asarray(draw_gallery(bank, []))
+    page = np.asarray(draw_gallery(bank, [])[0])
     green = (page == CONTOUR).all(axis=2)
+    green[:40] = False  # the legend
     top = int(np.flatnonzero(green.any(axis=1))[0])
     width = 2 * rgba.shape[1]
     tile = green[top - 20 : top + 2 * rgba.shape[0], : 6 + 2 * width]

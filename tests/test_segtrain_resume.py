@@ -157,6 +157,50 @@ class TestTwoProcesses:
         assert '"processes": 2' in (stopped / "summary.json").read_text()
 
 
+class TestExtended:
+    """More epochs, or more images, for a run that is finished."""
+
+    def test_by_epochs_it_ends_like_one_that_was_begun_with_as_many(
+        self, data: Path, straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its plateau looks at what is done, and at no end."""
+        run = segtrain.fit(data, overrides=(*TINY, "epochs=2"), run=tmp_path / "run", pictures=False).run
+        fitted = segtrain.fit(data, overrides=("epochs=3",), run=run, resume=True, pictures=False)
+        assert "2 epochs become 3; the schedule does not depend on how many there are" in capsys.readouterr().err
+        assert fitted.figures["images"] == 120
+        assert_equal_runs(straight, run)
+
+    @pytest.mark.parametrize("more", ["images=60", "epochs=3"])
+    def test_its_epochs_keep_their_share_of_the_images(self, data: Path, tmp_path: Path, more: str) -> None:
+        keys = (*TINY, "ema=null", "epochs=2", "images=40")
+        run = segtrain.fit(data, overrides=keys, run=tmp_path / "run", pictures=False).run
+        segtrain.fit(data, overrides=(more,), run=run, resume=True, pictures=False)
+        state = checkpoint.load(run / "last.pt")
+        assert (state["epoch"], state["rows"][-1]["step"]) == (3, 15)
+        assert [state["identity"]["config"][key] for key in ("epochs", "images")] == [3, 60]
+        with pytest.raises(UserError, match=r"images: 70 in 3 epochs are not whole epochs of .*run, which has 20"):
+            segtrain.fit(data, overrides=("images=70",), run=run, resume=True, pictures=False)
+
+    @pytest.mark.slow
+    def test_killed_there_it_goes_on_to_the_same_weights(
+        self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        keys = ("epochs=2", "schedule.cosine.warmup_epochs=0")
+        run, killed = tmp_path / "run", tmp_path / "killed"
+        segtrain.fit(data, overrides=(*TINY, *keys), run=run, pictures=False)
+        shutil.copytree(run, killed)
+        segtrain.fit(data, overrides=("epochs=9",), run=run, resume=True, pictures=False)
+        assert "the cosine is that of 9, so the learning rate goes on at 0.883" in capsys.readouterr().err
+        process = set_off(data, killed, *keys, "epochs=9", "save_minutes=1e-9", resume=True)
+        while process.poll() is None and checkpoint.load(killed / "last.pt")["epoch"] < 3:
+            time.sleep(0.005)
+        process.kill()
+        said = process.communicate()
+        assert checkpoint.load(killed / "last.pt")["epoch"] in range(3, 9), said
+        segtrain.fit(data, run=killed, overrides=("save_minutes=9",), resume=True, pictures=False)
+        assert_equal_runs(run, killed)
+
+
 class TestRefused:
     def test_another_config_is_named(self, data: Path, straight: Path) -> None:
         overrides = ("batch=8", "model.width=8", "optimiser.lr=0.02")
@@ -169,6 +213,10 @@ class TestRefused:
         other = write_set(tmp_path / "other", size=(32, 32), digest="ef" * 32, train=40, val=6, test=1)
         with pytest.raises(UserError, match="since it began: the dataset: digest abababababab, now efefefefefef"):
             segtrain.fit(other, run=straight, resume=True, pictures=False)
+
+    def test_fewer_epochs_than_are_done_are_refused(self, data: Path, straight: Path) -> None:
+        with pytest.raises(UserError, match=r"epochs: 2 are asked for, and .*straight is in epoch 3 already"):
+            segtrain.fit(data, run=straight, overrides=("epochs=2",), resume=True, pictures=False)
 
     def test_what_decides_nothing_may_change(self, data: Path, straight: Path) -> None:
         before = (straight / "metrics.csv").read_bytes()

@@ -125,6 +125,8 @@ def test_attributes_hold_the_taxonomy_for_a_reader_that_knows_nothing_of_us(tmp_
         assert file.attrs["um_per_px"] == 0.2
         assert file.attrs["split"] == "val"
         assert file["objects"].attrs["fields"].tolist() == list(OBJECT_FIELDS)
+        about = (file["objects"].attrs[name].tolist() for name in ("units", "meanings"))
+        assert dict(zip(OBJECT_FIELDS, zip(*about, strict=True), strict=True)) == format.OBJECT_COLUMNS
 
 
 def test_gzip_is_one_standard_chunk_per_sample_and_none_can_be_mapped(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ um_per_px = click.option(
 )
 @click.option("--um-per-px", metavar="X|FILE.csv|auto", help="Of FIELDS: their scale.  [default: auto]")
 @click.option("--finder", type=PATH, metavar="RUN", help="Of FIELDS: the run that finds cells.  [default: shipped]")
-@click.option("--resume", is_flag=True, help="Go on where the run was interrupted.")
+@click.option("--resume", is_flag=True, help="Go on where the run was interrupted, or with more epochs.")
 @click.option(
     "--folds",
     metavar="K|FILE.csv",
@@ -69,8 +69,9 @@ def fit(
     epoch as the recipe counts, or `-s images=N` in all. `-s bank=FILE` takes the cells of an earlier build.
 
     A config names what differs from the defaults; -s goes before it. Ctrl-C saves and ends; --resume goes on from
-    there, and from any kill. Under torchrun the same command trains on several devices, which share each batch; the
-    two dashes keep torchrun from taking --run for its own.
+    there, and from any kill; with `-s epochs=N` or `-s images=N` a finished run goes on, too, and a cosine is that of
+    the longer training from there on. Under torchrun the same command trains on several devices, which share each
+    batch; the two dashes keep torchrun from taking --run for its own.
 
     --folds divides the training and validation samples of an imported set anew, K times and never a source image, tells
     mean and deviation over the folds, and writes which sample was held out when to RUN/folds.csv. The test split stays
@@ -81,9 +82,10 @@ def fit(
     from them. A quarter of the fields is held back, and the end tells before and after on these.
 
     \b
-    Example: the reference training, on one device and on four; five folds of images of one's own; fields of one's own
+    Example: the reference training, on one device and on four, ten epochs more; five folds; fields of one's own
       segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/reference
       torchrun --nproc-per-node 4 -m -- segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/four
+      segtrain fit smear10 --run runs/reference --resume -s epochs=45
       segtrain fit red_cells -c recipes/fit/deconvnet.yaml --folds 5 --run runs/folds
       segtrain fit my_fields --from shipped --classes names.yaml --um-per-px 0.1 --mix smear10-names --run runs/mine
       segtrain count field.png --cells runs/mine --out cells.csv

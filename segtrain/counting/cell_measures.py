@@ -239,7 +239,6 @@ def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> np
     ]
     for first in range(0, count, namer.batch):
         found = namer(np.stack([crop_at(pixels, *corner, side) for corner in corners[first : first + namer.batch]]))
-        # Such a network says the same of all pixels of a crop.
         named += list(found[:, :, 0, 0])
     return np.log(np.maximum(np.array(named, float).reshape(count, len(namer.classes)), LEAST))
 

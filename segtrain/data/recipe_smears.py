@@ -121,8 +121,12 @@ class RecipeSmears(Shards):
     @property
     def digest(self) -> str:
         """sha256, hex, of what decides the samples: recipe, cells, generator, and how many there are."""
+        return self.digest_of(len(self))
+
+    def digest_of(self, samples: int) -> str:
+        """The digest of so many of them."""
         header = self.header
-        decides = header.recipe_hash, header.bank_digest, header.generator_version, self.split, len(self)
+        decides = header.recipe_hash, header.bank_digest, header.generator_version, self.split, samples
         return hashlib.sha256(repr(decides).encode()).hexdigest()
 
     def _made(self, i: int) -> Maps:

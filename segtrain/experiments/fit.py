@@ -74,7 +74,8 @@ def fit(
     config's `images`, or in every epoch as many as the recipe counts; None: the config's `data`. config: a YAML file;
     None: the defaults, or with `resume` the run's own. overrides: "key=value" each. run: folder to make, default
     runs/DATASET-MODEL. resume: go on with a run that was interrupted. pictures: whether curves, confusion matrix and
-    gallery are drawn at the end.
+    gallery are drawn at the end. A run that is finished, or was interrupted, may be resumed with more `epochs` or
+    `images`, and says how its learning rate goes on.
 
     start: a run, or "shipped", with whose weights the network begins; without `config` it learns on slowly and for a
     few epochs, see `start_config`. mix: a set or a recipe whose smears are learnt beside, half of all samples (the
@@ -207,9 +208,10 @@ def fit_unfinished(asked: Config, folder: RunFolder, *, pictures: bool) -> Fitte
     UserError where it was begun with another config or on other data."""
     begun = (folder.path / CONFIG).is_file()
     figures = folder.read_summary()
-    if begun and figures.get("finished"):
+    if begun and folder.last.is_file():
         now = identity_of(asked, read_training_data(asked))
-        check_unchanged(checkpoint.load(folder.last)["identity"], now, folder.path)
+        check_unchanged(checkpoint.load(folder.last).get("identity", {}), now, folder.path)
+    if begun and figures.get("finished"):
         return Fitted(run=folder.path, figures=figures)
     return fit_config(asked, folder, resume=begun, pictures=pictures)
 

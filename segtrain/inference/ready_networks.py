@@ -55,8 +55,8 @@ class Networks:
     digests: tuple[str, ...] = ()
 
     def __call__(self, tiles: Pixels) -> npt.NDArray[np.float32]:
-        """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum. tiles: uint8
-        (B, H, W, 3) RGB of `um_per_px`, any size."""
+        """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum; of networks that name
+        single cells (B, classes, 1, 1). tiles: uint8 (B, H, W, 3) RGB of `um_per_px`, any size."""
         # Left channels-last in memory: another layout rounds otherwise.
         image = torch.from_numpy(tiles).permute(0, 3, 1, 2)
         views = range(8) if self.tta else range(1)
@@ -149,10 +149,13 @@ def _operating_point(run: Path, trained: Trained) -> OperatingPoint | None:
 
 
 def _probabilities(trained: Trained, compute: Compute, *, parasite: bool) -> Probabilities:
+    if parasite:
+        show_parasite(trained.model)
     logits = compute.placed(trained.model)
+    if trained.config.model.crop:
+        return lambda image: logits(image)[..., :1, :1].softmax(dim=1)
     if not parasite:
         return lambda image: logits(image).softmax(dim=1)
-    show_parasite(trained.model)
 
     def probabilities(image: Tensor) -> Tensor:
         found = logits(image)

@@ -91,6 +91,18 @@ def learning_rate_factor(
     return factor * _plateau(spec.plateau, history[:epoch], others)
 
 
+def how_it_goes_on(spec: ScheduleSpec, step: int, steps_per_epoch: int, before: int, epochs: int) -> str:
+    """A sentence on what the schedule does at `step` where a training of `before` epochs becomes one of `epochs`."""
+    changed = f"{before} epochs become {epochs}"
+    if not spec.cosine:
+        return f"{changed}; the schedule does not depend on how many there are, and goes on"
+    old, new = (_cosine(spec.cosine, step, steps_per_epoch, total) for total in (before, epochs))
+    return (
+        f"{changed}; from here on the cosine is that of {epochs}, so the learning rate goes on at {new:.3g} of "
+        f"`optimiser.lr` where it was {old:.3g}"
+    )
+
+
 def _without_plateau(spec: ScheduleSpec, step: int, steps_per_epoch: int, epochs: int) -> float:
     """The factor at `step` of what does not look at the metric."""
     epoch = step // steps_per_epoch

@@ -19,8 +19,16 @@ from segtrain.training.generators import seed_generators
 from segtrain.training.loop import Training, restore, write_tables
 from segtrain.training.processes import Ranks
 from segtrain.training.run_folder import CONFIG, FIELDS, RunFolder, load_trained
-from segtrain.training.schedules import EarlyStop, Ema
-from segtrain.training.training_data import Identity, TrainingData, check_unchanged, identity_of, read_training_data
+from segtrain.training.schedules import EarlyStop, Ema, how_it_goes_on
+from segtrain.training.training_data import (
+    Identity,
+    TrainingData,
+    check_unchanged,
+    identity_of,
+    lengthened,
+    of_length,
+    read_training_data,
+)
 from smearsynth.base.config_file import dump_yaml
 from smearsynth.base.errors import UserError
 from smearsynth.base.workers import usable_cores
@@ -29,9 +37,14 @@ from smearsynth.base.workers import usable_cores
 def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Training:
     """Everything that the loop needs; writes the run's folder only when nothing speaks against it."""
     compute = choose(amp=config.amp, channels_last=config.channels_last, device=config.device, local=ranks.local)
+    state = _state_to_resume(run, resume=resume)
+    before = state["identity"] if state and isinstance(state["identity"], dict) else {}
+    if state and before:
+        config = lengthened(config, before, state["epoch"] + bool(state["step"]), run.path)
     data = read_training_data(config)
     identity = identity_of(config, data)
-    state = _state_to_resume(run, identity, resume=resume)
+    if state:
+        check_unchanged(of_length(before, config, data), identity, run.path)
     _check_sizes(config, len(data), ranks.world)
     most_cells = check_maps(config, data)
     classes = data.shards.classes
@@ -83,6 +96,9 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
     if state:
         restore(t, state)
         progress.say(f"goes on in epoch {t.epoch + 1} after step {t.step}")
+        if (epochs := before["config"]["epochs"]) != config.epochs:
+            step = t.epoch * len(training) + t.step
+            progress.say(how_it_goes_on(config.schedule, step, len(training), epochs, config.epochs))
     write_tables(t)
     return t
 
@@ -99,9 +115,8 @@ def check_folder(run: RunFolder, *, resume: bool) -> None:
         raise UserError(f"{run.path} holds no run that could be resumed: begin one, or check it", "resume", "run")
 
 
-def _state_to_resume(run: RunFolder, identity: Identity, *, resume: bool) -> checkpoint.State | None:
-    """The state to go on from; None to begin with. UserError as of `check_folder`, and where it is of another
-    training."""
+def _state_to_resume(run: RunFolder, *, resume: bool) -> checkpoint.State | None:
+    """The state to go on from; None to begin with. UserError as of `check_folder`, and where it is missing."""
     check_folder(run, resume=resume)
     if not run.last.exists():
         # A kill between the two checkpoints of the first epoch leaves the best alone; later it cannot.
@@ -111,7 +126,6 @@ def _state_to_resume(run: RunFolder, identity: Identity, *, resume: bool) -> che
     state = checkpoint.load(run.last)
     if "identity" not in state:
         raise UserError(f"{run.last} is no checkpoint of a training: begin anew in another folder", "run")
-    check_unchanged(state["identity"], identity, run.path)
     return state
 
 

@@ -1,11 +1,13 @@
 """What a training learns from, what it is validated on, and by what a resume finds both unchanged.
 
 `data`, `fold` and `overfit` of the config come to a `TrainingData`. An identity, in every checkpoint, is the config as
-far as it decides the weights, and the data that they are trained on.
+far as it decides the weights, and the data that they are trained on. How long a training is may change: what is done of
+it is that of one of any length, but for its learning rates.
 """
 
 import hashlib
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,48 @@ def identity_of(config: Config, data: TrainingData) -> Identity:
         "classes": {"ids": classes.ids, "keys": classes.keys, "colours": classes.colours},
         "um_per_px": data.shards.um_per_px,
     }
+
+
+def lengthened(config: Config, before: Identity, done: int, run: Path) -> Config:
+    """The config of a run that shall have more, or fewer, epochs than it was begun for: `images` and `epochs` change
+    together, so that an epoch keeps its share of images, and its steps.
+
+    done: epochs that are begun. UserError where fewer are asked for, and where the images are no whole epochs.
+    """
+    begun = before.get("config")
+    epochs, images = (begun.get("epochs"), begun.get("images")) if isinstance(begun, dict) else (None, None)
+    if not isinstance(epochs, int) or (config.epochs, config.images) == (epochs, images):
+        return config  # what is no config is for `check_unchanged` to refuse
+    if images and config.images:
+        of_images, of_epochs = Fraction(config.images, images), Fraction(config.epochs, epochs)
+        factor = of_epochs if of_images == 1 else of_images
+        if of_epochs not in (1, factor) or (epochs * factor).denominator * (images * factor).denominator > 1:
+            raise UserError(
+                f"images: {config.images} in {config.epochs} epochs are not whole epochs of {run}, which has "
+                f"{images / epochs:g} images in each: give one of the two, and of images a multiple of that."
+            )
+        config = config.model_copy(update={"epochs": int(epochs * factor), "images": int(images * factor)})
+    if config.epochs < done:
+        raise UserError(
+            f"epochs: {config.epochs} are asked for, and {run} is in epoch {done} already: give more, or begin anew in "
+            "another folder."
+        )
+    return config
+
+
+def of_length(before: Identity, config: Config, data: TrainingData) -> Identity:
+    """What `before` would say of a training as long as `config` says."""
+    try:
+        epochs, images = (before["config"][key] for key in ("epochs", "images"))
+        same = before | {"config": before["config"] | {"epochs": config.epochs}}
+        if images and config.images:
+            same["config"]["images"] = config.images
+        if isinstance(data.shards, RecipeSmears) and data.once:
+            begun = data.shards.digest_of(images or epochs * (len(data) // config.epochs))
+            same["data_digest"] = data.shards.digest if before["data_digest"] == begun else before["data_digest"]
+    except (AttributeError, KeyError, TypeError):
+        return before  # which `check_unchanged` refuses
+    return same
 
 
 def check_unchanged(before: Identity, now: Identity, run: Path) -> None:

@@ -21,8 +21,11 @@ from smearsynth.bank.quality_gate import refusal_table, refusal_tree
 from smearsynth.base.command_line import columns
 from smearsynth.taxonomy import CLASSES, SPLITS
 
-_WIDTH = 2000
-"""Of the picture, px, as all below."""
+_Strip = tuple[tuple[str, int, int, str], Sequence[Image.Image]]
+"""Source, class, a number by which cells that were cut come before assembled and refused ones, title; and tiles."""
+
+_SIZE = (1800, 1000)
+"""Width and height of a page, px, as all below."""
 _ENLARGED = 2
 _REFUSED_SIDE = 170
 _GAP = 6
@@ -31,7 +34,15 @@ _ACCEPTED_SHOWN = 12
 """Per class and source."""
 _REFUSED_SHOWN = 6
 """Per class, source and reason."""
+_TITLE, _HEAD = _LINE + 2 * _GAP, _LINE + 3 * _GAP
 _PAPER, _INK, _CONTOUR, _PARASITE = (255, 255, 255), (20, 20, 20), (0, 230, 0), (0, 0, 255)
+_HEADER = (225, 225, 225)
+_LEGEND = (
+    (_CONTOUR, "outline: where the mask ends"),
+    (_PARASITE, "parasite"),
+    (None, "accepted cells: at 40x (0.20 um per pixel), twice enlarged, outlined and as they are"),
+    (None, "refused cells: at their source's scale, with the reason and the file"),
+)
 
 
 def count_cells(made: MadeBank) -> dict[str, Any]:
@@ -75,18 +86,46 @@ def as_text(counts: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def draw_gallery(bank: Bank, refused: Sequence[CutCell]) -> Image.Image:
-    """The cells of every class and source, then the refused cells. refused: with `reject` set."""
-    strips = [*_accepted(bank), *_refused(refused)]
-    page = Image.new("RGB", (_WIDTH, max(1, sum(strip.height for strip in strips))), _PAPER)
-    top = 0
-    for strip in strips:
-        page.paste(strip, (0, top))
-        top += strip.height
+def draw_gallery(bank: Bank, refused: Sequence[CutCell]) -> list[Image.Image]:
+    """Pages that fit a screen: source by source and class by class the accepted cells, then those that were refused.
+    refused: with `reject` set."""
+    pages, top = [_page(1)], _HEAD
+    for title, tiles in sorted([*_accepted(bank), *_refused(refused)], key=lambda strip: strip[0]):
+        heading = title[-1]
+        for line in _lines(tiles):
+            height = max(tile.height for tile in line) + _GAP
+            if top + bool(heading) * _TITLE + height > _SIZE[1]:
+                pages.append(_page(len(pages) + 1))
+                top, heading = _HEAD, heading or f"{title[-1]}, continued"
+            if heading:
+                _write(pages[-1], (_GAP, top + _GAP), heading)
+                top, heading = top + _TITLE, ""
+            left = _GAP
+            for tile in line:
+                pages[-1].paste(tile, (left, top))
+                left += tile.width + _GAP
+            top += height
+    return pages
+
+
+def _page(number: int) -> Image.Image:
+    """Empty, under the legend."""
+    page = Image.new("RGB", _SIZE, _PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.rectangle((0, 0, _SIZE[0], _HEAD - 4), fill=_HEADER)
+    left = _GAP
+    for colour, text in _LEGEND:
+        if colour:
+            draw.line((left, _HEAD // 2 - 2, left + 24, _HEAD // 2 - 2), fill=colour, width=3)
+            left += 30
+        _write(page, (left, _GAP), text)
+        left += round(_font().getlength(text)) + 4 * _GAP
+    text = f"page {number}"
+    _write(page, (_SIZE[0] - _GAP - round(_font().getlength(text)), _GAP), text)
     return page
 
 
-def _accepted(bank: Bank) -> Iterable[Image.Image]:
+def _accepted(bank: Bank) -> Iterable[_Strip]:
     """Some cells of every class and source, picked evenly from all there are, cut and assembled ones apart."""
     made = np.array([bool(parts) for parts in bank.parts])
     for class_id, source, is_made in sorted(
@@ -94,33 +133,31 @@ def _accepted(bank: Bank) -> Iterable[Image.Image]:
     ):
         rows = np.flatnonzero((bank.class_id == class_id) & (bank.source == source) & (made == is_made))
         tiles = [_with_and_without_contour(bank, i) for i in evenly(rows, _ACCEPTED_SHOWN).tolist()]
-        title = f"{CLASSES[class_id].name}, {bank.sources[source]}{', assembled' if is_made else ''}"
-        yield _strip(f"{title}: {len(rows)} cells", tiles)
+        name = bank.sources[source]
+        title = f"{name}, {CLASSES[class_id].name}: {len(rows):,} cells{', assembled' if is_made else ''}"
+        title += f", {len(tiles)} of them here" if len(tiles) < len(rows) else ""
+        yield (name, class_id, int(is_made), title), tiles
 
 
-def _refused(cells: Sequence[CutCell]) -> Iterable[Image.Image]:
+def _refused(cells: Sequence[CutCell]) -> Iterable[_Strip]:
     """The first few cells of every source, class and reason."""
     kinds: defaultdict[tuple[str, int], dict[str, list[CutCell]]] = defaultdict(dict)
     for cell in cells:
         kinds[cell.source, cell.class_id].setdefault(cell.reject, []).append(cell)
-    for (source, class_id), reasons in sorted(kinds.items()):
+    for (source, class_id), reasons in kinds.items():
         tiles = [_refused_tile(cell, reason) for reason in sorted(reasons) for cell in reasons[reason][:_REFUSED_SHOWN]]
-        yield _strip(f"Refused: {CLASSES[class_id].name}, {source}", tiles)
+        yield (source, class_id, 2, f"{source}, {CLASSES[class_id].name}, refused"), tiles
 
 
-def _strip(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
-    """Title, then the tiles from left to right in as many lines as they need."""
-    places, x, y, line = [], _GAP, _LINE + 2 * _GAP, 0
+def _lines(tiles: Sequence[Image.Image]) -> Iterable[list[Image.Image]]:
+    """As many tiles side by side as a page is wide."""
+    line: list[Image.Image] = []
     for tile in tiles:
-        if x > _GAP and x + tile.width + _GAP > _WIDTH:
-            x, y, line = _GAP, y + line + _GAP, 0
-        places.append((x, y))
-        x, line = x + tile.width + _GAP, max(line, tile.height)
-    strip = Image.new("RGB", (_WIDTH, y + line + 2 * _GAP), _PAPER)
-    _write(strip, (_GAP, _GAP), title)
-    for tile, place in zip(tiles, places, strict=True):
-        strip.paste(tile, place)
-    return strip
+        if line and _GAP + sum(one.width + _GAP for one in (*line, tile)) > _SIZE[0]:
+            yield line
+            line = []
+        line.append(tile)
+    yield line
 
 
 def _with_and_without_contour(bank: Bank, i: int) -> Image.Image:

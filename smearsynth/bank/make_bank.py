@@ -5,8 +5,8 @@ order of recipe and listing, so the bank is the same for any number of workers. 
 accepted per class, source and split, refused by reason, files left out.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -19,15 +19,14 @@ from smearsynth.bank.cutting import CutCell, ImageJob, cut_image
 from smearsynth.bank.duplicates import SIDE, DuplicatePair, find_pairs, fingerprint
 from smearsynth.bank.grafts import with_grafts
 from smearsynth.bank.quality_gate import Refusals, judge_size
-from smearsynth.bank.rescaling import scale_of, to_40x
+from smearsynth.bank.rescaling import calibration, source_scale, to_40x
 from smearsynth.bank.split import assert_no_leak, split_cells
 from smearsynth.base.errors import UserError
 from smearsynth.base.linked_groups import merge_groups
 from smearsynth.base.workers import map_in_processes
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.recipe.model import Recipe
-from smearsynth.recipe.source_options import SourceSpec
-from smearsynth.sources.entry import Facts, Listing
+from smearsynth.sources.entry import Entry, Listing
 from smearsynth.sources.listing import list_sources
 from smearsynth.taxonomy import CLASSES, PLATELET_CLUMP, THROMBOCYTE, UM_PER_PX
 
@@ -93,7 +92,7 @@ def make_bank(
         listings = list_sources(recipe)
     refused = _Refused()
     cut, errors = _cut(recipe, listings, refused, workers, "cut cells" if progress else None)
-    scales = {spec.name: _scale(spec, listings[spec.name].facts, cut[spec.name]) for spec in recipe.sources}
+    scales = {spec.name: source_scale(spec, listings[spec.name].facts, cut[spec.name]) for spec in recipe.sources}
     sized = _judge_sizes(cut, scales, recipe.cells.gate, refused)
     bar = "bring to 40x" if progress else None
     cells = list(map_in_processes(_at_40x, sized, workers=workers, bar=bar, unit="cells"))
@@ -152,18 +151,27 @@ def _cut(
     return good, errors
 
 
-def _scale(spec: SourceSpec, facts: Facts, cells: Sequence[CutCell]) -> float:
-    """Micrometres per pixel of a source, the median where images state their own; what the recipe says goes before
-    what the source says."""
-    own = [cell.um_per_px for cell in cells if cell.um_per_px is not None]
-    if own and len(own) == len(cells):
-        return float(np.median(own))
-    areas: dict[int, list[int]] = defaultdict(list)
-    for cell in (cell for cell in cells if cell.um_per_px is None):
-        areas[cell.class_id].append(cell.measures.area)
-    classes = spec.calibrate.area if spec.calibrate else facts.calibrate
-    stated = spec.um_per_px or (None if spec.calibrate else facts.um_per_px)
-    return scale_of(spec.name, stated, classes, areas)
+def estimate_scales(recipe: Recipe, listings: dict[str, Listing], *, images: int, workers: int) -> dict[str, float]:
+    """Micrometres per pixel by source name; of sources that do not state it, by the cells of so many images, evenly
+    taken. Those that show too few good cells there are left out. Says on stderr how far it is."""
+    stated = {spec.name: calibration(spec, listings[spec.name].facts)[1] for spec in recipe.sources}
+    some = {
+        name: replace(listing, entries=() if stated[name] else _evenly(listing.entries, images))
+        for name, listing in listings.items()
+    }
+    cut, _ = _cut(recipe, some, _Refused(), workers, "find scales")
+    scales = {}
+    for spec in recipe.sources:
+        with suppress(UserError):
+            scales[spec.name] = source_scale(spec, listings[spec.name].facts, cut[spec.name])
+    return scales
+
+
+def _evenly(entries: tuple[Entry, ...], images: int) -> tuple[Entry, ...]:
+    """Those of so many images."""
+    paths = list(dict.fromkeys(entry.path for entry in entries))
+    kept = {paths[i] for i in np.linspace(0, len(paths) - 1, min(len(paths), images)).astype(int)}
+    return tuple(entry for entry in entries if entry.path in kept)
 
 
 def _judge_sizes(

@@ -8,6 +8,7 @@ so the blended rim is replaced by the colour just inside it, and all softness of
 made anew at placement.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -15,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.bank.bank import MARGIN
+from smearsynth.bank.cutting import CutCell
 from smearsynth.bank.glass import Image, Mask
 from smearsynth.bank.outlines import SoftMask, fill_outside, grow
 from smearsynth.base.errors import UserError
+from smearsynth.recipe.source_options import SourceSpec
+from smearsynth.sources.entry import Facts, Listing
 from smearsynth.taxonomy import BY_KEY, UM_PER_PX
 
 _LEAST_CELLS = 5
@@ -25,6 +29,19 @@ _LEAST_CELLS = 5
 _BLEND_UM = 0.25
 """Least width of the rim that is blended with glass, micrometres inside the half-way contour: the optical resolution
 of a 100x 1.25 NA objective (Abbe limit 0.22 um)."""
+
+
+def source_scale(spec: SourceSpec, facts: Facts, cells: Sequence[CutCell]) -> float:
+    """Micrometres per pixel of a source, the median where images state their own. cells: its good ones. Raises
+    UserError as `scale_of`."""
+    own = [cell.um_per_px for cell in cells if cell.um_per_px is not None]
+    if own and len(own) == len(cells):
+        return float(np.median(own))
+    areas: dict[int, list[int]] = defaultdict(list)
+    for cell in (cell for cell in cells if cell.um_per_px is None):
+        areas[cell.class_id].append(cell.measures.area)
+    classes, stated = calibration(spec, facts)
+    return scale_of(spec.name, stated, classes, areas)
 
 
 def scale_of(source: str, stated: float | None, classes: Sequence[str], areas: Mapping[int, Sequence[int]]) -> float:
@@ -48,6 +65,22 @@ def scale_of(source: str, stated: float | None, classes: Sequence[str], areas: M
         )
     # Six digits are far finer than any calibration, and leave the last bit of a logarithm out of the bank.
     return round(float(np.exp(np.mean(np.log(scales)))), 6)
+
+
+def scale_text(spec: SourceSpec, listing: Listing, um_per_px: float) -> str:
+    """A source's scale for a person: what it is, what it rests on, and by what its cells are brought to 40x."""
+    classes, stated = calibration(spec, listing.facts)
+    how = "as stated" if stated is not None else f"by the area of its {', '.join(classes)}"
+    if any(entry.um_per_px for entry in listing.entries):
+        how = "the median of what its images state"
+    return f"{um_per_px:.4g} um/px, {how}; its cells come to 40x by a factor of {um_per_px / UM_PER_PX:.3g}"
+
+
+def calibration(spec: SourceSpec, facts: Facts) -> tuple[Sequence[str], float | None]:
+    """Keys of the classes whose areas find the scale of a source, and the scale where it is stated; what the recipe
+    says goes before what the source says."""
+    classes = spec.calibrate.area if spec.calibrate else facts.calibrate
+    return classes, spec.um_per_px or (None if spec.calibrate else facts.um_per_px)
 
 
 def to_40x(image: Image, mask: SoftMask, um_per_px: float) -> npt.NDArray[np.uint8]:

@@ -68,6 +68,8 @@ def build(dry_run: bool, as_json: bool, **options: Any) -> None:
 def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tell every fault of RECIPE and its sources, and what each source holds, and under which licence.
 
+    Of a recipe without a fault, the scale of each source, too: stated, or found from a hundred of its images.
+
     \b
     Example:
       smearsynth check recipes/smear10.yaml
@@ -100,7 +102,7 @@ def schema() -> None:
 
 @click.command()
 @recipe
-@click.option("--out", type=NEW_FILE, help="Gallery to write, a PNG.  [default: ./NAME-cells.png]")
+@click.option("--out", type=NEW_FILE, help="Gallery, PNGs.  [default: ./NAME-cells.png, ./NAME-cells-2.png ...]")
 @click.option("--save", type=NEW_FILE, help="Also write the bank, for build --bank.")
 @workers
 @overrides
@@ -108,7 +110,8 @@ def schema() -> None:
 def cells(recipe: Path, as_json: bool, **options: Any) -> None:
     """Make the bank of RECIPE and show it.
 
-    Which cells are cut out, and which are refused and why, in tables and in a gallery.
+    Which cells are cut out, and which are refused and why, in tables and in a gallery, source by source and class by
+    class. The scale of each source, and what it rests on.
 
     \b
     Example:

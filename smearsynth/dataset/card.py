@@ -5,6 +5,7 @@ from typing import Any
 
 from smearsynth.dataset import facts, layout
 from smearsynth.dataset.index import Index, claim_of
+from smearsynth.shards.format import OBJECT_COLUMNS
 from smearsynth.taxonomy import CLASSES, SPLITS
 
 _EXAMPLE = """\
@@ -32,6 +33,7 @@ def make_card(index: Index) -> str:
         "## How labels are made\n\n" + facts.labels(index),
         "## Known limits\n\n" + _list(facts.limits(index)),
         "## Reading a shard\n\n" + _EXAMPLE,
+        "## Columns of `objects`\n\n" + _columns(index),
         "## How to cite\n\n" + _citation(index),
         "## How to rebuild\n\n" + _list(facts.rebuilding(index)),
         "## Identity\n\n" + _identity(index),
@@ -56,6 +58,11 @@ def _list(sentences: Iterable[str]) -> str:
 def _line(text: str) -> str:
     """What somebody wrote in a recipe, as text that ends where it should: no line of it begins a part of the card."""
     return " ".join(text.split()).replace("<", "&lt;")
+
+
+def _columns(index: Index) -> str:
+    rows = [(f"`{name}`", *OBJECT_COLUMNS.get(name, ("", ""))) for name in index["fields"]]
+    return _table(["column", "unit", "meaning"], rows)
 
 
 def _splits(index: Index) -> str:

@@ -7,10 +7,9 @@ name. N samples, images of H x W pixels, K rows per sample for objects with F fi
     label         uint8  (N, H, W)     class id; 255 = ignore (imported sets only)
     instance      uint16 (N, H, W)     0 = background, else 1 + row in `objects`
     parasite      uint8  (N, H, W)     version 2 only: 0 none, 1 parasite, 255 unknown; see `scene.parasite_maps`
-    objects       int32  (N, K, F)     attribute `fields` names the F columns: class, cell, cx, cy, angle, flip,
-                                       scale, z, x, y, w, h, visible, full; centres in 1/256 px, angle in 1/65536
-                                       turn, scale in 1/65536; x, y, w, h = box of the visible part, px; visible
-                                       and full are pixels; rows in ascending z, unused rows 0
+    objects       int32  (N, K, F)     attributes `fields`, `units` and `meanings` say of each of the F columns what
+                                       OBJECT_COLUMNS does (older shards have `fields` alone); rows in ascending z,
+                                       unused rows 0
     object_count  uint16 (N,)          rows of `objects` in use
     foreground    uint16 (N, 9)        objects of class 1 to 9
     background    uint8  (N,)          0 none, 1 healthy, 2 infected, 3 mixed red cells
@@ -65,6 +64,23 @@ SMALL = {
 """Datasets of a few bytes per sample, and their types; `sample_id` is as wide as its longest name."""
 SMALL_IMPORTED = {"scene": "<u4", "look": "u1", "group": "<u4", "digest": "S64"}
 """The same of an imported set."""
+OBJECT_COLUMNS = {
+    "class": ("class id", "what the cell is"),
+    "cell": ("row", "which cell of the bank it is, from 0"),
+    "cx": ("1/256 px", "centre of the placed cell, from the left edge of the image"),
+    "cy": ("1/256 px", "centre of the placed cell, from the upper edge of the image"),
+    "angle": ("1/65536 turn", "by which the cell is turned"),
+    "flip": ("0 or 1", "1: mirrored, before it is turned"),
+    "scale": ("1/65536", "by which the cell at 0.20 um per pixel is enlarged; 65536: as it is"),
+    "z": ("rank", "order from the glass up: the higher cell hides the lower one"),
+    "x": ("px", "left edge of the box of the visible part"),
+    "y": ("px", "upper edge of the box of the visible part"),
+    "w": ("px", "width of the box of the visible part"),
+    "h": ("px", "height of the box of the visible part"),
+    "visible": ("px", "pixels of the cell in label and instance map"),
+    "full": ("px", "pixels that it would have with no cell above it and no edge of the image through it"),
+}
+"""Unit and meaning of each column of `objects`, by its name."""
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
 """What an index may call a file of its set: no such name leaves the folder."""
 MAX_OBJECTS = 65_534

@@ -21,6 +21,7 @@ from smearsynth.shards.format import (
     BIG,
     CODECS,
     MAX_OBJECTS,
+    OBJECT_COLUMNS,
     SMALL,
     SMALL_IMPORTED,
     Header,
@@ -118,7 +119,9 @@ class ShardWriter:
         self._file = h5py.File(path, "w", libver=_LAYOUT)
         self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}
         if header.fields:
-            self._big["objects"].attrs["fields"] = list(header.fields)
+            units, meanings = zip(*(OBJECT_COLUMNS.get(name, ("", "")) for name in header.fields), strict=True)
+            for about, values in (("fields", header.fields), ("units", units), ("meanings", meanings)):
+                self._big["objects"].attrs[about] = list(values)
         for name, value in asdict(header).items():
             if name != "fields":
                 self._file.attrs[name] = list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,5 @@
-"""Every error of a recipe and of its sources, found from names alone: no image is decoded."""
+"""Every error of a recipe and of its sources, found from names alone; and, of one without an error, the scale of each
+source, for which some of its images are cut."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smearsynth.bank.make_bank import estimate_scales
+from smearsynth.bank.rescaling import scale_text
 from smearsynth.base.config_file import ConfigError, ErrorLine
 from smearsynth.base.errors import UserError
+from smearsynth.base.workers import usable_cores
 from smearsynth.recipe.model import Recipe
 from smearsynth.recipe.reading import load_recipe, load_valid_sources
 from smearsynth.recipe.source_options import SourceSpec
@@ -21,6 +25,9 @@ _REFUSES = {
     Redistribution.FORBIDDEN: "forbids to hand its images on",
     Redistribution.NOT_STATED: "does not state that its images may be handed on",
 }
+
+_OF_A_SCALE = 100
+"""Images of a source that are cut to find its scale: half a minute of one core for the largest fields."""
 
 _OWN = ("crops", "fields")
 """Kinds of which the recipe states the licence."""
@@ -49,13 +56,21 @@ def check(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> Checked:
 
 def survey(recipe_path: str | Path, *, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], list[ErrorLine]]:
     """What each source holds that can be listed, as `describe` gives it, and all errors: one in the recipe hides no
-    source."""
+    source. Without an error also `um_per_px` of each, from the first hundred images that are evenly taken, None where
+    too few cells show it, and `scale`, what that rests on, in words."""
     try:
         recipe = load_recipe(recipe_path, overrides)
     except ConfigError as error:
         return {"sources": _described(_listings_of(load_valid_sources(recipe_path, overrides)))}, [*error.errors]
     listings, errors = _try_all(recipe)
-    return describe(Checked(recipe=recipe, listings=listings)), errors
+    found = describe(Checked(recipe=recipe, listings=listings))
+    if not errors:
+        scales = estimate_scales(recipe, listings, images=_OF_A_SCALE, workers=usable_cores())
+        for spec in recipe.sources:
+            um_per_px = scales.get(spec.name)
+            text = scale_text(spec, listings[spec.name], um_per_px) if um_per_px else "shows once all its cells are cut"
+            found["sources"][spec.name] |= {"um_per_px": um_per_px, "scale": text}
+    return found, errors
 
 
 def _listings_of(specs: Sequence[SourceSpec]) -> dict[str, Listing]:
@@ -112,6 +127,7 @@ def as_text(found: dict[str, Any], errors: Sequence[ErrorLine] = ()) -> str:
     lines = [] if errors else [f"{found['name']}: no fault found"]
     for name, source in found["sources"].items():
         lines += ["", f"{name}: {source['title']} ({source['licence']}; redistribution {source['redistribution']})"]
+        lines += [f"  scale: {source['scale']}"] if "scale" in source else []
         lines += [f"  {count:7,} {what}" for what, count in source["images"].items()]
         lines += [f"  {count:7,} left out: {why}" for why, count in source["left_out"].items()]
     return "\n".join(lines).lstrip("\n")

@@ -4,7 +4,6 @@ The cells are those of a bank that is given, or of the set that is resumed, or t
 that is given may stand in for the recipe's sources only where the recipe answers for them.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from typing import Any
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.bank_file import load_bank
 from smearsynth.bank.make_bank import MadeBank, make_bank
+from smearsynth.bank.rescaling import scale_text
 from smearsynth.base import json_values
 from smearsynth.base.config_file import ConfigError
 from smearsynth.base.errors import UserError
+from smearsynth.base.progress import say
 from smearsynth.dataset import layout
 from smearsynth.dataset.build_state import MOST_BYTES
 from smearsynth.dataset.index_schema import check_index
@@ -111,15 +112,16 @@ def _refusals_of(spec: SourceSpec, made: MadeBank) -> _Refusals:
 
 
 def tell_refusals(recipe: Recipe, made: MadeBank, *, tell: bool) -> None:
-    """Says on stderr, if asked to, what share of each source was refused. Raises ConfigError that names every source of
-    which that is more than it allows."""
+    """Says on stderr, if asked to, the scale of each source and what share of it was refused. Raises ConfigError that
+    names every source of which that is more than it allows."""
     errors = []
     for number, spec in enumerate(recipe.sources):
         found = _refusals_of(spec, made)
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in found.refused.most_common(_REASONS))
         what = f"{found.share:.1%} of the {found.accepted + found.refused.total():,} named cells of {spec.name}"
         if tell:
-            print(f"{what} were refused" + f" ({reasons})" * bool(reasons), file=sys.stderr)
+            say(f"{spec.name}: {scale_text(spec, made.listings[spec.name], made.um_per_px[spec.name])}")
+            say(f"{what} were refused" + f" ({reasons})" * bool(reasons))
         if found.share > spec.most_refused:
             sentence = (
                 f"{what} were refused ({reasons}), above its `most_refused` of {spec.most_refused:g}: look at them "
