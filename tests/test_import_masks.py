@@ -349,7 +349,7 @@ class TestPaletteFile:
             palette(tmp_path, "\n".join(["classes:", *rows]))
 
     def test_a_name_that_is_no_palette_tells_the_choices(self) -> None:
-        with pytest.raises(UserError, match="binary, ids, reference, or a YAML file"):
+        with pytest.raises(UserError, match="binary, ids, reference, instances or a YAML file"):
             read_palette("colors")
 
 

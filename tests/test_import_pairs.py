@@ -295,7 +295,7 @@ class TestResample:
     def test_labels_take_the_pixel_under_their_centre(self, h: int, w: int, to_h: int, to_w: int) -> None:
         label = np.arange(h * w).astype(np.uint8).reshape(h, w)
         image = np.zeros((h, w, 3), np.uint8)
-        _, found = resample(image, label, (to_h, to_w))
+        _, (found,) = resample(image, [label], (to_h, to_w))
         assert found.shape == (to_h, to_w)
         for y in range(to_h):
             for x in range(to_w):
@@ -311,7 +311,7 @@ class TestResample:
         label = ((y - 97.3) ** 2 + (x - 130.6) ** 2 < 60**2).astype(np.uint8)
         image = np.repeat((label * np.uint8(200))[..., None], 3, axis=2)
         size = (round(200 * factor), round(260 * factor))
-        small, found = resample(image, label, size)
+        small, (found,) = resample(image, [label], size)
         grey = (small[..., 0] > 100).astype(np.uint8)
         shift = [np.argwhere(m).mean(axis=0) for m in (grey, found)]
         assert np.abs(shift[0] - shift[1]).max() < 0.1

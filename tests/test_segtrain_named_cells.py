@@ -15,9 +15,9 @@ from segtrain.evaluation.named_cells import (
     NamedField,
     measure_names,
     names_table,
-    read_class_names,
     read_named_fields,
 )
+from segtrain.importing.outlined_images import read_class_names
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import CLASSES
 

@@ -198,14 +198,27 @@ def models(as_json: bool) -> None:
 
 @click.command("import")
 @click.argument("images", type=PATH)
-@click.argument("masks", type=PATH)
+@click.argument("masks", type=PATH, required=False)
 @click.option("--out", required=True, type=PATH, metavar="DATASET", help="Folder of the dataset.")
 @click.option(
     "--palette",
-    default="binary",
+    default="auto",
+    metavar="binary|ids|reference|instances[:KEY]|FILE.yaml",
+    help="What masks hold: two levels, ids of the ten classes, their colours, a number for each cell (all of class "
+    "KEY), or what FILE says.  [default: two levels, unless masks are clearly of instances or nnU-Net's]",
+)
+@click.option(
+    "--classes",
+    type=PATH,
+    metavar="FILE.yaml",
+    help="Of annotations: lines `NAME: CLASS` say what their names stand for; null gives 255.",
+)
+@click.option(
+    "--rest",
+    type=click.Choice(["background", "ignore"]),
+    default="background",
     show_default=True,
-    metavar="binary|ids|reference|FILE.yaml",
-    help="What masks hold: two levels, ids of the ten classes, their colours, or what FILE says.",
+    help="Of annotations: what nobody outlined; ignore: 255.",
 )
 @click.option(
     "--cells", type=click.Choice(["white", "black"]), help="Level of cells in binary masks.  [default: by the images]"
@@ -233,8 +246,12 @@ def models(as_json: bool) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the split.")
 @click.option("--overwrite", is_flag=True, help="Replace the set that an earlier import wrote.")
 @as_json
-def import_(images: Path, masks: Path, as_json: bool, **options: Any) -> None:
-    """Make a DATASET of images and masks that are there.
+def import_(images: Path, masks: Path | None, as_json: bool, **options: Any) -> None:
+    """Make a DATASET of images and of the masks or annotations that are there.
+
+    MASKS is a folder of masks, or a file or folder of annotations with outlines (COCO, YOLO, CVAT, QuPath GeoJSON,
+    ImageJ ROIs); without it, these stand in IMAGES (cellpose's `X_cp_masks.png`, folders of DSB2018). Where cells are
+    told apart, the dataset has an instance map.
 
     A mask has the stem of its image, with or without `_mask`, `_label` and the like. Where each split has folders of
     its own, write {split} for its name in both paths. Every error is reported with its file before anything is written.
@@ -242,7 +259,11 @@ def import_(images: Path, masks: Path, as_json: bool, **options: Any) -> None:
     sizes go to a shard each; a network needs one size: --patches or --resize.
 
     \b
-    Examples: black and white masks at 0.2 um/px, in patches; colours of the ten classes; an export of smearsynth
+    Examples: polygons of a tool, named as FILE says; masks of instances, all of healthy red cells
+      segtrain import photos annotations.json --classes names.yaml --um-per-px 0.1 --out mine
+      segtrain import images masks --palette instances:healthy_rbc --um-per-px 0.1 --out mine
+    \b
+    Black and white masks at 0.2 um/px, in patches; colours of the ten classes; an export of smearsynth
       segtrain import my/img my/mask --out mine --to-um-per-px 0.2 --patches 224
       segtrain import img mask --out ten --palette reference --group '^(P[0-9]+)_'
       segtrain import 'png/{split}/image' 'png/{split}/label' --out ids --palette ids --um-per-px 0.2

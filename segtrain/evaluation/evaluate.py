@@ -13,8 +13,9 @@ from segtrain.data.samples import INSTANCE, Classes, Shards
 from segtrain.evaluation.baseline import best_threshold, otsu_field, with_threshold
 from segtrain.evaluation.field_evaluation import Method, count_boxed, measure_fields, save_errors
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.named_cells import measure_names, read_class_names, read_named_fields
+from segtrain.evaluation.named_cells import measure_names, read_named_fields
 from segtrain.evaluation.set_evaluation import CellCounts, NamedTruth, PixelMetrics, Predict, predictions
+from segtrain.importing.outlined_images import read_class_names
 from segtrain.inference.field_prediction import image_warnings, predict_field
 from segtrain.inference.image_reader import ArrayReader, open_image
 from segtrain.inference.prediction_files import check_folder

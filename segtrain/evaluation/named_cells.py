@@ -16,13 +16,12 @@ import numpy.typing as npt
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.evaluation.figures import Figures, estimate_line
+from segtrain.importing.outlined_images import class_error
 from segtrain.metrics.bootstrap import Floats, bootstrap
-from smearsynth.base.config_file import ConfigError, ConfigKind, ErrorLine, read_config
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import walk_files
 from smearsynth.base.images import IMAGE_SUFFIXES
 from smearsynth.base.progress import with_progress
-from smearsynth.base.validation import did_you_mean
 from smearsynth.fields.annotation_files import SUFFIXES
 from smearsynth.fields.annotations import read_annotations
 from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, WHITE_CELLS
@@ -36,8 +35,6 @@ _ALARMS = 0.01
 _ODDS = np.linspace(-15, 15, 601)
 """Edges of the histogram of log-odds by which those are found."""
 NOT_FOUND = "not found"
-_KEYS = [c.key for c in CLASSES[1:]]
-_NAMES = ConfigKind(noun="table of names", start="`NAME: CLASS`", example="ring=infected_rbc")
 
 Box = tuple[float, float, float, float]
 """x, y of the upper left corner, width, height, px of the image; width and height 0 for a point."""
@@ -68,30 +65,10 @@ class NamedField:
     cells: tuple[NamedCell, ...]
 
 
-def read_class_names(path: Path) -> dict[str, str | None]:
-    """A YAML file of lines `NAME: CLASS`: what names of annotations stand for; null leaves the cells of a name out.
-    Raises UserError with every line that names no class."""
-    file = read_config(path, _NAMES)
-    for name, key in file.data.items():
-        if error := _class_error(key):
-            file.errors.append(ErrorLine(file.places.get((name,), file.places[()]), (name,), error))
-    if file.errors:
-        raise ConfigError(file.errors)
-    return {str(name): key for name, key in file.data.items()}
-
-
-def _class_error(key: object) -> str:
-    """What is wrong with the class that a name stands for, "" where nothing is."""
-    if key is None or key in _KEYS:
-        return ""
-    hint = did_you_mean(str(key), _KEYS) or f": the classes are {', '.join(_KEYS)}, or null"
-    return f"there is no class {key!r}{hint}"
-
-
 def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[NamedField]:
     """classes: what a name of the annotations, or of a folder, stands for: the key of a class, None to leave it out.
     Raises UserError: no image, no annotation, a name that `classes` lacks, an annotation that is broken."""
-    wrong = [f"{name}: {error}" for name, key in classes.items() if (error := _class_error(key))]
+    wrong = [f"{name}: {error}" for name, key in classes.items() if (error := class_error(key))]
     if wrong:
         raise UserError("\n".join(wrong), "classes")
     files = sorted(path.relative_to(folder).as_posix() for path in walk_files(folder)[0] if path.is_file())

@@ -17,9 +17,10 @@ from pathlib import Path
 from segtrain.data.samples import INSTANCE, read_index
 from segtrain.evaluation.evaluate import count_file
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.named_cells import measure_names, read_class_names, read_named_fields
+from segtrain.evaluation.named_cells import measure_names, read_named_fields
 from segtrain.experiments.fit import SHIPPED, Fitted, fit_config, start_config
 from segtrain.experiments.named_cell_set import write_named_cells
+from segtrain.importing.outlined_images import read_class_names
 from segtrain.inference.operating_point import OperatingPoint, Rate
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.pretrained import CELLS, FINDER

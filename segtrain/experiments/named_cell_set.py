@@ -30,15 +30,14 @@ from segtrain.inference.tiles import RescaledImage
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import write_text
 from smearsynth.base.images import Pixels
-from smearsynth.shards.format import Header, ShardSample, dataset_digest, sample_digest, sample_id
-from smearsynth.shards.writer import ShardWriter, pack
+from smearsynth.shards.format import IMPORTED_FIELDS, Header, ImportedSample, dataset_digest, sample_digest, sample_id
+from smearsynth.shards.writer import ShardWriter, pack_imported
 from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE
 
 INDEX = "index.json"
 HELD_BACK = 4
 """Of so many fields, one is held back."""
 Kinds = npt.NDArray[np.uint8]
-_COLUMNS = ("class", "x", "y", "w", "h", "visible", "full")
 
 
 def held_back(fields: Sequence[NamedField], seed: int) -> set[int]:
@@ -70,7 +69,7 @@ def write_named_cells(
     """
     out.mkdir(parents=True)
     held, left_out = held_back(fields, seed), Counter[str]()
-    samples: dict[str, list[ShardSample]] = {"train": [], "val": []}
+    samples: dict[str, list[ImportedSample]] = {"train": [], "val": []}
     known, warnings = [], list[str]()
     for number, field in enumerate(
         tqdm(fields, desc="find cells", unit="image", leave=False, disable=None if progress else True)
@@ -90,7 +89,7 @@ def write_named_cells(
         for piece in _pieces(pixels, found.map, patch):
             name = sample_id(split, len(samples[split]), 0, ())
             sample = _sample(*piece, named, area, scene=number, name=name)
-            samples[split] += [sample] * bool(len(sample.objects))
+            samples[split] += [sample] * bool(sample.objects is not None and len(sample.objects))
     for split, made in samples.items():
         if not made:
             raise UserError(f"none of the cells annotated in the {split} fields was found: look at scale and boxes")
@@ -136,7 +135,7 @@ def _pieces(pixels: Pixels, cells: Labels, patch: int | None) -> list[tuple[Pixe
 
 def _sample(
     image: Pixels, cells: Labels, named: Kinds, area: npt.NDArray[np.int64], *, scene: int, name: str
-) -> ShardSample:
+) -> ImportedSample:
     """cells: int32 (H, W), numbers of cells. named: as `_named` gives it. area: int64 (n + 1,), of the whole cells."""
     boxes, visible = ndimage.find_objects(cells), np.bincount(cells.ravel(), minlength=len(named))
     numbers = [n for n in np.flatnonzero(named).tolist() if visible[n]]
@@ -148,31 +147,30 @@ def _sample(
         box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         objects.append([named[n], *box, visible[n], area[n]])
     instance, label = row[cells], np.where(named > 0, named, IGNORE).astype(np.uint8)[cells]
-    return ShardSample(
+    return ImportedSample(
         image=image,
         label=label,
         instance=instance,
-        objects=np.array(objects, np.int32).reshape(-1, len(_COLUMNS)),
-        background=0,
+        objects=np.array(objects, np.int32).reshape(-1, len(IMPORTED_FIELDS)),
         scene=scene,
-        look=0,
+        group=scene,
         sample_id=name,
         digest=sample_digest(image, label, instance),
     )
 
 
-def _write(out: Path, split: str, samples: Sequence[ShardSample], networks: Networks) -> list[dict[str, Any]]:
+def _write(out: Path, split: str, samples: Sequence[ImportedSample], networks: Networks) -> list[dict[str, Any]]:
     """The shards of a split, one for each size of its samples; their entries in the index."""
-    by_size: defaultdict[tuple[int, ...], list[ShardSample]] = defaultdict(list)
+    by_size: defaultdict[tuple[int, ...], list[ImportedSample]] = defaultdict(list)
     for sample in samples:
         by_size[sample.label.shape].append(sample)
-    most, files = max(len(sample.objects) for sample in samples), []
+    most, files = max(len(sample.objects) for sample in samples if sample.objects is not None), []
     header = Header(
         split=split,
         looks=("original",),
         recipe_hash="",
         bank_digest="",
-        fields=_COLUMNS,
+        fields=IMPORTED_FIELDS,
         um_per_px=networks.um_per_px,
         generator_version=0,
     )
@@ -181,6 +179,6 @@ def _write(out: Path, split: str, samples: Sequence[ShardSample], networks: Netw
         options = {"rows": len(of_size), "size": (height, width), "max_objects": most, "codec": "gzip"}
         with ShardWriter(path, header=header, **options) as writer:  # type: ignore[arg-type]
             for sample in of_size:
-                writer.append(pack(sample, max_objects=most, codec="gzip"))
+                writer.append(pack_imported(sample, max_objects=most, codec="gzip"))
         files.append({"name": path.name, "split": split, "samples": len(of_size)})
     return files

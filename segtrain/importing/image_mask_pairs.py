@@ -13,8 +13,9 @@ from smearsynth.base.images import FORMATS, IMAGE_SUFFIXES
 from smearsynth.fields.field_folder import image_tree
 
 SPLIT = "{split}"
-_MASK = "masks?|labels?|gt|ground[ _-]?truth|seg|segmentation|annotations?|binary"
-_IMAGE = "images?|img|raw|rgb"
+_MASK = "cp_masks|masks?|labels?|gt|ground[ _-]?truth|seg|segmentation|annotations?|binary"
+_IMAGE = "images?|img|raw|rgb|0000"
+"""0000: of nnU-Net, the first channel, or all colours."""
 _SEPARATOR = "[ ._-]"
 Key = Callable[[Path], str]
 """What image and mask have in common."""
@@ -38,14 +39,20 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[MaskPair], list[str]]:
     addition. "{split}" in both paths stands for train, val and test, and comes first in the names. Raises UserError for
     a folder that is not there or holds no image.
     """
+    parts = [_find(one, other, prefix) for prefix, one, other in of_splits(images, masks)]
+    return [pair for pairs, _ in parts for pair in pairs], [error for _, errors in parts for error in errors]
+
+
+def of_splits(images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
+    """Both paths, and what stands before the names of files: "", or with "{split}" in the paths a row for each split
+    that is there. Raises UserError."""
     if SPLIT not in f"{images}{masks}":
-        return _find(images, masks, "")
-    found = [(name, _in_split(images, name), _in_split(masks, name)) for name in SPLIT_OF]
-    there = [(name, one, other) for name, one, other in found if one.is_dir() or other.is_dir()]
+        return [("", images, masks)]
+    found = [(f"{name}/", _in_split(images, name), _in_split(masks, name)) for name in SPLIT_OF]
+    there = [row for row in found if row[1].exists() or row[2].exists()]
     if not there or not all(SPLIT in str(path) for path in (images, masks)):
         raise UserError(f"{images}, {masks}: {SPLIT} must stand in both, for folders that are train, val or test.")
-    parts = [_find(one, other, f"{name}/") for name, one, other in there]
-    return [pair for pairs, _ in parts for pair in pairs], [error for _, errors in parts for error in errors]
+    return there
 
 
 def _in_split(path: Path, name: str) -> Path:
@@ -68,7 +75,7 @@ def _find(images: Path, masks: Path, prefix: str) -> tuple[list[MaskPair], list[
     pairs, owner = [], dict[Path, Path]()
     for image, found in zip(image_files, partners, strict=True):
         if not found:
-            errors.append(f"{image}: has no mask in {masks}; add one of that stem, or remove the image.")
+            errors.append(f"{image}: has no mask in {masks}; {_remedy(image)}.")
         elif len(found) > 1:
             listed = ", ".join(mask.as_posix() for mask in found)
             errors.append(f"{image}: could have the masks {listed}; keep one of them.")
@@ -84,12 +91,20 @@ def _find(images: Path, masks: Path, prefix: str) -> tuple[list[MaskPair], list[
     return pairs, errors
 
 
+def _remedy(image: Path) -> str:
+    """Of an image without a mask."""
+    channel = re.fullmatch(r"(.*)_000[1-9]", image.stem)
+    if channel and image.with_name(f"{channel[1]}_0000{image.suffix}").is_file():
+        return "it is a channel of its own, as in nnU-Net; join the channels of each case to one colour image"
+    return "add one of that stem, or remove the image"
+
+
 def _files(images: Path, masks: Path) -> tuple[list[Path], list[Path]]:
     """Images and masks, each file once, even where one folder is, or lies in, the other."""
     image_files, mask_files = image_tree(images), image_tree(masks)
     one, other = images.resolve(), masks.resolve()
     if one == other:
-        return [f for f in image_files if not _is_mask(f)], [f for f in mask_files if _is_mask(f)]
+        return [f for f in image_files if not is_mask(f)], [f for f in mask_files if is_mask(f)]
     if other.is_relative_to(one):
         image_files = [f for f in image_files if not f.resolve().is_relative_to(other)]
     if one.is_relative_to(other):
@@ -137,6 +152,7 @@ def _without(stem: str, addition: str) -> str:
     return f"{folder}/{Path(core).with_suffix('') if bare else core}"
 
 
-def _is_mask(path: Path) -> bool:
+def is_mask(path: Path) -> bool:
+    """Whether a name has the addition of a mask, such as `_mask`."""
     name = Path(path.name)
     return _mask_core(name) != f"/{_stem(name)}"

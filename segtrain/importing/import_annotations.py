@@ -1,22 +1,27 @@
 """Folders of images and masks to a dataset: every pair is read and checked, the set planned, and only then written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
+from segtrain.importing.image_mask_pairs import MaskPair, find_pairs
 from segtrain.importing.import_plan import Patches, PlannedPair, Target, cover, plan_pairs, read_patches, read_size
 from segtrain.importing.imported_set import Index, check_target, new_folder, write_index, write_shards, write_tables
-from segtrain.importing.mask_reading import Cells
+from segtrain.importing.mask_reading import Cells, holds_instances
+from segtrain.importing.outlined_images import find_outlined, has_annotations, read_class_names
 from segtrain.importing.pair_check import CheckedPair, check_pairs
-from segtrain.importing.palettes import BINARY, Palette, read_palette
+from segtrain.importing.palettes import BINARY, INSTANCES, Palette, nnunet_palette, read_palette
 from smearsynth.base.errors import UserError
+from smearsynth.base.images import read_bytes
 from smearsynth.fields.scale import AUTO, RANGE, Scale
-from smearsynth.shards.format import Header
-from smearsynth.taxonomy import IGNORE
+from smearsynth.shards.format import IMPORTED_FIELDS, Header
+from smearsynth.taxonomy import BY_KEY, IGNORE
 
 _LOOK = "imported"
+_LOOKED_AT = 8
+"""Masks by which it is found whether they hold instances."""
 _NAMED = 20
 """Files that a warning names."""
 _STRETCH = 1.01
@@ -48,10 +53,12 @@ class ImportResult:
 
 def import_annotations(
     images: str | Path,
-    masks: str | Path,
+    masks: str | Path | None = None,
     *,
     out: str | Path,
-    palette: str = BINARY,
+    palette: str = AUTO,
+    classes: Mapping[str, str | None] | str | Path | None = None,
+    rest: Literal["background", "ignore"] = "background",
     cells: Cells | None = None,
     um_per_px: str | float = AUTO,
     to_um_per_px: float | None = None,
@@ -63,13 +70,18 @@ def import_annotations(
     overwrite: bool = False,
     progress: bool = True,
 ) -> ImportResult:
-    """Makes a dataset of the images in a folder and of their masks in another, as `find_pairs` brings them together.
+    """Makes a dataset of the images in a folder and of their masks in another, as `find_pairs` brings them together, or
+    of what an annotation tool says of them, as `find_outlined` does: COCO, YOLO, CVAT, QuPath, ImageJ, cellpose, ...
 
-    palette: "binary", "ids", "reference" or a YAML file. cells: "white" or "black" in masks of two levels, else found
-    by the images. um_per_px: their scale, a number, a table's path, or "auto". to_um_per_px: a scale to bring them to;
-    or resize: a size, "N" or "WIDTHxHEIGHT". patches: "SIZE", "SIZE,OVERLAP" or "SIZE,N", cut after the split. split:
-    see `read_rule`; group: see `read_groups`. seed: of the split. overwrite: replace what an import wrote to `out`.
-    progress: bars on stderr, or lines in a log.
+    masks: their folder, or a file or folder of annotations; None: these stand in the folder of the images. palette:
+    "binary", "ids", "reference", "instances" (each value is a cell), "instances:KEY" (of that class) or a YAML file;
+    "auto" is "instances" where masks can be nothing else, what `dataset.json` of nnU-Net says, else "binary". classes:
+    of annotations, what their names stand for, a mapping or the path of a YAML file of lines `NAME: CLASS`; null gives
+    255. rest: of annotations, what nobody outlined is; "ignore" gives 255. cells: "white" or "black" in masks of two
+    levels, else found by the images. um_per_px: their scale, a number, a table's path, or "auto". to_um_per_px: a scale
+    to bring them to; or resize: a size, "N" or "WIDTHxHEIGHT". patches: "SIZE", "SIZE,OVERLAP" or "SIZE,N", cut after
+    the split. split: see `read_rule`; group: see `read_groups`. seed: of the split. overwrite: replace what an import
+    wrote to `out`. progress: bars on stderr, where that is a terminal.
     Raises UserError with every error of the input, before anything is written.
 
     >>> made = segtrain.import_annotations(
@@ -80,16 +92,19 @@ def import_annotations(
     """
     out = Path(out)
     check_target(out, overwrite=overwrite)
-    known, target, scale = read_palette(palette), _target(to_um_per_px, resize), Scale(str(um_per_px))
+    target, scale = _target(to_um_per_px, resize), Scale(str(um_per_px))
     cutting = read_patches(patches) if patches else None
+    told = _read_input(Path(images), Path(masks) if masks else None, palette, classes, rest)
+    known = told.palette
     if cells and known.form != "levels":
         raise UserError(f"masks of the palette {palette} have more than two levels: leave `{cells}` out", "cells")
     have = check_pairs(
-        Path(images), Path(masks), known, cells=cells, split=split, group=group, seed=seed, progress=progress
+        told.pairs, told.errors, known, cells=cells, split=split, group=group, seed=seed, progress=progress
     )
     scales = scale.of_folder([one.pair.image for one in have.pairs], progress=progress)
     pairs = plan_pairs(have, scales, target, cutting)
     warnings = [
+        *told.warnings,
         *([have.found] if have.found else []),
         *_warnings_of_masks(have.pairs, known),
         *_warnings_of_copies(have.pairs, have.splits),
@@ -100,7 +115,7 @@ def import_annotations(
         looks=(_LOOK,),
         recipe_hash="",
         bank_digest="",
-        fields=(),
+        fields=IMPORTED_FIELDS if known.form == "instances" else (),
         um_per_px=median(target.um_per_px_of(pair.checked.size, pair.um_per_px) for pair in pairs),
         class_ids=known.classes.ids,
         class_keys=known.classes.keys,
@@ -119,6 +134,7 @@ def import_annotations(
             shards=shards,
             imported={
                 "palette": _plain(known),
+                **({"names": dict(told.labels), "rest": rest} if told.labels else {}),
                 "cells": have.cells,
                 "um_per_px": scale.spec,
                 "to_um_per_px": to_um_per_px,
@@ -131,6 +147,49 @@ def import_annotations(
             },
         )
     return ImportResult(out=out, index=index, warnings=tuple(warnings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Input:
+    """labels: of the names of annotations; empty where there are masks."""
+
+    pairs: Sequence[MaskPair]
+    errors: list[str]
+    palette: Palette
+    labels: Mapping[str, int]
+    warnings: Sequence[str]
+
+
+def _read_input(
+    images: Path, masks: Path | None, palette: str, classes: Mapping[str, str | None] | str | Path | None, rest: str
+) -> _Input:
+    asked = None if palette == AUTO else read_palette(palette)
+    if has_annotations(images, masks):
+        keys = asked.classes.keys if asked else tuple(BY_KEY)
+        names = classes if classes is None or isinstance(classes, Mapping) else read_class_names(Path(classes), keys)
+        told = find_outlined(images, masks, classes=names, palette=palette, rest=IGNORE if rest == "ignore" else 0)
+        return _Input(pairs=told.pairs, errors=[], palette=told.palette, labels=told.labels, warnings=told.warnings)
+    if given := [name for name, value in (("classes", classes), ("rest", rest != "background")) if value]:
+        raise UserError(f"{masks or images}: holds masks, whose pixels say what they are: leave it out", *given)
+    pairs, errors = find_pairs(images, masks or images)
+    known, warnings = (asked, ()) if asked else _recognised(pairs)
+    return _Input(pairs=pairs, errors=errors, palette=known, labels={}, warnings=warnings)
+
+
+def _recognised(pairs: Sequence[MaskPair]) -> tuple[Palette, Sequence[str]]:
+    """What masks of which nobody said anything hold, and a sentence on it."""
+    if pairs and (known := nnunet_palette(pairs[0].mask.parent)):
+        keys = dict(enumerate(known.classes.keys)) | {IGNORE: "ignored"}
+        classes = ", ".join(f"{value} {keys[label]}" for value, label in sorted(known.values.items()))
+        return known, [f"the values of the masks are what {known.name} of nnU-Net says: {classes}"]
+    for pair in pairs[:_LOOKED_AT]:
+        named = pair.mask.stem.endswith("_cp_masks")
+        if named or holds_instances(read_bytes(pair.mask), str(pair.mask)):
+            how = "cellpose's name" if named else "values"
+            return read_palette(INSTANCES), [
+                f"each value of the masks is one cell, by the {how} of {pair.mask_name}; if not, name the palette"
+            ]
+    return read_palette(BINARY), ()
 
 
 def _target(to_um_per_px: float | None, resize: str | None) -> Target:
@@ -164,6 +223,8 @@ def _warnings_of_masks(pairs: Sequence[CheckedPair], palette: Palette) -> Iterat
         )
     if near := [one.near for one in pairs if one.near]:
         yield f"{sum(near):,} pixels of {_counted(near, 'mask', 'masks')} took the class of the nearest colour"
+    if hidden := sum(one.hidden for one in pairs):
+        yield f"{hidden:,} outlined cells lie wholly below others, and are left out"
     if ignored := sum(int(one.pixels[IGNORE]) for one in pairs):
         total = sum(int(one.pixels.sum()) for one in pairs)
         yield f"{ignored:,} pixels ({ignored / total:.2%}) are uncertain or to be ignored, and have the label {IGNORE}"

@@ -10,14 +10,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from segtrain.importing.pair_check import CheckedInput, CheckedPair, Size, refuse
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import MAX_PIXELS, MIN_SIDE, Pixels, size_text
 from smearsynth.taxonomy import SPLITS
 
+Map = npt.NDArray[np.unsignedinteger[Any]]
 Window = tuple[int, int]
 """Top and left of a patch, px."""
 LEAST_SIDE = 8
@@ -213,10 +217,11 @@ def _grids(count: int, free: Sequence[int]) -> list[tuple[int, ...]]:
     return [(n, count // n) for n in rows if count % n == 0 and count // n <= free[1]]
 
 
-def resample(image: Pixels, label: Pixels, size: Size) -> tuple[Pixels, Pixels]:
-    """Both at (h, w) `size`, pixel upon pixel. image: uint8 (h, w, 3). label: uint8 (h, w)."""
-    if label.shape == size:
-        return image, label
-    shrinks = size[0] <= label.shape[0] and size[1] <= label.shape[1]
+def resample(image: Pixels, maps: Sequence[Map], size: Size) -> tuple[Pixels, list[Map]]:
+    """All at (h, w) `size`, pixel upon pixel. image: uint8 (h, w, 3). maps: uint8 or uint16 (h, w)."""
+    height, width = image.shape[:2]
+    if (height, width) == size:
+        return image, list(maps)
+    shrinks = size[0] <= height and size[1] <= width
     image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return image, cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return image, [cv2.resize(one, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT) for one in maps]

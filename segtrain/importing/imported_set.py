@@ -3,7 +3,8 @@
 Every pair is read once more, resampled, cut and packed by threads, in order. Beside the shards there are:
 
 index.json    digest, format_version, um_per_px, samples; classes: id, key, name, colour of each
-              splits    per split: samples, images, groups, shards; pixels per class key, and `ignored`
+              splits    per split: samples, images, groups, shards; pixels per class key, and `ignored`; where cells
+                        are told apart, `cells`: those of the images, before patches were cut
               imported  all that decides the set: palette, polarity of two-level masks, scale, patches, rule and seed of
                         the split; and what was said of it
               files     name, size, sha256 of every other file; of a shard also split, first_scene, scenes, samples and
@@ -17,7 +18,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,21 +29,30 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects
 
 from segtrain.data.samples import Classes
-from segtrain.importing.import_plan import PlannedPair, ShardPlan, Window, plan_shards, resample
-from segtrain.importing.mask_reading import MaskReader
-from segtrain.importing.pair_check import read_image, read_label
+from segtrain.importing.import_plan import Map, PlannedPair, ShardPlan, Window, plan_shards, resample
+from segtrain.importing.pair_check import Reader, Size, read_image, read_label
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.base.files import file_digest, published, write_text
 from smearsynth.base.images import Pixels
 from smearsynth.base.progress import ProgressBar
 from smearsynth.base.workers import in_threads
-from smearsynth.shards.format import FORMAT_VERSION, Header, ImportedSample, dataset_digest, sample_digest, sample_id
+from smearsynth.shards.format import (
+    FORMAT_VERSION,
+    IMPORTED_FIELDS,
+    Header,
+    ImportedSample,
+    dataset_digest,
+    sample_digest,
+    sample_id,
+)
 from smearsynth.shards.writer import Packed, ShardWriter, pack_imported
 from smearsynth.taxonomy import IGNORE, SPLITS, display_name
 
 Index = dict[str, Any]
+Objects = npt.NDArray[np.int32]
 INDEX, SPLITS_TABLE, SAMPLES_TABLE = "index.json", "splits.csv", "samples.csv"
 IMPORTED = "imported"
 """Key of the index that only imported sets have."""
@@ -113,16 +123,27 @@ class WrittenShard:
 
 
 def write_shards(
-    out: Path, pairs: Sequence[PlannedPair], *, reader: MaskReader, header: Header, progress: bool
+    out: Path, pairs: Sequence[PlannedPair], *, reader: Reader, header: Header, progress: bool
 ) -> Iterator[WrittenShard]:
     """The shards, one after another. pairs: in the order of their samples. header: of all shards, but for its split.
     Raises WorkError where a file is not what it was."""
-    made = in_threads(partial(_make, reader=reader), _numbered(pairs))
+    most = _most_cells(pairs) if header.fields else {}
+    made = in_threads(partial(_make, reader=reader, most=most), _numbered(pairs))
     samples = (sample for together in made for sample in together)
     total = sum(len(pair.windows) for pair in pairs)
     with ProgressBar(what="write", unit="samples", total=total, shown=progress) as bar:
         for plan in plan_shards(pairs):
-            yield _write(out, plan, islice(samples, plan.samples), replace(header, split=plan.split), bar)
+            mine = replace(header, split=plan.split)
+            yield _write(out, plan, islice(samples, plan.samples), mine, most.get((plan.split, plan.size), 0), bar)
+
+
+def _most_cells(pairs: Sequence[PlannedPair]) -> dict[tuple[str, Size], int]:
+    """The most cells of a sample of each split and size; a patch has no more than its image."""
+    most: dict[tuple[str, Size], int] = {}
+    for pair in pairs:
+        key = pair.split, pair.sample
+        most[key] = max(1, pair.checked.cells, most.get(key, 0))
+    return most
 
 
 def _numbered(pairs: Sequence[PlannedPair]) -> Iterator[tuple[PlannedPair, int]]:
@@ -134,12 +155,12 @@ def _numbered(pairs: Sequence[PlannedPair]) -> Iterator[tuple[PlannedPair, int]]
 
 
 def _write(
-    out: Path, plan: ShardPlan, samples: Iterator[_ReadySample], header: Header, bar: ProgressBar
+    out: Path, plan: ShardPlan, samples: Iterator[_ReadySample], header: Header, most: int, bar: ProgressBar
 ) -> WrittenShard:
     rows, digests, pixels = [], [], np.zeros(256, np.int64)
     with (
         published(out / plan.name) as part,
-        ShardWriter(part, header=header, rows=plan.samples, size=plan.size, max_objects=0, codec=_CODEC) as writer,
+        ShardWriter(part, header=header, rows=plan.samples, size=plan.size, max_objects=most, codec=_CODEC) as writer,
     ):
         for sample in samples:
             writer.append(sample.packed)
@@ -150,7 +171,7 @@ def _write(
     return WrittenShard(plan=plan, rows=tuple(rows), digests=tuple(digests), pixels=pixels)
 
 
-def _make(task: tuple[PlannedPair, int], *, reader: MaskReader) -> list[_ReadySample]:
+def _make(task: tuple[PlannedPair, int], *, reader: Reader, most: Mapping[tuple[str, Size], int]) -> list[_ReadySample]:
     """The samples of a pair, the first of them with that number."""
     planned, first = task
     checked, pair, (height, width) = planned.checked, planned.checked.pair, planned.sample
@@ -162,20 +183,57 @@ def _make(task: tuple[PlannedPair, int], *, reader: MaskReader) -> list[_ReadySa
     ):
         if now != before:
             raise WorkError(f"{path} was changed while it was imported: begin again.")
-    image, label = resample(image, reading.label, planned.resampled)
-    return [
-        _packed(planned, first + i, (y, x), image[y : y + height, x : x + width], label[y : y + height, x : x + width])
-        for i, (y, x) in enumerate(planned.windows)
-    ]
+    maps: list[Map] = [reading.label] if reading.instance is None else [reading.label, reading.instance]
+    image, (label, *instances) = resample(image, maps, planned.resampled)
+    full = np.bincount(instances[0].ravel()) if most else np.zeros(0, np.int64)
+    rows = most.get((planned.split, planned.sample), 0)
+    ready = []
+    for i, (y, x) in enumerate(planned.windows):
+        cut = slice(y, y + height), slice(x, x + width)
+        cells = told_apart(instances[0][cut], label[cut], full) if most else None
+        ready.append(_packed(planned, first + i, (y, x), image[cut], label[cut], cells, rows))
+    return ready
 
 
-def _packed(planned: PlannedPair, number: int, window: Window, image: Pixels, label: Pixels) -> _ReadySample:
-    name, digest = sample_id(planned.split, number, 0, ()), sample_digest(image, label)
-    sample = ImportedSample(image=image, label=label, scene=number, group=planned.group, sample_id=name, digest=digest)
+def told_apart(instance: Map, label: Map, full: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint16], Objects]:
+    """uint16 (H, W): the cells of a patch, numbered anew, and int32 (n, 7), the row of each, as `IMPORTED_FIELDS` has
+    it. instance, label: (H, W) of the patch. full: pixels of each cell in the whole image."""
+    numbers, first, dense = np.unique(instance, return_index=True, return_inverse=True)
+    dense = dense.reshape(instance.shape) + (numbers[0] != 0)
+    there = numbers != 0
+    objects = np.zeros((np.count_nonzero(there), len(IMPORTED_FIELDS)), np.int32)
+    objects[:, 0], objects[:, 6] = label.ravel()[first[there]], full[numbers[there]]
+    objects[:, 5] = np.bincount(dense.ravel(), minlength=len(objects) + 1)[1:]
+    for row, (rows, columns) in zip(objects, find_objects(dense), strict=True):
+        row[1:5] = columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+    return dense.astype(np.uint16), objects
+
+
+def _packed(
+    planned: PlannedPair,
+    number: int,
+    window: Window,
+    image: Pixels,
+    label: Map,
+    cells: tuple[npt.NDArray[np.uint16], Objects] | None,
+    rows: int,
+) -> _ReadySample:
+    instance, objects = cells or (None, None)
+    name, digest = sample_id(planned.split, number, 0, ()), sample_digest(image, label, instance)
+    sample = ImportedSample(
+        image=image,
+        label=label,
+        scene=number,
+        group=planned.group,
+        sample_id=name,
+        digest=digest,
+        instance=instance,
+        objects=objects,
+    )
     return _ReadySample(
         row=(name, planned.checked.pair.name, window[1], window[0], planned.sample[1], planned.sample[0]),
         digest=digest,
-        packed=pack_imported(sample, codec=_CODEC),
+        packed=pack_imported(sample, max_objects=rows, codec=_CODEC),
         pixels=np.bincount(label.ravel(), minlength=256),
     )
 
@@ -212,7 +270,7 @@ def write_index(
             {"id": number, "key": key, "name": display_name(key), "colour": colour}
             for number, key, colour in zip(classes.ids, classes.keys, classes.colours, strict=True)
         ],
-        "splits": {split: _of_split(split, classes, pairs, shards) for split in SPLITS},
+        "splits": {split: _of_split(split, classes, pairs, shards, has_cells=bool(header.fields)) for split in SPLITS},
         IMPORTED: imported,
         "files": [
             *(
@@ -234,7 +292,9 @@ def write_index(
     return index
 
 
-def _of_split(split: str, classes: Classes, pairs: Sequence[PlannedPair], shards: Sequence[WrittenShard]) -> Index:
+def _of_split(
+    split: str, classes: Classes, pairs: Sequence[PlannedPair], shards: Sequence[WrittenShard], *, has_cells: bool
+) -> Index:
     mine = [pair for pair in pairs if pair.split == split]
     written = [shard for shard in shards if shard.plan.split == split]
     pixels = sum((shard.pixels for shard in written), np.zeros(256, np.int64))
@@ -243,6 +303,7 @@ def _of_split(split: str, classes: Classes, pairs: Sequence[PlannedPair], shards
         "images": len(mine),
         "groups": len({pair.group for pair in mine}),
         "shards": len(written),
+        **({"cells": sum(pair.checked.cells for pair in mine)} if has_cells else {}),
         "pixels": {key: int(pixels[number]) for number, key in zip(classes.ids, classes.keys, strict=True)},
         "ignored": int(pixels[IGNORE]),
     }

@@ -11,10 +11,14 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 import numpy.typing as npt
+from skimage import measure
 
 from segtrain.importing.palettes import RGB, Palette
-from smearsynth.base.images import MaskPixels, Pixels
-from smearsynth.taxonomy import IGNORE
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import MaskPixels, Pixels, decode_ids
+from smearsynth.fields.instance_masks import without_gaps
+from smearsynth.shards.format import MAX_OBJECTS
+from smearsynth.taxonomy import CLASSES, IGNORE
 
 Cells = Literal["white", "black"]
 """The level of cells in masks of two levels."""
@@ -32,6 +36,8 @@ _COLOURED = 64
 """Difference of a pixel's channels that JPEG does not bring into grey."""
 _NUMBERS = 64
 """A brightest value below this is a number and no brightness, unless it is the only one beside 0."""
+_MOST_GAPS, _MOST_PIECES = 2, 1.2
+"""Highest number of a cell over how many there are, and pieces of one number over these."""
 _UNKNOWN = 256
 _THIN = 0.05
 """Share of pixels near edges that are of a class too thin to be one: under 0.01 in drawn masks of 600x800 px, 0.10 to
@@ -41,9 +47,13 @@ _THIN = 0.05
 @dataclass(frozen=True, kw_only=True)
 class MaskReading:
     """label: uint8 (h, w), class ids and 255. near: pixels that took a class by a colour near to its own. errors: why
-    the mask can't be used, each the rest of a sentence. interpolated: its edges pass through other classes."""
+    the mask can't be used, each the rest of a sentence. interpolated: its edges pass through other classes. instance:
+    uint16 (h, w), 0 or the number of a cell, 1 to n without gaps, where the cells are told apart; hidden: cells that
+    others cover."""
 
     label: Pixels
+    instance: npt.NDArray[np.uint16] | None = None
+    hidden: int = 0
     near: int = 0
     errors: tuple[str, ...] = ()
     interpolated: bool = False
@@ -85,9 +95,41 @@ class LevelReader:
             shown = ", ".join(map(str, levels[:5])) + (", ..." if len(levels) > 5 else "")
             return _refused(
                 label,
-                f"is not black and white (values {shown}); if they are class ids, name the palette ids or a YAML file",
+                f"is not black and white (values {shown}); if they are class ids, name the palette ids or a YAML file, "
+                "if each is one cell, instances",
             )
         return MaskReading(label=with_transparency(label, mask.alpha))
+
+
+class InstanceReader:
+    """Masks in which each cell has a number of its own. label: of all of them."""
+
+    def __init__(self, label: int) -> None:
+        self._label = np.uint8(label)
+
+    def read_file(self, data: bytes, name: str) -> MaskReading:
+        """The numbers may be of 32 bits, and have gaps. Raises UserError."""
+        dense, numbers = without_gaps(decode_ids(data, name), name)
+        label = np.where(dense > 0, self._label, np.uint8(0))
+        return MaskReading(label=label, instance=dense.astype(np.uint16), errors=too_many_cells(len(numbers)))
+
+
+def too_many_cells(count: int) -> tuple[str, ...]:
+    """The error of an image with more cells than a sample can have."""
+    return (f"has {count:,} cells, over {MAX_OBJECTS:,}; cut the image",) if count > MAX_OBJECTS else ()
+
+
+def holds_instances(data: bytes, name: str) -> bool:
+    """Whether a mask can be nothing else than numbers of cells: more of them than there are classes, nearly without
+    gaps, and each in one place."""
+    try:
+        ids = decode_ids(data, name)
+    except UserError:
+        return False
+    found, top = len(np.unique(ids[ids > 0])), int(ids.max())
+    if top < len(CLASSES) or top > _MOST_GAPS * found:
+        return False
+    return int(measure.label(ids, connectivity=2).max()) <= _MOST_PIECES * found
 
 
 class ValueReader:

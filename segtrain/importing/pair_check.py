@@ -6,13 +6,12 @@ All errors of the input are raised at once: of names, of files, of splits and gr
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from segtrain.importing.colour_masks import ColourReader
-from segtrain.importing.image_mask_pairs import MaskPair, find_pairs
+from segtrain.importing.image_mask_pairs import MaskPair
 from segtrain.importing.import_splits import (
     SplitRule,
     divided_groups,
@@ -22,7 +21,15 @@ from segtrain.importing.import_splits import (
     split_by_shares,
     with_copies,
 )
-from segtrain.importing.mask_reading import Cells, LevelReader, MaskReader, MaskReading, ValueReader
+from segtrain.importing.mask_reading import (
+    Cells,
+    InstanceReader,
+    LevelReader,
+    MaskReader,
+    MaskReading,
+    ValueReader,
+)
+from segtrain.importing.outlined_images import OutlinedPair
 from segtrain.importing.palettes import Palette
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels, decode_image, decode_mask, read_bytes, sha256_of, size_text
@@ -30,6 +37,7 @@ from smearsynth.base.progress import with_progress
 from smearsynth.base.workers import in_threads
 from smearsynth.fields.field_folder import CLEARLY, contrast_of_cells, turned_apart
 
+Reader = MaskReader | InstanceReader
 Size = tuple[int, int]
 """Height and width, px."""
 
@@ -42,7 +50,8 @@ class CheckedPair:
     """What is known of a pair. errors: sentences; where there are some, the rest says nothing.
 
     size: of the image. pixels: int64 (256,), how many have each label. near, interpolated: as of a `MaskReading`.
-    contrast: as `contrast_of_cells` says, where it was asked for.
+    cells, hidden: cells that are told apart, and those that others cover. contrast: as `contrast_of_cells` says, where
+    it was asked for.
     """
 
     pair: MaskPair
@@ -50,6 +59,8 @@ class CheckedPair:
     pixels: npt.NDArray[np.int64]
     near: int = 0
     interpolated: bool = False
+    cells: int = 0
+    hidden: int = 0
     contrast: float = 0.0
     image_sha256: str = ""
     mask_sha256: str = ""
@@ -65,14 +76,14 @@ class CheckedInput:
     splits: tuple[str, ...]
     groups: tuple[str, ...]
     rule: SplitRule
-    reader: MaskReader
+    reader: Reader
     cells: Cells | None
     found: str
 
 
 def check_pairs(
-    images: Path,
-    masks: Path,
+    pairs: Sequence[MaskPair],
+    errors: list[str],
     palette: Palette,
     *,
     cells: Cells | None,
@@ -81,16 +92,17 @@ def check_pairs(
     seed: int,
     progress: bool,
 ) -> CheckedInput:
-    """Reads all pairs. Raises UserError with every error: of names, of files, of splits and groups."""
-    pairs, errors = find_pairs(images, masks)
+    """Reads all pairs. errors: of names, which come first. Raises UserError with every error: of names, of files, of
+    splits and groups."""
     names = [pair.name for pair in pairs]
     rule = read_rule(split, names)
     groups, more = read_groups(group, names)
-    errors += more
+    errors = [*errors, *more]
     splits: list[str] = []
     if not rule.shares:
         splits, more = split_as_stated(rule, names)
         errors += [*more, *divided_groups(groups, splits)]
+    outlined = any(isinstance(pair, OutlinedPair) for pair in pairs)
     ask = palette.form == "levels" and cells is None
     check = partial(_check, reader=_reader_of(palette, cells), ask_contrast=ask)
     bar = with_progress(in_threads(check, pairs), what="read", unit="pairs", total=len(pairs), shown=progress)
@@ -103,7 +115,7 @@ def check_pairs(
         if cells == "black":
             checked = [replace(one, pixels=one.pixels[[1, 0, *range(2, 256)]]) for one in checked]
     there = [key for label, key in enumerate(palette.classes.keys) if any(one.pixels[label] for one in checked)]
-    if len(there) < 2:
+    if len(there) < 2 - outlined:
         raise UserError(
             f"{checked[0].pair.mask.parent}: all masks together have one class, {there[0] if there else 'none'}; give "
             "the palette that they were painted in."
@@ -129,8 +141,10 @@ def refuse(errors: Sequence[str]) -> None:
         raise UserError("\n".join([*errors[:_SHOWN], *more]))
 
 
-def _reader_of(palette: Palette, cells: Cells | None) -> MaskReader:
+def _reader_of(palette: Palette, cells: Cells | None) -> Reader:
     """What reads masks of this form; where their level of cells is not known yet, as if it were white."""
+    if palette.form == "instances":
+        return InstanceReader(palette.cell)
     if palette.form == "levels":
         return LevelReader(cells or "white")
     return ColourReader(palette) if palette.form == "colours" else ValueReader(palette)
@@ -142,13 +156,17 @@ def read_image(pair: MaskPair) -> tuple[Pixels, str]:
     return decode_image(data, str(pair.image)), sha256_of(data)
 
 
-def read_label(pair: MaskPair, reader: MaskReader) -> tuple[MaskReading, str]:
-    """The mask, and the sha256 of its file. Raises UserError where it cannot be decoded."""
+def read_label(pair: MaskPair, reader: Reader) -> tuple[MaskReading, str]:
+    """The mask, or what outlines make, and the sha256 of its file. Raises UserError where it cannot be decoded."""
+    if isinstance(pair, OutlinedPair):
+        return pair.read()
     data = read_bytes(pair.mask)
+    if isinstance(reader, InstanceReader):
+        return reader.read_file(data, str(pair.mask)), sha256_of(data)
     return reader.read(decode_mask(data, str(pair.mask))), sha256_of(data)
 
 
-def _check(pair: MaskPair, *, reader: MaskReader, ask_contrast: bool) -> CheckedPair:
+def _check(pair: MaskPair, *, reader: Reader, ask_contrast: bool) -> CheckedPair:
     errors, pixels = [], np.zeros(256, np.int64)
     try:
         image, image_sha256 = read_image(pair)
@@ -159,7 +177,8 @@ def _check(pair: MaskPair, *, reader: MaskReader, ask_contrast: bool) -> Checked
         errors += [f"{pair.mask}: {error}." for error in reading.errors]
     except UserError as error:
         errors.append(str(error))
-    if not errors and (turned := turned_apart(pair.image, pair.mask)):
+    is_mask = not isinstance(pair, OutlinedPair)
+    if not errors and is_mask and (turned := turned_apart(pair.image, pair.mask)):
         errors.append(turned)
     elif not errors and reading.label.shape != image.shape[:2]:
         sizes = f"{size_text(reading.label.shape)} px, its image {pair.name} {size_text(image.shape)}"
@@ -172,6 +191,8 @@ def _check(pair: MaskPair, *, reader: MaskReader, ask_contrast: bool) -> Checked
         pixels=np.bincount(reading.label.ravel(), minlength=256),
         near=reading.near,
         interpolated=reading.interpolated,
+        cells=0 if reading.instance is None else int(reading.instance.max()),
+        hidden=reading.hidden,
         contrast=contrast_of_cells(image, reading.label == 1, reading.label == 0) if ask_contrast else 0.0,
         image_sha256=image_sha256,
         mask_sha256=mask_sha256,

@@ -12,8 +12,9 @@ Masks that hold numbers have `values: [1, 2]` in every class, and `ignore_values
 drawn, and what the palette inside a mask's file is compared with.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,13 +23,17 @@ from pydantic import AfterValidator, Field
 from segtrain.data.samples import Classes
 from smearsynth.base.config_file import ConfigKind, read_config
 from smearsynth.base.errors import UserError
-from smearsynth.base.validation import Spec, validate
-from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION, rgb_of
+from smearsynth.base.json_values import read_json
+from smearsynth.base.tables import canonical
+from smearsynth.base.validation import Spec, did_you_mean, validate
+from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION, display_name, rgb_of
 
-REFERENCE, IDS, BINARY = "reference", "ids", "binary"
+AUTO, REFERENCE, IDS, BINARY, INSTANCES = "auto", "reference", "ids", "binary", "instances"
 KIND = ConfigKind(noun="palette", start="`classes:`", example="classes")
 RGB = tuple[int, int, int]
 
+_MOST_BYTES = 16_000_000
+"""Of a file of JSON."""
 _BACKGROUND = ("background", "glass")
 _SPELLINGS: dict[str, RGB] = {"thrombocyte": (255, 225, 0), "neutrophil": (250, 190, 190)}
 """Colours of the reference study's masks that differ from those of its own table."""
@@ -39,13 +44,15 @@ _SHOWN = ("#000000", "#ffffff", "#ff0000", "#00ff00", "#0000ff", "#ffff00", "#00
 @dataclass(frozen=True, kw_only=True)
 class Palette:
     """name: as it was asked for. form: what masks hold. colours, values: from RGB, or from a value 0-65535, to a class
-    id or 255; with the form `values` the colours are those that a palette in a file may have."""
+    id or 255; with the form `values` the colours are those that a palette in a file may have. cell: the label of every
+    cell, in masks that tell them apart."""
 
     name: str
-    form: Literal["colours", "values", "levels"]
+    form: Literal["colours", "values", "levels", "instances"]
     classes: Classes
     colours: Mapping[RGB, int]
     values: Mapping[int, int]
+    cell: int = 1
 
     @property
     def taxonomy_version(self) -> int:
@@ -54,7 +61,15 @@ class Palette:
 
 
 def read_palette(asked: str) -> Palette:
-    """The palette of that name, or in that file. Raises UserError with every error of the file."""
+    """The palette of that name, or in that file; "instances:KEY" of masks whose cells are all of that one of the ten
+    classes. Raises UserError with every error of the file."""
+    name, _, key = asked.partition(":")
+    if name == INSTANCES:
+        if (key and key not in BY_KEY) or key == "background":
+            hint = did_you_mean(key, list(BY_KEY)[1:]) or f": the classes are {', '.join(list(BY_KEY)[1:])}"
+            raise UserError(f"{asked}: there is no class {key!r}{hint}", "palette")
+        known = read_palette(IDS if key else BINARY)
+        return replace(known, name=asked, form="instances", values={}, colours={}, cell=BY_KEY[key].id if key else 1)
     if asked == BINARY:
         classes = Classes((0, 1), ("background", "cell"), ("#000000", "#ffffff"))
         return Palette(name=asked, form="levels", classes=classes, colours={}, values={})
@@ -63,7 +78,8 @@ def read_palette(asked: str) -> Palette:
     path = Path(asked)
     if not path.is_file():
         raise UserError(
-            f"{asked}: there is no such file; give {BINARY}, {IDS}, {REFERENCE}, or a YAML file of classes", "palette"
+            f"{asked}: there is no such file; give {BINARY}, {IDS}, {REFERENCE}, {INSTANCES} or a YAML file",
+            "palette",
         )
     return _read_file(path)
 
@@ -91,6 +107,45 @@ def _read_file(path: Path) -> Palette:
         colours=colours | {rgb_of(colour): IGNORE for colour in spec.ignore_colours},
         values=values | dict.fromkeys(spec.ignore_values, IGNORE) if values else {},
     )
+
+
+def nnunet_palette(masks: Path) -> Palette | None:
+    """What `dataset.json` beside a folder of masks says of their values, as nnU-Net has it; None where there is none.
+
+    Where all of its names are of the ten classes these are the set's, else its own are. Raises UserError.
+    """
+    path = masks.parent / "dataset.json"
+    try:
+        stated = read_json(path, _MOST_BYTES)[0] if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error}); mend it, or name the palette", "palette") from None
+    labels = stated.get("labels") if isinstance(stated, dict) else None
+    if not isinstance(labels, dict):
+        return None
+    if all(str(name).isdecimal() for name in labels):  # of its first version
+        labels = {str(name): int(value) for value, name in labels.items()}
+    if not all(type(value) is int and 0 <= value < IGNORE for value in labels.values()):
+        raise UserError(
+            f"{path}: `labels` gives classes that are regions of several values, or none of 0 to 254; name a palette "
+            "file that gives each value one class",
+            "palette",
+        )
+    ignored = {value for name, value in labels.items() if name.lower() == "ignore"}
+    names = {value: name for name, value in sorted(labels.items(), key=lambda item: item[1]) if value not in ignored}
+    if names.get(0, "").lower() not in _BACKGROUND:
+        raise UserError(f"{path}: `labels` has no background of 0; name a palette file", "palette")
+    ten = {canonical(name): c.id for c in CLASSES for name in (c.key, display_name(c.key))}
+    found = {value: ten[canonical(name)] for value, name in names.items() if value and canonical(name) in ten}
+    if len(found) == len(names) - 1:
+        known = _of_the_ten(IDS)
+        values = {0: 0} | found
+    else:
+        keys = tuple(re.sub(r"[^A-Za-z0-9_-]+", "_", name.strip()) for name in names.values())
+        shown = tuple(_SHOWN[i % len(_SHOWN)] for i in range(len(keys)))
+        classes = Classes(tuple(range(len(keys))), ("background", *keys[1:]), shown)
+        known = Palette(name="", form="values", classes=classes, colours={}, values={})
+        values = {value: i for i, value in enumerate(names)}
+    return replace(known, name=path.name, colours={}, values=values | dict.fromkeys(ignored, IGNORE))
 
 
 def _checked(colour: str) -> str:

@@ -22,8 +22,10 @@ name. N samples, images of H x W pixels, K rows per sample for objects with F fi
 deflate filter. Codec `none`: contiguous, so that a sample can be mapped into memory at
 `Dataset.id.get_offset()`. All others are contiguous.
 
-An imported set (`segtrain import`) knows no single cells and lacks `instance`, `objects`, `object_count`,
-`foreground` and `background`; its sample digest is over image and label alone. It has
+An imported set (`segtrain import`) lacks `foreground` and `background`. Where the masks that it was made of did not
+tell cells apart, it also lacks `instance`, `objects` and `object_count`, and its sample digest is over image and label
+alone; else the columns of `objects` are class, x, y, w, h, visible, full, and a row is a cell whose pixels are what
+shows of it (full: in the whole image, where the sample is a patch). It has
 
     group         uint32 (N,)          samples of one number are of one patient, or of one source image
 
@@ -81,6 +83,10 @@ OBJECT_COLUMNS = {
     "full": ("px", "pixels that it would have with no cell above it and no edge of the image through it"),
 }
 """Unit and meaning of each column of `objects`, by its name."""
+SMALL_CELLS = {"object_count": "<u2"}
+"""The same of an imported set that tells cells apart, beside those."""
+IMPORTED_FIELDS = ("class", "x", "y", "w", "h", "visible", "full")
+"""Columns of its `objects`."""
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
 """What an index may call a file of its set: no such name leaves the folder."""
 MAX_OBJECTS = 65_534
@@ -89,7 +95,7 @@ MAX_OBJECTS = 65_534
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a shard says of itself, in its attributes. fields: columns of `objects`, () in an imported set."""
+    """What a shard says of itself, in its attributes. fields: columns of `objects`, () in a set without."""
 
     split: str
     looks: tuple[str, ...]
@@ -103,6 +109,11 @@ class Header:
     taxonomy_version: int = taxonomy.TAXONOMY_VERSION
     generator_version: int = GENERATOR_VERSION
     format_version: int = FORMAT_VERSION
+
+    @property
+    def imported(self) -> bool:
+        """Whether its set was imported; no generator made it."""
+        return self.generator_version == 0
 
     @property
     def has_parasites(self) -> bool:
@@ -135,7 +146,7 @@ class ImportedSample:
     """One row of a shard of an imported set.
 
     image: uint8 (H, W, 3) RGB. label: uint8 (H, W), 255 = ignore. scene: number of the sample in its split. digest:
-    64 hex digits.
+    64 hex digits. instance: uint16 (H, W), objects: int32 (n, 7), as `IMPORTED_FIELDS`, where cells are told apart.
     """
 
     image: npt.NDArray[np.uint8]
@@ -144,6 +155,8 @@ class ImportedSample:
     group: int
     sample_id: str
     digest: str
+    instance: npt.NDArray[np.uint16] | None = None
+    objects: npt.NDArray[np.int32] | None = None
 
 
 def sample_id(split: str, scene: int, look: int, looks: Sequence[str]) -> str:

@@ -19,7 +19,16 @@ from isal import isal_zlib
 
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_deflated_by_row, is_of, open_to_read, own_dataset
-from smearsynth.shards.format import BIG, FORMAT_VERSION, MAX_OBJECTS, SMALL, SMALL_IMPORTED, WITH_PARASITES, Header
+from smearsynth.shards.format import (
+    BIG,
+    FORMAT_VERSION,
+    MAX_OBJECTS,
+    SMALL,
+    SMALL_CELLS,
+    SMALL_IMPORTED,
+    WITH_PARASITES,
+    Header,
+)
 
 _TYPES = {**BIG, **SMALL, **SMALL_IMPORTED}
 _KINDS = get_type_hints(Header)
@@ -226,6 +235,8 @@ def dataset_names(header: Header) -> tuple[str, ...]:
     """The datasets of a shard that says this of itself."""
     if not header.fields:
         return ("image", "label", *SMALL_IMPORTED, "sample_id")
+    if header.imported:
+        return ("image", "label", "instance", "objects", *SMALL_IMPORTED, *SMALL_CELLS, "sample_id")
     big = (name for name in BIG if name != "parasite" or header.has_parasites)
     return (*big, *SMALL, "sample_id")
 

@@ -23,6 +23,7 @@ from smearsynth.shards.format import (
     MAX_OBJECTS,
     OBJECT_COLUMNS,
     SMALL,
+    SMALL_CELLS,
     SMALL_IMPORTED,
     Header,
     ImportedSample,
@@ -52,11 +53,7 @@ def pack(sample: ShardSample, *, max_objects: int, codec: str) -> Packed:
 
     Raises ValueError for a sample of more objects.
     """
-    n, fields = sample.objects.shape
-    if n > min(max_objects, MAX_OBJECTS):
-        raise ValueError(f"{sample.sample_id} holds {n} objects; the shard has rows for {max_objects}.")
-    objects = np.zeros((max_objects, fields), BIG["objects"])
-    objects[:n] = sample.objects
+    n, objects = len(sample.objects), _padded(sample.objects, max_objects, sample.sample_id)
     arrays: dict[str, npt.NDArray[Any]] = {"image": sample.image, "label": sample.label}
     arrays |= {"instance": sample.instance, "objects": objects}
     if sample.parasite is not None:
@@ -73,16 +70,29 @@ def pack(sample: ShardSample, *, max_objects: int, codec: str) -> Packed:
     return Packed(chunks=_chunks(arrays, codec), values=values)
 
 
-def pack_imported(sample: ImportedSample, *, codec: str) -> Packed:
-    """As `pack`, for a set without single cells."""
-    values = {
+def _padded(objects: npt.NDArray[np.int32], rows: int, sample_id: str) -> npt.NDArray[np.int32]:
+    n, fields = objects.shape
+    if n > min(rows, MAX_OBJECTS):
+        raise ValueError(f"{sample_id} holds {n} objects; the shard has rows for {rows}.")
+    padded = np.zeros((rows, fields), BIG["objects"])
+    padded[:n] = objects
+    return padded
+
+
+def pack_imported(sample: ImportedSample, *, max_objects: int, codec: str) -> Packed:
+    """As `pack`, for an imported set."""
+    arrays: dict[str, npt.NDArray[Any]] = {"image": sample.image, "label": sample.label}
+    values: dict[str, object] = {
         "scene": sample.scene,
         "look": 0,
         "group": sample.group,
         "digest": sample.digest.encode(),
         "sample_id": sample.sample_id.encode(),
     }
-    return Packed(chunks=_chunks({"image": sample.image, "label": sample.label}, codec), values=values)
+    if sample.instance is not None and sample.objects is not None:
+        arrays |= {"instance": sample.instance, "objects": _padded(sample.objects, max_objects, sample.sample_id)}
+        values["object_count"] = len(sample.objects)
+    return Packed(chunks=_chunks(arrays, codec), values=values)
 
 
 def _chunks(arrays: Mapping[str, npt.NDArray[Any]], codec: str) -> dict[str, bytes]:
@@ -104,8 +114,8 @@ class ShardWriter:
     def __init__(
         self, path: Path, *, header: Header, rows: int, size: tuple[int, int], max_objects: int, codec: str
     ) -> None:
-        """rows: samples that will be appended. size: (H, W). max_objects: rows of `objects` of each; 0 for an imported
-        set, whose header has no `fields`. codec: one of CODECS.
+        """rows: samples that will be appended. size: (H, W). max_objects: rows of `objects` of each; unused for
+        a set whose header has no `fields`. codec: one of CODECS.
         """
         assert codec in CODECS
         self._path, self._codec, self._rows = path, codec, rows
@@ -114,7 +124,8 @@ class ShardWriter:
             shapes |= {"instance": size, "objects": (max_objects, len(header.fields))}
         if header.has_parasites:
             shapes["parasite"] = size
-        self._types = SMALL if header.fields else SMALL_IMPORTED
+        of_imported = SMALL_IMPORTED | SMALL_CELLS if header.fields else SMALL_IMPORTED
+        self._types = of_imported if header.imported else SMALL
         self._values: dict[str, list[object]] = {name: [] for name in ("sample_id", *self._types)}
         self._file = h5py.File(path, "w", libver=_LAYOUT)
         self._big = {name: self._create(name, rows, shape) for name, shape in shapes.items()}

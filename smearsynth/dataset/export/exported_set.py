@@ -158,7 +158,7 @@ class Selection:
 def _rows_of(dataset: ExportedSet, file: IndexFile) -> Iterator[SampleRow]:
     reader, looks = ShardReader(dataset.path(file)), dataset.header.looks
     columns = [reader.column(name).tolist() for name in ("sample_id", "digest", "scene", "look")]
-    backgrounds = reader.column("background").tolist() if dataset.has_objects else [None] * len(reader)
+    backgrounds = reader.column("background").tolist() if "background" in reader.names else [None] * len(reader)
     if len(reader) != file.samples:
         raise UserError(f"{reader.path} has {len(reader)} samples, and {file.samples} in {layout.INDEX}.")
     for row, (sample_id, digest, scene, look, background) in enumerate(zip(*columns, backgrounds, strict=True)):
