@@ -84,6 +84,11 @@ class TestCutOutCrops:
             Image.fromarray((cover[window] > 0.5).astype(np.uint8)).save(tmp_path / "m.png")
             (cell,) = self.cut(tmp_path, "m.png").cells
             assert cell.reject == reject
+        Image.fromarray(image).save(tmp_path / "a.png")
+        Image.fromarray((cover < 0.5).astype(np.uint8) * np.uint8(255)).save(tmp_path / "m.png")
+        negative = self.cut(tmp_path, "m.png")
+        assert (negative.cells, negative.reason) == ((), "mask_negative")
+        assert negative.error.startswith("m.png: what is white in it is the bright surroundings of a hole")
         Image.fromarray(image[:, 75:]).save(tmp_path / "a.png")
         Image.fromarray((cover[:, 75:] > 0.5).astype(np.uint8)).save(tmp_path / "m.png")
         assert [cell.reject for cell in self.cut(tmp_path, "m.png").cells] == ["cut"]

@@ -169,3 +169,28 @@ def test_what_is_not_said_is_asked_for(fields: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="there is no image"):
         read_named_fields(tmp_path / "empty", CLASS_OF)
+
+
+def test_outlines_are_held_against_the_cells_that_are_found(fields: Path) -> None:
+    (fields / "cells.csv").unlink()
+    # Half of a cell of radius 17 at twice the scale; a whole one; one where nothing is; and a box of another image.
+    square = "<polygon label='rbc' points='25,25;60,25;60,96;25,96'/>"
+    whole = ";".join(f"{160.5 + 35 * np.cos(a):.2f},{60.5 + 35 * np.sin(a):.2f}" for a in np.arange(0, 6.28, 0.1))
+    nothing = "<polygon label='ring' points='120,150;130,150;130,160'/>"
+    (fields / "annotations.xml").write_text(
+        f"<annotations><image name='a.png' width='300' height='200'>{square}"
+        f"<polygon label='rbc' points='{whole}'/>{nothing}</image>"
+        "<image name='b.png'><box label='eos' xtl='150' ytl='50' xbr='290' ybr='190'/></image>"
+        "<image name='gone.png'/></annotations>"
+    )
+    warnings: list[str] = []
+    figures = measure_names(read_named_fields(fields, CLASS_OF, warnings), lambda path: SEEN[path.name], progress=False)
+    assert warnings == ["left out of the annotations: label without an image (1)"]
+    assert figures["outlines"]["cells"] == 3
+    half = np.pi * 35**2 / 2
+    ious = [half / (35 * 71 + half), 1, 0]
+    # A disc of the map is a pixel wider than its radius, so its area is 6 % more.
+    assert figures["outlines"]["iou"]["value"] == pytest.approx(sum(ious) / 3, abs=0.05)
+    assert figures["outlines"]["found_at_half"]["value"] == pytest.approx(1 / 3)
+    assert figures["white_cells"]["confusion"] == {"eosinophil": {"eosinophil": 1}}
+    assert "IoU of 3 outlined cells" in names_table(figures)

@@ -260,7 +260,8 @@ def evaluate(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     --pictures glass taken for a cell is red, a cell taken for glass blue, and dark what is not measured:
     cells of the mask that no box is around.
 
-    With --classes it is a folder of real images in which somebody has named cells: by points or boxes (CSV, Pascal VOC,
+    With --classes it is a folder of real images in which somebody has named cells: by points, boxes or outlines, whose
+    overlap with the cells that are found is measured, too (any annotation tool: CSV, Pascal VOC, CVAT, QuPath, ImageJ,
     COCO, YOLO), or by a folder for each class. What the network calls these cells is held against it: false alarms and
     recall of infected red cells, parasitaemia, and white-cell types.
 

@@ -58,10 +58,10 @@ def evaluate(
     baseline_dice, and of a field with boxes what `field_evaluation.count_boxed` gives; `warnings` are sentences.
     pictures: a folder for a picture of each field that shows where the network is wrong.
 
-    Or, with `classes`, a folder of real images in which somebody has named cells, by points or boxes of any annotation
-    tool or by a folder for each class: see `named_cells.measure_names`. classes: what those names stand for, a mapping
-    or the path of a YAML file of lines `NAME: CLASS`. cells: the run of a network that names the cells which `run`
-    finds.
+    Or, with `classes`, a folder of real images in which somebody has named cells, by points, boxes or outlines of any
+    annotation tool or by a folder for each class: see `named_cells.measure_names`. classes: what those names stand for,
+    a mapping or the path of a YAML file of lines `NAME: CLASS`. cells: the run of a network that names the cells which
+    `run` finds.
 
     which: the network of the best epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on
     stderr, or lines in a log. Raises UserError.
@@ -77,11 +77,11 @@ def evaluate(
         if other := next((name for name, value in given.items() if value), None):
             raise UserError(f"{target} is measured by the names of its cells alone: leave it out", other)
         named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
-        fields = read_named_fields(target, named)
+        warnings: list[str] = []
+        fields = read_named_fields(target, named, warnings)
         networks = load_networks([run], which=which, device=device, parasite=True, cells=cells)
         paths = [field.path for field in fields]
         scales = Scale(str(AUTO if um_per_px is None else um_per_px)).of_folder(paths, progress=progress)
-        warnings: list[str] = []
         counted = partial(count_file, networks, dict(zip(paths, scales, strict=True)), warnings)
         return measure_names(fields, counted, progress=progress) | {"warnings": warnings}
     if cells is not None and known:

@@ -1,10 +1,11 @@
 """Names held against an expert's: cells of real fields that somebody annotated, and what a network calls them.
 
-Points and boxes of any annotation tool (`fields.annotations`), or images in a folder of their class, each of one cell
-of that class: the largest white cell, or the largest of all where no white cell is meant. What a name of the
+Points, boxes and outlines of any annotation tool (`fields.annotations`), or images in a folder of their class, each of
+one cell of that class: the largest white cell, or the largest of all where no white cell is meant. What a name of the
 annotations stands for is the user's to say. A cell that was annotated and not found counts as named wrongly.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from smearsynth.base.images import IMAGE_SUFFIXES
 from smearsynth.base.progress import with_progress
 from smearsynth.fields.annotation_files import SUFFIXES
 from smearsynth.fields.annotations import read_annotations
+from smearsynth.fields.cell_outlines import Outline
 from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, WHITE_CELLS
 
 _REACH = 3
@@ -50,11 +52,13 @@ class Called(NamedTuple):
 
 
 class NamedCell(NamedTuple):
-    """key: of its class. name: as it is annotated. box: None for the one cell of an image in a folder of its class."""
+    """key: of its class. name: as it is annotated. box: None for the one cell of an image in a folder of its class.
+    outline: px of the image, where somebody drew it."""
 
     key: str
     name: str
     box: Box | None
+    outline: Outline | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +69,12 @@ class NamedField:
     cells: tuple[NamedCell, ...]
 
 
-def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[NamedField]:
+def read_named_fields(
+    folder: Path, classes: Mapping[str, str | None], warnings: list[str] | None = None
+) -> list[NamedField]:
     """classes: what a name of the annotations, or of a folder, stands for: the key of a class, None to leave it out.
-    Raises UserError: no image, no annotation, a name that `classes` lacks, an annotation that is broken."""
+    warnings: a sentence on what was left out of the annotations is added for each reason. Raises
+    UserError: no image, no annotation, a name that `classes` lacks, an annotation that is broken."""
     wrong = [f"{name}: {error}" for name, key in classes.items() if (error := class_error(key))]
     if wrong:
         raise UserError("\n".join(wrong), "classes")
@@ -76,10 +83,15 @@ def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[N
     if not images:
         raise UserError(f"{folder}: there is no image; name a folder of fields")
     found = read_annotations(folder, images, [file for file in files if Path(file).suffix.lower() in SUFFIXES])
-    named: list[tuple[str, str, Box | None]] = [(c.file, c.name, (c.x, c.y, c.width, c.height)) for c in found.cells]
+    if warnings is not None:
+        left_out = sorted((found.left_out + Counter({"crowd": len(found.crowds)})).items())
+        warnings += [f"left out of the annotations: {reason} ({number:,})" for reason, number in left_out]
+    named: list[tuple[str, str, Box | None, Outline | None]] = [
+        (c.file, c.name, (c.x, c.y, c.width, c.height), c.outline) for c in found.cells
+    ]
     if not named:
-        named = [(file, Path(file).parent.name, None) for file in images]
-    unknown = sorted({name for _, name, _ in named} - classes.keys())
+        named = [(file, Path(file).parent.name, None, None) for file in images]
+    unknown = sorted({name for _, name, _, _ in named} - classes.keys())
     if unknown:
         raise UserError(
             f"{folder}: what {', '.join(map(repr, unknown[:5]))} stands for is not said: name its class, or null to "
@@ -87,9 +99,9 @@ def read_named_fields(folder: Path, classes: Mapping[str, str | None]) -> list[N
             "classes",
         )
     cells: defaultdict[str, list[NamedCell]] = defaultdict(list)
-    for file, name, box in named:
+    for file, name, box, outline in named:
         if key := classes[name]:
-            cells[file].append(NamedCell(key, name, box))
+            cells[file].append(NamedCell(key, name, box, outline))
     if not cells:
         raise UserError(f"{folder}: no annotated cell is of a class that is asked for", "classes")
     return [NamedField(path=folder / file, cells=tuple(of_field)) for file, of_field in sorted(cells.items())]
@@ -100,12 +112,17 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
     parasitaemia_true, parasitaemia (of the annotated cells that are called red), recall_at_10_per_1000 (at the odds
     that 10 of 1,000 of these healthy cells are above: what a network can tell, whatever its operating point; None of
     one that does not name whole cells), confusion (true key -> called key or "not found" -> cells). white_cells:
-    confusion and balanced_accuracy. Each figure is a mapping of value, low and high, the interval of 95 % by the
-    bootstrap over images; None where there is nothing to measure."""
+    confusion and balanced_accuracy. outlines: of the cells that somebody drew, `cells`, mean `iou` with the cell that
+    is found there (0 where none is), and the share `found_at_half` of an IoU of 0.5 or more. Each figure is a mapping
+    of value, low and high, the interval of 95 % by the bootstrap over images; None where there is nothing to measure.
+    """
     called: list[list[tuple[NamedCell, Called]]] = []
+    drawn = []
     for field in with_progress(fields, what="count", unit="images", shown=progress):
         found = count(field.path)
         called.append([(cell, _called(cell, found)) for cell in field.cells])
+        ious = np.array([_iou(cell.outline, found) for cell in field.cells if cell.outline])
+        drawn.append([len(ious), ious.sum(), (ious >= 0.5).sum()])
     units = np.arange(len(called))
     (separated,) = bootstrap(np.stack([_histogram(pairs) for pairs in called]), units, _recall_at)
     by_name: defaultdict[str, Counter[bool]] = defaultdict(Counter)
@@ -119,6 +136,12 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
         "recall_by_name": {
             name: {"found": hits[True], "cells": hits.total()} for name, hits in sorted(by_name.items())
         },
+    }
+    iou, at_half = bootstrap(np.array(drawn, np.float64), units, _of_outlines)
+    figures["outlines"] = {
+        "cells": sum(int(row[0]) for row in drawn),
+        "iou": iou.plain(),
+        "found_at_half": at_half.plain(),
     }
     return figures
 
@@ -160,6 +183,11 @@ def found_cell(cell: NamedCell, found: FieldCells) -> MeasuredCell | None:
         white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
         of_white = BY_KEY[cell.key].id in WHITE_CELLS
         return max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
+    if cell.outline:
+        inside = _under(cell.outline, found)
+        best = int(inside[1:].argmax()) + 1
+        enough = inside[best] >= max(1, _LEAST_FILLED * inside.sum())
+        return found.cells[best - 1] if enough else None
     down, across = (there / here for there, here in zip(found.map.shape, found.native_shape, strict=True))
     x, y, width, height = cell.box
     reach = 0 if width else _REACH
@@ -171,6 +199,33 @@ def found_cell(cell: NamedCell, found: FieldCells) -> MeasuredCell | None:
     if inside[best] < max(1, _LEAST_FILLED * window.size if width else 1):
         return None
     return found.cells[best - 1]
+
+
+def _under(outline: Outline, found: FieldCells) -> npt.NDArray[np.int64]:
+    """int64 (n + 1,): pixels of the image in an outline, by the number of the cell that is found there, 0 for none."""
+    height, width = found.native_shape
+    window, mask = outline.draw((height, width))
+    rows, columns = (
+        ((np.arange(side.start, side.stop) + 0.5) * there / here).astype(int)
+        for side, there, here in zip(window, found.map.shape, found.native_shape, strict=True)
+    )
+    return np.bincount(found.map[np.ix_(rows, columns)][mask], minlength=max(2, len(found.cells) + 1))
+
+
+def _iou(outline: Outline, found: FieldCells) -> float:
+    """Intersection over union of an outline and the cell that most of it is found as; 0 for none."""
+    inside = _under(outline, found)
+    best = int(inside[1:].argmax()) + 1
+    to_native = math.prod(found.native_shape) / found.map.size
+    area = np.count_nonzero(found.map == best) * to_native
+    return float(inside[best] / (inside.sum() + area - inside[best])) if inside[best] else 0.0
+
+
+def _of_outlines(sums: Floats) -> Floats:
+    """float64 (B, 2) of float64 (B, 3): mean IoU and share of 0.5 or more; nan without outlines."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: Floats = sums[:, 1:] / sums[:, :1]
+        return means
 
 
 def _table(pairs: Sequence[tuple[NamedCell, Called]]) -> npt.NDArray[np.int64]:
@@ -229,6 +284,10 @@ def names_table(figures: Figures) -> str:
     """The figures for a person."""
     infection, white = figures["infection"], figures["white_cells"]
     lines = [f"{figures['cells']:,} cells are named in {figures['images']} images"]
+    outlined = figures.get("outlines", {})
+    if outlined.get("cells"):
+        lines.append(estimate_line(f"IoU of {outlined['cells']:,} outlined cells", outlined["iou"], ".2f"))
+        lines.append(estimate_line("  share of 0.5 or more", outlined["found_at_half"], ".2f"))
     if infection["healthy"]:
         lines.append(estimate_line("false alarms per 1,000 healthy", infection["false_alarms_per_1000"], ".1f"))
     if infection["infected"]:

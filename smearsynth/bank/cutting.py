@@ -34,6 +34,7 @@ from smearsynth.bank.quality_gate import CellMeasures, judge, measure
 from smearsynth.bank.stained_cells import find_stained
 from smearsynth.base.images import ImageError, decode_image, decode_opacity, read_bytes, read_mask, sha256_of
 from smearsynth.base.tables import locate
+from smearsynth.fields.field_folder import CLEARLY, contrast_of_cells
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 
@@ -41,6 +42,8 @@ MOST_PIXELS = 16_800_000
 """Of an image that cells are cut from, which takes some 55 bytes of memory for each."""
 _BLACK = 24
 """Brightest channel of black ground and of the pixels that resampling blended with it."""
+_ALL_AROUND = 0.9
+"""Share of an image's border in a mask from which it may be one of the glass."""
 _WHITE = (255, 255, 255)
 """Glass of a crop whose surroundings are transparent, as they are laid on white."""
 _LEAST_GLASS = 0.95
@@ -106,6 +109,12 @@ def cut_image(job: ImageJob) -> CutImage:
         mask, cut_out, tight = None, None, entry.tight
         if entry.mask is not None:
             mask = read_mask(locate(job.root, entry.mask), shape=image.shape[:2], pad=entry.mask_pad)
+            if _is_negative(image, mask > 0):
+                raise ImageError(
+                    "mask_negative",
+                    f"{entry.mask}: what is white in it is the bright surroundings of a hole, as if cell and glass "
+                    "were exchanged; invert it, so that the cell is white",
+                )
             tight = tight or _fills(mask)
         elif entry.method is Method.STAIN and entry.box is None:
             cut_out = decode_opacity(data, entry.path)
@@ -203,6 +212,13 @@ def repair_outline(image: Image) -> tuple[Image, Mask]:
         if inside.sum() > least > 0:
             return repaired, inside
     return repaired, np.zeros_like(red)
+
+
+def _is_negative(image: Image, cells: Mask) -> bool:
+    """Whether a companion mask is upside down: it marks nearly all of the image's border, and what it leaves out is
+    darker, as only cells are."""
+    border = np.concatenate([cells[0], cells[-1], cells[:, 0], cells[:, -1]])
+    return bool(border.mean() > _ALL_AROUND) and contrast_of_cells(image, cells, ~cells) >= CLEARLY
 
 
 def _fills(mask: SoftMask) -> bool:

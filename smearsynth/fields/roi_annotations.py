@@ -1,7 +1,8 @@
 """ROIs of ImageJ, `X.zip` (a set) or `X.roi` for the image X, decoded by the library roifile (the extra `roi`).
 
-A ROI has no class of its own. Its class is what its name says, without numbers, where that is one of the ten classes;
-else the number of its group; else what its name says; else "cell".
+A ROI has no class of its own. Its class is its property `class`, which `segtrain count` writes; else what its name
+says, without numbers, where that is one of the ten classes; else the number of its group; else what its name says; else
+"cell".
 """
 
 import re
@@ -94,6 +95,8 @@ def _rows(where: str, image: str, roi: Any, library: ModuleType, file: Annotatio
 
 
 def _name(roi: Any) -> str:
+    if stated := re.search(r"^class: *(\S.*)$", roi.props or "", re.MULTILINE):
+        return stated[1].strip()
     written = re.sub(r"^[\d\s_.-]+|[\s_.#-]*\d[\d\s_.-]*$", "", roi.name or "").strip()
     if key := _KEYS.get(canonical(written)):
         return key
