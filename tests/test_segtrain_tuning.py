@@ -70,9 +70,22 @@ class TestMixture:
         assert len(order) == 40
         assert np.bincount(order)[[3, 5]].tolist() == [5, 5]
         assert len(set(order[order >= 10])) == 30
-        whole = mixed_order(own, others, share=0.5, images=None, first=10, seed=1)
-        assert sorted(whole[whole < 10]) == [3, 5]
-        assert len(whole) == 4
+        nothing = own[:0]
+        alone = mixed_order(own, nothing, share=0.9, images=4, first=10, seed=1)
+        assert sorted(alone) == [3, 3, 5, 5]
+        assert (mixed_order(nothing, others, share=0.1, images=5, first=10, seed=1) >= 10).all()
+
+    def test_every_class_of_cells_keeps_its_share(self, data: Path, tmp_path: Path) -> None:
+        """Own fields show red cells only; white ones stay half of what is learnt, and are those of the smears."""
+        red = (INFECTED_RBC, HEALTHY_RBC)
+        own = write_set(tmp_path / "red", size=SIZE, cells=True, shown=red, digest="cd" * 32, train=6, val=2)
+        asked = ["model={name: lite_cells, crop: 32, encoder_weights: none}", "loss={cells: {}}", "images=80"]
+        parts = read_training_data(load_config(None, [*asked, f"data={own}", f"mix={{data: {data}, share: 0.25}}"]))
+        assert parts.training is not None
+        mine = parts.training < len(CellCrops(Shards(own, "train"), crop=32))
+        kinds = np.array([parts.shards.objects(i)[0, 0] for i in parts.training])
+        assert {kind: (mine & (kinds == kind)).sum() for kind in SHOWN} == {1: 0, 3: 0, 8: 15, 9: 15}
+        assert {kind: (kinds == kind).sum() for kind in SHOWN} == dict.fromkeys(SHOWN, 20)
 
     def test_a_training_learns_both_and_a_resume_finds_them_changed(self, data: Path, tmp_path: Path) -> None:
         own = write_set(tmp_path / "own", size=SIZE, cells=True, shown=SHOWN, digest="cd" * 32, train=4, val=2)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -89,6 +89,15 @@ class FieldCells:
             if not there[cell.number]:
                 native[min(max(round(cell.y), 0), height - 1), min(max(round(cell.x), 0), width - 1)] = cell.number
         return native
+
+    def at(self, threshold: float) -> "FieldCells":
+        """With the red cells named that are infected from these log-odds on, and healthy below."""
+        names = CLASSES[HEALTHY_RBC].key, CLASSES[INFECTED_RBC].key
+        named = (
+            cell if cell.infected_odds is None else replace(cell, kind=names[cell.infected_odds > threshold])
+            for cell in self.cells
+        )
+        return replace(self, cells=tuple(named))
 
 
 def count_field(

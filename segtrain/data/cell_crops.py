@@ -124,20 +124,21 @@ class CellCrops(Shards):
         return maps
 
     def balanced(self) -> Index:
-        """int64 (n,): numbers of cells, those of rarer classes several times. Red cells are `_RED_SHARE` of them, each
-        of their kinds and each of the other classes as often as the next; they are of smears that hold both kinds,
-        where there are any."""
-        kinds = np.unique(self._kind)
-        red = np.isin(kinds, RED_CELLS)
-        share = np.where(red, _RED_SHARE / max(red.sum(), 1), (1 - _RED_SHARE) / max((~red).sum(), 1))
-        numbers = [self._of(kind) for kind in kinds]
+        """int64 (n,): numbers of cells, those of rarer classes several times, in the shares of `kind_shares`."""
+        found = self.by_kind()
+        share = kind_shares(found)
+        total = max(len(numbers) / share[kind] for kind, numbers in found.items())
+        return np.concatenate([np.resize(found[kind], round(share[kind] * total)) for kind in found])
+
+    def by_kind(self) -> dict[int, Index]:
+        """Class id -> numbers of the cells to learn it from. Red cells are of smears that hold infected and healthy
+        ones, where there are any; of fields of blood, where few are infected and neighbours tell nothing, all."""
+        found = {int(kind): self._of(kind) for kind in np.unique(self._kind)}
         both = np.intersect1d(*(self._smear[self._of(kind)] for kind in RED_CELLS))
-        if len(both):
+        if len(both) and self.header.recipe_hash:
             beside = np.isin(self._smear, both)
-            numbers = [n[beside[n]] if of_red else n for n, of_red in zip(numbers, red, strict=True)]
-        total = max(len(found) / part for found, part in zip(numbers, share, strict=True))
-        wanted = np.rint(share * total).astype(int)
-        return np.concatenate([np.resize(found, n) for found, n in zip(numbers, wanted, strict=True)])
+            found |= {kind: found[kind][beside[found[kind]]] for kind in RED_CELLS}
+        return found
 
     def some_of_each(self) -> Index:
         """int64 (n,): numbers of up to `_HELD_OUT` cells of each class, evenly over the split."""
@@ -156,6 +157,14 @@ class CellCrops(Shards):
 
     def _cut(self, values: npt.NDArray[Any], i: int) -> npt.NDArray[Any]:
         return crop_at(values, self._left[i], self._top[i], self._crop)
+
+
+def kind_shares(kinds: Collection[int]) -> dict[int, float]:
+    """Of the classes, each class's share of the samples: red cells are `_RED_SHARE` of them, each of their kinds and
+    each of the other classes as often as the next."""
+    red = [kind for kind in kinds if kind in RED_CELLS]
+    others = len(kinds) - len(red)
+    return {kind: _RED_SHARE / len(red) if kind in red else (1 - _RED_SHARE) / others for kind in kinds}
 
 
 def crop_at(values: npt.NDArray[Any], left: int, top: int, side: int, *, mirrored: bool = True) -> npt.NDArray[Any]:

@@ -113,14 +113,12 @@ class Mixture(Shards):
         return hashlib.sha256(f"{self._own.digest} {self._others.digest}".encode()).hexdigest()
 
 
-def mixed_order(own: Index, others: Index, *, share: float, images: int | None, first: int, seed: int) -> Index:
-    """int64 (n,): samples of a mixture, of which `share` are of the others.
+def mixed_order(own: Index, others: Index, *, share: float, images: int, first: int, seed: int) -> Index:
+    """int64 (images,): samples of a mixture, of which `share` are of the others.
 
     own, others: numbers in their own splits of those to draw from, in a keyed order; where they are fewer than are due
-    they come again. images: n; None: as many as takes each of `own` once. first: number of the first of the others in
-    the mixture.
+    they come again, and where there are none the rest are all. first: number of the first of the others in the mixture.
     """
-    total = images or round(len(own) / (1 - share))
-    due = round(total * share)
-    mine = np.resize(own[shuffled_order(len(own), seed, 0)], total - due)
+    due = round(images * share) if len(own) and len(others) else images * (len(own) == 0)
+    mine = np.resize(own[shuffled_order(len(own), seed, 0)], images - due)
     return np.concatenate([mine, first + np.resize(others[shuffled_order(len(others), seed, 1)], due)])

@@ -14,14 +14,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from segtrain.counting.cell_measures import FieldCells
 from segtrain.data.samples import INSTANCE, read_index
 from segtrain.evaluation.evaluate import count_file
 from segtrain.evaluation.figures import Figures
-from segtrain.evaluation.named_cells import measure_names, read_named_fields
+from segtrain.evaluation.named_cells import NamedField, found_cell, measure_names, read_named_fields
 from segtrain.experiments.fit import SHIPPED, Fitted, fit_config, start_config
 from segtrain.experiments.named_cell_set import write_named_cells
 from segtrain.importing.outlined_images import read_class_names
-from segtrain.inference.operating_point import OperatingPoint, Rate
+from segtrain.inference.operating_point import FALSE_ALARMS, LEAST_CELLS, OperatingPoint, choose
 from segtrain.inference.ready_networks import Networks, load_networks
 from segtrain.pretrained import CELLS, FINDER
 from segtrain.reporting.model_card import NAMED, before_and_after, learnt_from
@@ -30,6 +33,7 @@ from segtrain.training.run_folder import CONFIG, FIELDS, RunFolder, load_trained
 from segtrain.training.setup import check_folder
 from smearsynth.base.command_line import columns
 from smearsynth.base.errors import UserError
+from smearsynth.base.progress import with_progress
 from smearsynth.fields.scale import AUTO, Scale
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
@@ -58,7 +62,7 @@ def fine_tune(
     `tuned` of the figures, in `summary.json`, has start, finder, mix; fields and held_back, numbers of fields; cells,
     split -> class -> those to learn from or to measure by; left_out, reason -> annotations; before and after, what
     `measure_names` says of the fields held back; warnings. A start that finds cells learns their names in its own map,
-    one that names them on crops. The threshold of odds is the start's; its rates are those of the fields held back.
+    one that names them on crops. The operating point is chosen on the fields held back, where they show enough.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(f"{folder}: a few fields are learnt by one process: start it without torchrun")
@@ -98,14 +102,15 @@ def fine_tune(
     held = {field["file"] for field in index["fields"] if field["split"] == "val"}
     measured = [field for field in fields if str(field.path) in held]
 
-    def figures(networks: Networks) -> Figures:
-        return measure_names(measured, partial(count_file, networks, scales, []))
-
-    told_before = figures(before)
-    point = _carry_over(before, target.path)
-    told_after = figures(load(cells=target.path) if names else load_networks([target.path], parasite=True))
+    told_before = measure_names(measured, partial(count_file, before, scales, []))
+    now = load(cells=target.path, with_point=False) if names else load_networks([target.path], with_point=False)
+    bar = with_progress(measured, what="count", unit="images", shown=True)
+    found = {field.path: count_file(now, scales, [], field.path) for field in bar}
+    point = _operating_point(measured, found, before, folder, load_trained(target.path).epoch)
     if point:
-        _with_rates(point, told_after, folder).save(target.path)
+        point.save(target.path)
+    threshold = point.threshold if point else 0.0
+    told_after = measure_names(measured, lambda path: found[path].at(threshold), progress=False)
     cells = {split: Counter[str]() for split in ("train", "val")}
     for field in index["fields"]:
         cells[field["split"]].update(field["cells"])
@@ -126,27 +131,20 @@ def fine_tune(
     return Fitted(run=target.path, figures=summary, more=tuned_text(summary["tuned"]))
 
 
-def _carry_over(before: Networks, run: Path) -> OperatingPoint | None:
-    """The operating point of the network that was begun with, into the run: half of the red cells that are learnt are
-    infected now as then, so odds keep their meaning."""
-    point = (before.namer or before).operating_point
-    if point is None:
-        return None
-    point = replace(point, epoch=load_trained(run).epoch)
-    point.save(run)
-    return point
-
-
-def _with_rates(point: OperatingPoint, figures: Figures, folder: Path) -> OperatingPoint:
-    """With the rates on the fields held back, where these show both kinds of red cells."""
-    rates = []
-    for key in (CLASSES[HEALTHY_RBC].key, CLASSES[INFECTED_RBC].key):
-        called = figures["infection"]["confusion"].get(key, {})
-        red = {kind: called.get(kind, 0) for kind in (CLASSES[HEALTHY_RBC].key, CLASSES[INFECTED_RBC].key)}
-        rates.append(Rate(red[CLASSES[INFECTED_RBC].key], sum(red.values())))
-    if not all(rate.total for rate in rates):
-        return point
-    return replace(point, false_alarms=rates[0], recall=rates[1], measured_on=f"{folder}, the fields held back")
+def _operating_point(
+    fields: Sequence[NamedField], found: Mapping[Path, FieldCells], before: Networks, folder: Path, epoch: int
+) -> OperatingPoint | None:
+    """From which odds on a red cell is infected: chosen on the fields held back, where they show healthy cells enough
+    for it and an infected one, else that of the network that was begun with."""
+    red = {CLASSES[HEALTHY_RBC].key: False, CLASSES[INFECTED_RBC].key: True}
+    meant = [(cell.key, found_cell(cell, found[field.path])) for field in fields for cell in field.cells]
+    odds = [(it.infected_odds, red[key]) for key, it in meant if key in red and it and it.infected_odds is not None]
+    score, infected = np.array([odd for odd, _ in odds]), np.array([ill for _, ill in odds], bool)
+    if infected.any() and (~infected).sum() >= LEAST_CELLS:
+        where = f"{folder}, the fields held back"
+        return choose(score, infected, false_alarms=FALSE_ALARMS, measured_on=where, epoch=epoch, least=1)
+    old = (before.namer or before).operating_point
+    return old and replace(old, epoch=epoch)
 
 
 def _warnings(tuned: Figures) -> list[str]:

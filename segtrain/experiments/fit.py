@@ -23,7 +23,7 @@ from smearsynth.base.errors import UserError, WorkError
 
 SHIPPED = "shipped"
 """As `start`: the network that comes with the package."""
-RATE = 0.1
+RATE = 0.04
 """Of the learning rate that a network was trained at, with which it learns on."""
 GENTLE: dict[str, Any] = {
     "images": 1600,

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from tqdm import tqdm
 
 from segtrain.counting.cell_measures import FieldCells, count_field
 from segtrain.counting.watershed_split import Labels
@@ -30,6 +29,7 @@ from segtrain.inference.tiles import RescaledImage
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import write_text
 from smearsynth.base.images import Pixels
+from smearsynth.base.progress import with_progress
 from smearsynth.shards.format import IMPORTED_FIELDS, Header, ImportedSample, dataset_digest, sample_digest, sample_id
 from smearsynth.shards.writer import ShardWriter, pack_imported
 from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE
@@ -71,9 +71,7 @@ def write_named_cells(
     held, left_out = held_back(fields, seed), Counter[str]()
     samples: dict[str, list[ImportedSample]] = {"train": [], "val": []}
     known, warnings = [], list[str]()
-    for number, field in enumerate(
-        tqdm(fields, desc="find cells", unit="image", leave=False, disable=None if progress else True)
-    ):
+    for number, field in enumerate(with_progress(fields, what="find cells", unit="images", shown=progress)):
         split = "val" if number in held else "train"
         image = open_image(field.path)
         try:

@@ -22,7 +22,7 @@ FILE = "operating_point.json"
 """In a run's folder."""
 FALSE_ALARMS = 5.0
 """Healthy cells of 1,000 that may be called infected, by default."""
-_LEAST_CELLS = 200
+LEAST_CELLS = 200
 """Healthy cells, and infected ones, below which no operating point is chosen."""
 Z = 1.959963984540054
 """Of the normal distribution, for an interval of 95 %."""
@@ -89,17 +89,18 @@ def choose(
     false_alarms: float,
     measured_on: str,
     epoch: int,
+    least: int = LEAST_CELLS,
 ) -> OperatingPoint:
     """The lowest threshold at which no more than `false_alarms` of 1,000 healthy cells are above it.
 
-    score: float64 (n,), log-odds of infected of red cells. infected: bool (n,), whether they are. Raises UserError
-    where there are too few of either.
+    score: float64 (n,), log-odds of infected of red cells. infected: bool (n,), whether they are. least: infected cells
+    that must be there. Raises UserError where there are too few of either.
     """
     healthy, ill = np.sort(score[~infected]), score[infected]
-    if min(len(healthy), len(ill)) < _LEAST_CELLS:
+    if len(healthy) < LEAST_CELLS or len(ill) < least:
         raise UserError(
             f"{measured_on}: {len(ill)} infected and {len(healthy)} healthy red cells were found there, and an "
-            f"operating point takes {_LEAST_CELLS} of each: build more smears"
+            f"operating point takes {LEAST_CELLS} of each: build more smears"
         )
     allowed = min(math.floor(false_alarms / 1000 * len(healthy)), len(healthy) - 1)
     threshold = float(healthy[len(healthy) - 1 - allowed])

@@ -137,7 +137,12 @@ class MixSpec(Spec):
     """Smears that are learnt beside samples of one's own, so that a network does not forget what it knew."""
 
     data: str = Field(description="a set, or a recipe whose smears are made as they are needed, seen from this file")
-    share: float = Field(default=0.5, gt=0, lt=1, description="of the training samples, those that are smears; 0-1")
+    share: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="of the training samples, those that are smears, or of the cells of each class that both show; 0-1",
+    )
     bank: str | None = Field(default=None, description="of a recipe: a file with its cells; null: they are cut")
 
 

@@ -8,13 +8,14 @@ it is that of one of any length, but for its learning rates.
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.data.cell_crops import CellCrops
+from segtrain.data.cell_crops import CellCrops, kind_shares
 from segtrain.data.folds import pooled, read_folds
 from segtrain.data.mixture import Mixture, mixed_order
 from segtrain.data.recipe_smears import RecipeSmears
@@ -129,29 +130,36 @@ def _single_cells(root: Path, crop: int, overfit: int | None) -> TrainingData:
 
 
 def _mixed(config: Config, mix: MixSpec, own: TrainingData) -> TrainingData:
-    """`own`, and smears or crops of their cells beside it: of a recipe one for each that is due."""
+    """`own`, and smears or crops of their cells beside it; of a recipe a smear is made for each that is due. Of crops
+    every class keeps the share that it has without others: of a class that only the smears show, all are theirs. A
+    network that sees its white cells seldom forgets them, though they are among the smears."""
     if own.once:
         raise UserError(f"mix: smears are mixed into a set of one's own, and {config.data} is a recipe: remove it.")
-    root, crop, due = Path(mix.data), config.model.crop, mix.share / (1 - mix.share) * len(own)
-    due = config.images * mix.share if config.images else due
+    root, crop = Path(mix.data), config.model.crop
+    images = config.images or round(len(own) / (1 - mix.share))
     both: list[Shards] = []
-    for split, count in (("train", max(1, round(due))), ("val", _MIXED_HELD_OUT)):
+    for split, count in (("train", images), ("val", _MIXED_HELD_OUT)):
         smears = RecipeSmears(root, split, bank=mix.bank, images=count) if root.is_file() else Shards(root, split)
         both.append(CellCrops(smears, crop=crop) if crop else smears)
     learnt, held_out = both
-    chosen = learnt.balanced() if isinstance(learnt, CellCrops) else np.arange(len(learnt))
-    few = np.linspace(0, len(held_out) - 1, min(_MIXED_HELD_OUT, len(held_out))).astype(np.int64)
-    kept = held_out.some_of_each() if isinstance(held_out, CellCrops) else few
-    mine, validated = (
-        np.arange(len(shards)) if numbers is None else numbers
-        for shards, numbers in ((own.shards, own.training), (own.held_out, own.validation))
-    )
-    first = len(own.shards)
+    order = partial(mixed_order, share=mix.share, first=len(own.shards), seed=config.seed)
+    mine = np.arange(len(own.held_out)) if own.validation is None else own.validation
+    if isinstance(own.shards, CellCrops) and isinstance(learnt, CellCrops) and isinstance(held_out, CellCrops):
+        here, there = own.shards.by_kind(), learnt.by_kind()
+        share, none = kind_shares(here.keys() | there.keys()), np.empty(0, np.int64)
+        parts = [
+            order(here.get(kind, none), there.get(kind, none), images=round(images * part / sum(share.values())))
+            for kind, part in sorted(share.items())
+        ]
+        training, theirs = np.concatenate(parts), held_out.some_of_each()
+    else:
+        training = order(np.arange(len(own.shards)), np.arange(len(learnt)), images=images)
+        theirs = np.linspace(0, len(held_out) - 1, min(_MIXED_HELD_OUT, len(held_out))).astype(np.int64)
     return TrainingData(
         shards=Mixture(own.shards, learnt),
-        training=mixed_order(mine, chosen, share=mix.share, images=config.images, first=first, seed=config.seed),
+        training=training,
         held_out=Mixture(own.held_out, held_out),
-        validation=np.concatenate([validated, len(own.held_out) + kept]),
+        validation=np.concatenate([mine, len(own.held_out) + theirs]),
     )
 
 
