@@ -115,8 +115,8 @@ def fine_tune(
     for field in index["fields"]:
         cells[field["split"]].update(field["cells"])
     tuned = {
-        "start": str(begins),
-        "finder": str(finds),
+        "start": SHIPPED if begins == CELLS else str(begins),
+        "finder": SHIPPED if finds == FINDER else str(finds),
         "mix": asked.mix.model_dump() if asked.mix else None,
         "fields": len(index["fields"]),
         "held_back": len(measured),
@@ -125,10 +125,10 @@ def fine_tune(
         "before": told_before,
         "after": told_after,
     }
-    tuned["warnings"] = [*index["warnings"], *_warnings(tuned)]
+    tuned["warnings"] = _warnings(tuned)
     summary = plain(fitted.figures | {"tuned": tuned})
     target.write_summary(summary)
-    return Fitted(run=target.path, figures=summary, more=tuned_text(summary["tuned"]))
+    return Fitted(run=target.path, figures=summary, more=tuned_text(summary["tuned"], index["warnings"]))
 
 
 def _operating_point(
@@ -141,7 +141,7 @@ def _operating_point(
     odds = [(it.infected_odds, red[key]) for key, it in meant if key in red and it and it.infected_odds is not None]
     score, infected = np.array([odd for odd, _ in odds]), np.array([ill for _, ill in odds], bool)
     if infected.any() and (~infected).sum() >= LEAST_CELLS:
-        where = f"{folder}, the fields held back"
+        where = f"{folder.resolve().name}, the fields held back"
         return choose(score, infected, false_alarms=FALSE_ALARMS, measured_on=where, epoch=epoch, least=1)
     old = (before.namer or before).operating_point
     return old and replace(old, epoch=epoch)
@@ -169,7 +169,9 @@ def _warnings(tuned: Figures) -> list[str]:
     return found
 
 
-def tuned_text(tuned: Figures) -> str:
-    """Before and after, for a person."""
+def tuned_text(tuned: Figures, of_images: Sequence[str] = ()) -> str:
+    """Before and after, for a person. of_images: further warnings, which name files."""
     table = columns(["", "before", "after"], before_and_after(tuned), text=("",))
-    return "\n".join([*learnt_from(tuned), table, *(f"Note: {sentence}." for sentence in tuned["warnings"])])
+    return "\n".join(
+        [*learnt_from(tuned), table, *(f"Note: {sentence}." for sentence in (*of_images, *tuned["warnings"]))]
+    )

@@ -252,7 +252,7 @@ def _tuned(tuned: Mapping[str, Any] | None) -> list[Section]:
         else "No smears were learnt beside: what the network knew of other laboratories may be forgotten."
     )
     sentences = (
-        f"It begins with the weights of `{tuned['start']}`. {learnt_from(tuned)[0].capitalize()}.",
+        f"It begins with the weights of `{Path(tuned['start']).name}`. {learnt_from(tuned)[0].capitalize()}.",
         beside,
         f"{learnt_from(tuned)[1].capitalize()}.",
         *(f"{sentence}." for sentence in tuned["warnings"]),
