@@ -96,6 +96,7 @@ class TestMixture:
         assert (parts.training < 4).sum() == 4
         assert len(parts.held_out) == 2 + 4
         run = fit(own, overrides=asked, run=tmp_path / "run", pictures=False).run
+        assert load_trained(run).config.mix is not None  # whoever uses the network reads it
         with pytest.raises(UserError, match=r"mix\.share: 0\.5, now 0\.25"):
             fit(own, overrides=["mix.share=0.25"], run=run, resume=True)
         with pytest.raises(UserError, match="not with `overfit`"):

@@ -262,7 +262,7 @@ class Config(Spec):
         """What decides the trained network, as plain data."""
         plain = self.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
         if self.mix:  # what is read of it has a digest
-            plain["mix"] = {"share": self.mix.share}
+            plain["mix"] = {"data": Path(self.mix.data).name, "share": self.mix.share}
         for key in ("start", "mix"):
             if plain[key] is None:
                 del plain[key]
