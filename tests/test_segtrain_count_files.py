@@ -30,6 +30,7 @@ from segtrain.counting.pooled_fields import groups_of
 from segtrain.counting.summary import exact
 from segtrain.inference.operating_point import OperatingPoint, Rate
 from smearsynth.base.errors import UserError
+from smearsynth.base.instance_outlines import outlines
 from smearsynth.fields.annotations import read_annotations
 from smearsynth.taxonomy import CLASSES
 
@@ -163,6 +164,18 @@ def test_a_map_at_the_image_s_size_has_smooth_outlines_and_every_cell() -> None:
     np.testing.assert_array_equal(FieldCells(map=small, cells=cells, native_shape=(80, 80)).native_map(), small)
 
 
+def test_a_cell_is_in_one_part_at_the_image_s_size_as_well() -> None:
+    """Of cells that touch, of all sizes and at all scales: none gets a pixel that only others are beside."""
+    seeds = np.random.default_rng(3).random((2, 12, 1, 1)) * 60
+    y, x = np.mgrid[:60, :60]
+    away = np.hypot(y - seeds[0], x - seeds[1])
+    small = np.where(away.min(axis=0) < 9, away.argmin(axis=0) + 1, 0).astype(np.int32)
+    cells = tuple(replace(CELL, number=n) for n in range(1, 13))
+    for side in (60, 83, 111, 180, 250):
+        native = FieldCells(map=small, cells=cells, native_shape=(side, side)).native_map()
+        assert all(len(parts) == 1 for parts in outlines(native).values())
+
+
 @pytest.fixture
 def blood(tmp_path: Path) -> Path:
     """Two slides of Jane Doe and one of a second patient: 1 of 4, 2 of 4, and 0 of 4 red cells infected; white cells
@@ -243,7 +256,7 @@ def test_counts_of_a_group_add_and_then_the_rates(blood: Path, tmp_path: Path) -
     line = next(row for row in rows(tmp_path / "c_summary.csv") if row["name"] == "JaneDoe")
     assert (line["of"], line["images"], line["infected_rbc"], line["red_cells"]) == ("patient", "2", "3", "8")
     assert float(line["parasitaemia"]) == 0.375
-    assert (line["false_alarms"], line["recall"]) == ("20/1000", "300/400")
+    assert (line["false_alarms"], line["recall"]) == ("20 of 1000", "300 of 400")
     assert "JaneDoe" in str(told)
 
 

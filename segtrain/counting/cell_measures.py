@@ -25,6 +25,7 @@ from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
 Names = Callable[[Labels, int], npt.NDArray[np.float64]]
 """A map of n cells and n, to float64 (n, classes): logarithms of the probabilities by which each is named."""
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 BORDERS = ("top", "left", "bottom", "right")
 NOT_COUNTED = ("bottom", "right")
 """A cell that is cut by one of these is not counted, one that is cut by the others alone is: of two fields side by
@@ -77,13 +78,20 @@ class FieldCells:
 
     def native_map(self) -> Labels:
         """int32 (H, W): `map` at the size of the native image. Where cell and glass meet is linear between pixels of
-        the map, as in a label that `segtrain predict` writes; which of two cells that touch has a pixel is said by the
-        nearest one. Each cell keeps a pixel at least."""
+        the map, as in a label that `segtrain predict` writes; which of two cells has a pixel is said by the nearest
+        one of the map. Each cell keeps a pixel at least."""
         height, width = self.native_shape
-        around = cv2.dilate(self.map.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
-        grown = np.where(self.map > 0, self.map, around)
-        near = cv2.resize(grown, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        native = np.where(to_native((self.map > 0).astype(np.float32), (height, width)) >= 0.5, near, 0)
+        inside = to_native((self.map > 0).astype(np.float32), (height, width)) >= 0.5
+        near = cv2.resize(self.map, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        native, rim = np.where(inside, near, 0), inside & (near == 0)
+        # The rim that linear adds is of the cell that it shares a side with.
+        while rim.any():
+            around = cv2.dilate(native.astype(np.float32), _CROSS).astype(np.int32)
+            new = rim & (around > 0)
+            if not new.any():
+                break
+            native[new] = around[new]
+            rim &= ~new
         there = np.bincount(native.ravel(), minlength=len(self.cells) + 1)
         for cell in self.cells:
             if not there[cell.number]:

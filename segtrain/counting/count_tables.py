@@ -41,13 +41,22 @@ _DIGITS = 12
 """Of a network's digest, as `segtrain weights` shows them."""
 _MOST_ROWS = 1_000_000
 """Of a sheet: Excel has 1,048,576."""
+_ABOUT = {
+    "use": "for research, and not for a diagnosis",
+    "parasitaemia": "infected of all red cells, with its 95 % interval (Wilson 1927)",
+    "parasitaemia_corrected": "by false_alarms and recall (Rogan and Gladen 1978; Lang and Reiczigel 2014)",
+    "CLASS_share": "of differential_of white cells, with the exact binomial 95 % interval (table of Rümke 1960)",
+    "intervals": "the chance of having met these cells, and not what the network takes a cell for",
+    "counted": "0 for a cell that the bottom or the right edge of its image cuts; it is in no count",
+}
+"""What a reader of a workbook has to know of its columns."""
 Row = Mapping[str, Any]
 
 
 def made_with(networks: Networks) -> dict[str, Any]:
     """Where figures come from. network: first digits of the sha256 of the weights, of a second network that names cells
     behind a slash. operating_point: log-odds from which a red cell is infected, "" where there is none; false_alarms,
-    recall: its known errors, as "28/1416". version: of segtrain."""
+    recall: its known errors, as "28 of 1416". version: of segtrain."""
     namer = networks.namer
     digests = ["+".join(digest[:_DIGITS] for digest in one.digests) for one in (networks, namer) if one is not None]
     point = (namer or networks).operating_point
@@ -55,7 +64,7 @@ def made_with(networks: Networks) -> dict[str, Any]:
     return {
         "network": "/".join(digests),
         "operating_point": round(point.threshold, 4) if point else "",
-        **{name: f"{rate.hits}/{rate.total}" for name, rate in rates.items()},
+        **{name: f"{rate.hits} of {rate.total}" for name, rate in rates.items()},
         "version": f"segtrain {version('smearsynth')}",
     }
 
@@ -115,7 +124,7 @@ def write_workbook(file: BinaryIO, sheets: Mapping[str, tuple[Sequence[str], Ite
     for name, (columns, rows) in sheets.items():
         for number, part in enumerate(_parts(rows), start=1):
             _sheet(book, f"{name} {number}" if number > 1 else name, columns, (_numbers(row) for row in part))
-    _sheet(book, "about", ("what", "is"), ([key, str(value)] for key, value in about.items()))
+    _sheet(book, "about", ("what", "is"), ([key, str(value)] for key, value in {**about, **_ABOUT}.items()))
     book.save(file)
 
 
