@@ -127,7 +127,7 @@ def numbered(names: FieldNames) -> FieldNames:
     images: dict[Path, str] = {}
     for count, path in enumerate(names.images, start=1):
         images[path] = f"image-{count:04d}"
-        key.writerow(("image", images[path], printable(str(path.absolute()))))
+        key.writerow(("image", images[path], printable(str(path.resolve()))))
     groups: Groups = {}
     for level, of in names.groups.items():
         numbers = {name: f"{level}-{count}" for count, name in enumerate(dict.fromkeys(of.values()), start=1)}
