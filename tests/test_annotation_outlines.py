@@ -254,6 +254,7 @@ class TestImagej:
     def test_a_set_without_a_name_belongs_to_the_only_image(self, root: Path) -> None:
         roifile.roiwrite(root / "RoiSet.zip", [roifile.ImagejRoi.frompoints(np.array(STAR))])
         assert read(root).images == {"a.png"}
+        assert [cell.name for cell in read(root).cells] == ["cell"], "roifile makes up a name, which says nothing"
         Image.new("RGB", (WIDTH, HEIGHT)).save(root / "b.png")
         assert "RoiSet.zip: its name says of no image that it is the one" in fault(root)
 

@@ -288,3 +288,20 @@ def test_by_command(tmp_path: Path) -> None:
     )
     assert told.exit_code == 2
     assert "names.yaml:1: ring: there is no class 'infected'" in told.output
+
+
+def test_a_page_that_is_named_is_the_image(tmp_path: Path) -> None:
+    pages = np.stack([field(number)[0] for number in range(3)])
+    (tmp_path / "img").mkdir()
+    tifffile.imwrite(tmp_path / "img/0.tif", pages, photometric="rgb")
+    _, cells = cells_of(1)
+    path = coco(tmp_path, {"0.tif": cells})
+    with pytest.raises(UserError, match="page"):
+        made(tmp_path, path)
+    made(tmp_path, path, page=2)
+    image, label = Shards(tmp_path / "set", "train").read(0)
+    np.testing.assert_array_equal(image, pages[1])
+    np.testing.assert_array_equal(label, truth(cells)[0])
+    save(tmp_path / "masks/0.png", (truth(cells)[0] > 0).astype(np.uint8) * np.uint8(255))
+    made(tmp_path, tmp_path / "masks", page=3, overwrite=True, cells="white")
+    np.testing.assert_array_equal(Shards(tmp_path / "set", "train").read(0)[0], pages[2])

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from source_folders import entries, put
 
 from smearsynth.base.errors import UserError
@@ -93,3 +95,17 @@ class TestFields:
             UserError, match=r"`group_column: slide` is a column of tables, and none of them has P1/a\.p"
         ):
             entries("fields", root, classes=classes, group_column="slide")
+
+    def test_a_page_is_that_of_the_recipe(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 40, 60, 3), np.uint8), photometric="rgb")
+        (tmp_path / "a.xml").write_text(
+            "<annotation><object><name>burr</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax>"
+            "</bndbox></object></annotation>"
+        )
+        with pytest.raises(UserError, match="page"):
+            entries("fields", tmp_path, classes=FORMS | {"odd": None})
+        assert [e.box for e in entries("fields", tmp_path, classes={"burr": "healthy_rbc"}, page=2).entries] == [
+            (1, 2, 8, 7)
+        ]
+        with pytest.raises(ValueError, match="only sources of kind crops or fields have it"):
+            entries("kaggle", tmp_path, page=2)

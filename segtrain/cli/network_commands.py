@@ -250,6 +250,7 @@ def leaderboard(entries: tuple[Path, ...], out: Path | None) -> None:
     help="The target's images have named cells: lines `NAME: CLASS` say what the names stand for.",
 )
 @cells
+@page
 @which
 @as_json
 def evaluate(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:

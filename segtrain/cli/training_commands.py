@@ -243,6 +243,9 @@ def models(as_json: bool) -> None:
     help="What no split divides, such as a patient: a part of the image's path, or a table `image,group`.  [default: "
     "the image]",
 )
+@click.option(
+    "--page", type=click.IntRange(min=1), metavar="N", help="Page of TIFF images, where several could be the image."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the split.")
 @click.option("--overwrite", is_flag=True, help="Replace the set that an earlier import wrote.")
 @as_json

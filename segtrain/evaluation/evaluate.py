@@ -41,6 +41,7 @@ def evaluate(
     classes: Mapping[str, str | None] | str | Path | None = None,
     cells: str | Path | None = None,
     pictures: str | Path | None = None,
+    page: int | None = None,
     which: Literal["best", "last"] = "best",
     device: str = "auto",
     progress: bool = True,
@@ -63,8 +64,9 @@ def evaluate(
     a mapping or the path of a YAML file of lines `NAME: CLASS`. cells: the run of a network that names the cells which
     `run` finds.
 
-    which: the network of the best epoch or of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on
-    stderr, or lines in a log. Raises UserError.
+    page: of TIFF images of a folder, where several could be the image, from 1. which: the network of the best epoch or
+    of the last. device: "auto", "cpu", "cuda" or "cuda:1". progress: bars on stderr, or lines in a log. Raises
+    UserError.
 
     >>> figures = segtrain.evaluate("runs/first", "quickstart", progress=False)
     >>> 0 <= figures["miou"] <= figures["pixel_accuracy"] <= 1
@@ -78,11 +80,11 @@ def evaluate(
             raise UserError(f"{target} is measured by the names of its cells alone: leave it out", other)
         named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
         warnings: list[str] = []
-        fields = read_named_fields(target, named, warnings)
+        fields = read_named_fields(target, named, warnings, page)
         networks = load_networks([run], which=which, device=device, parasite=True, cells=cells)
         paths = [field.path for field in fields]
-        scales = Scale(str(AUTO if um_per_px is None else um_per_px)).of_folder(paths, progress=progress)
-        counted = partial(count_file, networks, dict(zip(paths, scales, strict=True)), warnings)
+        scales = Scale(str(AUTO if um_per_px is None else um_per_px)).of_folder(paths, page=page, progress=progress)
+        counted = partial(count_file, networks, dict(zip(paths, scales, strict=True)), warnings, page=page)
         return measure_names(fields, counted, progress=progress) | {"warnings": warnings}
     if cells is not None and known:
         raise UserError(f"{target} is measured without names of its cells: give `classes`, or leave it out", "cells")
@@ -100,7 +102,7 @@ def evaluate(
                 f"{target}: its scale is not known; give a number, a table FILE.csv, or `auto`", "um_per_px"
             )
         network = NetworkMethod(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
-        return _on_fields(network, target, Path(pictures) if pictures else None, progress=progress)
+        return _on_fields(network, target, Path(pictures) if pictures else None, page, progress=progress)
     if um_per_px is not None:
         raise UserError(
             f"{target} has no img/ and mask/, and only real images are given a scale: leave it out", "um_per_px"
@@ -133,9 +135,11 @@ def evaluate(
     return figures | ({"objects": counts.figures()} if counts is not None else {})
 
 
-def count_file(networks: Networks, um_per_px: Mapping[Path, float], warnings: list[str], path: Path) -> FieldCells:
+def count_file(
+    networks: Networks, um_per_px: Mapping[Path, float], warnings: list[str], path: Path, *, page: int | None = None
+) -> FieldCells:
     """The cells of an image's file. warnings: those of the image are added."""
-    image = open_image(path)
+    image = open_image(path, page)
     try:
         warnings += image_warnings(image, networks)
         return count_field(networks, image, um_per_px[path])[0]
@@ -211,7 +215,9 @@ class NetworkMethod:
         return cells
 
 
-def _on_fields(network: NetworkMethod, folder: Path, pictures: Path | None, *, progress: bool) -> Figures:
+def _on_fields(
+    network: NetworkMethod, folder: Path, pictures: Path | None, page: int | None, *, progress: bool
+) -> Figures:
     def drawn(field: Field) -> Mask:
         found = network(field)
         if pictures:
@@ -222,7 +228,7 @@ def _on_fields(network: NetworkMethod, folder: Path, pictures: Path | None, *, p
         check_folder(pictures)
         pictures.mkdir(parents=True, exist_ok=True)
     methods: dict[str, Method] = {"network": drawn, "otsu": otsu_field}
-    measured = measure_fields(read_fields(folder), methods, progress=progress)
+    measured = measure_fields(read_fields(folder, page), methods, progress=progress)
     figures, baseline = measured["network"], measured["otsu"]
     for image, details, other in zip(figures["images"], network.details, baseline["images"], strict=True):
         image |= details | {"baseline_dice": other["foreground_dice"]}

@@ -70,10 +70,10 @@ class NamedField:
 
 
 def read_named_fields(
-    folder: Path, classes: Mapping[str, str | None], warnings: list[str] | None = None
+    folder: Path, classes: Mapping[str, str | None], warnings: list[str] | None = None, page: int | None = None
 ) -> list[NamedField]:
     """classes: what a name of the annotations, or of a folder, stands for: the key of a class, None to leave it out.
-    warnings: a sentence on what was left out of the annotations is added for each reason. Raises
+    warnings: a sentence on what was left out of the annotations is added for each reason. page: of the images. Raises
     UserError: no image, no annotation, a name that `classes` lacks, an annotation that is broken."""
     wrong = [f"{name}: {error}" for name, key in classes.items() if (error := class_error(key))]
     if wrong:
@@ -82,7 +82,9 @@ def read_named_fields(
     images = [file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise UserError(f"{folder}: there is no image; name a folder of fields")
-    found = read_annotations(folder, images, [file for file in files if Path(file).suffix.lower() in SUFFIXES])
+    found = read_annotations(
+        folder, images, [file for file in files if Path(file).suffix.lower() in SUFFIXES], page=page
+    )
     if warnings is not None:
         left_out = sorted((found.left_out + Counter({"crowd": len(found.crowds)})).items())
         warnings += [f"left out of the annotations: {reason} ({number:,})" for reason, number in left_out]

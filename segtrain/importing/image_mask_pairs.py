@@ -23,12 +23,14 @@ Key = Callable[[Path], str]
 
 @dataclass(frozen=True)
 class MaskPair:
-    """An image and its mask. name: path of the image below its folder, with /; mask_name: of the mask below its own."""
+    """An image and its mask. name: path of the image below its folder, with /; mask_name: of the mask below its own.
+    page: of the image, where it is a TIFF of several."""
 
     name: str
     image: Path
     mask_name: str
     mask: Path
+    page: int | None = None
 
 
 def find_pairs(images: Path, masks: Path) -> tuple[list[MaskPair], list[str]]:

@@ -1,7 +1,7 @@
 """Folders of images and masks to a dataset: every pair is read and checked, the set planned, and only then written."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -66,6 +66,7 @@ def import_annotations(
     patches: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    page: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = True,
@@ -80,7 +81,8 @@ def import_annotations(
     255. rest: of annotations, what nobody outlined is; "ignore" gives 255. cells: "white" or "black" in masks of two
     levels, else found by the images. um_per_px: their scale, a number, a table's path, or "auto". to_um_per_px: a scale
     to bring them to; or resize: a size, "N" or "WIDTHxHEIGHT". patches: "SIZE", "SIZE,OVERLAP" or "SIZE,N", cut after
-    the split. split: see `read_rule`; group: see `read_groups`. seed: of the split. overwrite: replace what an import
+    the split. split: see `read_rule`; group: see `read_groups`. page: of TIFF images, where several could be the
+    image, from 1. seed: of the split. overwrite: replace what an import
     wrote to `out`. progress: bars on stderr, where that is a terminal.
     Raises UserError with every error of the input, before anything is written.
 
@@ -94,14 +96,21 @@ def import_annotations(
     check_target(out, overwrite=overwrite)
     target, scale = _target(to_um_per_px, resize), Scale(str(um_per_px))
     cutting = read_patches(patches) if patches else None
-    told = _read_input(Path(images), Path(masks) if masks else None, palette, classes, rest)
+    told = _read_input(Path(images), Path(masks) if masks else None, palette, classes, rest, page)
     known = told.palette
     if cells and known.form != "levels":
         raise UserError(f"masks of the palette {palette} have more than two levels: leave `{cells}` out", "cells")
     have = check_pairs(
-        told.pairs, told.errors, known, cells=cells, split=split, group=group, seed=seed, progress=progress
+        [replace(pair, page=page) for pair in told.pairs],
+        told.errors,
+        known,
+        cells=cells,
+        split=split,
+        group=group,
+        seed=seed,
+        progress=progress,
     )
-    scales = scale.of_folder([one.pair.image for one in have.pairs], progress=progress)
+    scales = scale.of_folder([one.pair.image for one in have.pairs], page=page, progress=progress)
     pairs = plan_pairs(have, scales, target, cutting)
     warnings = [
         *told.warnings,
@@ -142,6 +151,7 @@ def import_annotations(
                 "patches": patches,
                 "split": str(have.rule),
                 "group": group,
+                **({"page": page} if page else {}),
                 "seed": seed,
                 "remarks": warnings,
             },
@@ -161,13 +171,20 @@ class _Input:
 
 
 def _read_input(
-    images: Path, masks: Path | None, palette: str, classes: Mapping[str, str | None] | str | Path | None, rest: str
+    images: Path,
+    masks: Path | None,
+    palette: str,
+    classes: Mapping[str, str | None] | str | Path | None,
+    rest: str,
+    page: int | None,
 ) -> _Input:
     asked = None if palette == AUTO else read_palette(palette)
     if has_annotations(images, masks):
         keys = asked.classes.keys if asked else tuple(BY_KEY)
         names = classes if classes is None or isinstance(classes, Mapping) else read_class_names(Path(classes), keys)
-        told = find_outlined(images, masks, classes=names, palette=palette, rest=IGNORE if rest == "ignore" else 0)
+        told = find_outlined(
+            images, masks, classes=names, palette=palette, rest=IGNORE if rest == "ignore" else 0, page=page
+        )
         return _Input(pairs=told.pairs, errors=[], palette=told.palette, labels=told.labels, warnings=told.warnings)
     if given := [name for name, value in (("classes", classes), ("rest", rest != "background")) if value]:
         raise UserError(f"{masks or images}: holds masks, whose pixels say what they are: leave it out", *given)

@@ -54,7 +54,7 @@ class OutlinedPair(MaskPair):
 
     def read(self) -> tuple[MaskReading, str]:
         """Its label and instances, and the sha256 of its file. Raises UserError where the image cannot be read."""
-        header = read_header(self.image)
+        header = read_header(self.image, self.page)
         shape = header.height, header.width
         label, instance = np.full(shape, self.rest, np.uint8), np.zeros(shape, np.int32)
         for number, cell in enumerate(self.cells, start=1):
@@ -91,17 +91,17 @@ def has_annotations(images: Path, masks: Path | None) -> bool:
 
 
 def find_outlined(
-    images: Path, annotations: Path | None, *, classes: Names | None, palette: str, rest: int
+    images: Path, annotations: Path | None, *, classes: Names | None, palette: str, rest: int, page: int | None = None
 ) -> OutlinedImages:
     """The images of a folder that files of annotations speak of, by name.
 
     annotations: a file, or a folder of them; None: the folder of the images. "{split}" in both paths as in
     `find_pairs`. classes: what names stand for; a name that it lacks is a class of that name. palette: "auto" (the ten
     classes, or background and cell where no name says more), "binary" (background and cell), or what `read_palette`
-    takes. rest: label of what nobody outlined.
+    takes. rest: label of what nobody outlined. page: of the images.
     Raises UserError with all errors of the files; for names that stand for no class; and for points and boxes.
     """
-    parts = [(prefix, one, _read(one, other)) for prefix, one, other in of_splits(images, annotations or images)]
+    parts = [(prefix, one, _read(one, other, page)) for prefix, one, other in of_splits(images, annotations or images)]
     cells = [cell for _, _, (_, found) in parts for cell in (*found.cells, *found.crowds)]
     if not cells:
         raise UserError(
@@ -125,7 +125,7 @@ def find_outlined(
     return OutlinedImages(pairs=tuple(pairs), palette=known, labels=labels, warnings=tuple(warnings))
 
 
-def _read(images: Path, annotations: Path) -> tuple[Path, Annotations]:
+def _read(images: Path, annotations: Path, page: int | None) -> tuple[Path, Annotations]:
     """The folder that holds all of both, and the annotations, with paths relative to it."""
     for path, what in ((images, images.is_dir()), (annotations, annotations.exists())):
         if not what:
@@ -140,6 +140,7 @@ def _read(images: Path, annotations: Path) -> tuple[Path, Annotations]:
         root,
         [file.relative_to(root).as_posix() for file in _images(images)],
         [file.relative_to(root).as_posix() for file in sorted(files | named)],
+        page=page,
     )
 
 

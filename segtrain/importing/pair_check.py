@@ -153,7 +153,7 @@ def _reader_of(palette: Palette, cells: Cells | None) -> Reader:
 def read_image(pair: MaskPair) -> tuple[Pixels, str]:
     """uint8 (h, w, 3) RGB, and the sha256 of the file. Raises UserError."""
     data = read_bytes(pair.image)
-    return decode_image(data, str(pair.image)), sha256_of(data)
+    return decode_image(data, str(pair.image), page=pair.page), sha256_of(data)
 
 
 def read_label(pair: MaskPair, reader: Reader) -> tuple[MaskReading, str]:
@@ -178,7 +178,7 @@ def _check(pair: MaskPair, *, reader: Reader, ask_contrast: bool) -> CheckedPair
     except UserError as error:
         errors.append(str(error))
     is_mask = not isinstance(pair, OutlinedPair)
-    if not errors and is_mask and (turned := turned_apart(pair.image, pair.mask)):
+    if not errors and is_mask and (turned := turned_apart(pair.image, pair.mask, pair.page)):
         errors.append(turned)
     elif not errors and reading.label.shape != image.shape[:2]:
         sizes = f"{size_text(reading.label.shape)} px, its image {pair.name} {size_text(image.shape)}"

@@ -81,13 +81,14 @@ class CutCell:
 @dataclass(frozen=True, kw_only=True)
 class ImageJob:
     """One image to cut, with what its source says of it. entries: those of this image; several only where points or
-    boxes tell them apart."""
+    boxes tell them apart. page: of a TIFF of several."""
 
     root: Path
     source: str
     entries: tuple[Entry, ...]
     glass: Glass | None
     gate: GateSpec
+    page: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def cut_image(job: ImageJob) -> CutImage:
     entry = job.entries[0]
     try:
         data = read_bytes(locate(job.root, entry.path))
-        image = decode_image(data, entry.path, most_pixels=MOST_PIXELS)
+        image = decode_image(data, entry.path, most_pixels=MOST_PIXELS, page=job.page)
         mask, cut_out, tight = None, None, entry.tight
         if entry.mask is not None:
             mask = read_mask(locate(job.root, entry.mask), shape=image.shape[:2], pad=entry.mask_pad)
@@ -117,7 +118,7 @@ def cut_image(job: ImageJob) -> CutImage:
                 )
             tight = tight or _fills(mask)
         elif entry.method is Method.STAIN and entry.box is None:
-            cut_out = decode_opacity(data, entry.path)
+            cut_out = decode_opacity(data, entry.path, job.page)
         if cut_out is not None:
             tight = True
             found = _find_cut_out(image, entry.class_id, cut_out >= 128, _WHITE)

@@ -130,6 +130,7 @@ def _cut(
             entries=tuple(entries),
             glass=listings[spec.name].facts.glass,
             gate=recipe.cells.gate,
+            page=spec.page,
         )
         for spec in recipe.sources
         for _, entries in groupby(listings[spec.name].entries, key=lambda entry: entry.path)

@@ -80,9 +80,9 @@ def read_header(path: Path, page: int | None = None) -> ImageHeader:
         return ImageHeader(height, width, single and not joined)
 
 
-def read_orientation(path: Path) -> int:
-    """How EXIF turns an image: 1 (not at all) to 8. Raises ImageError."""
-    with _opened(path, path.name) as (image, _):
+def read_orientation(path: Path, page: int | None = None) -> int:
+    """How EXIF turns an image: 1 (not at all) to 8. page: as `read_header` has it. Raises ImageError."""
+    with _opened(path, path.name, page=page) as (image, _):
         turn = image.getexif().get(_ORIENTATION, 1)
         return turn if turn in range(1, 9) else 1
 
@@ -131,10 +131,10 @@ def decode_image(data: bytes, name: str, *, most_pixels: int = MAX_PIXELS, page:
         return _to_rgb(image, name)
 
 
-def decode_opacity(data: bytes, name: str) -> Pixels | None:
+def decode_opacity(data: bytes, name: str, page: int | None = None) -> Pixels | None:
     """uint8 (h, w), upright: the alpha of an image that is partly transparent, else None. name: of the file, for
-    messages. Raises ImageError as `decode_image` does."""
-    with _opened(BytesIO(data), name) as (image, _):
+    messages. page: as `decode_image` has it. Raises ImageError as that does."""
+    with _opened(BytesIO(data), name, page=page) as (image, _):
         if not image.has_transparency_data:
             return None
         image.load()

@@ -67,17 +67,18 @@ def read_annotations(
     *,
     excluded: Collection[str] = (),
     group_column: str | None = None,
+    page: int | None = None,
 ) -> Annotations:
     """The annotations in `files` of cells in `images`; paths are relative to `root`, with forward slashes.
 
     excluded: images that are left out with what is said of them. group_column: of tables, read beside the others.
-    Raises UserError with all errors of the files: a form that is broken, an image that a table names and that is not
-    there or that has another size than is stated, a box outside its image.
+    page: of the images. Raises UserError with all errors of the files: a form that is broken, an image that a table
+    names and that is not there or that has another size than is stated, a box outside its image.
     """
     masks = find_masks(images)
     fields = [image for image in images if image not in masks]
     find = _ImageFinder(fields, excluded)
-    header = cache(lambda path: read_header(locate(root, path)))
+    header = cache(lambda path: read_header(locate(root, path), page))
     names_of = cache(lambda path: read_names(root, path))
     found, used, file_of = dict[Annotation, Annotation](), set[str](), dict[str, str]()
     crowds, left_out, errors = list[Annotation](), Counter[str](), list[str]()

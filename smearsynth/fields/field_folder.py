@@ -70,17 +70,17 @@ def is_folder(path: Path) -> bool:
     return (path / IMAGES).is_dir() and (path / MASKS).is_dir()
 
 
-def read_fields(folder: Path) -> Iterator[Field]:
-    """The fields by name, read one at a time.
+def read_fields(folder: Path, page: int | None = None) -> Iterator[Field]:
+    """The fields by name, read one at a time. page: of the images, where they are TIFF of several.
 
     Raises UserError: no images, an image without a mask, sizes that differ, a broken table of boxes.
     """
-    return (_read_field(folder, file, mask) for file, mask in image_and_mask_files(folder))
+    return (_read_field(folder, file, mask, page) for file, mask in image_and_mask_files(folder))
 
 
-def _read_field(folder: Path, file: Path, mask: Path) -> Field:
-    image = read_image(file)
-    if error := turned_apart(file, mask):
+def _read_field(folder: Path, file: Path, mask: Path, page: int | None) -> Field:
+    image = read_image(file, page)
+    if error := turned_apart(file, mask, page):
         raise UserError(error)
     cells = read_field_mask(mask, image.shape)
     refuse_negative(mask, image, cells)
@@ -157,14 +157,15 @@ def refuse_negative(path: Path, image: Pixels, cells: Mask) -> None:
         )
 
 
-def turned_apart(image: Path, mask: Path) -> str | None:
-    """Why it is not known which way round a mask lies on its image, where that is so. Raises UserError.
+def turned_apart(image: Path, mask: Path, page: int | None = None) -> str | None:
+    """Why it is not known which way round a mask lies on its image, where that is so. page: of the image. Raises
+    UserError.
 
     Some programs draw masks on the upright image and some on what the file holds. Where EXIF turns only one of the two,
     their sizes tell which it was, unless the turn keeps the size.
     """
-    turns = read_orientation(image), read_orientation(mask)
-    upright, of_mask = read_header(image), read_header(mask)
+    turns = read_orientation(image, page), read_orientation(mask)
+    upright, of_mask = read_header(image, page), read_header(mask)
     same = (upright.height, upright.width) == (of_mask.height, of_mask.width)
     clear = same and upright.height != upright.width and (turns[0] in SIDEWAYS) != (turns[1] in SIDEWAYS)
     if turns[0] == turns[1] or clear:

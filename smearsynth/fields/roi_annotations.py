@@ -19,6 +19,8 @@ from smearsynth.taxonomy import CLASSES
 
 _SET_NAME = r"[ ._-]*(?:cp_)?(?:rois?|roi[ _-]?set)$"
 """What the name of a set has beyond that of its image: `X_rois.zip` of cellpose, ImageJ's own `RoiSet.zip`."""
+_BY_LIBRARY = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""Name that roifile, and so cellpose, gives a ROI without one."""
 _MOST_ROIS, _MOST_BYTES = 100_000, 16_000_000
 """Of a set, and of one ROI."""
 _KEYS = {canonical(c.key): c.key for c in CLASSES[1:]}
@@ -97,6 +99,8 @@ def _rows(where: str, image: str, roi: Any, library: ModuleType, file: Annotatio
 def _name(roi: Any) -> str:
     if stated := re.search(r"^class: *(\S.*)$", roi.props or "", re.MULTILINE):
         return stated[1].strip()
+    if re.fullmatch(_BY_LIBRARY, roi.name or ""):
+        return str(roi.group) if roi.group else NO_CLASS
     written = re.sub(r"^[\d\s_.-]+|[\s_.#-]*\d[\d\s_.-]*$", "", roi.name or "").strip()
     if key := _KEYS.get(canonical(written)):
         return key

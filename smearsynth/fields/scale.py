@@ -56,14 +56,15 @@ class Scale:
         given = self.given(path)
         return estimate(image, str(path)) if given is None else given
 
-    def of_folder(self, files: Sequence[Path], *, progress: bool = False) -> list[float]:
+    def of_folder(self, files: Sequence[Path], *, page: int | None = None, progress: bool = False) -> list[float]:
         """um/px of each image of a folder; by `auto`, one that shows too few single red cells is taken to be of the
-        scale that the cells of all images together show. Raises UserError as `of` does."""
+        scale that the cells of all images together show. page: of TIFF files. Raises
+        UserError as `of` does."""
         given = [um_per_px for um_per_px in map(self.given, files) if um_per_px is not None]
         if self.spec != AUTO:
             return given
         bar = with_progress(files, what="find scales", unit="images", shown=progress)
-        areas = [_single_areas(read_image(file)) for file in bar]
+        areas = [_single_areas(read_image(file, page)) for file in bar]
         enough = [_red_cells(found).size >= LEAST_CELLS for found in areas]
         together = np.concatenate(areas)
         return [

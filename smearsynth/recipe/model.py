@@ -88,7 +88,7 @@ class FrozenSpec(Spec):
 
 
 _DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
-_LATER_OF_A_SOURCE = {"rest": "ignore", "group": None, "group_column": None}
+_LATER_OF_A_SOURCE = {"rest": "ignore", "group": None, "group_column": None, "page": None}
 _LATER: dict[str, dict[str, Any]] = {
     "cells": {"grafts": None},
     "scene": {"platelet_overlap": 0.0, "platelet_scale_range": None},

@@ -109,6 +109,11 @@ class SourceSpec(Spec):
         description="crops and fields: column of the labels that names what no split may divide, such as patient or "
         "slide; of fields, those in CSV",
     )
+    page: int | None = Field(
+        default=None,
+        ge=1,
+        description="crops and fields: page of their TIFF images, where several could be the image; from 1",
+    )
     most_refused: float = Field(
         default=0.9,
         ge=0,
@@ -164,9 +169,11 @@ class SourceSpec(Spec):
             raise ValueError("um_per_px and calibrate both set the scale: remove one of them")
         return value
 
-    @field_validator("labels", "also", "rest", "group", "group_column", "title", "licence", "redistribution", "cite")
+    @field_validator(
+        "labels", "also", "rest", "group", "group_column", "page", "title", "licence", "redistribution", "cite"
+    )
     @classmethod
-    def _only_own(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _only_own(cls, value: Any, info: ValidationInfo) -> Any:
         assert info.field_name is not None
         kinds = _KINDS_WITH.get(info.field_name, ("crops", "fields"))
         kind = info.data.get("kind", kinds[0])

@@ -39,7 +39,9 @@ def list_fields(spec: SourceSpec, files: SourceFiles) -> Listing:
 def annotations_of(spec: SourceSpec, files: SourceFiles) -> Annotations:
     """What `labels` names, a file or a folder, else whatever is in the root. Raises UserError."""
     tables = [path for path in files.tables if spec.labels is None or _is_in(path, spec.labels)]
-    return read_annotations(spec.root, files.images, tables, excluded=files.excluded, group_column=spec.group_column)
+    return read_annotations(
+        spec.root, files.images, tables, excluded=files.excluded, group_column=spec.group_column, page=spec.page
+    )
 
 
 def _is_in(path: str, labels: str) -> bool:
