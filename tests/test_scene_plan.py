@@ -72,6 +72,16 @@ def test_a_sample_depends_on_no_other():
     assert digest(planner(seed=1, looks=LOOKS).plan("train", 0)) != forward[0]
 
 
+def test_a_bare_scene_is_that_of_its_sample_without_a_cell():
+    made = planner(looks=LOOKS, distractors={"precipitate": 1})
+    bare, whole = made.bare("train", 3), made.plan("train", 3)
+    assert len(bare.objects) == 0
+    assert not bare.label.any()
+    assert not bare.instance.any()
+    assert np.array_equal(bare.distractors, whole.distractors)
+    assert [one.values["glass"] for one in bare.lights[:1]] == [one.values["glass"] for one in whole.lights[:1]]
+
+
 def test_another_look_leaves_scene_and_light_as_they_were():
     both, one = planner(looks=LOOKS).plan("train", 7), planner(looks=LOOKS[:1]).plan("train", 7)
     assert (both.objects == one.objects).all()

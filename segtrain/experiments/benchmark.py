@@ -57,8 +57,9 @@ def bench(
     peak_mb, the most memory that the process took. stages: loader, forward, step, loop, onnx, each with
     images_per_second, device_peak_mb (None on a CPU) and utilisation, the share of the peak (None without one); loop
     also has waiting_share, the share of its time spent waiting for the loader. Of a recipe there is smears, too: what
-    one core makes in a second (per_core), the cores that keep up with the loop (cores_for_loop), their share of all
-    cores here (cpu_share), and what 16 cores make of which one drives a GPU (of_16_cores). Raises UserError.
+    one core makes in a second (per_core), the cores that keep up with the loop (cores_for_loop), the share of the CPU
+    here that goes into smears and not into the network (cpu_share), and what 16 cores make of which one drives a GPU
+    (of_16_cores). Raises UserError.
 
     >>> figures = segtrain.bench(overrides=["model.name=compact", "batch=1"], repeats=1)
     >>> list(figures["stages"])
@@ -80,7 +81,7 @@ def bench(
     for name, stage in stages.items():
         rate = stage["images_per_second"]
         stage["utilisation"] = rate * work[name] / (peak * 1e12) if peak and name in work else None
-    smears = _smears(data, stages["loop"], repeats) if data and data.once else {}
+    smears = _smears(data, step, asked.batch, stages["loop"]["images_per_second"]) if data and data.once else {}
     return {
         "device": str(compute),
         "model": asked.model.name,
@@ -129,7 +130,7 @@ def table(figures: Figures) -> str:
         lines += [
             "",
             f"smears: one core makes {smears['per_core']:,.1f} a second; the loop takes {smears['cores_for_loop']:.2f} "
-            f"cores for them, {smears['cpu_share']:.0%} of the CPU here",
+            f"cores for them, and {smears['cpu_share']:.1%} of the CPU here goes into them",
             f"16 cores, one of them for a GPU, make {smears['of_16_cores']:,.0f} a second; a GPU that trains faster "
             "waits for them",
         ]
@@ -200,15 +201,28 @@ def _time_stages(
     return stages
 
 
-def _smears(data: TrainingData, loop: Figures, repeats: int) -> Figures:
-    """What making smears takes beside a loop of that speed; they are timed in this process, one after the other."""
+def _smears(data: TrainingData, step: "_Step", batch: int, rate: float) -> Figures:
+    """What making smears takes beside a loop of that rate, images/s: in seconds of the CPU, which what else runs on the
+    machine does not lengthen much. They are made in this process, one after the other."""
     numbers = cycle(range(len(data.shards)))
-    per_core = _time(lambda: len(data.shards.read(next(numbers))[:1]), repeats, torch.device("cpu"))[
-        "images_per_second"
-    ]
-    cores = loop["images_per_second"] / per_core
-    shares = {"cores_for_loop": cores, "cpu_share": cores / usable_cores()}
-    return {"smears": {"per_core": per_core, **shares, "of_16_cores": 15 * per_core}}
+    smear = _cpu_seconds(lambda: len(data.shards.read(next(numbers))[:1]))
+    share = rate * smear / usable_cores()
+    if step.compute.device.type == "cpu":
+        fixed = _random_batch(batch, data.shards.size, step.classes, step.compute.device)
+        share = smear / (smear + _cpu_seconds(lambda: step.train(fixed)))
+    return {
+        "smears": {"per_core": 1 / smear, "cores_for_loop": rate * smear, "cpu_share": share, "of_16_cores": 15 / smear}
+    }
+
+
+def _cpu_seconds(call: Callable[[], int]) -> float:
+    """Of an image, over all threads of this process. call: returns the number of its images."""
+    for _ in range(WARM_UP):
+        call()
+    began, images = time.process_time(), 0
+    while (spent := time.process_time() - began) < LEAST_SECONDS:
+        images += call()
+    return spent / images
 
 
 def _time_onnx(config: Config, classes: int, size: tuple[int, int], repeats: int) -> Figures:

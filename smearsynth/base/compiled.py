@@ -44,6 +44,12 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     return compile_it
 
 
+def must_be_compiled(function: Function) -> bool:
+    """Whether no earlier run has kept what the function is compiled to, and this one can."""
+    folder = _cache_folder()
+    return folder is not None and not any(folder.rglob(f"*.{function.__qualname__}-*.nbi"))
+
+
 @lru_cache(maxsize=1)
 def _cache_folder() -> Path | None:
     """Where compiled loops of just this code are kept; None where neither beside the code nor in the user's folders a

@@ -9,13 +9,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
+from smearsynth.base.compiled import must_be_compiled
 from smearsynth.base.files import file_digest
-from smearsynth.base.workers import peak_mb
+from smearsynth.base.progress import ProgressBar
+from smearsynth.base.workers import in_processes, peak_mb
 from smearsynth.dataset import build_state, layout
 from smearsynth.dataset.index import SceneTally, ShardRecord
 from smearsynth.engines.build_plan import BuildPlan, Job
+from smearsynth.rendering.layers import lay_cells
 from smearsynth.rendering.looks import render
+from smearsynth.scene.placement import place
 from smearsynth.shards.format import ShardSample, sample_digest, sample_id
 from smearsynth.shards.writer import Packed, ShardWriter, pack
 
@@ -48,12 +53,30 @@ class Clock:
         self._last = now
 
 
-def warm_up(plan: BuildPlan) -> None:
-    """Compiles what is compiled at its first call, so that forked workers find it done and no timing includes it."""
+def warm_up(plan: BuildPlan, *, workers: int = 1, progress: bool = False) -> None:
+    """Compiles what is compiled at its first call, so that forked workers find it done and no timing includes it.
+
+    In a new installation that takes most of a minute of one core: then one process compiles what plans smears and
+    another, of two workers, what colours them, and this one takes what they have kept. progress: says how far it is.
+    """
+    if must_be_compiled(place) or must_be_compiled(lay_cells):
+        with ProgressBar(what="compile loops, once", unit="parts", total=2, shown=progress) as bar:
+            for _ in in_processes(partial(_compile, plan), (False, True), workers=min(workers, 2), tick=bar.update):
+                bar.update()
     for job in {job.split: job for job in reversed(plan.jobs)}.values():
         scene = plan.planner.plan(job.split, job.first)
         for look in range(len(plan.header.looks)):
             render(scene, look, plan.bank)
+
+
+def _compile(plan: BuildPlan, colours: bool, _: Callable[[int], None]) -> None:
+    """What colours smears, on one without cells; or what plans them."""
+    job = plan.jobs[0]
+    if not colours:
+        plan.planner.plan(job.split, job.first)
+        return
+    for look in range(len(plan.header.looks)):
+        render(plan.planner.bare(job.split, job.first), look, plan.bank)
 
 
 def finished_shard(plan: BuildPlan, number: int) -> ShardRecord | None:

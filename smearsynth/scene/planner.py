@@ -102,6 +102,10 @@ class Planner:
             )
         return self._scene(split, index, placed, n)
 
+    def bare(self, split: str, index: int) -> Scene:
+        """The same before any cell is placed: glass, light and distractors."""
+        return self._scene(split, index, self._empty_field(0), 0)
+
     def _sampler(self, split: str) -> CellSampler:
         """The split's cells; UserError if a class that the combinations need has none."""
         if split not in self._samplers:

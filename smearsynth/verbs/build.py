@@ -103,7 +103,7 @@ def build(
     plan = make_plan(recipe, cells.bank, out)
     if numbers is not None:
         plan = replace(plan, jobs=plan.jobs[numbers.start : numbers.stop])
-    warm_up(plan)
+    warm_up(plan, workers=workers, progress=progress)
     resolved = resolved_yaml(recipe)
     if numbers is None:
         _begin(recipe, resolved, cells, plan, overwrite=overwrite)
