@@ -225,7 +225,7 @@ def test_what_nobody_knows_is_the_highest_label_of_nnunet(folder: Path, tmp_path
 
 def test_the_command_offers_every_format() -> None:
     (option,) = (option for option in main.commands["export"].params if option.name == "format")
-    assert list(option.type.choices) == list(FORMATS) == list(KINDS)
+    assert [*option.type.choices, "images"] == list(FORMATS) == [*KINDS, "huggingface", "images"]
 
 
 def test_large_tar_files_are_cut_and_every_sample_is_whole_in_one(

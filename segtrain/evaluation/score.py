@@ -26,6 +26,7 @@ from segtrain.metrics.confusion import OF_CLASS, WHOLE, all_scores, per_image
 from segtrain.metrics.object_scores import ObjectScores
 from smearsynth.base.files import write_text
 from smearsynth.base.progress import with_progress
+from smearsynth.shards.format import SHORT_DIGEST
 from smearsynth.taxonomy import CLASSES
 
 _SURE = 255
@@ -67,7 +68,7 @@ def score(
     1.0
     """
     shards, given = Shards(Path(dataset), split), Submission.open(Path(predictions))
-    ids = [shards.sample_id(i) for i in range(len(shards))]
+    ids = _names_of(shards, given)
     given.check_ids(ids, f"{shards.root}, split {split}")
     classes, keys = len(shards.classes), shards.classes.keys
     metrics = PixelMetrics(shards.classes, torch.device("cpu"), boundaries=True)
@@ -108,6 +109,13 @@ def score(
     if out is not None:
         write_text(Path(out), json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     return figures
+
+
+def _names_of(shards: Shards, given: Submission) -> list[str]:
+    """Of the samples, as the predictions name them: by id, or as `smearsynth export --without-labels` names images."""
+    column = shards.column("digest")
+    short = [] if column is None else [str(digest)[:SHORT_DIGEST] for digest in column]
+    return short if set(short) & set(given.ids) else [shards.sample_id(i) for i in range(len(shards))]
 
 
 def score_table(figures: Figures) -> str:

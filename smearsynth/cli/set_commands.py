@@ -139,9 +139,13 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 @dataset
 @click.option(
     "--format",
-    required=True,
-    type=click.Choice(["png", "coco", "webdataset", "yolo", "yolo-boxes", "nnunet"]),
+    type=click.Choice(["png", "coco", "webdataset", "yolo", "yolo-boxes", "nnunet", "huggingface"]),
     help="What to write.",
+)
+@click.option(
+    "--without-labels",
+    type=click.Choice(["train", "val", "test"]),
+    help="Write the images of this split and nothing else, for a contest.",
 )
 @click.option("--out", required=True, type=PATH, help="Folder to write.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this one.  [default: all]")
@@ -150,7 +154,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace the export that is there.")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: one per core]")
 @as_json
-def export(dataset: Path, as_json: bool, **options: Any) -> None:
+def export(dataset: Path, without_labels: str | None, as_json: bool, **options: Any) -> None:
     """Write DATASET in a form that other tools read.
 
     \b
@@ -159,14 +163,20 @@ def export(dataset: Path, as_json: bool, **options: Any) -> None:
     webdataset  tar files that a training reads from front to back
     yolo        images, and a polygon for each cell (yolo-boxes: a box), with data.yaml
     nnunet      nnU-Net's raw layout: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json
+    huggingface the hub's layout: README.md with YAML, data/; loaded by its library `datasets` without a script
 
     \b
     Example: for COCO's own tools, and for nnU-Net
       smearsynth export quickstart --format coco --out quickstart-coco
       smearsynth export quickstart --format nnunet --out nnUNet_raw/Dataset101_quickstart
+      smearsynth export quickstart --without-labels test --out for-entrants
     """
     from smearsynth.verbs.export import export as run
 
+    if (options["format"] is None) == (without_labels is None) or (without_labels and options["split"]):
+        raise click.UsageError("Give --format, or --without-labels and neither --format nor --split.")
+    if without_labels:
+        options |= {"format": "images", "split": without_labels}
     done = run(dataset, **options)
     show(as_json, asdict(done), lambda: str(done))
 

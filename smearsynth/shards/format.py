@@ -51,6 +51,8 @@ WITH_PARASITES = 2
 """Format version of a set that knows where parasites lie."""
 GENERATOR_VERSION = 3
 """Rises with every change of a golden digest: only within one version are two sets of one recipe equal."""
+SHORT_DIGEST = 16
+"""Hex digits of a sample's digest that name its image where labels are withheld."""
 
 CODECS = ("gzip", "none")
 BIG = {"image": "u1", "label": "u1", "instance": "<u2", "parasite": "u1", "objects": "<i4"}

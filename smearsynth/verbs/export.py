@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from smearsynth.base.errors import UserError, WorkError
 from smearsynth.base.progress import ProgressBar
 from smearsynth.base.workers import checked_workers
-from smearsynth.dataset.export import coco, nnunet, png_folder, webdataset, yolo
+from smearsynth.dataset.export import coco, huggingface, nnunet, png_folder, webdataset, yolo
 from smearsynth.dataset.export.export_folder import check_target, replaced, write_about
 from smearsynth.dataset.export.exported_set import (
     ExportedSample,
@@ -31,13 +31,16 @@ Result = TypeVar("Result")
 class ExportFormat(NamedTuple):
     """encode: all that can be done with one sample, in any thread. write_split: the samples of a split, as `encode`
     gives them, in the order of the set. reading: what is written and how it is read, for its README. needs_objects:
-    whether it has no meaning without them.
+    whether it has no meaning without them. withholds: whether nothing that is written may tell of labels. head:
+    what its README begins with, of the set and the samples of each split.
     """
 
     encode: Callable[[ExportedSample, ExportedSet], Any]
     write_split: Callable[[Path, ExportedSet, str, Iterable[Any]], None]
     reading: str
     needs_objects: bool = False
+    withholds: bool = False
+    head: Callable[[ExportedSet, dict[str, int]], str] | None = None
 
 
 FORMATS = {
@@ -47,6 +50,10 @@ FORMATS = {
     "yolo": ExportFormat(yolo.encode, yolo.write_split, yolo.POLYGONS, needs_objects=True),
     "yolo-boxes": ExportFormat(partial(yolo.encode, boxes=True), yolo.write_split, yolo.BOXES, needs_objects=True),
     "nnunet": ExportFormat(nnunet.encode, nnunet.write_split, nnunet.READING),
+    "huggingface": ExportFormat(
+        huggingface.encode, huggingface.write_split, huggingface.READING, head=huggingface.front_matter
+    ),
+    "images": ExportFormat(png_folder.encode_image, png_folder.write_images, png_folder.IMAGES_READING, withholds=True),
 }
 
 
@@ -112,7 +119,8 @@ def export(
             replaced(target) as work,
             ProgressBar(what=target.name, unit="smears", total=sum(splits.values()), shown=progress) as bar,
         ):
-            write_about(work, selection, format, chosen.reading)
+            head = chosen.head(dataset, splits) if chosen.head else ""
+            write_about(work, selection, format, chosen.reading, head=head, withholds=chosen.withholds)
             for name in splits:
                 encoded = _in_threads(encode, selection.rows(name), workers)
                 chosen.write_split(work, dataset, name, _counted(encoded, bar.update))

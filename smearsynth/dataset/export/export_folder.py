@@ -23,7 +23,7 @@ CARD = "dataset-card.md"
 _UNFINISHED = f"{layout.STATE}/export"
 _OURS = re.compile(
     r"export\.json|README\.md|dataset-card\.md|preview\.png|annotations|\.smearsynth|(train|val|test)(-\d{6}\.tar)?|"
-    r"data\.yaml|images|labels|(images|labels)T[rs]|dataset\.json|splits_final\.json"
+    r"data|data\.yaml|images|labels|(images|labels)T[rs]|dataset\.json|splits_final\.json"
 )
 """All that an export writes at the top of its folder."""
 _NOT_FOR_PUBLICATION = (
@@ -85,12 +85,14 @@ def licences(dataset: ExportedSet) -> list[str]:
     ]
 
 
-def write_about(work: Path, selection: Selection, format_name: str, reading: str) -> None:
+def write_about(
+    work: Path, selection: Selection, format_name: str, reading: str, *, head: str = "", withholds: bool = False
+) -> None:
     """All that is written beside the samples. reading: what the format holds and how it is read, "{split}" for the name
-    of a split."""
+    of a split. head: what the README begins with. withholds: neither card nor preview, which tell of labels."""
     dataset, header, splits = selection.dataset, selection.dataset.header, selection.splits()
     for name, copy in ((layout.CARD, CARD), (layout.PREVIEW, layout.PREVIEW)):
-        if (dataset.folder / name).is_file():
+        if (dataset.folder / name).is_file() and not withholds:
             shutil.copyfile(dataset.folder / name, work / copy)
     classes = zip(header.class_ids, header.class_keys, header.class_colours, strict=True)
     facts = {
@@ -105,10 +107,10 @@ def write_about(work: Path, selection: Selection, format_name: str, reading: str
         "licences": licences(dataset),
     }
     (work / FACTS).write_text(layout.json_text(facts), encoding="utf-8")
-    (work / README).write_text(_readme(selection, splits, reading), encoding="utf-8")
+    (work / README).write_text(head + _readme(selection, splits, reading, withholds=withholds), encoding="utf-8")
 
 
-def _readme(selection: Selection, splits: dict[str, int], reading: str) -> str:
+def _readme(selection: Selection, splits: dict[str, int], reading: str, *, withholds: bool) -> str:
     dataset, header = selection.dataset, selection.dataset.header
     counted = ", ".join(f"{split} {count:,}" for split, count in splits.items())
     part = [f"only split {selection.split}"] if selection.split else []
@@ -117,14 +119,18 @@ def _readme(selection: Selection, splits: dict[str, int], reading: str) -> str:
     classes = ", ".join(f"{number} {key}" for number, key in zip(header.class_ids, header.class_keys, strict=True))
     sections = [
         f"# {dataset.name}",
-        f"Blood smears with exact labels at {header.um_per_px} µm per pixel: {counted}"
+        f"Blood smears{'' if withholds else ' with exact labels'} at {header.um_per_px} µm per pixel: {counted}"
         f"{' (' + ', '.join(part) + ')' if part else ''}. Exported by smearsynth from the dataset with the digest "
         f"`{dataset.digest}`.",
         "" if dataset.publish else _NOT_FOR_PUBLICATION,
         "## What is here\n\n" + reading.format(split=next(iter(splits))),
-        f"Classes: {classes}. A label of 255: nobody knows.",
-        "" if dataset.has_objects else "This set knows no single cells: it has neither instances nor objects.",
+        f"Classes: {classes}." + ("" if withholds else " A label of 255: nobody knows."),
+        ""
+        if dataset.has_objects or withholds
+        else "This set knows no single cells: it has neither instances nor objects.",
         "## Sources\n\n" + ("\n".join(f"- {line}" for line in licences(dataset)) or "None is recorded."),
-        f"`{CARD}` is the card of the whole dataset." if (dataset.folder / layout.CARD).is_file() else "",
+        f"`{CARD}` is the card of the whole dataset."
+        if (dataset.folder / layout.CARD).is_file() and not withholds
+        else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"

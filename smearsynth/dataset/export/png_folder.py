@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from smearsynth.dataset.export.exported_set import ExportedSample, ExportedSet, object_columns, object_rows
+from smearsynth.shards.format import SHORT_DIGEST
 
 _IGNORED = "#ffffff"
 """Colour of a label that is no class."""
@@ -63,6 +64,9 @@ with open("{split}/samples.csv", newline="") as file:
     sample = next(csv.DictReader(file))["sample_id"]
 image, label = (np.asarray(Image.open(f"{split}/{{kind}}/{{sample}}.png")) for kind in ("image", "label"))
 ```"""
+IMAGES_READING = """\
+`SPLIT/NAME.png` is a smear, RGB; nothing here says what is in it. NAME is the head of the sample's digest: whoever has
+the set finds its labels by it, and `segtrain score` takes predictions under these names."""
 _SAMPLES = ("sample_id", "scene", "look", "background", "height", "width", "objects", "digest")
 
 
@@ -109,6 +113,18 @@ def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[P
             samples.writerow(line)
             if dataset.has_objects:
                 objects.writerows(rows)
+
+
+def encode_image(sample: ExportedSample, _: ExportedSet) -> tuple[str, bytes]:
+    """The smear alone, under a name that tells nothing: ids tell the number in the set, and that which combination."""
+    return sample.row.digest[:SHORT_DIGEST], rgb(sample.image)
+
+
+def write_images(out: Path, _: ExportedSet, split: str, encoded: Iterable[tuple[str, bytes]]) -> None:
+    """The smears of a split."""
+    (out / split).mkdir()
+    for name, png in encoded:
+        (out / split / f"{name}.png").write_bytes(png)
 
 
 @contextmanager
