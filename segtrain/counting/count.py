@@ -105,12 +105,19 @@ def count(
     overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
-    """Writes the cells of all images to `out`.
+    """Writes the cells of all images to `out`: FILE.csv with a line for each and FILE_summary.csv with one for each
+    image, FILE.xlsx with both, of an only image FILE.zip (ImageJ) or FILE.geojson (QuPath); or with `formats`, of csv,
+    xlsx, roi, geojson, coco and instances, a folder of files.
 
     run: folder of a training, None for the networks that come with the package. cells: the run of a network that names
     each cell, on a crop of its own, which those of `run` and `others` find. images: one or several files, or folders of
-    them. The rest as for `count_with`; um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`.
-    Raises UserError, before anything is written.
+    them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined and numbered. group: "folder",
+    or a pattern in the path, such as (?P<patient>P[0-9]+); or group_column, columns of the table `labels`: which images
+    are one patient's or slide's, as `pooled_fields.groups_of` says. white_cells: the differential is of the first so
+    many. key: a CSV file in another folder, which tells what numbers stand for the names of images and groups in all
+    that is written. bom: CSV begins with the mark by which Excel knows UTF-8. overwrite: replace files that are there.
+    um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`. Raises UserError, before anything
+    is written.
 
     >>> counted = segtrain.count("runs/first", ["field.png"], out="cells.csv", um_per_px=0.2, progress=False)
     >>> [name for name, um_per_px, summary in counted.images]
@@ -157,17 +164,7 @@ def count_with(
     overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
-    """Writes the cells of all images to `out`: FILE.csv with a line for each and FILE_summary.csv with one for each
-    image, FILE.xlsx with both, of an only image FILE.zip (ImageJ) or FILE.geojson (QuPath); or with `formats`, of csv,
-    xlsx, roi, geojson, coco and instances, a folder of files.
-
-    images: one or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the
-    cells outlined and numbered. um_per_px: of the images, a number, a table's path, or "auto". group, group_column,
-    labels: which images are one patient's or slide's, see `pooled_fields.groups_of`. white_cells: the differential is
-    of the first so many. key: a CSV file, which tells what numbers stand for the names of images and groups in all that
-    is written. bom: CSV begins with the mark of UTF-8. page: of TIFF files with several, from 1. overwrite: replace
-    files that are there. Raises UserError, before anything is written.
-    """
+    """As `count`, by networks that are loaded."""
     scale = Scale(str(um_per_px))
     readers, left_out = open_images(images, page)
     paths = [Path(image.name) for image in readers]
