@@ -24,6 +24,7 @@ from segtrain.data.samples import Shards
 from segtrain.training.config import Config, MixSpec
 from smearsynth.base.errors import UserError
 from smearsynth.base.json_values import differences, shown
+from smearsynth.base.progress import say
 
 Identity = dict[str, Any]
 _MIXED_HELD_OUT = 100
@@ -110,6 +111,7 @@ def _of_recipe(config: Config, recipe: Path) -> TrainingData:
     for key, asked in (("fold", config.fold), ("model.name", config.model.crop), ("resident", config.resident)):
         if asked:
             raise UserError(f"{key}: takes a set on disk, and {recipe} is a recipe: build it, or remove the key.")
+    say(f"{recipe}: reads its cells, and makes the smears of its validation split")
     if config.overfit:
         smears = RecipeSmears(recipe, "train", bank=config.bank)
         few = _first(np.arange(len(smears)), config.overfit)
