@@ -115,6 +115,20 @@ class TestStart:
         assert config.model.name == "compact"
         assert config.start == str(first)
 
+    def test_a_set_without_parasites_leaves_what_was_learnt_of_them(self, data: Path, tmp_path: Path) -> None:
+        parasites = (*TINY, "model.parasite=true", "loss.parasite={}")
+        first = fit(data, overrides=parasites, run=tmp_path / "first", pictures=False).run
+        plain = write_set(tmp_path / "plain", size=SIZE, shown=SHOWN, train=4, val=2)
+        short = ["images=8", "epochs=1", "batch=4", "workers=0", "ema=null"]
+        second = fit(plain, start=first, overrides=short, run=tmp_path / "second", pictures=False).run
+        one, other = (dict(load_trained(run).model.named_parameters()) for run in (first, second))
+        # Of the last layer, whose outputs are in the order of the channels, one in eleven is the parasite's.
+        name, outputs = list(one)[-1], len(CLASSES) + 1
+        parasite = len(one[name]) // outputs
+        assert parasite * outputs == len(one[name])
+        torch.testing.assert_close(one[name][-parasite:], other[name][-parasite:], rtol=0, atol=0)
+        assert not torch.equal(one[name][:-parasite], other[name][:-parasite])
+
     def test_other_classes_are_told(self, data: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="whose weights do not fit the config"):
             fit(data, start="shipped", overrides=["model={name: compact}", "loss={dice: {}}"], run=tmp_path / "run")

@@ -174,6 +174,8 @@ def start_config(start: Path, *, maps: Collection[str], config: str | Path | Non
         loss = plain["loss"] | {
             name: None for name, needed in (("cells", INSTANCE), ("parasite", PARASITE)) if needed not in maps
         }
+        if not any(loss.values()):
+            loss["cross_entropy"] = {}
         optimiser = plain["optimiser"] | {"lr": known.optimiser.lr * RATE}
         values |= {"loss": loss, "optimiser": optimiser, "batch": known.batch, "augment": plain["augment"], **GENTLE}
     return load_config(config, [*(f"{key}={json.dumps(value)}" for key, value in values.items()), *overrides])

@@ -57,7 +57,8 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
         beginning = _load_start(model, Path(config.start), identity)
     else:
         beginning = "" if state else first_weights(model, config.model.name, pretrained)
-    show_parasite(model)
+    if config.loss.parasite:  # else it is not learnt on, and no loss may take it for a class
+        show_parasite(model)
     ranks.wait()
     progress = Progress(run, speaks=ranks.first)
     if ranks.first:
