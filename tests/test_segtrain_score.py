@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from pycocotools import mask as coco_mask
 from shard_set import write_set
 
 import segtrain
@@ -122,6 +123,34 @@ def test_single_cells_are_counted_as_they_are_given(folder: Path, shards: Shards
     fewer = segtrain.score(as_h5(tmp_path / "b.h5", merged), folder, **STATED)["cells"]["objects"]
     kinds = [len(np.unique(values)) - 1 for values in merged.values()]
     assert (objects["true"], fewer["found"]) == (sum(int((np.unique(v) > 0).sum()) for v in right.values()), sum(kinds))
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_results_of_coco_are_cells_the_surest_on_top(
+    folder: Path, shards: Shards, tmp_path: Path, numbered: bool
+) -> None:
+    """Run lengths by pycocotools; each cell once more, less sure, over the whole image and of another class."""
+    results = []
+    for i in range(len(shards)):
+        label, instance = shards.read(i)[1], shards.instance(i)
+        for number in np.unique(instance[instance > 0]):
+            kind = int(label[instance == number][0])
+            runs = coco_mask.encode(np.asfortranarray(instance == number))
+            cell = {"image_id": i + 1 if numbered else shards.sample_id(i), "score": 0.9, "category_id": kind}
+            results.append(cell | {"segmentation": runs | {"counts": runs["counts"].decode()}})
+        hidden = np.asfortranarray(instance > 0)
+        runs = coco_mask.encode(hidden)
+        results.append(results[-1] | {"score": 0.1, "segmentation": runs | {"counts": runs["counts"].decode()}})
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    figures = segtrain.score(tmp_path / "results.json", folder, **STATED)
+    objects = figures["cells"]["objects"]
+    assert (figures["miou"]["value"], objects["f1"], objects["pq"]) == (1, 1, 1)
+    (tmp_path / "results.json").write_text(json.dumps([results[0] | {"image_id": 99}]))
+    with pytest.raises(UserError, match=r"results\.json: \[0\]: 99 is no sample: give its id, or its number from 1"):
+        segtrain.score(tmp_path / "results.json", folder, **STATED)
+    (tmp_path / "results.json").write_text(json.dumps([{"image_id": 1}]))
+    with pytest.raises(UserError, match=r"results\.json cannot be read"):
+        segtrain.score(tmp_path / "results.json", folder, **STATED)
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def score(predictions: Path, dataset: Path, as_json: bool, **options: Any) -> No
 
     PREDICTIONS is a folder with ID.png of each sample, an .npz with an array for each, or an .npz or .h5 with
     `sample_id` and `label`; all hold ids of classes, or, to say which pixels are of one cell, 1000 x class + its number
-    in the image. What is missing, too many, of another size or no class is named.
+    in the image. Or a .json of COCO results. What is missing, too many, of another size or no class is named.
 
     \b
     Example:

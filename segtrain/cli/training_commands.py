@@ -148,7 +148,7 @@ def bench(as_json: bool, **options: Any) -> None:
     "--fields",
     type=PATH,
     metavar="FILE.yaml",
-    help="Folders of annotated real fields to measure each network on, too; see recipes/fields.yaml.",
+    help="Folders of annotated real fields to measure each network on, too; see recipes/fields/laboratories.yaml.",
 )
 @click.option("--out", type=PATH, default="runs/compare", show_default=True, help="Folder of runs and results.")
 @split
@@ -166,7 +166,7 @@ def compare(configs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     Example: two networks at equal work, and three learning rates of one
       segtrain compare -c recipes/fit/quick.yaml -c recipes/fit/compact.yaml --data quickstart --budget images=2000
       segtrain compare -c recipes/fit/deconvnet.yaml --vary optimiser.lr=1e-3,1e-4,1e-5 --data small --out runs/rates
-      segtrain compare -c recipes/fit/cells.yaml --vary data=grafts,no_grafts --fields recipes/fields.yaml
+      segtrain compare -c recipes/fit/cells.yaml --vary data=grafts,no_grafts --fields recipes/fields/laboratories.yaml
     """
     from segtrain.experiments.compare import compare as run
     from smearsynth.base.errors import WorkError

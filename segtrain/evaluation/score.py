@@ -48,9 +48,9 @@ def score(
 ) -> Figures:
     """An entry: what the predictions of a split of `dataset` are worth.
 
-    predictions: a folder of PNG files, an .npz or an .h5; see `evaluation.submission`. name: of the entry.
-    external_data, pretraining: what was used beside the set's training split, "none" where nothing was. link: to a
-    paper or code. out: a JSON file for `leaderboard`. progress: a bar on stderr, where that is a terminal.
+    predictions: a folder of PNG files, an .npz, an .h5 or results of COCO; see `evaluation.submission`. name: of the
+    entry. external_data, pretraining: what was used beside the set's training split, "none" where nothing was. link: to
+    a paper or code. out: a JSON file for `leaderboard`. progress: a bar on stderr, where that is a terminal.
 
     Of the figures, miou, pixel_accuracy and foreground_dice, and iou, dice, precision and recall in per_class by key,
     are mappings of value, low and high; reference_accuracy, boundary_f1 and hd95 (px) are numbers. `cells`, of a set
@@ -67,8 +67,10 @@ def score(
     >>> entry["miou"]["value"]
     1.0
     """
-    shards, given = Shards(Path(dataset), split), Submission.open(Path(predictions))
-    ids = _names_of(shards, given)
+    shards = Shards(Path(dataset), split)
+    samples = [shards.sample_id(i) for i in range(len(shards))]
+    given = Submission.open(Path(predictions), samples)
+    ids = _names(shards, samples, given)
     given.check_ids(ids, f"{shards.root}, split {split}")
     classes, keys = len(shards.classes), shards.classes.keys
     metrics = PixelMetrics(shards.classes, torch.device("cpu"), boundaries=True)
@@ -83,7 +85,7 @@ def score(
         if objects is not None:
             true, kinds = true_cells(shards, i)
             objects.update(*_found(predicted, keys, shards.um_per_px), true, kinds)
-            tables.append(_names(predicted.label, true, kinds, classes))
+            tables.append(_called(predicted.label, true, kinds, classes))
     units = units_of(shards, np.arange(len(ids)))
     pixels = metrics.figures()
     estimates = [found.plain() for found in bootstrap(np.stack(matrices), units, all_scores)]
@@ -111,11 +113,11 @@ def score(
     return figures
 
 
-def _names_of(shards: Shards, given: Submission) -> list[str]:
+def _names(shards: Shards, samples: list[str], given: Submission) -> list[str]:
     """Of the samples, as the predictions name them: by id, or as `smearsynth export --without-labels` names images."""
     column = shards.column("digest")
     short = [] if column is None else [str(digest)[:SHORT_DIGEST] for digest in column]
-    return short if set(short) & set(given.ids) else [shards.sample_id(i) for i in range(len(shards))]
+    return short if set(short) & set(given.ids) else samples
 
 
 def score_table(figures: Figures) -> str:
@@ -141,7 +143,7 @@ def _found(predicted: PredictedMap, keys: Sequence[str], um_per_px: float) -> tu
     return predicted.cells.astype(np.int64), predicted.label.ravel()[first[numbers > 0]].astype(np.int64)
 
 
-def _names(label: npt.NDArray[np.uint8], true: Ints, kinds: Ints, classes: int) -> Ints:
+def _called(label: npt.NDArray[np.uint8], true: Ints, kinds: Ints, classes: int) -> Ints:
     """int64 (C, C): the true cells by class and by the class that most of their predicted pixels of any cell are of, 0
     where there are none. Cells that show less than `LEAST` pixels are left out. true: (H, W), 0 or a row of `kinds` +
     1."""

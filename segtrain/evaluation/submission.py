@@ -5,6 +5,10 @@
 | a folder | `ID.png` of each sample: ids of the classes in a grey or palette PNG, or cells in one of 16 bits |
 | `.npz` | an array `ID` of each sample; or `sample_id` (N,) and `label` (N, H, W) |
 | `.h5` | `sample_id` (N,) and `label` (N, H, W) |
+| `.json` | results as COCO has them: `image_id`, `category_id` (of a class), `segmentation` and `score` of each cell |
+
+An `image_id` of COCO is a sample's id, or its number in the split from 1, as `smearsynth export --format coco` has it;
+of two cells that overlap the one with the higher score is on top, and what no cell covers is background.
 
 A map of single cells has 1000 x class + the cell's number in its image, as Cityscapes has, and 0 for background: any
 value from 1000 on says that it is one. All that is missing, too many, of another size or no class is named.
@@ -24,12 +28,17 @@ from PIL import Image
 
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.hdf5 import UNREADABLE, open_to_read, own_dataset
+from smearsynth.base.json_values import read_json
+from smearsynth.fields.cell_outlines import Outline
+from smearsynth.fields.json_annotations import coco_outline
 
 IDS, LABEL = "sample_id", "label"
 _OF_CELLS = 1000
 """From this value on a map is of single cells."""
 _SHOWN = 3
 """Ids that an error names."""
+_MOST_BYTES = 2_000_000_000
+"""Of results in COCO's format."""
 _UNREADABLE = (*UNREADABLE, zipfile.BadZipFile, EOFError)
 
 Map = npt.NDArray[np.integer[Any]]
@@ -47,21 +56,25 @@ class PredictedMap:
 class Submission:
     """The predictions in a folder or file, read one by one."""
 
-    def __init__(self, path: Path, ids: Sequence[str], read: Callable[[str], Map]) -> None:
-        """ids: of the samples that are there. read: gives the map of one."""
+    def __init__(self, path: Path, ids: Sequence[str], read: Callable[[str, tuple[int, int]], Map]) -> None:
+        """ids: of the samples that are there. read: gives the map of one, of an image of (H, W)."""
         self.path, self.ids, self._read = path, ids, read
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Raises UserError where no predictions are there."""
+    def open(cls, path: Path, samples: Sequence[str]) -> Self:
+        """samples: ids of all that are predicted, in the order of their split. Raises UserError where no predictions
+        are there."""
         if path.is_dir():
             files = {file.stem: file for file in sorted(path.glob("*.png"))}
             if not files:
                 raise UserError(f"{path} holds no predictions: write ID.png of each sample, 8 bits, ids of the classes")
-            return cls(path, list(files), lambda sample: _png(files[sample]))
+            return cls(path, list(files), lambda sample, _: _png(files[sample]))
         if not path.is_file():
-            raise UserError(f"{path} is not there: name a folder of PNG files, an .npz or an .h5")
+            raise UserError(f"{path} is not there: name a folder of PNG files, an .npz, an .h5 or COCO's .json")
         try:
+            if path.suffix == ".json":
+                cells = _coco_results(path, samples)
+                return cls(path, samples, lambda sample, shape: _painted(cells[sample], shape))
             if h5py.is_hdf5(path):
                 with closing(open_to_read(path)) as file:
                     ids, values = own_dataset(file, IDS).asstr()[()].tolist(), own_dataset(file, LABEL)[()]
@@ -69,7 +82,8 @@ class Submission:
             with np.load(path, allow_pickle=False) as arrays:
                 if {IDS, LABEL} <= set(arrays):
                     return cls._of_arrays(path, arrays[IDS].astype(str).tolist(), arrays[LABEL])
-                return cls(path, list(arrays), {name: arrays[name] for name in arrays}.__getitem__)
+                maps = {name: arrays[name] for name in arrays}
+                return cls(path, list(maps), lambda sample, _: maps[sample])
         except _UNREADABLE as error:
             raise UserError(
                 f"{path} cannot be read ({first_line(error)}): give an .npz or .h5 with `{IDS}` and `{LABEL}`, or a "
@@ -84,7 +98,7 @@ class Submission:
                 "give (N, height, width) and N names"
             )
         row = {sample: i for i, sample in enumerate(ids)}
-        return cls(path, ids, lambda sample: values[row[sample]])
+        return cls(path, ids, lambda sample, _: values[row[sample]])
 
     def check_ids(self, wanted: Sequence[str], what: str) -> None:
         """UserError where a sample is missing, or there is one that `what` does not have."""
@@ -96,7 +110,7 @@ class Submission:
     def read(self, sample: str, shape: tuple[int, int], classes: int) -> PredictedMap:
         """The prediction of a sample of that shape (H, W). UserError where it is of another, or a value is none of the
         classes 0 to `classes` - 1."""
-        values, where = self._read(sample), f"{self.path}: {sample}"
+        values, where = self._read(sample, shape), f"{self.path}: {sample}"
         if values.shape != shape:
             raise UserError(f"{where} has the shape {values.shape}, its image {shape}: predict at the image's own size")
         if not np.issubdtype(values.dtype, np.integer):
@@ -121,6 +135,31 @@ def _png(path: Path) -> Map:
             return values
     except _UNREADABLE as error:
         raise UserError(f"{path} cannot be read ({first_line(error)}): write it again") from None
+
+
+def _coco_results(path: Path, samples: Sequence[str]) -> dict[str, list[tuple[int, Outline]]]:
+    """Of each sample its cells, the surest last: class and outline. Raises ValueError and others as it is read."""
+    found: dict[str, list[tuple[float, int, Outline]]] = {sample: [] for sample in samples}
+    for count, cell in enumerate(read_json(path, _MOST_BYTES)[0]):
+        image, outline = cell["image_id"], coco_outline(cell["segmentation"])
+        sample = samples[image - 1] if isinstance(image, int) and 0 < image <= len(samples) else str(image)
+        if sample not in found:
+            raise UserError(f"{path}: [{count}]: {image!r} is no sample: give its id, or its number from 1")
+        if outline is not None:
+            found[sample].append((float(cell.get("score", 1)), int(cell["category_id"]), outline))
+    return {
+        sample: [(kind, outline) for _, kind, outline in sorted(cells, key=lambda cell: cell[0])]
+        for sample, cells in found.items()
+    }
+
+
+def _painted(cells: Sequence[tuple[int, Outline]], shape: tuple[int, int]) -> Map:
+    """int64 (H, W): 1000 x class + number of the cells, later ones on top."""
+    values = np.zeros(shape, np.int64)
+    for number, (kind, outline) in enumerate(cells, 1):
+        window, mask = outline.draw(shape)
+        values[window][mask] = _OF_CELLS * kind + number
+    return values
 
 
 def _some(ids: set[str]) -> str:

@@ -56,7 +56,7 @@ def _read_coco(file: AnnotationFile, data: dict[str, Any]) -> Iterator[Annotatio
             yield AnnotationRow(f"{where}, images[{count}]", images[image["id"]], size=size)
         for count, cell in enumerate(data["annotations"]):
             where = f"{file.where}, annotations[{count}]"
-            outline = _coco_outline(cell.get("segmentation"))
+            outline = coco_outline(cell.get("segmentation"))
             if outline is None:
                 x, y, width, height = (number(value, "a value of `bbox`") for value in cell["bbox"])
                 values: Bounds = box(x, y, width, height)
@@ -71,8 +71,9 @@ def _read_coco(file: AnnotationFile, data: dict[str, Any]) -> Iterator[Annotatio
         )
 
 
-def _coco_outline(segmentation: Any) -> Outline | None:
-    """None where there is none. Raises ValueError and TypeError."""
+def coco_outline(segmentation: Any) -> Outline | None:
+    """Of `segmentation` in COCO's files, polygons or run lengths; None where there is none. Raises ValueError,
+    TypeError and LookupError."""
     if not segmentation:
         return None
     if isinstance(segmentation, list):
