@@ -1,6 +1,8 @@
 """The layout of the Hugging Face hub, read by its own library; and images that are handed out without their labels."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,19 @@ def test_what_is_handed_out_tells_nothing_and_is_scored_by_its_names(folder: Pat
     np.savez(tmp_path / "answers.npz", **label)
     stated = {"name": "peeped", "external_data": "all", "pretraining": "none", "progress": False}
     assert segtrain.score(tmp_path / "answers.npz", folder / "set", **stated)["miou"]["value"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", [[], ["--smp"]], ids=["plain", "smp"])
+def test_the_starter_trains_and_its_answers_are_scored(folder: Path, tmp_path: Path, library: list[str]) -> None:
+    if library:
+        pytest.importorskip("segmentation_models_pytorch", reason="needs the extra `smp`")
+    smearsynth.export(folder / "set", format="images", split="test", out=tmp_path / "images", progress=False)
+    words = [str(folder / "set"), str(tmp_path / "images" / "test"), str(tmp_path / "answers.npz"), "2", *library]
+    starter = Path(__file__).parents[1] / "recipes" / "starter.py"
+    subprocess.run([sys.executable, str(starter), *words], check=True, cwd=tmp_path)
+    stated = {"name": "starter", "external_data": "none", "pretraining": "none", "progress": False}
+    assert 0 <= segtrain.score(tmp_path / "answers.npz", folder / "set", **stated)["pixel_accuracy"]["value"] < 1
 
 
 @pytest.mark.parametrize(
