@@ -182,6 +182,9 @@ class TestFields:
         assert float(flat["masks: foreground Dice"] or "nan") == pytest.approx(of_masks["foreground_dice"], nan_ok=True)
         monkeypatch.setattr(segtrain.evaluation.field_sets, "evaluate", lambda *_, **__: pytest.fail("measured again"))
         assert segtrain.compare(**given).rows == again.rows
+        file.write_text(file.read_text().replace("rbc: healthy_rbc", "rbc: infected_rbc"))
+        with pytest.raises(pytest.fail.Exception, match="measured again"):
+            segtrain.compare(**given)
 
     def test_what_is_wrong_in_their_file_is_told_at_once(self, folder: Path, tmp_path: Path) -> None:
         file = tmp_path / "fields.yaml"

@@ -284,6 +284,8 @@ def test_groups_are_of_folders_matches_or_columns(tmp_path: Path) -> None:
     table.write_text("image,patient\n1.png,A\n2,B\n")
     with pytest.raises(UserError, match=r"labels\.csv: no row for 3\.png"):
         groups_of(paths, group_column=["patient"], labels=table)
+    with pytest.raises(UserError, match=r"labels\.csv: 1\.png could be .*p1/a/1\.png or .*p2/1\.png; write their"):
+        groups_of([paths[0], tmp_path / "p2/1.png"], group_column=["patient"], labels=table)
 
 
 def test_no_name_of_a_patient_is_in_what_is_written_with_a_key(blood: Path, tmp_path: Path) -> None:

@@ -148,6 +148,15 @@ def test_results_of_coco_are_cells_the_surest_on_top(
     (tmp_path / "results.json").write_text(json.dumps([results[0] | {"image_id": 99}]))
     with pytest.raises(UserError, match=r"results\.json: \[0\]: 99 is no sample: give its id, or its number from 1"):
         segtrain.score(tmp_path / "results.json", folder, **STATED)
+    scored, small = results[0], results[0]["segmentation"] | {"size": [20, 64]}
+    for wrong, said in (
+        ([scored | {"category_id": 0}], r"\[0\]: category_id 0 is no class of cells: they are numbered from 1"),
+        ([scored] * 1000, "has 1,000 cells or more"),
+        ([scored | {"segmentation": small}], r"has a mask of \(20, 64\), its image \(32, 40\)"),
+    ):
+        (tmp_path / "results.json").write_text(json.dumps(wrong))
+        with pytest.raises(UserError, match=said):
+            segtrain.score(tmp_path / "results.json", folder, **STATED)
     (tmp_path / "results.json").write_text(json.dumps([{"image_id": 1}]))
     with pytest.raises(UserError, match=r"results\.json cannot be read"):
         segtrain.score(tmp_path / "results.json", folder, **STATED)

@@ -87,11 +87,14 @@ def _by_column(paths: Sequence[Path], columns: Sequence[str], table: Path) -> Gr
             errors.append(f"{where}: {row['image']} has another {' or '.join(columns)} above; keep one of the two")
     raise_errors(errors)
     groups: Groups = {level: {} for level in levels.values()}
+    owner: dict[str, Path] = {}
     for path in paths:
-        row_of = next((known[name] for name in (path.as_posix(), path.name, path.stem) if name in known), None)
-        if row_of is None:
+        image = next((name for name in (path.as_posix(), path.name, path.stem) if name in known), None)
+        if image is None:
             raise UserError(f"{table}: no row for {path.name}; add it, with its {' and '.join(columns)}", "labels")
-        for level, name in row_of.items():
+        if (other := owner.setdefault(image, path)) != path:
+            raise UserError(f"{table}: {image} could be {other} or {path}; write their paths there", "labels")
+        for level, name in known[image].items():
             groups[level][path] = name
     return groups
 

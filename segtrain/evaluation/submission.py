@@ -29,8 +29,9 @@ from PIL import Image
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.hdf5 import UNREADABLE, open_to_read, own_dataset
 from smearsynth.base.json_values import read_json
-from smearsynth.fields.cell_outlines import Outline
+from smearsynth.fields.cell_outlines import Outline, Raster
 from smearsynth.fields.json_annotations import coco_outline
+from smearsynth.taxonomy import IGNORE
 
 IDS, LABEL = "sample_id", "label"
 _OF_CELLS = 1000
@@ -74,7 +75,7 @@ class Submission:
         try:
             if path.suffix == ".json":
                 cells = _coco_results(path, samples)
-                return cls(path, samples, lambda sample, shape: _painted(cells[sample], shape))
+                return cls(path, samples, lambda sample, shape: _painted(cells[sample], shape, f"{path}: {sample}"))
             if h5py.is_hdf5(path):
                 with closing(open_to_read(path)) as file:
                     ids, values = own_dataset(file, IDS).asstr()[()].tolist(), own_dataset(file, LABEL)[()]
@@ -145,18 +146,25 @@ def _coco_results(path: Path, samples: Sequence[str]) -> dict[str, list[tuple[in
         sample = samples[image - 1] if isinstance(image, int) and 0 < image <= len(samples) else str(image)
         if sample not in found:
             raise UserError(f"{path}: [{count}]: {image!r} is no sample: give its id, or its number from 1")
+        kind = int(cell["category_id"])
+        if not 0 < kind < IGNORE:
+            raise UserError(f"{path}: [{count}]: category_id {kind} is no class of cells: they are numbered from 1")
         if outline is not None:
-            found[sample].append((float(cell.get("score", 1)), int(cell["category_id"]), outline))
+            found[sample].append((float(cell.get("score", 1)), kind, outline))
+    if many := [sample for sample, cells in found.items() if len(cells) >= _OF_CELLS]:
+        raise UserError(f"{path}: {many[0]} has {_OF_CELLS:,} cells or more: leave out those of the lowest score")
     return {
         sample: [(kind, outline) for _, kind, outline in sorted(cells, key=lambda cell: cell[0])]
         for sample, cells in found.items()
     }
 
 
-def _painted(cells: Sequence[tuple[int, Outline]], shape: tuple[int, int]) -> Map:
-    """int64 (H, W): 1000 x class + number of the cells, later ones on top."""
+def _painted(cells: Sequence[tuple[int, Outline]], shape: tuple[int, int], where: str) -> Map:
+    """int64 (H, W): 1000 x class + number of the cells, later ones on top. where: for messages."""
     values = np.zeros(shape, np.int64)
     for number, (kind, outline) in enumerate(cells, 1):
+        if isinstance(outline, Raster) and outline.made_on != shape:
+            raise UserError(f"{where} has a mask of {outline.made_on}, its image {shape}: predict at that size")
         window, mask = outline.draw(shape)
         values[window][mask] = _OF_CELLS * kind + number
     return values

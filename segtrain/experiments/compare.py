@@ -301,14 +301,16 @@ def _figures(target: RunFolder, root: Path, split: str, *, progress: bool) -> Fi
 
 
 def _on_fields(config: Config, target: RunFolder, real: dict[str, FieldSet], *, progress: bool) -> dict[str, Figures]:
-    """What `evaluate` says of the run on each of the field sets, once and for all."""
+    """What `evaluate` says of the run on each of the field sets, once for each folder, scale and names of classes."""
     file = target.path / "fields.json"
-    figures: dict[str, Figures] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    for name in real.keys() - figures.keys():
-        run, cells = (None, target.path) if config.model.crop else (target.path, None)
-        figures[name] = real[name].measure(run, cells, progress=progress)
-        target.write_text(file.name, json.dumps(figures, indent=1) + "\n")
-    return {name: figures[name] for name in real}
+    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    run, cells = (None, target.path) if config.model.crop else (target.path, None)
+    for name, fields in real.items():
+        asked = fields.model_dump(mode="json")
+        if known.get(name, {}).get("asked") != asked:
+            known[name] = {"asked": asked, "figures": fields.measure(run, cells, progress=progress)}
+            target.write_text(file.name, json.dumps(known, indent=1) + "\n")
+    return {name: known[name]["figures"] for name in real}
 
 
 def _baselines(rows: Sequence[Row], split: str, *, progress: bool) -> list[Row]:

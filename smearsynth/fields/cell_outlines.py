@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from smearsynth.base.images import MAX_PIXELS
+
 Mask = npt.NDArray[np.bool_]
 Window = tuple[slice, slice]
 """Rows and columns."""
@@ -59,13 +61,15 @@ class Polygons:
 
 @dataclass(frozen=True)
 class Raster:
-    """Pixels in a box at x `left`, y `top`. bits: of its rows, one after another, eight to a byte."""
+    """Pixels in a box at x `left`, y `top`. bits: of its rows, one after another, eight to a byte. made_on: (h, w) of
+    the image where it is known; on a copy of another size it lies beside its cell."""
 
     left: int
     top: int
     width: int
     height: int
     bits: bytes
+    made_on: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, mask: Mask, left: int = 0, top: int = 0) -> "Raster":
@@ -86,7 +90,8 @@ class Raster:
         bits = np.unpackbits(np.frombuffer(self.bits, np.uint8), count=self.width * self.height)
         mask = bits.reshape(self.height, self.width).astype(bool)
         top, left = max(0, self.top), max(0, self.left)
-        mask = mask[top - self.top : shape[0] - self.top, left - self.left : shape[1] - self.left]
+        bottom, right = max(top, shape[0]), max(left, shape[1])
+        mask = mask[top - self.top : bottom - self.top, left - self.left : right - self.left]
         return (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])), mask
 
 
@@ -122,9 +127,11 @@ def turned(outline: Polygons, degrees: float) -> Polygons:
 def runs_to_mask(counts: Sequence[int], height: int, width: int, *, by_columns: bool) -> Mask:
     """bool (h, w) of run lengths: pixels out, in, out and so on, row by row or column by column. Raises ValueError
     where they are not as many as the mask has."""
-    lengths = np.array(counts, np.int64).reshape(-1)
-    if height <= 0 or width <= 0 or (lengths < 0).any() or lengths.sum() != height * width:
-        raise ValueError(f"its run lengths make {lengths.sum()} pixels, and the mask has {width}x{height}")
+    if min(height, width) <= 0 or height * width > MAX_PIXELS:
+        raise ValueError(f"a mask of {width}x{height} px is no image's")
+    if min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise ValueError(f"its run lengths make {sum(counts)} pixels, and the mask has {width}x{height}")
+    lengths = np.array(counts, np.int64)
     flat = np.repeat(np.arange(lengths.size) % 2 == 1, lengths)
     return flat.reshape(width, height).T if by_columns else flat.reshape(height, width)
 

@@ -3,6 +3,7 @@
 import json
 import posixpath
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from smearsynth.base.errors import first_line
@@ -13,8 +14,6 @@ from smearsynth.fields.cell_outlines import Bounds, Outline, Polygons, Raster, R
 UNCLASSIFIED = "unclassified"
 """Name of QuPath's objects without a classification."""
 _FEATURES = ("Feature", "FeatureCollection")
-_MOST_PIXELS = 64_000_000
-"""Of a mask that run lengths make, as of an image."""
 
 
 def read_json(file: AnnotationFile) -> Iterator[AnnotationRow]:
@@ -62,8 +61,9 @@ def _read_coco(file: AnnotationFile, data: dict[str, Any]) -> Iterator[Annotatio
                 values: Bounds = box(x, y, width, height)
             else:
                 values = outline.bounds
-            image, name = images[cell["image_id"]], names[cell["category_id"]]
-            yield AnnotationRow(where, image, name, values, outline=outline, crowd=bool(cell.get("iscrowd")))
+            image, name, crowd = images[cell["image_id"]], names[cell["category_id"]], bool(cell.get("iscrowd"))
+            size = outline.made_on if isinstance(outline, Raster) else None
+            yield AnnotationRow(where, image, name, values, outline=outline, crowd=crowd, size=size)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         file.errors.append(
             f"{where}: is no whole COCO ({first_line(error)}); an image has id and file_name, an annotation image_id, "
@@ -79,11 +79,9 @@ def coco_outline(segmentation: Any) -> Outline | None:
     if isinstance(segmentation, list):
         return Polygons(tuple((_ring([*zip(flat[::2], flat[1::2], strict=True)]),) for flat in segmentation))
     height, width = segmentation["size"]
-    if not 0 < height * width <= _MOST_PIXELS:
-        raise ValueError(f"a mask of {width}x{height} px is no image's")
     counts = segmentation["counts"]
     mask = runs_to_mask(decompressed(counts) if isinstance(counts, str) else counts, height, width, by_columns=True)
-    return Raster.of(mask)
+    return replace(Raster.of(mask), made_on=(height, width))
 
 
 def _ring(corners: Sequence[Sequence[Any]]) -> Ring:

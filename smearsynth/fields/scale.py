@@ -58,8 +58,8 @@ class Scale:
 
     def of_folder(self, files: Sequence[Path], *, page: int | None = None, progress: bool = False) -> list[float]:
         """um/px of each image of a folder; by `auto`, one that shows too few single red cells is taken to be of the
-        scale that the cells of all images together show. page: of TIFF files. Raises
-        UserError as `of` does."""
+        scale that the cells of all images together show. page: of TIFF files. Raises UserError as
+        `of` does."""
         given = [um_per_px for um_per_px in map(self.given, files) if um_per_px is not None]
         if self.spec != AUTO:
             return given
