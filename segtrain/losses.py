@@ -158,13 +158,15 @@ def class_weights(count: Tensor, weighting: Weighting) -> Tensor:
     return torch.where(count > 0, share**exponent, 0.0).float()
 
 
-def absent_classes(pixels: Tensor, keys: Sequence[str]) -> str:
+def absent_classes(pixels: Tensor, keys: Sequence[str], *, learnt: bool = False) -> str:
     """A sentence for the log on the classes that the training set lacks; "" where it lacks none.
 
-    pixels: int64 (C,), pixels of each class in the training set. keys: C names.
+    pixels: int64 (C,), pixels of each class in the training set. keys: C names. learnt: whether the network begins with
+    weights that may know them.
     """
     absent = [key for key, count in zip(keys, pixels.tolist(), strict=True) if not count]
-    return f"the training set has no pixel of {', '.join(absent)}: this cannot be learned from it" if absent else ""
+    follows = "what the network knew of this may be forgotten" if learnt else "this cannot be learned from it"
+    return f"the training set has no pixel of {', '.join(absent)}: {follows}" if absent else ""
 
 
 def weighted_cross_entropy(logits: Tensor, label: Tensor, *, weights: Tensor, norm: Norm) -> Tensor:

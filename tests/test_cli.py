@@ -160,9 +160,12 @@ class TestResults:
     @pytest.mark.slow
     def test_cells_makes_the_bank_it_shows(self, folder: Path) -> None:
         recipe = str(ROOT / "recipes/quickstart.yaml")
+        for number in range(2, 50):
+            (folder / f"quickstart-cells-{number}.png").write_bytes(b"of an earlier gallery")
         result = run("cells", recipe, "--workers", "1", "--json", "--save", "own.h5")
         assert result.exit_code == 0, result.output
         made = json.loads(result.stdout)
+        assert {path.name for path in folder.glob("quickstart-cells*")} == set(made["pages"])
         assert made["gallery"] == "quickstart-cells.png"
         assert (folder / made["gallery"]).read_bytes().startswith(b"\x89PNG")
         saved = load_bank(folder / "own.h5")

@@ -256,6 +256,7 @@ class TestClassWeights:
         assert absent_classes(torch.tensor([5, 0, 1, 0]), ["a", "b", "c", "d"]) == (
             "the training set has no pixel of b, d: this cannot be learned from it"
         )
+        assert "b: what the network knew" in absent_classes(torch.tensor([5, 0]), ["a", "b"], learnt=True)
         assert absent_classes(torch.tensor([5, 1]), ["a", "b"]) == ""
 
 

@@ -99,6 +99,8 @@ class TestMixture:
         assert load_trained(run).config.mix is not None  # whoever uses the network reads it
         with pytest.raises(UserError, match=r"mix\.share: 0\.5, now 0\.25"):
             fit(own, overrides=["mix.share=0.25"], run=run, resume=True)
+        with pytest.raises(UserError, match="has drawn 8 samples from both"):
+            fit(own, overrides=["images=16"], run=run, resume=True)
         with pytest.raises(UserError, match="not with `overfit`"):
             load_config(None, [*asked, "overfit=2"])
 
@@ -144,7 +146,7 @@ class TestFields:
         classes = Classes(tuple(range(10)), tuple(KEYS), tuple(c.colour for c in CLASSES))
         finder = Networks(members=(by_colour,), classes=classes, um_per_px=0.2)
         scales = {field.path: 0.2 for field in fields}
-        index = write_named_cells(tmp_path / "set", fields, finder, scales, patch=None, seed=0, progress=False)
+        index = write_named_cells(tmp_path / "set", root, fields, finder, scales, patch=None, seed=0, progress=False)
         assert [field["split"] for field in index["fields"]].count("val") == len(held_back(fields, 0)) == 1
         found = 0
         for split in ("train", "val"):

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from segtrain.cli import network_commands, training_commands
+from segtrain.cli import evaluation_commands, network_commands, training_commands
 from smearsynth.base.command_line import CONTEXT, Commands
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     """
 
 
-for module in (training_commands, network_commands):
+for module in (training_commands, network_commands, evaluation_commands):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

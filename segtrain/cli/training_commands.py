@@ -11,7 +11,6 @@ import click
 from smearsynth.base.command_line import PATH, as_json, show
 from smearsynth.base.errors import UserError
 
-optional_dataset = click.argument("dataset", required=False, type=PATH)
 dataset_or_recipe = click.argument("dataset", metavar="[DATASET|RECIPE]", required=False, type=PATH)
 config = click.option("-c", "--config", type=PATH, help="How to train, a YAML file.")
 overrides = click.option(

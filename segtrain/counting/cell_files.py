@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
+from scipy.ndimage import find_objects
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
 from segtrain.data.samples import Classes
@@ -77,9 +78,7 @@ def _region(roifile: Any, parts: list[list[Ring]]) -> Any:
     rings = [ring for part in parts for ring in part]
     region = roifile.ImagejRoi.frompoints(rings[0])
     if len(rings) > 1:
-        steps = [
-            *([_MOVE, *ring[0], *np.insert(ring[1:], 0, _LINE, axis=1).ravel(), _CLOSE] for ring in rings),
-        ]
+        steps = [[_MOVE, *ring[0], *np.insert(ring[1:], 0, _LINE, axis=1).ravel(), _CLOSE] for ring in rings]
         region.roitype = roifile.ROI_TYPE.RECT
         region.integer_coordinates, region.n_coordinates = None, 0
         region.multi_coordinates = np.concatenate(steps).astype(np.float32)
@@ -171,10 +170,9 @@ class CocoFile:
             {"id": n, "name": key, "supercategory": "cell"} for n, key in enumerate(one.classes.keys) if n
         ]
         self.images.append({"id": number, "file_name": one.name, "width": width, "height": height})
-        area, counts = np.bincount(instance.ravel()), encode_instances(instance)
-        boxes = {value: np.concatenate([r for p in parts for r in p]) for value, parts in outlines(instance).items()}
+        area, counts, boxes = np.bincount(instance.ravel()), encode_instances(instance), find_objects(instance)
         for cell in one.found.cells:
-            low, high = boxes[cell.number].min(axis=0), boxes[cell.number].max(axis=0)
+            rows, columns = boxes[cell.number - 1]
             self.annotations.append(
                 {
                     "id": len(self.annotations) + 1,
@@ -182,7 +180,7 @@ class CocoFile:
                     "category_id": one.classes.keys.index(cell.kind),
                     "segmentation": {"size": [height, width], "counts": counts[cell.number]},
                     "area": int(area[cell.number]),
-                    "bbox": [*low.tolist(), *(high - low).tolist()],
+                    "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
                     "iscrowd": 0,
                     "score": round(cell.confidence, 3),
                     "cell": cell.number,

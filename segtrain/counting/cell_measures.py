@@ -99,7 +99,7 @@ class FieldCells:
         return native
 
     def at(self, threshold: float) -> "FieldCells":
-        """With the red cells named that are infected from these log-odds on, and healthy below."""
+        """With the red cells named infected whose log-odds are above the threshold, and the others healthy."""
         names = CLASSES[HEALTHY_RBC].key, CLASSES[INFECTED_RBC].key
         named = (
             cell if cell.infected_odds is None else replace(cell, kind=names[cell.infected_odds > threshold])

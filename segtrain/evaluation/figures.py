@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segtrain.metrics.bootstrap import estimate_text
+
 Figures = dict[str, Any]
 
 NAMES = {
@@ -59,8 +61,7 @@ def by_key(keys: Sequence[str], rows: Sequence[Mapping[str, float]]) -> dict[str
 
 def estimate_line(name: str, estimate: Mapping[str, float | None], form: str, factor: float = 1) -> str:
     """A figure and its interval, each times `factor`, behind its name."""
-    value, low, high = (None if bound is None else f"{factor * bound:{form}}" for bound in estimate.values())
-    return f"{name:<34}{value or '-'}{'' if low is None else f'  ({low} to {high})'}"
+    return f"{name:<34}{estimate_text(estimate, form, factor)}"
 
 
 def table(figures: Figures) -> str:

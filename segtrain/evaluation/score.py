@@ -50,7 +50,7 @@ def score(
 
     predictions: a folder of PNG files, an .npz, an .h5 or results of COCO; see `evaluation.submission`. name: of the
     entry. external_data, pretraining: what was used beside the set's training split, "none" where nothing was. link: to
-    a paper or code. out: a JSON file for `leaderboard`. progress: a bar on stderr, where that is a terminal.
+    a paper or code. out: a JSON file for `leaderboard`. progress: a bar on stderr, or lines in a log.
 
     Of the figures, miou, pixel_accuracy and foreground_dice, and iou, dice, precision and recall in per_class by key,
     are mappings of value, low and high; reference_accuracy, boundary_f1 and hd95 (px) are numbers. `cells`, of a set

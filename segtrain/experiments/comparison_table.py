@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.evaluation.figures import NAMES
+from segtrain.metrics.bootstrap import estimate_text
 from segtrain.training.config import KIND, Config, load_config
 from smearsynth.base.config_file import Place, parse_value
 from smearsynth.base.errors import UserError
@@ -150,9 +151,7 @@ def _on_fields(row: Row) -> dict[str, tuple[str, dict[str, float | None]]]:
         for column, (part, key, form) in _OF_NAMES.items():
             figure = figures[part][key]
             if figure["value"] is not None:
-                value, low, high = (None if figure[k] is None else format(figure[k], form) for k in figure)
-                shown = value if low is None else f"{value} ({low} to {high})"
-                found[f"{name}: {column}"] = (shown or "", figure)
+                found[f"{name}: {column}"] = (estimate_text(figure, form), figure)
     return found
 
 

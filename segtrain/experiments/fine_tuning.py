@@ -73,7 +73,8 @@ def fine_tune(
         raise UserError(f"{begins} finds cells itself: leave it out", "finder")
     finds = Path(finder or FINDER) if names else begins
     named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
-    fields, scale = read_named_fields(folder, named), Scale(str(AUTO if um_per_px is None else um_per_px))
+    said = list[str]()
+    fields, scale = read_named_fields(folder, named, said), Scale(str(AUTO if um_per_px is None else um_per_px))
     paths = [field.path for field in fields]
     target = RunFolder(Path(run or Path("runs") / f"{folder.absolute().name}-{known.config.model.name}"))
     check_folder(target, resume=resume)
@@ -94,13 +95,16 @@ def fine_tune(
         for old in (part, data):
             shutil.rmtree(old, ignore_errors=True)
         write_named_cells(
-            part, fields, replace(before, namer=None), scales, patch=None if names else _PATCH, seed=asked.seed
+            part, folder, fields, replace(before, namer=None), scales, patch=None if names else _PATCH, seed=asked.seed
         )
         part.rename(data)
     index = read_index(data)
-    fitted = fit_config(asked, target, resume=resume, pictures=pictures)
+    # What was learnt from must not be measured on, whatever was annotated since.
     held = {field["file"] for field in index["fields"] if field["split"] == "val"}
-    measured = [field for field in fields if str(field.path) in held]
+    measured = [field for field in fields if field.path.relative_to(folder).as_posix() in held]
+    if len(measured) < len(held):
+        raise UserError(f"{target.path} holds back fields that {folder} lacks: put them back, or begin anew", "run")
+    fitted = fit_config(asked, target, resume=resume, pictures=pictures)
 
     told_before = measure_names(measured, partial(count_file, before, scales, []))
     now = load(cells=target.path, with_point=False) if names else load_networks([target.path], with_point=False)
@@ -125,7 +129,7 @@ def fine_tune(
         "before": told_before,
         "after": told_after,
     }
-    tuned["warnings"] = _warnings(tuned)
+    tuned["warnings"] = [*said, *_warnings(tuned)]
     summary = plain(fitted.figures | {"tuned": tuned})
     target.write_summary(summary)
     return Fitted(run=target.path, figures=summary, more=tuned_text(summary["tuned"], index["warnings"]))

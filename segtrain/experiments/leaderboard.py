@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from segtrain.metrics.bootstrap import estimate_text
 from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.files import write_text
 from smearsynth.base.html_page import HtmlTable, write_page
@@ -134,11 +135,7 @@ def _read(path: Path) -> ScoredEntry:
 
 
 def _interval(estimate: _Estimate | None, form: str) -> str:
-    if estimate is None or estimate.value is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{form}}"
-    return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
+    return "-" if estimate is None else estimate_text(estimate.model_dump(), form)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -53,6 +53,7 @@ def held_back(fields: Sequence[NamedField], seed: int) -> set[int]:
 
 def write_named_cells(
     out: Path,
+    folder: Path,
     fields: Sequence[NamedField],
     networks: Networks,
     um_per_px: Mapping[Path, float],
@@ -64,8 +65,8 @@ def write_named_cells(
     """Writes the shards and `index.json` into the folder `out`, and returns what that holds: beside what all sets have,
     `fields` (file, split and cells by class of each), `left_out` (reason to annotations) and `warnings`.
 
-    networks: that find the cells. um_per_px: of each field. patch: side of the samples, px; None: whole fields.
-    UserError where an image cannot be read, and where no annotated cell of either split was found.
+    folder: of the fields. networks: that find the cells. um_per_px: of each field. patch: side of the samples, px;
+    None: whole fields. UserError where an image cannot be read, and where no annotated cell of either split was found.
     """
     out.mkdir(parents=True)
     held, left_out = held_back(fields, seed), Counter[str]()
@@ -82,11 +83,11 @@ def write_named_cells(
             image.close()
         named = _named(field, found, left_out)
         of_field = Counter(CLASSES[kind].key for kind in named[named > 0].tolist())
-        known.append({"file": str(field.path), "split": split, "cells": dict(of_field)})
+        name = field.path.relative_to(folder).as_posix()
+        known.append({"file": name, "split": split, "cells": dict(of_field)})
         area = np.bincount(found.map.ravel(), minlength=len(named))
         for piece in _pieces(pixels, found.map, patch):
-            name = sample_id(split, len(samples[split]), 0, ())
-            sample = _sample(*piece, named, area, scene=number, name=name)
+            sample = _sample(*piece, named, area, scene=number, name=sample_id(split, len(samples[split]), 0, ()))
             samples[split] += [sample] * bool(sample.objects is not None and len(sample.objects))
     for split, made in samples.items():
         if not made:

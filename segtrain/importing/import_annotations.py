@@ -82,9 +82,8 @@ def import_annotations(
     levels, else found by the images. um_per_px: their scale, a number, a table's path, or "auto". to_um_per_px: a scale
     to bring them to; or resize: a size, "N" or "WIDTHxHEIGHT". patches: "SIZE", "SIZE,OVERLAP" or "SIZE,N", cut after
     the split. split: see `read_rule`; group: see `read_groups`. page: of TIFF images, where several could be the
-    image, from 1. seed: of the split. overwrite: replace what an import
-    wrote to `out`. progress: bars on stderr, where that is a terminal.
-    Raises UserError with every error of the input, before anything is written.
+    image, from 1. seed: of the split. overwrite: replace what an import wrote to `out`. progress: bars on stderr, or
+    lines in a log. Raises UserError with every error of the input, before anything is written.
 
     >>> made = segtrain.import_annotations(
     ...     "photos", "masks", out="imported", palette="ids", um_per_px=0.2, progress=False

@@ -8,7 +8,7 @@ Percentile intervals, Efron and Tibshirani, An Introduction to the Bootstrap, 19
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,13 @@ class Estimate(NamedTuple):
     def plain(self) -> dict[str, float | None]:
         """By name, None for nan, which JSON does not know."""
         return {name: None if math.isnan(value) else value for name, value in self._asdict().items()}
+
+
+def estimate_text(plain: Mapping[str, float | None], form: str, factor: float = 1) -> str:
+    """What `Estimate.plain` gives, each times `factor`, for a person: "0.93 (0.90 to 0.95)"; "-" where there is nothing
+    to measure."""
+    value, low, high = (None if bound is None else f"{factor * bound:{form}}" for bound in plain.values())
+    return "-" if value is None else value if low is None else f"{value} ({low} to {high})"
 
 
 def bootstrap(

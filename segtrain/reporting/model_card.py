@@ -4,7 +4,6 @@ The headings are those of Mitchell et al., Model Cards for Model Reporting, arXi
 report shows the same sections, so that page and card say the same in the same words.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from segtrain.data.samples import INDEX, read_index
 from segtrain.evaluation.figures import NAMES
-from segtrain.metrics.bootstrap import Estimate
+from segtrain.metrics.bootstrap import Estimate, estimate_text
 from segtrain.training.config import Config, load_config
 from segtrain.training.run_folder import CONFIG, RunFolder, Trained, load_trained
 from smearsynth.taxonomy import display_name
@@ -137,13 +136,6 @@ def sections(about: RunFacts, reached: Reached | None) -> list[Section]:
         _figures(about, reached),
         _again(about),
     ]
-
-
-def estimate(of: Estimate) -> str:
-    """As "0.912 (0.905 to 0.918)"; "-" where there was nothing to measure."""
-    if math.isnan(of.value):
-        return "-"
-    return f"{of.value:.3f}" if math.isnan(of.low) else f"{of.value:.3f} ({of.low:.3f} to {of.high:.3f})"
 
 
 def _network(about: RunFacts) -> Section:
@@ -286,16 +278,9 @@ NAMED = (
 
 def before_and_after(tuned: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Name and both values of each figure that was measured, with intervals."""
-
-    def shown(figure: Mapping[str, float | None], form: str) -> str:
-        value, low, high = (figure[name] for name in ("value", "low", "high"))
-        if value is None:
-            return "-"
-        return f"{value:{form}}" if low is None or high is None else f"{value:{form}} ({low:{form}} to {high:{form}})"
-
     before, after = tuned["before"], tuned["after"]
     return [
-        (said, shown(before[part][name], form), shown(after[part][name], form))
+        (said, estimate_text(before[part][name], form), estimate_text(after[part][name], form))
         for part, name, said, form, _ in NAMED
         if before[part][name]["value"] is not None
     ]
@@ -318,13 +303,13 @@ def _figures(about: RunFacts, reached: Reached | None) -> Section:
             "Of the validation split, by which the epoch was chosen; `segtrain report RUN` adds those of the test one."
         )
         return Section("Figures", (origin,), ("figure", "value") if rows else (), rows)
-    whole = ", ".join(f"{name} {estimate(of)}" for name, of in reached.whole.items())
+    whole = ", ".join(f"{name} {estimate_text(of.plain(), '.3f')}" for name, of in reached.whole.items())
     sentences = (
         f"Of {_counted(reached)} of the {reached.split} split, in brackets intervals of 95 % by bootstrap over images.",
         f"All classes: {whole}.",
     )
     table = tuple(
-        (name, *(estimate(of[key]) for key in ("iou", "dice", "precision", "recall")))
+        (name, *(estimate_text(of[key].plain(), ".3f") for key in ("iou", "dice", "precision", "recall")))
         for name, of in zip(about.class_names, reached.per_class, strict=True)
     )
     return Section("Figures", sentences, ("class", "IoU", "Dice", "precision", "recall"), table)

@@ -66,7 +66,7 @@ def prepare(config: Config, run: RunFolder, ranks: Ranks, *, resume: bool) -> Tr
         run.write_text(CONFIG, dump_yaml(config.model_dump(mode="json")))
     several = f" x {ranks.world}" if ranks.world > 1 else ""
     progress.say(f"{config.data} to {run.path}, on {compute}{several}")
-    if absent := absent_classes(pixels, classes.keys):
+    if absent := absent_classes(pixels, classes.keys, learnt=bool(config.start)):
         progress.say(absent)
     if beginning:
         progress.say(beginning)

@@ -195,6 +195,11 @@ def lengthened(config: Config, before: Identity, done: int, run: Path) -> Config
     if not isinstance(epochs, int) or (config.epochs, config.images) == (epochs, images):
         return config  # what is no config is for `check_unchanged` to refuse
     if images and config.images:
+        if config.mix:
+            raise UserError(
+                f"mix: {run} has drawn {images} samples from both, and another number is another drawing: begin anew "
+                "with its weights (`start`), in another folder."
+            )
         of_images, of_epochs = Fraction(config.images, images), Fraction(config.epochs, epochs)
         factor = of_epochs if of_images == 1 else of_images
         if of_epochs not in (1, factor) or (epochs * factor).denominator * (images * factor).denominator > 1:

@@ -68,6 +68,8 @@ SMALL = {
 """Datasets of a few bytes per sample, and their types; `sample_id` is as wide as its longest name."""
 SMALL_IMPORTED = {"scene": "<u4", "look": "u1", "group": "<u4", "digest": "S64"}
 """The same of an imported set."""
+SMALL_CELLS = {"object_count": "<u2"}
+"""The same of an imported set that tells cells apart, beside those."""
 OBJECT_COLUMNS = {
     "class": ("class id", "what the cell is"),
     "cell": ("row", "which cell of the bank it is, from 0"),
@@ -85,10 +87,8 @@ OBJECT_COLUMNS = {
     "full": ("px", "pixels that it would have with no cell above it and no edge of the image through it"),
 }
 """Unit and meaning of each column of `objects`, by its name."""
-SMALL_CELLS = {"object_count": "<u2"}
-"""The same of an imported set that tells cells apart, beside those."""
 IMPORTED_FIELDS = ("class", "x", "y", "w", "h", "visible", "full")
-"""Columns of its `objects`."""
+"""Columns of `objects` in an imported set that tells cells apart."""
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
 """What an index may call a file of its set: no such name leaves the folder."""
 MAX_OBJECTS = 65_534

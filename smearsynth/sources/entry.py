@@ -65,8 +65,7 @@ class Entry:
     box: x, y, width, height of the cell in the image, px, the last two 0 for a point. tight: the image was cropped to
     the cell, so touching the border is no sign of a cut cell. also_red: the whole, isolated red cells around are wanted
     too. name: of the class, as the source has it, where it may tell the cell's form. um_per_px: scale of the image,
-    where it is not that of the whole source.
-    outline: of the cell in a field, where somebody drew it.
+    where it is not that of the whole source. outline: of the cell in a field, where somebody drew it.
     """
 
     path: str

@@ -25,7 +25,8 @@ def cells(
 ) -> dict[str, Any]:
     """Makes the bank of the recipe in `recipe_path`, draws a gallery of its cells and counts them.
 
-    out: the gallery, a PNG, by default ./NAME-cells.png; further pages are ./NAME-cells-2.png and so on. save: where
+    out: the gallery, a PNG, by default ./NAME-cells.png; further pages are ./NAME-cells-2.png and so on, all in place
+    of those of an earlier gallery. save: where
     the bank is written, for `build(bank=...)`; None: nowhere. workers: processes, by default one per core. overrides:
     "path=value" each. progress: bars on stderr, or lines in a log.
 
@@ -49,6 +50,10 @@ def cells(
     pages = [gallery, *(gallery.with_stem(f"{gallery.stem}-{number}") for number in range(2, len(drawn) + 1))]
     for page, file in zip(drawn, pages, strict=True):
         page.save(file, "PNG")
+    left = len(drawn) + 1
+    while (old := gallery.with_stem(f"{gallery.stem}-{left}")).is_file():  # of a gallery that had more pages
+        old.unlink()
+        left += 1
     if save is not None:
         save_bank(made.bank, Path(save))
     return {

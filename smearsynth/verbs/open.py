@@ -15,6 +15,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.workers import checked_workers
 from smearsynth.dataset.smears import Arrays, Sample, SmearSet, SmearSplit, stored_smears
 from smearsynth.engines.build_plan import BuildPlan, make_plan
+from smearsynth.engines.shard_job import warm_up
 from smearsynth.recipe.model import Recipe
 from smearsynth.rendering.looks import render as render_look
 from smearsynth.shards.format import Header, sample_id
@@ -125,6 +126,10 @@ class RecipeCells:
                 self._plan = make_plan(self.recipe, _BANKS[self._kind], Path(self.recipe.name))
         return self._plan
 
+    def prepare(self) -> None:
+        """Makes the plan, and compiles what is compiled at its first call."""
+        warm_up(self.plan, workers=self._workers, progress=self._progress)
+
     def __getstate__(self) -> dict[str, Any]:
         plan = self.plan
         return {**self.__dict__, "_plan": None, "bank": plan.bank}
@@ -169,5 +174,4 @@ class RenderedSmears:
 
     def prepare(self) -> None:
         """Cuts the cells, and compiles what is compiled at its first call."""
-        for i in range(len(self.header.looks)):
-            self.read(i, ("image",))
+        self._cells.prepare()

@@ -68,7 +68,7 @@ def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[N
         (labels / f"{sample.name}.png").write_bytes(sample.label)
         names.append(sample.name)
         unknown |= sample.unknown
-    splits = {"train": [], "val": []} if split == "train" or not (out / _SPLITS).exists() else _read(out / _SPLITS)[0]
+    splits = _read(out / _SPLITS)[0] if (out / _SPLITS).exists() else {"train": [], "val": []}
     if part == "Tr":
         splits[split] = names
     _write(out / _SPLITS, [splits])
