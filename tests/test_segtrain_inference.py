@@ -201,15 +201,32 @@ def test_files_of_a_small_and_of_a_large_image_hold_the_same(
         assert TiffFile(wanted["label"]).pages.first.is_tiled
 
 
+@pytest.mark.parametrize("rows", [[], [0], [2], [5], [1, 4], [0, 1, 2, 3, 4, 5]], ids=str)
+def test_tiles_of_glass_are_blended_with_those_that_a_network_saw(rows: list[int]) -> None:
+    height, width = 2400, 600
+    image, occupied = ArrayReader(noise(height, width)), np.zeros((len(starts(height)), len(starts(width))), bool)
+    occupied[rows, 1] = True
+    network = networks(
+        lambda image: torch.tensor([0.0, 1.0, 0.0])[None, :, None, None].expand(-1, -1, *image.shape[2:])
+    )
+    found = np.concatenate([b.probability.copy() for b in predict_bands(network, image, None, occupied)], axis=1)
+    away = np.exp(-(((np.arange(TILE) - (TILE - 1) / 2) / (TILE / 8)) ** 2) / 2)
+    due = np.zeros((3, height, width))
+    for row, top in enumerate(starts(height)):
+        for column, left in enumerate(starts(width)):
+            due[int(occupied[row, column]), top : top + TILE, left : left + TILE] += away[:, None] * away
+    np.testing.assert_allclose(found, due / due.sum(axis=0), rtol=0, atol=1e-5)
+
+
 def test_an_image_is_read_by_rows_only() -> None:
     """What predicting asks of an image at one time is a row of tiles, however tall it is."""
 
     class Watched(ArrayReader):
         most = 0
 
-        def rows(self, top: int, bottom: int) -> Pixels:
+        def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Pixels:
             Watched.most = max(Watched.most, bottom - top)
-            return super().rows(top, bottom)
+            return super().rows(top, bottom, left, right)
 
     predict_field(networks(by_colour), Watched(noise(3000, 20)), 0.2)
     assert Watched.most == TILE

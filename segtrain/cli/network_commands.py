@@ -23,6 +23,9 @@ cells = click.option(
 page = click.option(
     "--page", type=click.IntRange(min=1), metavar="N", help="Page of TIFF files, where several could be the image."
 )
+region = click.option(
+    "--region", metavar="X,Y,W,H", help="Take this part of an image or slide only, in pixels of the full one."
+)
 which = click.option(
     "--last", "which", flag_value="last", default="best", help="The network of the last epoch, not of the best one."
 )
@@ -62,6 +65,7 @@ def run_and_rest(given: tuple[Path, ...]) -> tuple[Path | None, tuple[Path, ...]
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
 @page
+@region
 @which
 @as_json
 def predict(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
@@ -71,12 +75,14 @@ def predict(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     to the scale that the network was trained at, predicted in overlapping tiles, and brought back. Of NAME.png there
     come into DIR: NAME_label.png with the ids of the classes, NAME_colour.png with their colours, NAME_overlay.png to
     look at, and with --probability NAME_probability.npy, half floats (height, width, classes) at the scale of training.
-    TIFF files over 64 megapixels are read in parts, so that memory stays flat; of these, ids and colours are one tiled
-    TIFF with a palette, NAME_label.tif.
+    TIFF files over 64 megapixels, and slides (SVS, NDPI, SCN, MRXS and others, with the extra `slides`), are read in
+    parts, at the level of a pyramid that fits, and glass is skipped, so that memory stays flat; of these, ids and
+    colours are one tiled TIFF pyramid with a palette, NAME_label.tif. A scale that the file states goes before `auto`.
 
     \b
-    Example: one field; a folder of them, with an ensemble and test-time augmentation
+    Example: one field; a part of a slide; a folder, with an ensemble and test-time augmentation
       segtrain predict field.png --out predicted
+      segtrain predict slide.svs --region 12000,8000,6000,6000 --out predicted
       segtrain predict runs/a my_fields --with runs/b --tta --um-per-px 0.067 --out predicted
     """
     from segtrain.counting.predict import predict as run_all
@@ -158,6 +164,7 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles at a time.  [default: 1 on a CPU, 8 on a GPU]")
 @page
+@region
 @which
 @as_json
 def count(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:

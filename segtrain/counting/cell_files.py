@@ -35,22 +35,28 @@ Parts = Mapping[int, list[list[Ring]]]
 
 @dataclass(frozen=True, kw_only=True)
 class OutlinedField:
-    """The cells of one image, as they are written. name: of the image. um_per_px: of it. classes: of the network.
-    made_with: what every file says of its origin."""
+    """The cells of one image, as they are written. name: of the image. um_per_px: of it. corner: x, y from which on it
+    is a region of a full one. classes: of the network. made_with: what every file says of its origin."""
 
     name: str
     found: FieldCells
     um_per_px: float
+    corner: tuple[int, int] = (0, 0)
     classes: Classes
     made_with: Mapping[str, Any]
+
+    def full_outlines(self) -> Parts:
+        """Of each cell by its number, in pixels of the full image."""
+        parts = outlines(self.found.native_map())
+        return {number: [[ring + self.corner for ring in part] for part in cell] for number, cell in parts.items()}
 
 
 def write_rois(file: BinaryIO, one: OutlinedField) -> None:
     """A zip file of ImageJ regions, as its ROI Manager opens it. UserError where roifile is not installed."""
     roifile = roi_library()
-    if max(one.found.native_shape) > _MOST_SIDE:
+    if max(np.add(one.found.native_shape, one.corner[::-1])) > _MOST_SIDE:
         raise UserError(f"{one.name}: ImageJ's regions reach to {_MOST_SIDE:,} px: take GeoJSON, or cut it into fields")
-    parts = outlines(one.found.native_map())
+    parts = one.full_outlines()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
         for cell in one.found.cells:
             number = one.classes.keys.index(cell.kind)
@@ -92,7 +98,7 @@ def _region(roifile: Any, parts: list[list[Ring]]) -> Any:
 def write_geojson(file: BinaryIO, one: OutlinedField) -> None:
     """A GeoJSON collection as QuPath reads and exports it: pixels of the image, y downwards, annotations, so that a
     person can correct them."""
-    parts = outlines(one.found.native_map())
+    parts = one.full_outlines()
     features = [
         {
             "type": "Feature",

@@ -62,6 +62,19 @@ class MeasuredCell:
     borders: tuple[str, ...]
     counted: bool
 
+    def moved(self, corner: tuple[int, int]) -> "MeasuredCell":
+        """In pixels of a full image, of which its own is the region from `corner` (x, y) on."""
+        x, y = corner
+        return replace(
+            self,
+            x=self.x + x,
+            y=self.y + y,
+            left=self.left + x,
+            right=self.right + x,
+            top=self.top + y,
+            bottom=self.bottom + y,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldCells:
@@ -114,6 +127,7 @@ def count_field(
     um_per_px: float,
     *,
     probability: bool = False,
+    occupied: npt.NDArray[np.bool_] | None = None,
     on_tile: Callable[[int], object] | None = None,
     on_band: Callable[[Band], object] | None = None,
 ) -> tuple[FieldCells, FieldPrediction]:
@@ -121,7 +135,14 @@ def count_field(
     and errors as of `predict_field`."""
     of_map = networks.namer is None
     field = predict_field(
-        networks, image, um_per_px, probability=probability, evidence=of_map, on_tile=on_tile, on_band=on_band
+        networks,
+        image,
+        um_per_px,
+        probability=probability,
+        evidence=of_map,
+        occupied=occupied,
+        on_tile=on_tile,
+        on_band=on_band,
     )
     if networks.namer is None:
         return cells_of(field, networks.operating_point), field

@@ -16,11 +16,11 @@ from segtrain.counting.field_quality import field_warnings
 from segtrain.counting.pooled_fields import FieldNames, groups_of, numbered
 from segtrain.counting.summary import SUSPECT, CountSummary, is_suspect, pooled_table, summarise, summary_table
 from segtrain.inference.field_prediction import (
-    FOUND_BY_AUTO,
     JudgedImage,
     image_warnings,
     judge_images,
     open_images,
+    scale_notes,
 )
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.prediction_files import check_folder
@@ -102,6 +102,7 @@ def count(
     cells: str | Path | None = None,
     device: str = "auto",
     page: int | None = None,
+    region: str | Sequence[int] | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
@@ -116,8 +117,8 @@ def count(
     are one patient's or slide's, as `pooled_fields.groups_of` says. white_cells: the differential is of the first so
     many. key: a CSV file in another folder, which tells what numbers stand for the names of images and groups in all
     that is written. bom: CSV begins with the mark by which Excel knows UTF-8. overwrite: replace files that are there.
-    um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`. Raises UserError, before anything
-    is written.
+    region: "x,y,width,height" of an only image, px; tables and outlines are in pixels of the full image. um_per_px,
+    tta, which, batch, device, page, progress: as for `segtrain.predict`. Raises UserError, before anything is written.
 
     >>> counted = segtrain.count("runs/first", ["field.png"], out="cells.csv", um_per_px=0.2, progress=False)
     >>> [name for name, um_per_px, summary in counted.images]
@@ -141,6 +142,7 @@ def count(
         key=key,
         bom=bom,
         page=page,
+        region=region,
         overwrite=overwrite,
         progress=progress,
     )
@@ -161,12 +163,13 @@ def count_with(
     key: str | Path | None = None,
     bom: bool = False,
     page: int | None = None,
+    region: str | Sequence[int] | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> CountResult:
     """As `count`, by networks that are loaded."""
     scale = Scale(str(um_per_px))
-    readers, left_out = open_images(images, page)
+    readers, left_out = open_images(images, page, region)
     paths = [Path(image.name) for image in readers]
     columns = (group_column,) if isinstance(group_column, str) else group_column
     groups = groups_of(paths, group=group, group_column=columns, labels=labels)
@@ -189,6 +192,7 @@ def count_with(
                 name=names.images[one.path],
                 found=found,
                 um_per_px=one.um_per_px,
+                corner=one.corner,
                 classes=networks.classes,
                 made_with={**origin, "um_per_px": one.um_per_px},
             )
@@ -200,7 +204,7 @@ def count_with(
     given, cells, warnings = count_images(networks, readers, scale, keep, progress=progress)
     told = count_result(networks, scale, names, given, cells, warnings, left_out, white_cells)
     rows = (
-        cell_row(names.images[one.path], cell, one.um_per_px, origin, names.of(one.path))
+        cell_row(names.images[one.path], cell.moved(one.corner), one.um_per_px, origin, names.of(one.path))
         for one, of_image in zip(given, cells, strict=True)
         for cell in of_image
     )
@@ -236,10 +240,10 @@ def _count_one(
     networks: Networks, one: JudgedImage, keep: Callable[[JudgedImage, FieldCells], Kept], on_tile: Callable[[int], Any]
 ) -> tuple[Kept, tuple[str, ...]]:
     """What `keep` makes of the cells of an image, and its warnings; nothing else is left of it."""
-    found = count_field(networks, one.image, one.um_per_px, on_tile=on_tile)[0]
+    found = count_field(networks, one.image, one.um_per_px, occupied=one.occupied, on_tile=on_tile)[0]
     kept = keep(one, found)
     pixels = RescaledImage(one.image, one.um_per_px / networks.um_per_px).rows(0, found.map.shape[0])
-    unsure = (text.removeprefix(f"{one.image.name} is ") for text in image_warnings(one.image, networks))
+    unsure = (text.removeprefix(f"{one.image.name} is ") for text in image_warnings(one.image, networks, one.occupied))
     return kept, (*unsure, *field_warnings(pixels, networks.um_per_px, found))
 
 
@@ -278,7 +282,7 @@ def count_result(
         ),
         together=summary(of_path),
         made_with=made_with(networks),
-        warnings=(*_scale_note(scale, given), *left_out, *said),
+        warnings=(*scale_notes(given, scale), *left_out, *said),
     )
 
 
@@ -288,17 +292,9 @@ def check_sizes(images: Sequence[JudgedImage], networks: Networks) -> None:
         if given.shape[0] * given.shape[1] > MAX_PIXELS:
             raise UserError(
                 f"{given.path}: at {networks.um_per_px:g} um/px it is {size_text(given.shape)} px, and cells are "
-                f"counted in up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or cut it into "
-                "fields."
+                f"counted in up to {MAX_PIXELS // 1_000_000} megapixels at once; check its scale, or name a part of it",
+                "region",
             )
-
-
-def _scale_note(scale: Scale, given: Sequence[JudgedImage]) -> tuple[str, ...]:
-    if scale.spec != AUTO:
-        return ()
-    found = sorted({f"{one.um_per_px:.4f}" for one in given})
-    scales = f"{found[0]} to {found[-1]}" if len(found) > 1 else found[0]
-    return (f"{FOUND_BY_AUTO}: {scales} um/px",)
 
 
 def names_of(paths: Sequence[Path]) -> dict[Path, str]:

@@ -13,12 +13,12 @@ from segtrain.counting.count_tables import made_with
 from segtrain.counting.named_labels import can_be_named, named_labels
 from segtrain.inference.exported_networks import load_onnx
 from segtrain.inference.field_prediction import (
-    FOUND_BY_AUTO,
     JudgedImage,
     NativeLabels,
     image_warnings,
     judge_images,
     open_images,
+    scale_notes,
 )
 from segtrain.inference.prediction_files import (
     check_new,
@@ -78,6 +78,7 @@ def predict(
     batch: int | None = None,
     device: str = "auto",
     page: int | None = None,
+    region: str | Sequence[int] | None = None,
     progress: bool = True,
 ) -> PredictResult:
     """Writes the files of `inference.prediction_files` for each image into the folder `out`.
@@ -90,16 +91,17 @@ def predict(
     instances, as `segtrain.count` writes them. tta: average over the eight views of a tile, turned and mirrored, too.
     probability: keep those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what
     `segtrain export` wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch
-    or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. progress:
-    bars on stderr, or lines in a log. Raises UserError, before anything is written where a header, a scale or an
-    option is wrong; where an image turns out to be damaged further down, the files of those before it stay.
+    or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. region:
+    "x,y,width,height" of an only image, px; the maps are of that part, outlines in pixels of the full image. progress:
+    bars on stderr, or lines in a log. Raises UserError, before anything is written where a header, a scale or an option
+    is wrong; where an image turns out to be damaged further down, the files of those before it stay.
 
     >>> done = segtrain.predict("runs/first", ["field.png"], out="predicted", um_per_px=0.2, progress=False)
     >>> [pathlib.Path(file).name for file in done.images[0]["files"]]
     ['field_label.png', 'field_colour.png', 'field_overlay.png']
     """
     scale, folder = Scale(str(um_per_px)), Path(out)
-    readers, left_out = open_images(images, page)
+    readers, left_out = open_images(images, page, region)
     asked = checked_formats(formats, (*IMAGE_FILES, COCO))
     wanted = [targets(folder, image, probability=probability) for image in readers]
     of_cells = [
@@ -136,7 +138,12 @@ def predict(
     with new_files(together) as opened:
         for file in opened:
             coco.write(file)
-    warnings = (*left_out, *_warnings(done, scale), *(text for image in done for text in image.pop("warnings")))
+    warnings = (
+        *left_out,
+        *scale_notes(judged, scale),
+        *_warnings(done),
+        *(text for image in done for text in image.pop("warnings")),
+    )
     return PredictResult(images=tuple(done), device=networks.device, warnings=warnings)
 
 
@@ -165,6 +172,7 @@ def _predict(
                 image,
                 um_per_px,
                 probability=kept,
+                occupied=judged.occupied,
                 on_tile=bar.update,
                 on_band=None if named else on_band,
             )
@@ -173,16 +181,18 @@ def _predict(
                 write_probability(by_name["probability"], field.probability)
             origin = {**made_with(networks), "um_per_px": um_per_px}
             name = printable(Path(image.name).name)
-            cells = OutlinedField(name=name, found=found, um_per_px=um_per_px, classes=classes, made_with=origin)
+            cells = OutlinedField(
+                name=name, found=found, um_per_px=um_per_px, corner=judged.corner, classes=classes, made_with=origin
+            )
             for kind in of_cells:
                 IMAGE_FILES[kind][1](by_name[kind], cells)
             if coco is not None:
                 coco.add(cells)
         else:
             scaled = RescaledImage(image, um_per_px / networks.um_per_px)
-            bands = predict_bands(networks, scaled, bar.update)
+            bands = predict_bands(networks, scaled, bar.update, judged.occupied)
             pixels = write_prediction(by_name, image, bands, scaled.shape, classes)
-    warnings = image_warnings(image, networks)
+    warnings = image_warnings(image, networks, judged.occupied)
     image.close()
     return {
         "name": printable(Path(image.name).name),
@@ -197,14 +207,12 @@ def _predict(
     }
 
 
-def _warnings(done: list[Figures], scale: Scale) -> list[str]:
-    said = []
-    if scale.spec == AUTO:
-        said.append(f"{FOUND_BY_AUTO}; the table has it")
-    for image in done:
-        if image["overlay_factor"] < 1:
-            said.append(f"the overlay of {image['name']} is {1 / image['overlay_factor']:.1f} times smaller than it")
-    return said
+def _warnings(done: list[Figures]) -> list[str]:
+    return [
+        f"the overlay of {image['name']} is {1 / image['overlay_factor']:.1f} times smaller than it"
+        for image in done
+        if image["overlay_factor"] < 1
+    ]
 
 
 def _cells(image: Figures) -> str:

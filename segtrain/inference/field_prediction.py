@@ -16,13 +16,15 @@ import numpy.typing as npt
 from segtrain.data.samples import Classes
 from segtrain.inference.image_reader import ImageReader, open_image
 from segtrain.inference.ready_networks import Networks
-from segtrain.inference.tiles import Band, RescaledImage, predict_bands, tile_count
+from segtrain.inference.slide_reader import SLIDE_SUFFIXES, ImageRegion, region_of
+from segtrain.inference.tiles import Band, RescaledImage, occupied_tiles, predict_bands, tile_count
 from smearsynth.base.errors import UserError
-from smearsynth.base.images import Pixels
+from smearsynth.base.images import MAX_PIXELS, Pixels
 from smearsynth.base.progress import with_progress
 from smearsynth.fields.field_folder import image_files, image_tree
-from smearsynth.fields.scale import RED_CELL_UM, Scale, estimate, scaled_shape
+from smearsynth.fields.scale import AUTO, RANGE, RED_CELL_UM, Scale, estimate, scaled_shape
 
+STATED = "the scale is what the file states"
 FOUND_BY_AUTO = f"the scale was found by the median single red cell, taken for {RED_CELL_UM} um"
 _MIDDLE = 4096
 """Pixels a side of the middle of a large image, by whose red cells `auto` finds the scale of all of it."""
@@ -42,13 +44,21 @@ LEAST = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedImage:
-    """An image that can be predicted. um_per_px: its own scale. shape: (h, w) at that of the networks. tiles: that it
-    takes."""
+    """An image that can be predicted. um_per_px: its own scale; stated: by its file. shape: (h, w) at that of the
+    networks. tiles: that it takes. occupied: bool (rows, columns), of an image over 64 megapixels those tiles that
+    hold more than glass."""
 
     image: ImageReader
     um_per_px: float
+    stated: bool = False
     shape: tuple[int, int]
     tiles: int
+    occupied: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """x, y of its first pixel in the full image of which it is a region; (0, 0) of a whole one."""
+        return self.image.corner if isinstance(self.image, ImageRegion) else (0, 0)
 
     @property
     def path(self) -> Path:
@@ -57,15 +67,17 @@ class JudgedImage:
 
 
 def open_images(
-    images: str | Path | Sequence[str | Path], page: int | None = None
+    images: str | Path | Sequence[str | Path], page: int | None = None, region: str | Sequence[int] | None = None
 ) -> tuple[list[ImageReader], tuple[str, ...]]:
     """The files that are named, or the one, and those in the folders that are, by their headers; and a sentence for
     each folder in which further images lie deeper. page: of TIFF files, from 1, where it is not clear which is the
-    image. UserError where there are none, or one cannot be read."""
+    image. region: x, y, width, height of an only image, px. UserError where there are none, or one cannot be read."""
     paths = [Path(image) for image in ([images] if isinstance(images, str | Path) else images)]
+    if region is not None and (len(paths) != 1 or paths[0].is_dir()):
+        raise UserError("a region is one of a single image: name that, and not a folder or several", "region")
     found, left_out = [], []
     for path in paths:
-        inside = image_files(path) if path.is_dir() else [path]
+        inside = [*image_files(path), *_slides_in(path)] if path.is_dir() else [path]
         found += inside
         if path.is_dir() and (deeper := set(image_tree(path)) - set(inside)):
             folders = sorted({str(file.parent) for file in deeper})
@@ -74,12 +86,20 @@ def open_images(
     if not found:
         where = left_out[0] if left_out else f"{paths[0] if paths else 'IMAGE'}: there is no image"
         raise UserError(f"{where}; name image files, or a folder of them.")
-    return [open_image(path, page) for path in found], tuple(left_out)
+    opened = [open_image(path, page) for path in found]
+    return opened if region is None else [region_of(opened[0], region)], tuple(left_out)
 
 
-def image_warnings(image: ImageReader, networks: Networks) -> tuple[str, ...]:
+def _slides_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SLIDE_SUFFIXES and path.is_file())
+
+
+def image_warnings(
+    image: ImageReader, networks: Networks, occupied: npt.NDArray[np.bool_] | None = None
+) -> tuple[str, ...]:
     """Why what the networks see in an image is not to be relied on, as sentences: by some of its rows, it is grey and
-    they learnt colours, or it shows next to nothing."""
+    they learnt colours, or it shows next to nothing; occupied: by the tiles that are no glass."""
+    image = image.coarser(min(1.0, _MIDDLE / max(image.shape)))
     height = image.shape[0]
     tops = np.linspace(0, height - 1, min(height, _LOOKED_AT)).astype(int).tolist()
     seen = np.concatenate([image.rows(top, top + 1) for top in tops])
@@ -87,7 +107,7 @@ def image_warnings(image: ImageReader, networks: Networks) -> tuple[str, ...]:
     warnings = []
     if not networks.grey and (seen == seen[..., :1]).all():
         warnings.append(f"{image.name} is grey, and the network learnt colours: do not rely on what it calls the cells")
-    if brightest - darkest < _LEAST_CONTRAST:
+    if brightest - darkest < _LEAST_CONTRAST if occupied is None else not occupied.any():
         warnings.append(f"{image.name} is blank or nearly so: do not rely on what is found in it")
     return tuple(warnings)
 
@@ -95,29 +115,63 @@ def image_warnings(image: ImageReader, networks: Networks) -> tuple[str, ...]:
 def judge_images(
     images: Sequence[ImageReader], scale: Scale, networks: Networks, *, progress: bool
 ) -> list[JudgedImage]:
-    """All images with their scales, before the first is predicted; by `auto`, they are decoded for that. Close each
-    once it is predicted. UserError where one shows no scale."""
+    """All images with their scales, before the first is predicted; by `auto`, they are decoded for that where their
+    files state none, and large ones to find where their cells are. Close each once it is predicted. UserError where one
+    shows no scale."""
     judged, kept = [], 0
     for image in with_progress(images, what="read", unit="images", shown=progress):
         um_per_px = um_per_px_of(image, scale)
-        shape = scaled_shape(image.shape, um_per_px / networks.um_per_px)
-        judged.append(JudgedImage(image=image, um_per_px=um_per_px, shape=shape, tiles=tile_count(shape)))
-        kept += image.shape[0] * image.shape[1]
+        factor = um_per_px / networks.um_per_px
+        shape, size = scaled_shape(image.shape, factor), image.shape[0] * image.shape[1]
+        occupied = occupied_tiles(image, factor) if size > MAX_PIXELS else None
+        judged.append(
+            JudgedImage(
+                image=image,
+                um_per_px=um_per_px,
+                stated=scale.given(Path(image.name)) is None and stated_scale(image) is not None,
+                shape=shape,
+                tiles=tile_count(shape) if occupied is None else int(occupied.sum()),
+                occupied=occupied,
+            )
+        )
+        kept += size
         if kept > _KEPT:
             image.close()
     return judged
 
 
+def scale_notes(images: Sequence[JudgedImage], scale: Scale) -> tuple[str, ...]:
+    """Whence the scales are that nobody gave, and how much of large images is glass, as sentences."""
+    notes = []
+    for stated, text in ((True, STATED), (False, FOUND_BY_AUTO)):
+        found = sorted({f"{one.um_per_px:.4f}" for one in images if one.stated == stated})
+        if found and scale.spec == AUTO:
+            notes.append(f"{text}: {' to '.join(dict.fromkeys((found[0], found[-1])))} um/px")
+    for one in images:
+        if one.occupied is not None:
+            share = 1 - one.tiles / one.occupied.size
+            notes.append(f"{one.path.name}: {share:.0%} of its {one.occupied.size:,} tiles are glass, and are skipped")
+    return tuple(notes)
+
+
+def stated_scale(image: ImageReader) -> float | None:
+    """um/px of an image by its file, where a microscope can have it: 72 pixels an inch are none."""
+    stated = image.um_per_px
+    return stated if stated is not None and RANGE[0] <= stated <= RANGE[1] else None
+
+
 def um_per_px_of(image: ImageReader, scale: Scale) -> float:
-    """As `Scale.of` says; by `auto` that of the red cells, in a large image of those in its middle."""
+    """As `Scale.of` says; by `auto` what its file states, else that of the red cells, in a large image of those in its
+    middle."""
     given = scale.given(Path(image.name))
+    given = stated_scale(image) if given is None else given
     if given is not None:
         return given
     (height, width), side = image.shape, _MIDDLE
     if height * width <= side * side:
         return estimate(image.rows(0, height), image.name)
     top, left = max(0, height - side) // 2, max(0, width - side) // 2
-    return estimate(image.rows(top, min(height, top + side))[:, left : left + side], image.name)
+    return estimate(image.rows(top, min(height, top + side), left, min(width, left + side)), image.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +206,7 @@ def predict_field(
     *,
     probability: bool = False,
     evidence: bool = False,
+    occupied: npt.NDArray[np.bool_] | None = None,
     on_tile: Callable[[int], object] | None = None,
     on_band: Callable[[Band], object] | None = None,
 ) -> FieldPrediction:
@@ -159,7 +214,7 @@ def predict_field(
 
     image: of `open_image(path)`, or `ArrayReader(pixels)`, of any size. um_per_px: a number, as `um_per_px_of` finds
     it. probability: keep those of every class, 4 bytes a pixel each. evidence: keep their logarithms, 2 bytes each, if
-    the networks name whole cells. on_tile: is called with the number of tiles just
+    the networks name whole cells. occupied: as for `predict_bands`. on_tile: is called with the number of tiles just
     computed, of `tile_count(scaled_shape(image.shape, um_per_px / networks.um_per_px))`; on_band: with all rows, from
     the top down. Raises UserError where the image turns out to be damaged.
     """
@@ -170,7 +225,7 @@ def predict_field(
     seen = None
     if evidence and networks.names_cells:
         seen = np.empty((len(networks.classes), *scaled.shape), np.float16)
-    for band in predict_bands(networks, scaled, on_tile):
+    for band in predict_bands(networks, scaled, on_tile, occupied):
         rows = slice(band.top, band.top + band.probability.shape[1])
         of_classes = band.probability[: len(networks.classes)]
         label[rows] = of_classes.argmax(axis=0)
@@ -220,6 +275,8 @@ class NativeLabels:
 
     def _block(self, band: Band, block: slice) -> Pixels:
         first = int(self._above[block.start])
+        if band.glass and first >= band.top:
+            return np.zeros((block.stop - block.start, self._native[1]), np.uint8)
         seen = band.probability[:, max(0, first - band.top) : int(self._below[block.stop - 1]) + 1 - band.top]
         if first < band.top:
             seen = np.concatenate([self._last_row, seen], axis=1)

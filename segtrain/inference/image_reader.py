@@ -2,7 +2,7 @@
 
 A file's header is judged when it is opened, and its pixels are decoded when rows are first asked for: up to 64
 megapixels all at once by Pillow, which knows most corners of the formats; of a larger TIFF only those strips or tiles
-that hold the rows, by tifffile.
+that hold the rows, by tifffile; of a scanner's slide the same, by OpenSlide.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffPage
 
+from segtrain.inference.slide_reader import SLIDE_SUFFIXES, SlideReader, level_of
 from smearsynth.base.errors import ImageError, UserError, first_line
 from smearsynth.base.images import MAX_PIXELS, Pixels, on_white, read_header, size_text
 from smearsynth.base.tiff_layout import (
@@ -46,9 +47,17 @@ class ImageReader(Protocol):
     def shape(self) -> tuple[int, int]:
         """Height and width, px."""
 
-    def rows(self, top: int, bottom: int) -> Pixels:
-        """uint8 (bottom - top, width, 3) RGB, 0 <= top < bottom <= height; not to be written to. UserError where the
-        file is damaged there."""
+    @property
+    def um_per_px(self) -> float | None:
+        """Its scale, where its file states one."""
+
+    def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Pixels:
+        """uint8 (bottom - top, right - left, 3) RGB, 0 <= top < bottom <= height, 0 <= left < right <= width, which is
+        the default; not to be written to. UserError where the file is damaged there."""
+
+    def coarser(self, factor: float) -> "ImageReader":
+        """The same image at the smallest level of its pyramid that has as many pixels as it at `factor`, up to 1; or
+        itself."""
 
     def close(self) -> None:
         """Frees its pixels; `rows` would decode them again."""
@@ -57,13 +66,19 @@ class ImageReader(Protocol):
 class ArrayReader:
     """An image in memory: uint8 (h, w, 3) RGB."""
 
+    um_per_px: float | None = None
+
     def __init__(self, pixels: Pixels, name: str = "image") -> None:
         self._pixels, self.name = pixels, name
         self.shape: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
 
-    def rows(self, top: int, bottom: int) -> Pixels:
+    def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Pixels:
         """See `ImageReader`."""
-        return self._pixels[top:bottom]
+        return self._pixels[top:bottom, left:right]
+
+    def coarser(self, factor: float) -> "ArrayReader":  # noqa: ARG002
+        """See `ImageReader`."""
+        return self
 
     def close(self) -> None:
         """See `ImageReader`; the pixels are the caller's."""
@@ -101,17 +116,21 @@ def as_image(value: Any, name: str = "image") -> ArrayReader:
 class FileReader:
     """An image file of up to 64 megapixels, which is kept in memory from the first `rows` until `close`."""
 
-    def __init__(self, path: Path, page: int | None = None) -> None:
+    def __init__(self, path: Path, page: int | None = None, um_per_px: float | None = None) -> None:
         header = read_header(path, page)
         self.name, self.shape = str(path), (header.height, header.width)
-        self._page = page
+        self._page, self.um_per_px = page, um_per_px
         self._pixels: Pixels | None = None
 
-    def rows(self, top: int, bottom: int) -> Pixels:
+    def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Pixels:
         """See `ImageReader`."""
         if self._pixels is None:
             self._pixels = read_image(Path(self.name), self._page)
-        return self._pixels[top:bottom]
+        return self._pixels[top:bottom, left:right]
+
+    def coarser(self, factor: float) -> "FileReader":  # noqa: ARG002
+        """See `ImageReader`."""
+        return self
 
     def close(self) -> None:
         """See `ImageReader`."""
@@ -119,22 +138,36 @@ class FileReader:
 
 
 class TiffReader:
-    """A TIFF file of any size, in strips or tiles, compressed or not. layout: what of it is the image."""
+    """A TIFF file of any size, in strips or tiles, compressed or not; a pyramid at one of its levels. layout: what of
+    it is the image."""
 
-    def __init__(self, path: Path, layout: TiffLayout | None = None) -> None:
-        layout = layout or read_layout(path, str(path))
-        self.name, self.shape, self._layout = str(path), layout.shape, layout
+    def __init__(self, path: Path, layout: TiffLayout | None = None, level: int = 0) -> None:
+        self._layout = layout = layout or read_layout(path, str(path))
+        self.name, self._level = str(path), level
+        self.um_per_px = layout.um_per_px if level == 0 else None
+        self._pages = layout.levels[level - 1 : level] if level else layout.pages
         with TiffFile(path, _multifile=False) as file:
-            for number in layout.pages:
-                _check(page_of(file, number), self.name)
+            levels = [page_of(file, number) for number in layout.levels]
+            self._shapes = [layout.shape, *((page.imagelength, page.imagewidth) for page in levels)]
+            self.shape = self._shapes[level]
+            for page in (*(page_of(file, number) for number in layout.pages), *levels):
+                _check(page, self.name)
+            for shape in self._shapes[1:]:
+                if not _is_smaller(shape, layout.shape):
+                    raise ImageError(
+                        "page",
+                        f"{path}: its pyramid is broken: {size_text(shape)} px are not {size_text(layout.shape)} px "
+                        "made smaller; save it anew",
+                    )
             if layout.bits == 16:
                 check_range(self._highest(file), layout.stated, self.name)
 
-    def rows(self, top: int, bottom: int) -> Pixels:
+    def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Pixels:
         """See `ImageReader`."""
+        window = (slice(top, bottom), slice(left, self.shape[1] if right is None else right))
         try:
             with TiffFile(self.name, _multifile=False) as file:
-                return _to_rgb(self._values(file, top, bottom), page_of(file, self._layout.pages[0]), self._layout)
+                return _to_rgb(self._values(file, *window), page_of(file, self._pages[0]), self._layout)
         # A damaged file makes a decoder fail in many ways, and none of them is documented.
         except Exception as error:
             raise ImageError(
@@ -142,19 +175,25 @@ class TiffReader:
                 f"{self.name}: rows {top} to {bottom} cannot be read ({first_line(error)}); replace the file",
             ) from None
 
+    def coarser(self, factor: float) -> "TiffReader":
+        """See `ImageReader`."""
+        level = self._level + level_of([width for _, width in self._shapes[self._level :]], factor)
+        return self if level == self._level else TiffReader(Path(self.name), self._layout, level)
+
     def close(self) -> None:
         """See `ImageReader`; nothing is kept."""
 
-    def _values(self, file: TiffFile, top: int, bottom: int) -> npt.NDArray[Any]:
-        """(bottom - top, w, samples) as they are stored, of several pages those of all."""
-        pages = [_window(file, page_of(file, number), top, bottom) for number in self._layout.pages]
+    def _values(self, file: TiffFile, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """(h, w, samples) as they are stored, of several pages those of all."""
+        pages = [_window(file, page_of(file, number), rows, columns) for number in self._pages]
         return np.concatenate(pages, axis=2) if len(pages) > 1 else pages[0]
 
     def _highest(self, file: TiffFile) -> int:
         """Greatest value of some rows; the whole of a slide would take minutes."""
         try:
             tops = np.linspace(0, self.shape[0] - 1, min(self.shape[0], _LOOKED_AT)).astype(int).tolist()
-            return max(highest(self._values(file, top, top + 1)) for top in tops)
+            whole = slice(0, self.shape[1])
+            return max(highest(self._values(file, slice(top, top + 1), whole)) for top in tops)
         except Exception as error:
             raise ImageError(
                 "unreadable", f"{self.name}: cannot be read ({first_line(error)}); replace the file"
@@ -168,9 +207,12 @@ def open_image(path: str | Path, page: int | None = None) -> ImageReader:
     path = Path(path)
     if not path.is_file():
         raise ImageError("missing", f"{path}: the file is not there; check its path")
+    if path.suffix.lower() in SLIDE_SUFFIXES:
+        return SlideReader(path)
     layout = _layout(path, page) if path.suffix.lower() in _TIFF_SUFFIXES else None
-    large = layout is not None and layout.shape[0] * layout.shape[1] > MAX_PIXELS
-    return TiffReader(path, layout) if layout is not None and large else FileReader(path, page)
+    if layout is not None and layout.shape[0] * layout.shape[1] > MAX_PIXELS:
+        return TiffReader(path, layout)
+    return FileReader(path, page, layout.um_per_px if layout else None)
 
 
 def _layout(path: Path, page: int | None) -> TiffLayout | None:
@@ -220,24 +262,37 @@ def _part(page: TiffPage) -> tuple[int, int]:
     return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
 
 
-def _window(file: TiffFile, page: TiffPage, top: int, bottom: int) -> npt.NDArray[Any]:
-    """(bottom - top, w, samples) as they are stored; a strip or tile that the file leaves out is 0."""
+def _is_smaller(shape: tuple[int, int], of: tuple[int, int]) -> bool:
+    """Whether (h, w) is an image of another (h, w) made smaller, each side rounded up or down."""
+    factors = [(part - 1, part + 1, full) for part, full in zip(shape, of, strict=True)]
+    (low, high, height), (left, right, width) = factors
+    return low * width <= right * height and left * height <= high * width and shape[0] < of[0]
+
+
+def _window(file: TiffFile, page: TiffPage, rows: slice, columns: slice) -> npt.NDArray[Any]:
+    """(h, w, samples) as they are stored; a strip or tile that the file leaves out is 0."""
     assert page.dtype is not None
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     if page.is_final:
         # Mapped anew each time, so that rows read before don't stay in memory.
         dtype, start = page.dtype.newbyteorder(file.byteorder), page.dataoffsets[0]
-        return np.memmap(file.filehandle.path, dtype, "r", start, (height, width, samples))[top:bottom]
+        return np.memmap(file.filehandle.path, dtype, "r", start, (height, width, samples))[rows, columns]
     tall, wide = _part(page)
     across = -(-width // wide)
-    numbers = range(top // tall * across, -(-bottom // tall) * across)
+    down = range(rows.start // tall, -(-rows.stop // tall))
+    numbers = [y * across + x for y in down for x in range(columns.start // wide, -(-columns.stop // wide))]
     offsets, sizes = ([of[n] for n in numbers] for of in (page.dataoffsets, page.databytecounts))
-    window = np.zeros((bottom - top, width, samples), page.dtype)
+    window = np.zeros((rows.stop - rows.start, columns.stop - columns.start, samples), page.dtype)
     for data, number in file.filehandle.read_segments(offsets, sizes, numbers):
         part, (_, _, y, x, _), _ = page.decode(data, number, jpegtables=page.jpegtables)
         if part is not None:
-            first, last = max(top, y), min(bottom, y + part.shape[1])
-            window[first - top : last - top, x : x + wide] = part[0, first - y : last - y, : width - x]
+            # A tile at the edge of the image is longer than the image.
+            (top, bottom), (left, right) = (
+                (max(at.start, first), min(at.stop, first + length))
+                for at, first, length in ((rows, y, part.shape[1]), (columns, x, part.shape[2]))
+            )
+            into = window[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
+            into[:] = part[0, top - y : bottom - y, left - x : right - x]
     return window
 
 

@@ -6,10 +6,12 @@ NAME_overlay.png      the image with cells outlined, and a legend; of a large im
 NAME_probability.npy  by choice: float16 (h, w, classes) at the networks' scale, not the image's
 
 No library writes a PNG whose rows come one by one, so of an image over 64 megapixels, label and colour are one tiled
-TIFF, NAME_label.tif: its values are class ids, and its palette shows them in the classes' colours.
+TIFF, NAME_label.tif: its values are class ids, and its palette shows them in the classes' colours. It is a pyramid, as
+viewers of slides want it: below the label hang (SubIFDs) smaller ones of every second pixel of the one before.
 """
 
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,6 +36,8 @@ OVERLAY_SIDE = 4096
 """Pixels of an overlay's longer side, at most."""
 _ROWS = 256
 """Rows of the overlay that are made at a time, and pixels a side of a label's tile."""
+_SMALLEST = 1024
+"""Pixels of the longer side of a pyramid's last level, at most."""
 _LINE = 1 / 800
 """Width of an outline over the longer side."""
 _TEXT = 1 / 60
@@ -89,7 +93,10 @@ def write_labels(
         nonlocal pixels
         done = 0
         for label in blocks:
-            pixels += np.bincount(label.ravel(), minlength=len(pixels))
+            if label.any():
+                pixels += np.bincount(label.ravel(), minlength=len(pixels))
+            else:
+                pixels[0] += label.size
             first, last = np.searchsorted(rows, (done, done + len(label)))
             small_label[first:last] = label[rows[first:last] - done][:, columns]
             done += len(label)
@@ -118,26 +125,43 @@ def _written(bands: Iterable[Band], file: BinaryIO, shape: tuple[int, int], clas
         yield band
 
 
-def _write_tiled(file: BinaryIO, label_rows: Iterator[Pixels], shape: tuple[int, int], classes: Classes) -> None:
+def _write_tiled(file: BinaryIO, label_rows: Iterable[Pixels], shape: tuple[int, int], classes: Classes) -> None:
     colours = np.zeros((256, 3), np.uint16)
     colours[: len(classes)] = colours_of(classes).astype(np.uint16) * 257
-    tifffile.imwrite(
-        file,
-        _tiles(label_rows, shape[1]),
-        shape=shape,
-        dtype=np.uint8,
-        tile=(_ROWS, _ROWS),
-        compression="zlib",
-        photometric="palette",
-        colormap=colours.T,
-        metadata=None,
-        bigtiff=shape[0] * shape[1] >= 1 << 32,
-        # More would read ahead of what has been predicted.
-        maxworkers=1,
-    )
+    height, width = shape
+    levels = max(0, (max(shape) - 1) // _SMALLEST).bit_length()
+    with tifffile.TiffWriter(file, bigtiff=height * width >= 1 << 31) as tiff:
+        for level in range(levels + 1):
+            halved = list[tuple[tuple[int, ...], bytes]]()
+            tiff.write(
+                _tiles(_halving(label_rows, halved), width),
+                shape=(height, width),
+                dtype=np.uint8,
+                subifds=levels or None if level == 0 else None,
+                subfiletype=int(level > 0),
+                tile=(_ROWS, _ROWS),
+                compression="zlib",
+                photometric="palette",
+                colormap=colours.T,
+                metadata=None,
+                # More would read ahead of what has been predicted.
+                maxworkers=1,
+            )
+            label_rows = (np.frombuffer(zlib.decompress(data), np.uint8).reshape(size) for size, data in halved)
+            height, width = -(-height // 2), -(-width // 2)
 
 
-def _tiles(label_rows: Iterator[Pixels], width: int) -> Iterator[Pixels]:
+def _halving(label_rows: Iterable[Pixels], halved: list[tuple[tuple[int, ...], bytes]]) -> Iterator[Pixels]:
+    """The same rows; every second pixel of every second one goes to `halved`, packed."""
+    done = 0
+    for rows in label_rows:
+        half = rows[done % 2 :: 2, ::2]
+        halved.append((half.shape, zlib.compress(half.tobytes(), 1)))
+        done += len(rows)
+        yield rows
+
+
+def _tiles(label_rows: Iterable[Pixels], width: int) -> Iterator[Pixels]:
     """Squares from left to right and from the top down, cut at the right and at the bottom of the image."""
     waiting = np.empty((0, width), np.uint8)
     for rows in label_rows:

@@ -27,8 +27,14 @@ TILE = 512
 """Pixels a side of a tile, 102 um in smears: most of what a network sees of a pixel's surroundings lies in it."""
 OVERLAP = 128
 """Pixels that neighbouring tiles share, at least: more than the largest white cell, so one of them has it whole."""
+_COARSE = 8
+"""Pixels a side, 1.6 um in smears, whose mean tells whether a tile is glass."""
+_LEAST_CONTRAST = 12
+"""Levels by which any cell differs from glass, somewhere in it, at that size; the noise of a camera is a tenth."""
 _SIGMA = 1 / 8
 """Of the Gaussian, over the side of the tile."""
+_ROWS = 64
+"""That are rescaled at a time."""
 _CUBIC = -0.75
 """Parameter of the cubic kernel (R. Keys, IEEE Trans. ASSP 29, 1981), as OpenCV has it."""
 
@@ -36,10 +42,11 @@ _CUBIC = -0.75
 @dataclass(frozen=True)
 class Band:
     """Full rows of a prediction, from `top` on. probability: float32 (classes, rows, w), of sum 1, and that of the
-    parasite after them where the networks give it; the next band takes its memory."""
+    parasite after them where the networks give it; the next band takes its memory. glass: nothing else is in it."""
 
     top: int
     probability: npt.NDArray[np.float32]
+    glass: bool = False
 
 
 def tile_count(shape: tuple[int, int]) -> int:
@@ -53,12 +60,40 @@ def starts(length: int) -> list[int]:
     return np.linspace(0, max(0, length - TILE), count).round().astype(int).tolist()
 
 
+def occupied_tiles(image: ImageReader, factor: float) -> npt.NDArray[np.bool_]:
+    """bool (rows, columns): which tiles of an image brought by `factor` are more than glass.
+
+    Glass, dust apart, is even over a tile, whatever the light is elsewhere. Where the smallest and the greatest value
+    of every colour, eight pixels a side averaged, are as near as no cell is to glass, the tile holds none. A platelet
+    is wider than those eight. Of a pyramid a small level is read for it; else the whole image once.
+    """
+    height, width = scaled_shape(image.shape, factor)
+    small = RescaledImage(image, factor / _COARSE)
+    tops, lefts = starts(height), starts(width)
+
+    def pieces(first: list[int], length: int, side: int) -> list[slice]:
+        ends = [(of * side // length, -(-min(of + TILE, length) * side // length)) for of in first]
+        return [slice(min(start, side - 1), end) for start, end in ends]
+
+    found = np.empty((len(tops), len(lefts)), bool)
+    across = pieces(lefts, width, small.shape[1])
+    for row, part in enumerate(pieces(tops, height, small.shape[0])):
+        pixels = small.rows(part.start, part.stop)
+        low, high = pixels.min(axis=0), pixels.max(axis=0)
+        found[row] = [(high[x].max(axis=0) - low[x].min(axis=0)).max() >= _LEAST_CONTRAST for x in across]
+    return found
+
+
 def predict_bands(
-    networks: Networks, image: "ImageReader | RescaledImage", on_tile: Callable[[int], object] | None = None
+    networks: Networks,
+    image: "ImageReader | RescaledImage",
+    on_tile: Callable[[int], object] | None = None,
+    occupied: npt.NDArray[np.bool_] | None = None,
 ) -> Iterator[Band]:
     """The prediction of an image of the networks' scale, from the top down, without gaps.
 
     An image of one tile is predicted directly. on_tile: is called with the number of tiles that were just computed.
+    occupied: bool (rows, columns), of `occupied_tiles`; all others are glass, and no network is asked.
     """
     height, width = image.shape
     tall, wide = min(TILE, height), min(TILE, width)
@@ -66,10 +101,33 @@ def predict_bands(
     columns, tops = starts(width), [*starts(height), height]
     total = np.zeros((len(networks.classes) + networks.parasite, tall, width), np.float32)
     weights = np.zeros((tall, width), np.float32)
-    for top, after in pairwise(tops):
-        pixels = image.rows(top, top + tall)
-        for first in range(0, len(columns), networks.batch):
-            lefts = columns[first : first + networks.batch]
+    glass = np.zeros((len(total), 1, 1), np.float32)
+    glass[0] = 1
+    skipped = False
+
+    def add_glass(left: int, first: int = 0) -> None:
+        """Of a tile, from its row `first` on."""
+        for sums in (total[0], weights):
+            sums[: tall - first, left : left + wide] += weight[first:]
+
+    for row, (top, after) in enumerate(pairwise(tops)):
+        if occupied is not None and not occupied[max(0, row - 1) : row + 1].any():
+            # Most of a slide: what would be summed is known.
+            if not skipped:
+                total[:], weights[:] = 0, 0
+            skipped = True
+            yield Band(top, np.broadcast_to(glass, (len(total), min(after - top, tall), width)), glass=True)
+            continue
+        if skipped:
+            skipped = False
+            for left in columns:
+                add_glass(left, top - tops[row - 1])
+        asked = [left for at, left in enumerate(columns) if occupied is None or occupied[row, at]]
+        for left in set(columns) - set(asked):
+            add_glass(left)
+        pixels = image.rows(top, top + tall) if asked else np.empty((0, width, 3), np.uint8)
+        for first in range(0, len(asked), networks.batch):
+            lefts = asked[first : first + networks.batch]
             tiles = np.stack([pixels[:, left : left + wide] for left in lefts])
             for left, found in zip(lefts, networks(tiles), strict=True):
                 total[..., left : left + wide] += found * weight
@@ -79,9 +137,10 @@ def predict_bands(
         done = min(after - top, tall)
         total[:, :done] /= weights[:done]
         yield Band(top, total[:, :done])
-        for sums in (total, weights[None]):
-            sums[:, : tall - done] = sums[:, done:]
-            sums[:, tall - done :] = 0
+        # One by one: numpy copies what overlaps.
+        for sums in (*total, weights):
+            sums[: tall - done] = sums[done:]
+            sums[tall - done :] = 0
 
 
 def _gaussian(length: int) -> npt.NDArray[np.float32]:
@@ -93,8 +152,9 @@ class RescaledImage:
     """An image brought by `factor`, the size of the result over its own, and read by rows as it is."""
 
     def __init__(self, image: ImageReader, factor: float) -> None:
-        self._image, self._shrinks = image, factor < 1
         self.shape = scaled_shape(image.shape, factor)
+        self._image = image.coarser(factor)
+        self._shrinks = factor * image.shape[0] / self._image.shape[0] < 1
 
     def rows(self, top: int, bottom: int) -> Pixels:
         """uint8 (bottom - top, width, 3) RGB, 0 <= top < bottom <= height; not to be written to."""
@@ -102,12 +162,19 @@ class RescaledImage:
             return self._image.rows(top, bottom)
         weights = self._weights[top:bottom]
         first, last = int(weights.indices.min()), int(weights.indices.max())
-        native = self._image.rows(first, last + 1).astype(np.float32)
+        native = self._image.rows(first, last + 1)
         method = cv2.INTER_AREA if self._shrinks else cv2.INTER_CUBIC
-        wide = cv2.resize(native, (self.shape[1], len(native)), interpolation=method)
-        found = weights[:, first : last + 1] @ wide.reshape(len(native), -1)
-        # Halves go up, as in OpenCV's mean of whole pixels.
-        return (found + np.float32(0.5)).clip(0, 255).astype(np.uint8).reshape(bottom - top, -1, 3)
+        found = np.empty((bottom - top, self.shape[1], 3), np.uint8)
+        # Float rows of a slide take a gigabyte, so few are made at a time.
+        for at in range(0, len(found), _ROWS):
+            part = weights[at : at + _ROWS]
+            low, high = int(part.indices.min()), int(part.indices.max()) + 1
+            rows = native[low - first : high - first].astype(np.float32)
+            wide = cv2.resize(rows, (self.shape[1], len(rows)), interpolation=method)
+            values = part[:, low:high] @ wide.reshape(len(rows), -1)
+            # Halves go up, as in OpenCV's mean of whole pixels.
+            found[at : at + _ROWS] = (values + np.float32(0.5)).clip(0, 255).reshape(part.shape[0], -1, 3)
+        return found
 
     @cached_property
     def _weights(self) -> sparse.csr_array:

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
-from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, TiffFile, TiffPage, TiffPageSeries
+from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, RESUNIT, TiffFile, TiffPage, TiffPageSeries
 
 from smearsynth.base.errors import ImageError
 
@@ -32,8 +32,17 @@ _SHOWN = 4
 _PLAIN = (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS)
 """Compressions that tifffile reads without imagecodecs."""
 
+_UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "\N{MICRO SIGN}m": 1.0, "\N{GREEK SMALL LETTER MU}m": 1.0, "um": 1.0, "nm": 1e-3}
+_UM |= {"micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0, "inch": 25_400.0}
+"""Micrometres of a unit, as OME-XML and ImageJ write it."""
+_UNITS = {RESUNIT.INCH: "inch", RESUNIT.CENTIMETER: "cm", RESUNIT.MILLIMETER: "mm", RESUNIT.MICROMETER: "um"}
+_SQUARE = 0.01
+"""Difference of a pixel's sides up to which it has one scale."""
+
 Values = tuple[int, int]
 """Those of black and of white."""
+PageNumber = int | tuple[int, int]
+"""From 0: of a page, or of a page and one of the levels that hang below it (SubIFDs)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class TiffLayout:
     """pages: number, from 0, of the page that is the image, or of those of its red, its green and its blue. shape:
     (h, w) as they are stored. bits: of a value. stated: what the file says of its values, None where they fill their
     bits. deep: Pillow would read its 16 bits wrongly, or give half of them where all are needed: take `deep_values`.
-    unread: why its pixels are no image, "" where they are one."""
+    unread: why its pixels are no image, "" where they are one. um_per_px: what the file states, None where it states
+    none or another one across than down. levels: of a pyramid, those below the image, the largest first."""
 
     pages: tuple[int, ...]
     shape: tuple[int, int]
@@ -49,6 +59,8 @@ class TiffLayout:
     stated: Values | None
     deep: bool
     unread: str
+    um_per_px: float | None = None
+    levels: tuple[PageNumber, ...] = ()
 
 
 def read_layout(file: Path | BytesIO, name: str, page: int | None = None) -> TiffLayout:
@@ -67,6 +79,8 @@ def read_layout(file: Path | BytesIO, name: str, page: int | None = None) -> Tif
             stated=stated,
             deep=bits > 8 and unlike,
             unread=_unread(first),
+            um_per_px=_um_per_px(tiff, first),
+            levels=_levels(tiff, first) if len(pages) == 1 else (),
         )
 
 
@@ -111,9 +125,14 @@ def check_codec(page: TiffPage, name: str) -> None:
         )
 
 
-def page_of(file: TiffFile, number: int) -> TiffPage:
-    """With all its tags. number: from 0."""
-    page = file.pages[number]
+def page_of(file: TiffFile, number: PageNumber) -> TiffPage:
+    """With all its tags."""
+    if isinstance(number, tuple):
+        below = page_of(file, number[0]).pages
+        assert below is not None
+        page = below[number[1]]
+    else:
+        page = file.pages[number]
     return page if isinstance(page, TiffPage) else page.aspage()
 
 
@@ -174,6 +193,35 @@ def _pages(file: TiffFile, name: str, page: int | None) -> tuple[int, ...]:
         f"({sizes} px), and none of them is marked as the image; save the one that counts as a file of its own",
         "page",
     )
+
+
+def _levels(file: TiffFile, page: TiffPage) -> tuple[PageNumber, ...]:
+    """The pages of its pyramid, which lie behind it or hang below it."""
+    series = next((one for one in file.series if one.keyframe.index == page.index), None)
+    offsets = [level.keyframe.offset for level in series.levels[1:]] if series else []
+    numbers = dict[int, PageNumber]()
+    if offsets:
+        numbers |= {one.offset: number for number, one in enumerate(file.pages)}
+        numbers |= {one.offset: (page.index, number) for number, one in enumerate(page.pages or ())}
+    return tuple(numbers[offset] for offset in offsets)
+
+
+def _um_per_px(file: TiffFile, page: TiffPage) -> float | None:
+    """By OME-XML, ImageJ, or the tags of the resolution, whichever the file has."""
+    across, down = 0.0, 0.0
+    if pixels := _ome(file, "Pixels"):
+        across, down = (
+            float(pixels[0].get(f"PhysicalSize{axis}", 0)) * _UM.get(pixels[0].get(f"PhysicalSize{axis}Unit", "um"), 0)
+            for axis in "XY"
+        )
+    else:
+        unit = _UNITS.get(page.tags.valueof("ResolutionUnit", RESUNIT.INCH), "")
+        if file.is_imagej:
+            unit = (file.imagej_metadata or {}).get("unit", unit)
+        tops, bottoms = np.reshape([page.tags.valueof(f"{axis}Resolution", (0, 1)) for axis in "XY"], (2, 2)).T
+        if all(tops):
+            across, down = (_UM.get(unit, 0) * bottoms / tops).tolist()
+    return across if across > 0 and abs(across - down) <= _SQUARE * across else None
 
 
 def _colour_order(file: TiffFile, series: TiffPageSeries) -> tuple[int, ...]:
