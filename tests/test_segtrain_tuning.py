@@ -11,7 +11,8 @@ from shard_set import write_fields, write_set
 from segtrain.cli import main
 from segtrain.data.cell_crops import CellCrops
 from segtrain.data.mixture import Mixture, mixed_order
-from segtrain.data.samples import Classes, Shards
+from segtrain.data.samples import Classes, Shards, read_index
+from segtrain.evaluation.evaluate import evaluate
 from segtrain.evaluation.named_cells import read_named_fields
 from segtrain.experiments.fit import fit
 from segtrain.experiments.named_cell_set import held_back, write_named_cells
@@ -193,3 +194,26 @@ class TestFields:
             fit(lab, start=tiny_run)
         with pytest.raises(UserError, match="finds cells itself"):
             fit(lab, classes=NAMES, um_per_px=0.2, start=tiny_run, finder="shipped")
+
+    @pytest.mark.slow
+    def test_before_and_after_are_what_evaluate_says_of_the_fields_held_back(self, data: Path, tmp_path: Path) -> None:
+        learnt = [*TINY, "model.width=8", "images=640", "optimiser.lr=0.01"]
+        start = fit(data, overrides=learnt, run=tmp_path / "start", pictures=False).run
+        lab, run = write_fields(tmp_path / "lab", 6, shown=SHOWN), tmp_path / "run"
+        asked = {"classes": NAMES, "um_per_px": 0.2, "start": start, "run": run, "pictures": False}
+        tuned = fit(lab, overrides=["images=8", "epochs=1", "workers=0"], **asked).figures["tuned"]
+        files = {field["file"]: field["split"] == "val" for field in read_index(run / "fields")["fields"]}
+        assert sum(files.values()) == tuned["held_back"] == 1
+        table = (lab / "cells.csv").read_text().splitlines(keepends=True)
+        held = tmp_path / "held"
+        held.mkdir()
+        for file in (file for file, is_held in files.items() if is_held):
+            (lab / file).rename(held / file)
+            (held / "cells.csv").write_text("".join([table[0], *(row for row in table if row.startswith(f"{file},"))]))
+        for network, when in ((start, "before"), (run, "after")):
+            found = evaluate(network, held, classes=NAMES, um_per_px=0.2, progress=False)
+            assert {name: found[name] for name in tuned[when]} == tuned[when]
+        kept = [row for row in table if not (held / row.split(",")[0]).is_file()]
+        (lab / "cells.csv").write_text("".join(kept))
+        with pytest.raises(UserError, match=r"holds back fields that .* lacks"):
+            fit(lab, resume=True, overrides=["images=16"], **asked)

@@ -7,7 +7,7 @@ metrics.csv     one row an epoch: epoch, step, lr, loss and pixel_accuracy as tr
 speed.csv       one row an epoch: epoch, seconds, images, training_seconds, images_per_second, waiting_share
 summary.json    written when the training ends: config hash, data, versions, machine, best epoch, why it ended
 operating_point.json  of `segtrain operate`: from which odds on a red cell is infected
-test.json       of a run of `segtrain compare`: what `evaluate` says of it on that split
+test.json       of a run of `segtrain compare`: what `evaluate` says of it on that split; fields.json, on real fields
 last.pt         the training's whole state, to go on from; best.pt: the same at the best epoch
 log.txt         what was said while it ran
 *.png           curves, confusion matrix, gallery of best and worst samples
