@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from segtrain.reporting.export_network import export as export
     from segtrain.reporting.export_network import weights as weights
     from segtrain.reporting.run_page import report as report
+    from segtrain.viewing.napari_correction import napari as napari
     from segtrain.viewing.viewer import view as view
 
 _MODULES = {
@@ -45,6 +46,7 @@ _MODULES = {
     "load": "counting.load",
     "import_annotations": "importing.import_annotations",
     "models": "networks.catalogue",
+    "napari": "viewing.napari_correction",
     "operate": "evaluation.operate",
     "predict": "counting.predict",
     "report": "reporting.run_page",

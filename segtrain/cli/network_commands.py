@@ -259,6 +259,33 @@ def view(run: Path | None, no_browser: bool, **options: Any) -> None:
 
 
 @click.command()
+@click.argument("given", metavar="[RUN] FIELD", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder of the corrections.")
+@um_per_px
+@cells
+@click.option("--overwrite", is_flag=True, help="Replace a correction of FIELD that is there.")
+def napari(given: tuple[Path, ...], **options: Any) -> None:
+    """Open a field with its cells in napari, correct them, and save them for training (extra `napari`).
+
+    The layer `cells` says where each cell is, a number each (M: a new one); `classes` what it is, by the class of most
+    of its pixels. Closing the window saves FIELD.geojson and classes.yaml into DIR, which `segtrain import` reads.
+
+    \b
+    Example: predict, correct, fine-tune
+      segtrain napari photos/field.png --out corrected
+      segtrain import photos corrected --classes corrected/classes.yaml --out mine --to-um-per-px 0.2 --patches 224
+      segtrain fit mine --from shipped
+    """
+    from segtrain.viewing.napari_correction import napari as open_field
+
+    run, fields = run_and_rest(given)
+    if len(fields) != 1:
+        raise click.UsageError("Name one field, and before it a run of `segtrain fit` or none.")
+    for path in open_field(run, fields[0], **options):
+        click.echo(path)
+
+
+@click.command()
 @as_json
 def weights(as_json: bool) -> None:
     """List the networks that come with segtrain: what they are, what they were trained on, where their card is.
