@@ -176,6 +176,16 @@ def test_what_is_wrong_is_named_with_its_place(root: Path, path: str, text: str,
     assert expected in fault(root)
 
 
+def test_rows_of_an_image_that_is_not_there_are_told_once(root: Path) -> None:
+    rows = ["images/a.png,burr,1,1,9,9", *["gone.png,burr,1,1,9,9"] * 3, "lost.png,burr,1,1,9,9"]
+    (root / "boxes.csv").write_text("\n".join(["file,class,x,y,width,height", *rows]))
+    first, second = fault(root).splitlines()
+    assert first.startswith("boxes.csv, line 3: no image gone.png in ")
+    assert first.endswith("; correct the name, or remove this row and 2 more")
+    assert second.startswith("boxes.csv, line 6: no image lost.png in ")
+    assert second.endswith("; correct the name, or remove the row")
+
+
 def test_a_class_that_the_names_file_lacks(root: Path) -> None:
     yolo(root)
     (root / "data.yaml").write_text("names: {0: ring}\n")

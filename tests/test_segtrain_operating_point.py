@@ -78,6 +78,21 @@ def test_false_alarms_alone_are_corrected_to_none_and_what_finds_no_more_than_ch
     assert corrected(Rate(50, 1000), point(0.01, 0.01)) is None
 
 
+@given(st.integers(0, 300), st.integers(1, 300), st.integers(0, 300), st.integers(0, 300), st.integers(1, 300))
+def test_an_interval_is_one_and_more_than_all_cells_are_never_infected(
+    hits: int, total: int, found: int, alarms: int, cells: int
+) -> None:
+    measured = OperatingPoint(
+        threshold=0.0,
+        recall=Rate(min(found, cells), cells),
+        false_alarms=Rate(min(alarms, cells), cells),
+        measured_on="set",
+        epoch=4,
+    )
+    share = corrected(Rate(min(hits, total), total), measured)
+    assert share is None or (0 <= share[1] <= share[2] <= 1 and 0 <= share[0] <= 1)
+
+
 @pytest.mark.parametrize(("true", "recall", "alarms"), [(0.013, 0.6, 0.01), (0.05, 0.8, 0.005), (0.3, 0.7, 0.05)])
 def test_the_interval_holds_the_true_share_in_about_95_of_100_fields(true: float, recall: float, alarms: float) -> None:
     rng, held, values = np.random.default_rng(7), 0, []

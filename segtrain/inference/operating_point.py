@@ -117,7 +117,7 @@ def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | 
     """The share of infected cells by what is known of the network, 0 to 1, and its interval of 95 %, which holds the
     chance in all three counts (Lang and Reiczigel, Prev. Vet. Med. 113, 2014); None where the known rates tell nothing
     of this blood: no more is found than false alarms are given, or fewer cells are called infected than these would
-    be."""
+    be, or more than if all were."""
     recall, alarms = point.recall, point.false_alarms
     if recall.value <= alarms.value:
         return None
@@ -135,7 +135,7 @@ def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | 
     spread = share * (1 - share) / total + middle**2 * of_found + (1 - middle) ** 2 * of_spared
     half = Z * math.sqrt(spread) / gain
     low, high = middle + shift - half, middle + shift + half
-    if high < 0:
+    if high < 0 or low > 1:
         return None
     low, high = max(low, 0.0), min(high, 1.0)
     return min(max(value, 0.0), 1.0), low, high

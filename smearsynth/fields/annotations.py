@@ -82,6 +82,7 @@ def read_annotations(
     names_of = cache(lambda path: read_names(root, path))
     found, used, file_of = dict[Annotation, Annotation](), set[str](), dict[str, str]()
     crowds, left_out, errors = list[Annotation](), Counter[str](), list[str]()
+    absent = dict[str, list[str]]()
     folded = {file.casefold(): file for file in files}
 
     def take(row: AnnotationRow, image: str, file: str) -> None:
@@ -105,13 +106,16 @@ def read_annotations(
             try:
                 image = find(row.image, file)
                 if image is None and by_hand:
-                    raise UserError(f"no image {row.image} in {root}; correct the name or remove the row")
-                if image is None:
+                    absent.setdefault(row.image, []).append(row.where)
+                elif image is None:
                     left_out["label without an image"] += row.name is None
                 elif image not in find.excluded:
                     take(row, image, file)
             except UserError as error:
                 errors.append(f"{row.where}: {error}")
+    for image, (first, *others) in absent.items():
+        rows = f"remove this row and {len(others):,} more" if others else "remove the row"
+        errors.append(f"{first}: no image {image} in {root}; correct the name, or {rows}")
     if not found and not errors:
         for mask, (image, one_cell) in masks.items():
             used.add(mask)
