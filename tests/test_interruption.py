@@ -22,8 +22,8 @@ from smearsynth.bank import bank_file
 from smearsynth.dataset import layout
 from smearsynth.verbs.verify import verify
 
-KILLS = 12
-SLICE_KILLS = 10
+KILLS = 8
+SLICE_KILLS = 6
 STEP = 1_500
 """Training smears by which a set grows once it is whole before the last kill."""
 

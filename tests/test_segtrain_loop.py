@@ -319,7 +319,7 @@ class TestRanks:
 
 @pytest.mark.slow
 def test_it_learns_eight_smears_by_heart(tmp_path: Path) -> None:
-    """Smears of drawn cells, built for this and small, since the network must see them 320 times; more than 99 % of
+    """Smears of drawn cells, built for this and small, since the network must see them 240 times; more than 99 % of
     their pixels right."""
     import smearsynth
 
@@ -328,5 +328,7 @@ def test_it_learns_eight_smears_by_heart(tmp_path: Path) -> None:
         recipes / "quickstart.yaml", out=tmp_path / "set", limit=8, overrides=["size=64"], workers=1
     )
     config = recipes / "fit" / "by_heart.yaml"
-    figures = segtrain.fit(smears.out, config=config, run=tmp_path / "run", pictures=False).figures
+    figures = segtrain.fit(
+        smears.out, config=config, overrides=("epochs=240",), run=tmp_path / "run", pictures=False
+    ).figures
     assert figures["best"] > 0.99
