@@ -6,6 +6,7 @@ results.
 """
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ class ProgressBar(tqdm):
     """
 
     def __init__(self, *, what: str, unit: str, total: int | None, shown: bool, done: int = 0) -> None:
-        self._lines = not sys.stderr.isatty()
+        self._lines, self._said = not sys.stderr.isatty(), time.monotonic()
         super().__init__(
             desc=what,
             total=total,
@@ -60,8 +61,9 @@ class ProgressBar(tqdm):
         """The bar as it stands now; without a terminal a line, and nothing where a bar would be wiped away."""
         if not self._lines:
             return super().display(msg, pos)
-        if msg is None:
-            self.mininterval = _BETWEEN
+        # What `say` writes refreshes a bar, too, and half a second may pass between its clock and this one.
+        if msg is None and time.monotonic() - self._said >= self.mininterval - 0.5:
+            self._said, self.mininterval = time.monotonic(), _BETWEEN
             print(self.line(), file=self.fp, flush=True)
         return False
 
