@@ -18,7 +18,7 @@ from segtrain.data.samples import INSTANCE, Shards
 from segtrain.evaluation.baseline import sure_logits
 from segtrain.evaluation.figures import NAMES, Figures, estimate_line, table, without_nan
 from segtrain.evaluation.named_cells import names_table, naming_figures
-from segtrain.evaluation.set_evaluation import PixelMetrics, true_cells, units_of
+from segtrain.evaluation.set_evaluation import PixelMetrics, numbered, true_cells, units_of
 from segtrain.evaluation.submission import PredictedMap, Submission
 from segtrain.metrics.bootstrap import bootstrap
 from segtrain.metrics.cell_naming import LEAST
@@ -138,9 +138,8 @@ def _found(predicted: PredictedMap, keys: Sequence[str], um_per_px: float) -> tu
     if predicted.cells is None:
         sure = np.full_like(predicted.label, _SURE)
         found = measure_cells(predicted.label, sure, keys=keys, um_per_px=um_per_px)
-        return found.map.astype(np.int64), np.array([keys.index(cell.kind) for cell in found.cells], np.int64)
-    numbers, first = np.unique(predicted.cells, return_index=True)
-    return predicted.cells.astype(np.int64), predicted.label.ravel()[first[numbers > 0]].astype(np.int64)
+        return found.map.astype(np.int64), found.class_ids(keys)[1:].astype(np.int64)
+    return numbered(predicted.cells, predicted.label)
 
 
 def _called(label: npt.NDArray[np.uint8], true: Ints, kinds: Ints, classes: int) -> Ints:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -263,7 +263,7 @@ class CellCounts:
         confidences = (best.values * 255).round().byte().cpu().numpy()
         for label, confidence, i in zip(labels, confidences, number.tolist(), strict=True):
             found = measure_cells(label, confidence, keys=self._keys, um_per_px=self._shards.um_per_px)
-            classes = np.array([self._keys.index(cell.kind) for cell in found.cells], np.int64)
+            classes = found.class_ids(self._keys)[1:].astype(np.int64)
             true, kinds = true_cells(self._shards, i)
             self._scores.update(found.map, classes, true, kinds)
 
@@ -273,8 +273,13 @@ class CellCounts:
 
 
 def true_cells(shards: Shards, i: int) -> tuple[Ints, Ints]:
-    """A sample's cells, int64 (H, W), numbered anew from 1 without gaps, and the class of each, int64 (n,)."""
-    instance, (_, label) = shards.instance(i), shards.read(i)
+    """As `numbered`, of a sample."""
+    return numbered(shards.instance(i), shards.read(i)[1])
+
+
+def numbered(instance: npt.NDArray[np.integer[Any]], label: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
+    """The cells of a map, 0 = none, int64 (H, W), numbered anew from 1 without gaps, and the class of each, int64
+    (n,): that of its first pixel in `label`, uint8 (H, W)."""
     numbers, first, dense = np.unique(instance, return_index=True, return_inverse=True)
     shift = 0 if numbers[0] == 0 else 1
     return dense.reshape(instance.shape) + shift, label.ravel()[first[1 - shift :]].astype(np.int64)

@@ -47,11 +47,11 @@ Map = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class PredictedMap:
-    """label: uint8 (H, W), ids of classes. cells: int32 (H, W), 0 or the number of a cell, 1 to n; None where the
-    prediction does not say which pixels are of one."""
+    """label: uint8 (H, W), ids of classes. cells: integers (H, W), 0 or a number that is one cell's alone; None where
+    the prediction does not say which pixels are of one."""
 
     label: npt.NDArray[np.uint8]
-    cells: npt.NDArray[np.int32] | None
+    cells: Map | None
 
 
 class Submission:
@@ -121,10 +121,7 @@ class Submission:
         if values.min() < 0 or label.max() >= classes or (of_cells and ((values > 0) & (label == 0)).any()):
             wrong = values[(values < 0) | (label >= classes) | ((values > 0) & (label == 0))][0]
             raise UserError(f"{where} holds {wrong}, which is none of the classes 0 to {classes - 1}")
-        numbers = np.unique(values, return_inverse=True)[1].reshape(shape) if of_cells else None
-        if numbers is not None and values.min() > 0:
-            numbers = numbers + 1
-        return PredictedMap(label.astype(np.uint8), None if numbers is None else numbers.astype(np.int32))
+        return PredictedMap(label.astype(np.uint8), values if of_cells else None)
 
 
 def _png(path: Path) -> Map:
