@@ -111,7 +111,7 @@ def test_fields_give_their_named_cell_and_whole_red_cells(cut_real):
 def test_most_cells_of_every_form_are_cut_whole_from_fields():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMEARSYNTH_SOURCES", str(REAL))
-        recipe = load_recipe(ROOT / "recipes" / "smear10-names.yaml")
+        recipe = load_recipe(ROOT / "recipes" / "smear10-open.yaml")
     spec = next(spec for spec in recipe.sources if spec.name == "chula")
     listing = list_entries(spec)
     assert sum(entry.class_key is not None for entry in listing.entries) == 7304

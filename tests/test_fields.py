@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from smearsynth.base.errors import UserError
@@ -100,6 +101,16 @@ def test_images_with_too_few_cells_take_the_scale_of_all_together(tmp_path: Path
     assert Scale("0.1").of_folder(files) == [0.1] * 3
     with pytest.raises(UserError, match=r"c\.png.*4 single red cells"):
         Scale("auto").of_folder(files[2:])
+
+
+def test_what_a_file_states_goes_before_its_red_cells_and_not_before_a_number(tmp_path: Path) -> None:
+    stated, printed = (tmp_path / name for name in ("stated.tif", "printed.tif"))
+    for file, per_cm in ((stated, 1e4 / 0.11), (printed, 72 / 2.54)):
+        tifffile.imwrite(file, smear(30), resolution=(per_cm, per_cm), resolutionunit="CENTIMETER")
+    found = [pytest.approx(0.11), estimate(smear(30), "printed.tif")]
+    assert Scale("auto").of_folder([stated, printed]) == found
+    assert [Scale("auto").of(file, smear(30)) for file in (stated, printed)] == found
+    assert Scale("0.1").of_folder([stated, printed]) == [0.1, 0.1]
 
 
 def test_dark_nuclei_do_not_hide_the_red_cells() -> None:

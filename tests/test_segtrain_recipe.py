@@ -131,7 +131,8 @@ def test_the_share_of_smears_is_timed(built: Path) -> None:
     figures = segtrain.bench(built / "small.yaml", overrides=(*TINY, f"bank={built / 'bank.h5'}"), repeats=1)
     smears, loop = figures["smears"], figures["stages"]["loop"]["images_per_second"]
     assert smears["cores_for_loop"] * smears["per_core"] == pytest.approx(loop)
-    assert smears["of_16_cores"] == pytest.approx(15 * smears["per_core"]) and smears["per_core"] > 0
+    assert smears["of_16_cores"] == pytest.approx(15 * smears["per_core"])
+    assert smears["per_core"] > 0
     assert "one core makes" in table(figures)
 
 

@@ -86,7 +86,7 @@ def fit(
       torchrun --nproc-per-node 4 -m -- segtrain fit smear10 -c recipes/fit/reference.yaml --run runs/four
       segtrain fit smear10 --run runs/reference --resume -s epochs=45
       segtrain fit red_cells -c recipes/fit/deconvnet.yaml --folds 5 --run runs/folds
-      segtrain fit my_fields --from shipped --classes names.yaml --um-per-px 0.1 --mix smear10-names --run runs/mine
+      segtrain fit my_fields --from shipped --classes names.yaml --um-per-px 0.1 --mix smear10-open --run runs/mine
       segtrain count field.png --cells runs/mine --out cells.csv
     """
     from segtrain.experiments.cross_validation import cross_validate

@@ -101,7 +101,7 @@ def evaluate(
             raise UserError(
                 f"{target}: its scale is not known; give a number, a table FILE.csv, or `auto`", "um_per_px"
             )
-        network = NetworkMethod(load_networks([run], which=which, device=device), Scale(str(um_per_px)))
+        network = NetworkMethod(load_networks([run], which=which, device=device), Scale(str(um_per_px)), page)
         return _on_fields(network, target, Path(pictures) if pictures else None, page, progress=progress)
     if um_per_px is not None:
         raise UserError(
@@ -195,15 +195,16 @@ class NetworkMethod:
     """A method for `measure_fields`: the field is predicted at the network's scale and brought back. A pixel is of a
     cell where background is less likely than all cells together."""
 
-    def __init__(self, networks: Networks, scale: Scale) -> None:
-        self._networks, self._scale = networks, scale
+    def __init__(self, networks: Networks, scale: Scale, page: int | None = None) -> None:
+        """page: of TIFF files, from 1."""
+        self._networks, self._scale, self._page = networks, scale, page
         self.details: list[Figures] = []
         """Of each field so far: um_per_px, as given or found; boxed and counted where it has boxes."""
         self.warnings: list[str] = []
         """Of the fields so far."""
 
     def __call__(self, field: Field) -> Mask:
-        um_per_px = self._scale.of(field.path, field.image)
+        um_per_px = self._scale.of(field.path, field.image, self._page)
         picture = ArrayReader(field.image, str(field.path))
         self.warnings += image_warnings(picture, self._networks)
         found = predict_field(self._networks, picture, um_per_px, probability=True, evidence=True)

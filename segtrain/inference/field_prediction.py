@@ -22,7 +22,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.images import MAX_PIXELS, Pixels
 from smearsynth.base.progress import with_progress
 from smearsynth.fields.field_folder import image_files, image_tree
-from smearsynth.fields.scale import AUTO, RANGE, RED_CELL_UM, Scale, estimate, scaled_shape
+from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale, credible, estimate, scaled_shape
 
 STATED = "the scale is what the file states"
 FOUND_BY_AUTO = f"the scale was found by the median single red cell, taken for {RED_CELL_UM} um"
@@ -128,7 +128,7 @@ def judge_images(
             JudgedImage(
                 image=image,
                 um_per_px=um_per_px,
-                stated=scale.given(Path(image.name)) is None and stated_scale(image) is not None,
+                stated=scale.given(Path(image.name)) is None and credible(image.um_per_px) is not None,
                 shape=shape,
                 tiles=tile_count(shape) if occupied is None else int(occupied.sum()),
                 occupied=occupied,
@@ -154,17 +154,11 @@ def scale_notes(images: Sequence[JudgedImage], scale: Scale) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def stated_scale(image: ImageReader) -> float | None:
-    """um/px of an image by its file, where a microscope can have it: 72 pixels an inch are none."""
-    stated = image.um_per_px
-    return stated if stated is not None and RANGE[0] <= stated <= RANGE[1] else None
-
-
 def um_per_px_of(image: ImageReader, scale: Scale) -> float:
     """As `Scale.of` says; by `auto` what its file states, else that of the red cells, in a large image of those in its
     middle."""
     given = scale.given(Path(image.name))
-    given = stated_scale(image) if given is None else given
+    given = credible(image.um_per_px) if given is None else given
     if given is not None:
         return given
     (height, width), side = image.shape, _MIDDLE

@@ -20,6 +20,7 @@ from smearsynth.base.tiff_layout import (
     check_codec,
     check_range,
     highest,
+    layout_of,
     page_of,
     positive,
     read_layout,
@@ -27,7 +28,6 @@ from smearsynth.base.tiff_layout import (
 )
 from smearsynth.fields.field_folder import read_image
 
-_TIFF_SUFFIXES = (".tif", ".tiff")
 _MOST_BYTES = 1 << 28
 """Of one strip or tile, stored or decoded."""
 _MOST_SIDE = 1_000_000
@@ -209,20 +209,10 @@ def open_image(path: str | Path, page: int | None = None) -> ImageReader:
         raise ImageError("missing", f"{path}: the file is not there; check its path")
     if path.suffix.lower() in SLIDE_SUFFIXES:
         return SlideReader(path)
-    layout = _layout(path, page) if path.suffix.lower() in _TIFF_SUFFIXES else None
+    layout = layout_of(path, page)
     if layout is not None and layout.shape[0] * layout.shape[1] > MAX_PIXELS:
         return TiffReader(path, layout)
     return FileReader(path, page, layout.um_per_px if layout else None)
-
-
-def _layout(path: Path, page: int | None) -> TiffLayout | None:
-    try:
-        return read_layout(path, str(path), page)
-    except UserError:
-        raise
-    # Whatever is wrong with the file, Pillow meets it again and has a sentence for it.
-    except Exception:
-        return None
 
 
 def _check(page: TiffPage, name: str) -> None:

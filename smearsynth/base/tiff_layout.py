@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, RESUNIT, TiffFile, TiffPage, TiffPageSeries
 
-from smearsynth.base.errors import ImageError
+from smearsynth.base.errors import ImageError, UserError
 
+SUFFIXES = (".tif", ".tiff")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF, and of BigTIFF."""
 _LEAST_OF_16_BITS = 1 << 14
@@ -82,6 +83,19 @@ def read_layout(file: Path | BytesIO, name: str, page: int | None = None) -> Tif
             um_per_px=_um_per_px(tiff, first),
             levels=_levels(tiff, first) if len(pages) == 1 else (),
         )
+
+
+def layout_of(path: Path, page: int | None = None) -> TiffLayout | None:
+    """Of a file by its suffix; None where it is no TIFF, or damaged. Raises ImageError as `read_layout` does."""
+    if path.suffix.lower() not in SUFFIXES:
+        return None
+    try:
+        return read_layout(path, str(path), page)
+    except UserError:
+        raise
+    # Whatever is wrong with the file, Pillow meets it again and has a sentence for it.
+    except Exception:
+        return None
 
 
 def deep_values(data: bytes, layout: TiffLayout, name: str) -> npt.NDArray[np.uint16]:

@@ -1,4 +1,4 @@
-"""The scale of a real image: given, from a table, or found by its red cells; to another one and back."""
+"""The scale of a real image: given, from a table, stated by its file, or by its red cells; to another one and back."""
 
 import csv
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels
 from smearsynth.base.progress import with_progress
 from smearsynth.base.tables import decoded, split_rows
+from smearsynth.base.tiff_layout import layout_of
 from smearsynth.fields.field_folder import read_image
 from smearsynth.fields.otsu import cells_and_nuclei, find_regions
 from smearsynth.taxonomy import UM_PER_PX
@@ -33,7 +34,8 @@ _SPREAD = 1.5
 
 
 class Scale:
-    """um/px by file. spec: a number for all files, the path of a table (name, um/px), or `auto`.
+    """um/px by file. spec: a number for all files, the path of a table (name, um/px), or `auto`: what a file states,
+    else by its red cells.
 
     A table's rows are `file name or stem,um/px`; a header line is allowed. Raises UserError at once for a spec that is
     none of these.
@@ -51,26 +53,30 @@ class Scale:
             if spec != AUTO:
                 self._table = _read_table(Path(spec))
 
-    def of(self, path: Path, image: Pixels) -> float:
-        """um/px of one image. Raises UserError where the table lacks it or too few single red cells show it."""
-        given = self.given(path)
-        return estimate(image, str(path)) if given is None else given
+    def of(self, path: Path, image: Pixels, page: int | None = None) -> float:
+        """um/px of one image. page: of a TIFF file. Raises UserError where the table lacks it or too few single red
+        cells show it."""
+        known = self._known(path, page)
+        return estimate(image, str(path)) if known is None else known
 
     def of_folder(self, files: Sequence[Path], *, page: int | None = None, progress: bool = False) -> list[float]:
         """um/px of each image of a folder; by `auto`, one that shows too few single red cells is taken to be of the
         scale that the cells of all images together show. page: of TIFF files. Raises UserError as
         `of` does."""
-        given = [um_per_px for um_per_px in map(self.given, files) if um_per_px is not None]
-        if self.spec != AUTO:
-            return given
-        bar = with_progress(files, what="find scales", unit="images", shown=progress)
-        areas = [_single_areas(read_image(file, page)) for file in bar]
-        enough = [_red_cells(found).size >= LEAST_CELLS for found in areas]
-        together = np.concatenate(areas)
-        return [
-            _from_cells(found, str(file)) if many else _from_cells(together, f"{file} and all others")
-            for file, found, many in zip(files, areas, enough, strict=True)
-        ]
+        scales = {file: known for file in files if (known := self._known(file, page)) is not None}
+        bar = with_progress([f for f in files if f not in scales], what="find scales", unit="images", shown=progress)
+        areas = {file: _single_areas(read_image(file, page)) for file in bar}
+        for file, found in areas.items():
+            many = _red_cells(found).size >= LEAST_CELLS
+            together = (found, str(file)) if many else (np.concatenate([*areas.values()]), f"{file} and all others")
+            scales[file] = _from_cells(*together)
+        return [scales[file] for file in files]
+
+    def _known(self, path: Path, page: int | None) -> float | None:
+        given = self.given(path)
+        if given is None and (layout := layout_of(path, page)) is not None:
+            return credible(layout.um_per_px)
+        return given
 
     def given(self, path: Path) -> float | None:
         """um/px by number or table; None for `auto`. Raises UserError where the table lacks the image."""
@@ -80,6 +86,11 @@ class Scale:
             if name in self._table:
                 return self._table[name]
         raise UserError(f"{self.spec}: no row for {path.name}; add `{path.name},UM_PER_PX`.")
+
+
+def credible(um_per_px: float | None) -> float | None:
+    """What a file states, where a microscope can have it: 72 pixels an inch are no scale."""
+    return um_per_px if um_per_px is not None and RANGE[0] <= um_per_px <= RANGE[1] else None
 
 
 def estimate(image: Pixels, name: str) -> float:
