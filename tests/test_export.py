@@ -270,6 +270,15 @@ def test_the_same_samples_give_the_same_bytes(folder: Path, tmp_path: Path, kind
     assert found.keys() == due.keys()
 
 
+def test_an_image_has_its_number_in_the_split_whatever_is_left_out(folder: Path, tmp_path: Path) -> None:
+    smearsynth.export(folder / "set", format="coco", out=tmp_path / "out", look="reference", limit=2, progress=False)
+    samples = list(stored(folder / "set", "val"))
+    due = [(number, s["sample_id"]) for number, s in enumerate(samples, start=1) if s["look"] == "reference"][:2]
+    coco = json.loads((tmp_path / "out/annotations/instances_val.json").read_text())
+    assert [(image["id"], Path(image["file_name"]).stem) for image in coco["images"]] == due
+    assert {annotation["image_id"] for annotation in coco["annotations"]} == {number for number, _ in due}
+
+
 def test_a_part_of_a_set(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "part"
     wanted = {"split": "val", "look": "reference", "limit": 2}

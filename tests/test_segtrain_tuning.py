@@ -117,6 +117,9 @@ class TestStart:
         config = load_config(second / "config.yaml")
         assert config.model.name == "compact"
         assert config.start == str(first)
+        fit(data, start=first, overrides=["images=8"], run=second, resume=True, pictures=False)
+        with pytest.raises(UserError, match=rf"second began with the weights of {first}, and goes on from its own"):
+            fit(data, start="shipped", overrides=["images=12"], run=second, resume=True)
 
     def test_a_set_without_parasites_leaves_what_was_learnt_of_them(self, data: Path, tmp_path: Path) -> None:
         parasites = (*TINY, "model.parasite=true", "loss.parasite={}")

@@ -131,9 +131,10 @@ def resolve(
     """The config and the run that such arguments of `fit` mean. Raises UserError."""
     asked = None
     beside = [f"mix.data={json.dumps(str(Path(mix).absolute()))}"] if mix is not None else []
-    if start is not None and not (resume and run is not None):
+    begins = None if start is None else FINDER if start == SHIPPED else Path(start)
+    if begins is not None and not (resume and run is not None):
         asked = start_config(
-            FINDER if start == SHIPPED else Path(start),
+            begins,
             maps=_maps_of(_dataset(dataset, Config())),
             config=config,
             overrides=[*beside, *overrides],
@@ -147,6 +148,9 @@ def resolve(
     folder = RunFolder(Path(run))
     if resume and config is None and (folder.path / CONFIG).is_file():
         asked = load_config(folder.path / CONFIG, overrides)
+        if begins is not None and asked.start != str(begins.absolute()):
+            before = f"the weights of {asked.start}" if asked.start else "no weights"
+            raise UserError(f"{folder.path} began with {before}, and goes on from its own: leave it out", "start")
     asked = asked or load_config(config, overrides)
     return asked.model_copy(update={"data": str(_dataset(dataset, asked))}), folder
 

@@ -36,7 +36,7 @@ mask = coco.annToMask(cells[0])    # (height, width) uint8, 1 where the cell sho
 
 
 class CocoSample(NamedTuple):
-    """A sample's file and its entries, their ids left out."""
+    """A sample's file and its entries, without the ids of annotations."""
 
     png: bytes
     image: dict[str, Any]
@@ -46,7 +46,13 @@ class CocoSample(NamedTuple):
 def encode(sample: ExportedSample, dataset: ExportedSet) -> CocoSample:
     row = sample.row
     height, width = sample.label.shape
-    image = {"file_name": f"{row.sample_id}.png", "width": width, "height": height, "look": row.look}
+    image = {
+        "id": row.number,
+        "file_name": f"{row.sample_id}.png",
+        "width": width,
+        "height": height,
+        "look": row.look,
+    }
     return CocoSample(png_folder.rgb(sample.image), image, list(_annotations(sample, dataset)))
 
 
@@ -68,7 +74,7 @@ def _annotations(sample: ExportedSample, dataset: ExportedSet) -> Iterator[dict[
 
 
 def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[CocoSample]) -> None:
-    """Ids begin at 1, in the order of the set."""
+    """Ids begin at 1, in the order of the set; an image's is its number in the split, whatever is left out."""
     folder, path = out / split, out / "annotations" / f"instances_{split}.json"
     folder.mkdir()
     path.parent.mkdir(exist_ok=True)
@@ -76,11 +82,12 @@ def write_split(out: Path, dataset: ExportedSet, split: str, encoded: Iterable[C
     # Images wait in a file of their own while annotations stream out, so that memory does not grow with the set.
     with path.open("w", encoding="utf-8") as file, TemporaryFile("w+", encoding="utf-8", dir=out) as images:
         file.write(_head(dataset) + ',\n"annotations": [')
-        for image_id, (png, image, annotations) in enumerate(encoded, start=1):
+        for done, (png, image, annotations) in enumerate(encoded):
             (folder / image["file_name"]).write_bytes(png)
-            images.write(_entry(image_id, image))
+            images.write(_entry(image, first=not done))
             for annotation in annotations:
-                file.write(_entry(next(numbers), {"image_id": image_id, **annotation}))
+                number = next(numbers)
+                file.write(_entry({"id": number, "image_id": image["id"], **annotation}, first=number == 1))
         file.write('\n],\n"images": [')
         images.seek(0)
         shutil.copyfileobj(images, file)
@@ -107,6 +114,6 @@ def _head(dataset: ExportedSet) -> str:
     return json.dumps(head, ensure_ascii=False)[:-1]
 
 
-def _entry(number: int, entry: dict[str, Any]) -> str:
+def _entry(entry: dict[str, Any], *, first: bool) -> str:
     """An entry of a list that it begins or goes on."""
-    return f"{',' if number > 1 else ''}\n{json.dumps({'id': number, **entry})}"
+    return f"{'' if first else ','}\n{json.dumps(entry)}"

@@ -8,7 +8,7 @@ set can be exported too; its index says less than that of a built one.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +105,7 @@ def _read_index(path: Path) -> _ExportedIndex:
 
 class SampleRow(NamedTuple):
     """Where a sample is stored, and what the small datasets say of it. look, background: their names, the latter "" in
-    a set without objects.
+    a set without objects. number: in its split, from 1.
     """
 
     reader: ShardReader
@@ -116,6 +116,7 @@ class SampleRow(NamedTuple):
     scene: int
     look: str
     background: str
+    number: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,16 +147,20 @@ class Selection:
             yield from rows
 
     def _rows(self, split: str) -> Iterator[SampleRow]:
-        rows = (row for file in self.dataset.shards if file.split == split for row in _rows_of(self.dataset, file))
+        rows, before = [], 0
+        for file in self.dataset.shards:
+            if file.split == split:
+                rows.append(_rows_of(self.dataset, file, before))
+                before += file.samples
         seen: set[str] = set()
-        for row in islice((row for row in rows if self.look in (None, row.look)), self.limit):
+        for row in islice((row for row in chain.from_iterable(rows) if self.look in (None, row.look)), self.limit):
             if row.sample_id in seen:
                 raise UserError(f"{row.reader.path}: {row.sample_id} comes twice: build or import it again.")
             seen.add(row.sample_id)
             yield row
 
 
-def _rows_of(dataset: ExportedSet, file: IndexFile) -> Iterator[SampleRow]:
+def _rows_of(dataset: ExportedSet, file: IndexFile, before: int) -> Iterator[SampleRow]:
     reader, looks = ShardReader(dataset.path(file)), dataset.header.looks
     columns = [reader.column(name).tolist() for name in ("sample_id", "digest", "scene", "look")]
     backgrounds = reader.column("background").tolist() if "background" in reader.names else [None] * len(reader)
@@ -167,7 +172,7 @@ def _rows_of(dataset: ExportedSet, file: IndexFile) -> Iterator[SampleRow]:
         if look >= len(looks) or (background or 0) >= len(BACKGROUNDS):
             raise UserError(f"{reader.path}: {sample_id} has a look or background that the format does not know.")
         known = "" if background is None else BACKGROUNDS[background]
-        yield SampleRow(reader, file, row, sample_id, digest, scene, looks[look], known)
+        yield SampleRow(reader, file, row, sample_id, digest, scene, looks[look], known, before + row + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
