@@ -59,7 +59,8 @@ def test_the_same_set_claims_the_digest(folder: Path, tmp_path: Path, frozen: di
     result = built(folder, tmp_path / "set", frozen, "about={version: 1.0.0}")
     assert result.claim == "This is the frozen set of small: its digest is the one in the recipe."
     assert result.digest == frozen["digest"]
-    assert index_of(tmp_path / "set")["claim"] == {"digest": frozen["digest"], "refused": [], "wrong": False}
+    claim = {"digest": frozen["digest"], "beginning": False, "refused": [], "wrong": False}
+    assert index_of(tmp_path / "set")["claim"] == claim
     assert result.claim in (tmp_path / "set/README.md").read_text()
     assert json.loads((tmp_path / "set/croissant.json").read_text())["version"] == "1.0.0"
     assert verify(tmp_path / "set", progress=False).errors == ()
@@ -104,6 +105,20 @@ def test_a_set_claims_it_once_it_has_grown(folder: Path, tmp_path: Path, frozen:
     part = built(folder, tmp_path / "set", frozen, limit=4)
     assert part.claim == OTHERS + "count.train is 4 here and 6 there; count.val is 4 here and 5 there."
     assert built(folder, tmp_path / "set", frozen, resume=True).claim.startswith("This is the frozen set of small")
+
+
+def test_a_beginning_claims_its_own_digest_and_no_version(folder: Path, tmp_path: Path, frozen: dict[str, Any]) -> None:
+    count = {"train": 3, "val": 3, "test": 3}
+    digest = small_build(folder, tmp_path / "small", "count={train: 3, val: 3, test: 3}").digest
+    begun = {**frozen, "beginnings": [{"count": count, "digest": digest}]}
+    result = built(folder, tmp_path / "set", begun, "about={version: 1.0.0}", limit=3)
+    assert result.claim == "This is the beginning of the frozen set of small: its digest is the one in the recipe."
+    assert result.digest == digest
+    assert "version" not in json.loads((tmp_path / "set/croissant.json").read_text())
+    assert verify(tmp_path / "set", progress=False).errors == ()
+    begun["beginnings"][0]["digest"] = OTHER
+    with pytest.raises(WorkError, match=r"should be the beginning of the frozen set of small, .* digest is"):
+        built(folder, tmp_path / "other", begun, limit=3)
 
 
 def test_a_set_that_should_have_the_digest_and_has_not_is_a_failure(

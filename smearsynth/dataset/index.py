@@ -239,19 +239,22 @@ def claim(frozen: Mapping[str, Any] | None, index: Mapping[str, Any]) -> dict[st
     have them. So a set that differs in one of these does not claim the digest, and one that differs in none must have
     it.
 
-    digest: of the frozen set. refused: a sentence for everything that makes this another set, [] where it is that one.
-    wrong: whether it should be that one and is not.
+    digest: of the frozen set, or of the beginning of it that has as many scenes. beginning: whether it is one. refused:
+    a sentence for everything that makes this another set, [] where it is that one. wrong: whether it should be that one
+    and is not.
     """
     if frozen is None:
         return None
     count = {split: part["scenes"] for split, part in index["splits"].items()}
     built = {**{key: index[key] for key in _SAME}, "count": count}
-    found = differences({key: frozen[key] for key in built}, built)
-    wrong = not found and frozen["digest"] != index["digest"]
+    beginning = next((part for part in frozen["beginnings"] if part["count"] == count), None)
+    due = {**frozen, **(beginning or {})}
+    found = differences({key: due[key] for key in built}, built)
+    wrong = not found and due["digest"] != index["digest"]
     if wrong:
-        found = differences({"digest": frozen["digest"]}, {"digest": index["digest"]})
+        found = differences({"digest": due["digest"]}, {"digest": index["digest"]})
     refused = [f"{d.path} is {shown(d.new)} here and {shown(d.old)} there" for d in found]
-    return {"digest": frozen["digest"], "refused": refused, "wrong": wrong}
+    return {"digest": due["digest"], "beginning": beginning is not None, "refused": refused, "wrong": wrong}
 
 
 def claim_of(index: Mapping[str, Any]) -> str:
@@ -259,7 +262,7 @@ def claim_of(index: Mapping[str, Any]) -> str:
     claimed = index["claim"]
     if claimed is None:
         return ""
-    frozen = f"the frozen set of {index['name']}"
+    frozen = f"{'the beginning of the' if claimed['beginning'] else 'the'} frozen set of {index['name']}"
     if not claimed["refused"]:
         return f"This is {frozen}: its digest is the one in the recipe."
     because = "; ".join(claimed["refused"])

@@ -65,11 +65,18 @@ Scenes = Annotated[int, Field(ge=0)]
 
 
 class CountSpec(Spec):
-    """Scenes per split of the frozen set."""
+    """Scenes per split of a frozen set."""
 
     train: Scenes = Field(description="scenes for training")
     val: Scenes = Field(description="scenes for validation")
     test: Scenes = Field(description="scenes for testing")
+
+
+class BeginningSpec(Spec):
+    """The first scenes of each split of the frozen set, as `--limit` builds them."""
+
+    count: CountSpec = Field(description="scenes per split")
+    digest: Sha256 = Field(description="digest of a set of these, sha256")
 
 
 class FrozenSpec(Spec):
@@ -85,6 +92,9 @@ class FrozenSpec(Spec):
     bank_digest: Sha256 = Field(description="digest of the cells that the set was drawn from, sha256")
     count: CountSpec = Field(description="scenes per split")
     digest: Sha256 = Field(description="digest of the set, sha256: what the build must come to")
+    beginnings: tuple[BeginningSpec, ...] = Field(
+        default=(), description="smaller counts whose digests are known, too: what whoever checks the set builds first"
+    )
 
 
 _DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "frozen"}
