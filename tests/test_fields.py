@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from smearsynth.base.errors import UserError
-from smearsynth.fields.field_folder import boxed, read_boxes, read_field_mask, read_fields, read_image
+from smearsynth.fields.field_folder import boxed, distance_to, read_boxes, read_field_mask, read_fields, read_image
 from smearsynth.fields.otsu import cells_and_nuclei, otsu_cells
 from smearsynth.fields.scale import RED_CELL_UM, Scale, estimate, to_native, to_scale
 
@@ -111,6 +111,19 @@ def test_what_a_file_states_goes_before_its_red_cells_and_not_before_a_number(tm
     assert Scale("auto").of_folder([stated, printed]) == found
     assert [Scale("auto").of(file, smear(30)) for file in (stated, printed)] == found
     assert Scale("0.1").of_folder([stated, printed]) == [0.1, 0.1]
+
+
+def test_distances_are_exactly_rounded_wherever_a_mask_lies_in_memory() -> None:
+    mask = np.random.default_rng(0).random((57, 61)) < 0.01
+    places = np.stack(np.nonzero(mask), axis=1)
+    y, x = np.indices(mask.shape)
+    squares = ((y[..., None] - places[:, 0]) ** 2 + (x[..., None] - places[:, 1]) ** 2).min(axis=2)
+    due = np.sqrt(squares.astype(np.float64)).astype(np.float32)
+    for offset in range(16):
+        there = np.zeros(mask.size + 64, bool)[offset : offset + mask.size].reshape(mask.shape)
+        there[...] = mask
+        np.testing.assert_array_equal(distance_to(there), due)
+    assert np.isinf(distance_to(np.zeros((2, 2), bool))).all()
 
 
 def test_dark_nuclei_do_not_hide_the_red_cells() -> None:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from smearsynth.fields.field_folder import distance_to
+
 Labels = npt.NDArray[np.int32]
 """int32 (H, W): the number of a region at each pixel, 0 = background."""
 Mask = npt.NDArray[np.bool_]
@@ -58,9 +60,8 @@ class _Basins:
 
 def _watershed(mask: Mask, *, radius: float) -> _Basins:
     """mask: bool (H, W). radius: px of a typical cell. Cells go on beyond the border of the image."""
-    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # Without any background, the distance is a number so large that a sum of it overflows.
-    depth = cv2.GaussianBlur(np.minimum(depth, max(mask.shape)), (0, 0), max(_SMOOTHING * radius, 0.5))
+    depth = np.minimum(distance_to(~mask), max(mask.shape))
+    depth = cv2.GaussianBlur(depth, (0, 0), max(_SMOOTHING * radius, 0.5))
     side = 2 * int(_MIN_DISTANCE * radius) + 1
     around = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     markers, count = ndimage.label(mask & (depth == around), np.ones((3, 3)))

@@ -34,6 +34,7 @@ from smearsynth.bank.outlines import (
     no_region,
 )
 from smearsynth.bank.stained_cells import NEAR, Layers, find_named, found_in, is_dyed, layers_of
+from smearsynth.fields.field_folder import distance_to
 from smearsynth.sources.entry import Box, Entry
 from smearsynth.taxonomy import HEALTHY_RBC, RED_CELLS
 
@@ -191,7 +192,7 @@ def _basins(component: Mask) -> Labels:
 
 def _watershed(mask: Mask) -> Labels:
     """int32 (h, w): basins of the distance transform, those of one cell as one, from 1; 0 outside the mask."""
-    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = distance_to(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1]
     depth = cv2.GaussianBlur(depth, (0, 0), max(0.5, _SMOOTHING * float(depth.max())))
     # A difference of logarithms is a ratio: of the peaks that a neck of that ratio joins, the highest one is left.
     height = np.log(np.maximum(depth, 0.1)).astype(np.float64)

@@ -212,15 +212,20 @@ def boxed(cells: Mask, boxes: npt.NDArray[np.int64]) -> Mask:
             known[1 + pixels.argmax()] = True
     counted = known[label]
     rim = _RIM * float(np.median(boxes[:, 2:] - boxes[:, :2])) if boxes.size else 0.0
-    away = _distance(~counted)
-    return counted & (cells | (away > rim) | (away >= _distance(counted & cells)))
+    away = distance_to(~counted)
+    return counted & (cells | (away > rim) | (away >= distance_to(counted & cells)))
 
 
-def _distance(mask: Mask) -> npt.NDArray[np.float32]:
-    """float32 (h, w): px to the nearest pixel of `mask`, infinite where it has none."""
+def distance_to(mask: Mask) -> npt.NDArray[np.float32]:
+    """float32 (h, w): px to the nearest pixel of `mask`, infinite where it has none.
+
+    The last bit of what OpenCV's precise transform gives changes with the place of an array in memory, and a watershed
+    of it with that.
+    """
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
-    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance: npt.NDArray[np.float64] = ndimage.distance_transform_edt(~mask)
+    return distance.astype(np.float32)
 
 
 def image_files(folder: Path) -> list[Path]:

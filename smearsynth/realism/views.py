@@ -22,6 +22,7 @@ from smearsynth.fields.field_folder import (
     IMAGES,
     MASKS,
     Mask,
+    distance_to,
     image_and_mask_files,
     image_tree,
     is_folder,
@@ -75,11 +76,7 @@ class View:
     @cached_property
     def depth(self) -> npt.NDArray[np.float32]:
         """float32 (h, w): px from the outline of the cells, inside > 0, on glass < 0; of a border pixel 0.5."""
-        inside, outside = (
-            cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-            for mask in (self.cells, ~self.cells)
-        )
-        return np.where(self.cells, inside - 0.5, 0.5 - outside).astype(np.float32)
+        return np.where(self.cells, distance_to(~self.cells) - 0.5, 0.5 - distance_to(self.cells))
 
     @cached_property
     def inner(self) -> Mask:
