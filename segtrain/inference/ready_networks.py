@@ -23,8 +23,8 @@ Probabilities = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) RGB to float32 (B, classes, H, W) of sum 1, on any device."""
 _BATCH = {"cpu": 1, "cuda": 8}
 """Tiles that are computed at once, by device; on a CPU more of them take memory and no less time."""
-_CROPS = 32
-"""Crops of single cells that are computed at once."""
+_CROPS = 16
+"""Crops of single cells that are computed at once; what twice as many take no longer fits a CPU's cache."""
 
 
 @dataclass(frozen=True)

@@ -72,22 +72,22 @@ class NormalisedConvolution(nn.Module):
     ) -> None:
         """fixed: whether the normalisation keeps its statistics, factors and offsets."""
         super().__init__()
-        # "SAME" pads size - stride in all, of which the smaller half before: with stride 2 one side has more.
-        before = (size - stride) // 2
-        self.beyond = size - stride - 2 * before
-        self.conv = nn.Conv2d(inputs, outputs, size, stride, before, groups=groups, bias=False)
+        # "SAME" pads size - stride in all, of which the smaller half before: with stride 2 one side has more. A stride
+        # more on both, and the first outputs left out, is the same and spares a padded copy of what comes in.
+        before, odd = divmod(size - stride, 2)
+        self.left_out = odd
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, before + odd * stride, groups=groups, bias=False)
         self.norm = FixedNorm(outputs) if fixed else nn.BatchNorm2d(outputs, eps=_EPS, momentum=0.01)
         self.activated = activated
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.beyond:
-            x = F.pad(x, (0, self.beyond, 0, self.beyond))
+        kept = (..., slice(self.left_out, None), slice(self.left_out, None))
         if isinstance(self.norm, FixedNorm):
             factor, offset = self.norm.factor_and_offset()
             c = self.conv
-            x = F.conv2d(x, c.weight * factor[:, None, None, None], offset, c.stride, c.padding, groups=c.groups)
+            x = F.conv2d(x, c.weight * factor[:, None, None, None], offset, c.stride, c.padding, groups=c.groups)[kept]
         else:
-            x = self.norm(self.conv(x))
+            x = self.norm(self.conv(x)[kept])
         return F.relu6(x, inplace=True) if self.activated else x
 
 

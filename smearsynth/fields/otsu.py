@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from smearsynth.base.images import Pixels
 from smearsynth.fields.field_folder import Mask
@@ -63,7 +62,10 @@ def _separability(values: Pixels, threshold: float) -> float:
 
 
 def _filled(dark: Mask) -> Mask:
-    return np.asarray(ndimage.binary_fill_holes(dark))
+    """All but the glass that can be reached from beyond the border."""
+    reached = np.pad(dark, 1).astype(np.uint8)
+    cv2.floodFill(reached, None, (0, 0), 2)
+    return reached[1:-1, 1:-1] != 2
 
 
 @dataclass(frozen=True)
