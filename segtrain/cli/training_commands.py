@@ -163,7 +163,7 @@ def compare(configs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
 
     \b
     Example: two networks at equal work, and three learning rates of one
-      segtrain compare -c recipes/fit/quick.yaml -c recipes/fit/compact.yaml --data quickstart --budget images=2000
+      segtrain compare -c recipes/fit/quick.yaml -c recipes/fit/best.yaml --data quickstart --budget images=2000
       segtrain compare -c recipes/fit/deconvnet.yaml --vary optimiser.lr=1e-3,1e-4,1e-5 --data small --out runs/rates
       segtrain compare -c recipes/fit/cells.yaml --vary data=grafts,no_grafts --fields recipes/fields/laboratories.yaml
     """

@@ -93,7 +93,7 @@ def compare(
     says why, and does not keep the others from theirs. Raises UserError before anything is written where none can
     begin; TrainingStoppedError when it is asked to stop.
 
-    >>> config, tiny = "recipes/fit/compact.yaml", ["model.width=2", "epochs=1", "batch=4"]
+    >>> config, tiny = "recipes/fit/quick.yaml", ["model.width=2", "epochs=1", "batch=4"]
     >>> done = segtrain.compare([config], overrides=tiny, budget="images=8", data="quickstart", progress=False)
     >>> "compact" in str(done)
     True
