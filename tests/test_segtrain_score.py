@@ -74,14 +74,20 @@ def as_arrays(path: Path, predicted: Maps) -> Path:
     return path
 
 
-WAYS = {"png": as_folder, "all.h5": as_h5, "each.npz": as_npz, "all.npz": as_arrays}
+def as_predicted(path: Path, predicted: Maps) -> Path:
+    """As `segtrain predict` leaves them, beside what is to be looked at."""
+    as_folder(path, {f"{name}_label": values for name, values in predicted.items()})
+    return as_folder(path, {f"{name}_overlay": np.zeros_like(values) for name, values in predicted.items()})
+
+
+WAYS = {"png": as_folder, "predict": as_predicted, "all.h5": as_h5, "each.npz": as_npz, "all.npz": as_arrays}
 
 
 def test_figures_are_the_same_whatever_a_prediction_is_written_in(folder: Path, shards: Shards, tmp_path: Path) -> None:
     predicted = guesses(shards)
     first, *others = (segtrain.score(way(tmp_path / name, predicted), folder, **STATED) for name, way in WAYS.items())
     assert 0.2 < first["miou"]["low"] < first["miou"]["value"] < first["miou"]["high"] < 0.8
-    assert others == [first] * 3
+    assert others == [first] * 4
 
 
 def test_otsu_has_the_figures_that_baseline_gives(folder: Path, shards: Shards, tmp_path: Path) -> None:

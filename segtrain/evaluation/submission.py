@@ -3,6 +3,7 @@
 | what | holds |
 | --- | --- |
 | a folder | `ID.png` of each sample: ids of the classes in a grey or palette PNG, or cells in one of 16 bits |
+| a folder of `segtrain predict` | `ID_label.png`, and others that are left out |
 | `.npz` | an array `ID` of each sample; or `sample_id` (N,) and `label` (N, H, W) |
 | `.h5` | `sample_id` (N,) and `label` (N, H, W) |
 | `.json` | results as COCO has them: `image_id`, `category_id` (of a class), `segmentation` and `score` of each cell |
@@ -34,6 +35,7 @@ from smearsynth.fields.json_annotations import coco_outline
 from smearsynth.taxonomy import IGNORE
 
 IDS, LABEL = "sample_id", "label"
+_OF_PREDICT = "_label"
 _OF_CELLS = 1000
 """From this value on a map is of single cells."""
 _SHOWN = 3
@@ -66,7 +68,8 @@ class Submission:
         """samples: ids of all that are predicted, in the order of their split. Raises UserError where no predictions
         are there."""
         if path.is_dir():
-            files = {file.stem: file for file in sorted(path.glob("*.png"))}
+            predicted = {file.stem.removesuffix(_OF_PREDICT): file for file in path.glob(f"*{_OF_PREDICT}.png")}
+            files = predicted or {file.stem: file for file in sorted(path.glob("*.png"))}
             if not files:
                 raise UserError(f"{path} holds no predictions: write ID.png of each sample, 8 bits, ids of the classes")
             return cls(path, list(files), lambda sample, _: _png(files[sample]))
