@@ -131,8 +131,9 @@ def score(predictions: Path, dataset: Path, as_json: bool, **options: Any) -> No
     """Score anybody's predictions of a split: an entry of the leaderboard.
 
     PREDICTIONS is a folder with ID.png of each sample, or one that `segtrain predict` wrote, an .npz with an array
-    for each, or an .npz or .h5 with `sample_id` and `label`; all hold ids of classes, or, to say which pixels are of one cell, 1000 x class + its number
-    in the image. Or a .json of COCO results. What is missing, too many, of another size or no class is named.
+    for each, or an .npz or .h5 with `sample_id` and `label`; all hold ids of classes, or, to say which pixels are of
+    one cell, 1000 x class + its number in the image. Or a .json of COCO results. What is missing, too many, of another
+    size or no class is named.
 
     \b
     Example:
