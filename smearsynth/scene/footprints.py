@@ -179,7 +179,7 @@ def _sample(cells, pose, inverted, u, v, first, last, rows, begin):  # type: ign
         stop, word = min(last, (first | 63) + 1), NONE
         for x in range(first, stop):
             p = np.uint64(base + (v >> 24) * width + (u >> 24))
-            inside = _inside(cells.alpha, p, np.uint64(width), (u >> 16) & 255, (v >> 16) & 255)
+            inside = is_inside(cells.alpha, p, np.uint64(width), (u >> 16) & 255, (v >> 16) & 255)
             word |= np.uint64(inside) << np.uint64(x & 63)
             u, v = u + step_u, v + step_v
         rows[begin + (first >> 6)] |= word
@@ -187,7 +187,7 @@ def _sample(cells, pose, inverted, u, v, first, last, rows, begin):  # type: ign
 
 
 @compiled()
-def _inside(alpha, p, width, across, down):  # type: ignore[no-untyped-def]
+def is_inside(alpha, p, width, across, down):  # type: ignore[no-untyped-def]
     """Whether what `warp` mixes of pixel p and its right and lower neighbours is inside."""
     below, right = p + width, np.uint64(1)
     upper = _mix(alpha[p], alpha[p + right], across)

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.parasites import NO, UNKNOWN
 from smearsynth.base.compiled import compiled
+from smearsynth.scene.footprints import is_inside
 from smearsynth.scene.scene import CLASS
-from smearsynth.scene.warp import INSIDE, cell_pixels, empty_samples, extent, inverse, line, pose_of, sample
+from smearsynth.scene.warp import cell_pixels, extent, inverse, line, pose_of
 from smearsynth.taxonomy import INFECTED_RBC
 
 _HALF = 1 << 23
@@ -32,24 +33,20 @@ def derive_parasites(objects: npt.NDArray[np.int32], bank: Bank, size: tuple[int
 
 @compiled()
 def _paint(objects, cells, planes, parasite):  # type: ignore[no-untyped-def]
+    """Most pixels of most cells have no parasite and lie over none: there nothing changes, inside the cell or not."""
     height, width = parasite.shape
     for i in range(objects.shape[0]):
         pose, red = pose_of(objects[i]), objects[i, CLASS] >= INFECTED_RBC
-        box, inverted = extent(cells, pose), inverse(pose)
-        samples = empty_samples(box[3], box[2] * box[3])
-        sample(cells, pose, box, samples)
-        plane, columns = planes[cells.offset[pose.cell] :], np.int64(cells.width[pose.cell])
-        n = 0
-        for row in range(box[3]):
-            y = box[1] + row
-            u, v, first, last = line(cells, pose, inverted, box[0], y, box[2])
-            for k in range(first, last):
-                x, alpha, n = box[0] + k, samples.pixels[n] >> np.uint32(24), n + 1
-                if alpha < INSIDE or not (0 <= x < width and 0 <= y < height):
+        (left, top, wide, tall), inverted = extent(cells, pose), inverse(pose)
+        step_u, step_v = inverted[0] << 8, inverted[2] << 8
+        base, columns = cells.offset[pose.cell], np.int64(cells.width[pose.cell])
+        for y in range(max(top, 0), min(top + tall, height)):
+            u, v, first, last = line(cells, pose, inverted, left, y, wide)
+            for k in range(max(first, -left), min(last, width - left)):
+                x, across, down = left + k, u + k * step_u, v + k * step_v
+                value = planes[base + ((down + _HALF) >> 24) * columns + ((across + _HALF) >> 24)]
+                if value == NO and parasite[y, x] == NO:
                     continue
-                right = (u + k * (inverted[0] << 8) + _HALF) >> 24
-                down = (v + k * (inverted[2] << 8) + _HALF) >> 24
-                value = plane[down * columns + right]
-                if value == NO and red and parasite[y, x] != NO:
-                    value = np.uint8(UNKNOWN)
-                parasite[y, x] = value
+                p = np.uint64(base + (down >> 24) * columns + (across >> 24))
+                if is_inside(cells.alpha, p, np.uint64(columns), (across >> 16) & 255, (down >> 16) & 255):
+                    parasite[y, x] = np.uint8(UNKNOWN) if value == NO and red else value
