@@ -38,7 +38,7 @@ def lay_cells(cells, curves, objects, factors, densities):  # type: ignore[no-un
     curves: int32 (2, 3, 256), density by grey level of stained cells and of red cells. objects: int32 (n, 14). factors:
     int64 (n,), on the density of each cell, in 1/65536.
     """
-    words, opacity, most = np.empty((3, 256), np.uint64), np.empty(256, np.uint64), 0
+    words, opacity, most = np.empty((3, 256), np.uint64), np.empty(256, np.uint64), np.int64(0)
     for i in range(objects.shape[0]):
         _, _, columns, rows = _window(cells, pose_of(objects[i]), densities)
         most = max(most, columns * rows)

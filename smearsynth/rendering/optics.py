@@ -132,7 +132,9 @@ def _kernels(spread, shift):  # type: ignore[no-untyped-def]
     kernels = np.empty((3, 2, TAPS), np.uint32)
     for c in range(3):
         for axis in range(2):
-            kernels[c, axis] = kernel(spread[c], shift[2 * c + axis])
+            weights = kernel(spread[c], shift[2 * c + axis])
+            for i in range(TAPS):  # one by one, as in `warp`
+                kernels[c, axis, i] = weights[i]
     return kernels
 
 
@@ -166,7 +168,8 @@ def blur(picture, kernels):  # type: ignore[no-untyped-def]
         for y in range(REACH, height - REACH):
             rows[y, :REACH], rows[y, width - REACH :] = rows[y, REACH], rows[y, width - REACH - 1]
         for y in range(REACH):
-            rows[y], rows[height - 1 - y] = rows[REACH], rows[height - REACH - 1]
+            for x in range(width):  # one by one, as in `warp`
+                rows[y, x], rows[height - 1 - y, x] = rows[REACH, x], rows[height - REACH - 1, x]
         flat = rows.reshape(-1)
         _convolve(flat, kernels[c, 0], np.uint64(1), blurred)
         _convolve(blurred, kernels[c, 1], np.uint64(width), flat)

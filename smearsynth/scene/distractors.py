@@ -17,15 +17,15 @@ from smearsynth.recipe.scene_options import UNIT_FIELD, DistractorsSpec
 from smearsynth.scene.scene import Distractor
 from smearsynth.scene.warp import TURN
 
-PRECIPITATE, DEBRIS, SCALE_BAR = range(3)
+PRECIPITATE, DEBRIS, SCALE_BAR = (np.int64(kind) for kind in range(3))
 """Kinds of distractors."""
 PX = 256
 """Fixed-point pixel."""
-_SPREAD = (4 * PX, 32 * PX)
+_SPREAD = (np.int64(4 * PX), np.int64(32 * PX))
 """Half the width of a cluster of precipitate: 1 to 6 um."""
-_MARGIN = (5 * PX, 16 * PX)
+_MARGIN = (np.int64(5 * PX), np.int64(16 * PX))
 """From a scale bar to the nearest two borders of the field."""
-_BLACK = (8 * HALVING, 8 * HALVING)
+_BLACK = (np.int64(8 * HALVING), np.int64(8 * HALVING))
 
 
 class DistractorRanges(NamedTuple):
@@ -92,7 +92,7 @@ def distractor_of(row):  # type: ignore[no-untyped-def]
 def _draw(state, ranges, rows):  # type: ignore[no-untyped-def]
     """Fills the first rows and returns how many."""
     precipitate, debris, scale_bar = _branch(state), _branch(state), _branch(state)
-    n = 0
+    n = np.int64(0)
     for _ in range(ranges.fields):
         n = _draw_precipitate(precipitate, ranges, rows, n)
         for _ in range(_within(debris, ranges.debris)):
@@ -157,7 +157,7 @@ def _draw_scale_bar(state, ranges, rows, n):  # type: ignore[no-untyped-def]
 def _piece(state, kind, x, y, sizes, densities):  # type: ignore[no-untyped-def]
     """A distractor at a place, its size and density drawn within these ranges."""
     size, angle, density = _within(state, sizes), below(state, TURN), _within(state, densities)
-    return Distractor(int(kind), x, y, size, angle, density, below(state, 1 << 31))
+    return Distractor(kind, x, y, size, angle, density, below(state, 1 << 31))
 
 
 @compiled()

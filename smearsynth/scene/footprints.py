@@ -102,7 +102,7 @@ def apart(prints, i, j, gap):  # type: ignore[no-untyped-def]
     """Whether at least `gap` px are between footprints i and j in rows, columns and diagonals."""
     for dy in range(-gap, gap + 1):
         for dx in range(-gap, gap + 1):
-            if share_more(prints, i, j, 0, dx, dy):
+            if share_more(prints, i, j, np.int64(0), dx, dy):
                 return False
     return True
 

@@ -40,7 +40,7 @@ def free_all(free):  # type: ignore[no-untyped-def]
     free.rows[:] = NONE
     length = words(free.width)
     for y in range(free.height):
-        fill(free.rows, y * length, 0, free.width)
+        fill(free.rows, y * length, np.int64(0), free.width)
 
 
 @compiled()

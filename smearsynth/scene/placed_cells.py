@@ -31,6 +31,8 @@ GAP = 2
 """Least distance, px, of a single thrombocyte from another and from a clump."""
 _BUCKET = 64
 """Side of a bucket, px."""
+_0 = np.int64(0)
+"""Given to a compiled loop, a constant without a type would be compiled for itself."""
 
 
 class PlacedCells(NamedTuple):
@@ -129,7 +131,7 @@ def place_touching(placed, n, other, direction, gap, limits):  # type: ignore[no
     while distance - too_near > 1:
         middle = (too_near + distance) // 2
         _move(placed, n, other, direction, middle)
-        if share_more(placed.prints, n, other, most, 0, 0):
+        if share_more(placed.prints, n, other, most, _0, _0):
             too_near = middle
         else:
             distance = middle
@@ -145,7 +147,7 @@ def _bucket(placed, x, y):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _may_be_neighbours(placed, i, j, limits):  # type: ignore[no-untyped-def]
-    if share_more(placed.prints, i, j, _most_shared(placed, i, j, limits), 0, 0):
+    if share_more(placed.prints, i, j, _most_shared(placed, i, j, limits), _0, _0):
         return False
     a, b = placed.poses[i, CLASS], placed.poses[j, CLASS]
     platelets = min(a, b) == THROMBOCYTE and max(a, b) <= PLATELET_CLUMP

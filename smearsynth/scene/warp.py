@@ -111,8 +111,11 @@ def warp(cells, pose, tile):  # type: ignore[no-untyped-def]
         first, last = samples.spans[y]
         row = tile[y * w : (y + 1) * w]
         row[:] = 0
-        row[first:last] = samples.pixels[n : n + last - first]
-        n += last - first
+        # One by one: of an array put into a part of another numba compiles four seconds of code for an error's text.
+        inside, found = row[first:last], samples.pixels[n : n + last - first]
+        for i in range(inside.size):
+            inside[i] = found[i]
+        n += inside.size
     return box
 
 
@@ -230,7 +233,7 @@ def line(cells, pose, inverted, x, y, columns):  # type: ignore[no-untyped-def]
     dx, dy = (x << 8) - pose.cx, (y << 8) - pose.cy
     u = a * dx + b * dy + ((width - 1) << 23)
     v = c * dx + d * dy + ((height - 1) << 23)
-    first, last = _span(u, a << 8, width, 0, columns)
+    first, last = _span(u, a << 8, width, np.int64(0), columns)
     first, last = _span(v, c << 8, height, first, last)
     return u, v, first, max(first, last)
 
