@@ -1,6 +1,7 @@
 """What bench tells, beside a count by hand."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from shard_set import write_set
 from torch import nn
 
 from segtrain.cli import main
-from segtrain.experiments.benchmark import bench, table
+from segtrain.experiments.benchmark import _time, bench, table
 from segtrain.networks.catalogue import flops_per_image
 from segtrain.networks.registry import build_model
 from smearsynth.base.errors import UserError
@@ -81,6 +82,20 @@ def test_without_a_dataset_images_are_random_and_no_loader_is_timed() -> None:
     assert figures["size"] == [224, 224]
     assert figures["stages"]["step"]["utilisation"] is None
     assert "waited" not in table(figures)
+
+
+def test_batches_that_were_at_hand_do_not_decide_how_many_are_timed() -> None:
+    """Ten come at once, and each of the others in a fiftieth of a second."""
+    calls = 0
+
+    def next_batch() -> int:
+        nonlocal calls
+        calls += 1
+        assert calls < 1000
+        time.sleep(0.02 * (calls > 10))
+        return 4
+
+    assert _time(next_batch, 1, torch.device("cpu"))["images_per_second"] <= 4 / 0.02
 
 
 def test_a_fault_in_the_config_is_told_before_anything_is_timed() -> None:

@@ -1,5 +1,6 @@
 """How fast a config trains, part by part: the loader, the forward pass, the training step, and the whole loop."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from itertools import count, cycle
@@ -236,17 +237,21 @@ def _time(
     call: Callable[[], int], repeats: int, device: torch.device, waited: Callable[[], float] | None = None
 ) -> Figures:
     """call: returns the number of its images. waited: seconds spent waiting so far."""
-    for _ in range(WARM_UP):
-        began = _now(device)
-        call()
-    calls = max(1, round(LEAST_SECONDS / (_now(device) - began)))
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    rates, first, waited_before = [], _now(device), waited() if waited else 0.0
-    for _ in range(repeats):
+
+    def timed(calls: int) -> tuple[int, float]:
         began = _now(device)
         images = sum(call() for _ in range(calls))
-        rates.append(images / (_now(device) - began))
+        return images, _now(device) - began
+
+    timed(WARM_UP)
+    calls = 1
+    # Step by step: a loader has its first batches at hand, and from these the others would seem to take no time.
+    while (seconds := timed(calls)[1]) < LEAST_SECONDS:
+        calls = min(16 * calls, math.ceil(1.2 * calls * LEAST_SECONDS / seconds))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    first, waited_before = _now(device), waited() if waited else 0.0
+    rates = [images / seconds for images, seconds in (timed(calls) for _ in range(repeats))]
     figures: Figures = {
         "images_per_second": median(rates),
         "device_peak_mb": torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None,
