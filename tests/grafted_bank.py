@@ -1,6 +1,7 @@
 """A small bank of drawn red cells, some with a ring, and the same with grafts."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from synthetic_bank import synthetic_bank
@@ -13,6 +14,7 @@ from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
 RING_AT = -5, 4
 """Row and column of the ring's middle, from the cell's."""
 GLASS = 240, 236, 230
+SPEC = GraftsSpec(infected_per_host=3, look_alikes_per_host=1)
 
 
 def red_cell(radius: float, number: int, *, ring: bool) -> np.ndarray:
@@ -60,5 +62,7 @@ def bank_with_rings() -> Bank:
     )
 
 
-def grafted(spec: GraftsSpec | None = None) -> Bank:
-    return with_grafts(bank_with_rings(), spec or GraftsSpec(infected_per_host=3, look_alikes_per_host=1), 0)
+@cache
+def grafted() -> Bank:
+    """Made once for all tests, which change copies of it."""
+    return with_grafts(bank_with_rings(), SPEC, 0)

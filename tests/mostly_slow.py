@@ -6,5 +6,5 @@ import pytest
 
 
 def mostly_slow(*cases: tuple[Any, ...]) -> list[Any]:
-    """The cases, for `parametrize`; all but every fourth are marked slow."""
-    return [pytest.param(*case, marks=[pytest.mark.slow] if number % 4 else []) for number, case in enumerate(cases)]
+    """The cases, for `parametrize`; all but every sixth are marked slow."""
+    return [pytest.param(*case, marks=[pytest.mark.slow] if number % 6 else []) for number, case in enumerate(cases)]

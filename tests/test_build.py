@@ -200,7 +200,7 @@ def damaged(path: Path, how: str) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
+@pytest.mark.parametrize("how", [pytest.param("cut", marks=pytest.mark.slow), "flipped", "gone"])
 @pytest.mark.parametrize("name", ["train-00001.h5", ".smearsynth/train-00001.h5.json"])
 def test_a_damaged_shard_or_marker_is_built_again(
     folder: Path, straight: BuildResult, copy: Path, name: str, how: str

@@ -84,6 +84,7 @@ def test_tecom_masks_agree_with_the_experts(cut_real):
     assert kept([first for first, *_ in cells.values()]) >= 0.9
 
 
+@pytest.mark.slow
 def test_kaggle_cells_hold_no_black(cut_real):
     cells = [only for (only,) in cut_real("kaggle", 20).values()]
     assert kept(cells) > 0.6
@@ -91,6 +92,7 @@ def test_kaggle_cells_hold_no_black(cut_real):
         assert c.image[c.mask > 0].max(1).min() > 60
 
 
+@pytest.mark.slow
 def test_fields_give_their_named_cell_and_whole_red_cells(cut_real):
     images = cut_real("pbc", 40)
     assert kept([named for named, *_ in images.values()]) > 0.75

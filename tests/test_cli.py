@@ -148,6 +148,7 @@ class TestResults:
         assert result.stdout == "small.png\n", result.output
         assert (folder / "small.png").read_bytes().startswith(b"\x89PNG")
 
+    @pytest.mark.slow
     def test_check_tells_what_the_sources_hold(self) -> None:
         result = run("check", str(ROOT / "recipes/quickstart.yaml"), "--json")
         assert result.exit_code == 0, result.output

@@ -57,6 +57,7 @@ class TestTarget:
         refused(folder / "set", folder / "set", "not empty and no export made it", overwrite=True)
         refused(folder / "set", folder / "set" / "png", "lies in the dataset itself")
 
+    @pytest.mark.slow
     def test_an_export_is_replaced_only_if_that_is_asked_for(self, folder: Path, tmp_path: Path) -> None:
         out = tmp_path / "deep" / "out"
         export(folder / "set", out)

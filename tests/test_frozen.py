@@ -135,6 +135,7 @@ def test_a_set_that_should_have_the_digest_and_has_not_is_a_failure(
     assert f'digest is "{frozen["digest"][:20]}' in result.stderr
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_the_claim(folder: Path, tmp_path: Path, frozen: dict[str, Any]) -> None:
     built(folder, tmp_path / "set", frozen)
     words = ["build", str(folder / "small.yaml"), "--resume", "--out", str(tmp_path / "set"), "--workers", "1"]
@@ -144,6 +145,7 @@ def test_the_command_line_tells_the_claim(folder: Path, tmp_path: Path, frozen: 
     assert json.loads(as_json.stdout)["claim"] == claim
 
 
+@pytest.mark.slow
 def test_a_claim_that_somebody_made_up_is_a_fault(folder: Path, tmp_path: Path, frozen: dict[str, Any]) -> None:
     built(folder, tmp_path / "set", {**frozen, "generator_version": 1})
     with forged_index(tmp_path / "set") as index:

@@ -6,14 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from grafted_bank import RING_AT, bank_with_rings, grafted
+from grafted_bank import RING_AT, SPEC, bank_with_rings, grafted
 
 from smearsynth.bank import bank_file
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.grafts import with_grafts
 from smearsynth.bank.parasites import density_of, read_parasites
 from smearsynth.base.errors import UserError
-from smearsynth.recipe.cell_options import GraftsSpec
 from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
 
 
@@ -109,12 +108,11 @@ def test_beyond_a_ring_the_cell_is_its_host_to_the_bit_and_no_step_shows_at_the_
 
 
 def test_the_same_seed_gives_the_same_bank_and_another_one_another(bank: Bank) -> None:
-    spec = GraftsSpec(infected_per_host=3, look_alikes_per_host=1)
-    assert grafted(spec).digest == bank.digest
-    assert with_grafts(bank_with_rings(), spec, 1).digest != bank.digest
-    assert with_grafts(bank_with_rings(), spec, 1).pixels[: len(bank_with_rings().pixels)].tobytes() == (
-        bank_with_rings().pixels.tobytes()
-    )
+    before = bank_with_rings()
+    assert with_grafts(before, SPEC, 0).digest == bank.digest
+    other = with_grafts(before, SPEC, 1)
+    assert other.digest != bank.digest
+    assert other.pixels[: len(before.pixels)].tobytes() == before.pixels.tobytes()
 
 
 def test_a_bank_with_parasites_is_read_as_it_was_written_and_one_without_keeps_its_format(

@@ -22,10 +22,10 @@ from smearsynth.bank import bank_file
 from smearsynth.dataset import layout
 from smearsynth.verbs.verify import verify
 
-KILLS = 8
-SLICE_KILLS = 6
-STEP = 1_500
-"""Training smears by which a set grows once it is whole before the last kill."""
+KILLS = 7
+SLICE_KILLS = 5
+STEP, SAMPLES = 600, 20
+"""Training smears by which a set grows once it is whole before the last kill, and smears of a shard."""
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +35,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(folder: Path, out: Path, train: int, *words: str, samples: int = 50) -> subprocess.Popen[str]:
+def start(folder: Path, out: Path, train: int, *words: str) -> subprocess.Popen[str]:
     """`smearsynth build` of so many training smears, by two workers, in a process group of its own."""
     command = [sys.executable, "-m", "smearsynth", "build", str(folder / "small.yaml"), "--out", str(out)]
-    command += ["--bank", str(folder / "bank.h5"), "--workers", "2", "--set", f"shards.samples={samples}"]
+    command += ["--bank", str(folder / "bank.h5"), "--workers", "2", "--set", f"shards.samples={SAMPLES}"]
     command += ["--set", f"count={{train: {train}, val: 60, test: 60}}", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def finish(folder: Path, out: Path, train: int, *words: str, samples: int = 50) -> None:
-    process = start(folder, out, train, *words, samples=samples)
+def finish(folder: Path, out: Path, train: int, *words: str) -> None:
+    process = start(folder, out, train, *words)
     _, complaint = process.communicate()
     assert process.returncode == 0, complaint
 
@@ -144,7 +144,7 @@ def test_kill_9_at_random_moments_and_resume_ends_in_the_same_set(folder: Path, 
 
 def two_slices(train: int) -> list[str]:
     """That together are the set of so many training smears; ten shards are in both."""
-    shards = train // 50 + 4
+    shards = train // SAMPLES + 6
     return [f"0:{shards // 2 + 5}", f"{shards // 2 - 5}:{shards}"]
 
 
@@ -202,7 +202,7 @@ def test_a_full_disk_is_one_sentence_and_resuming_with_room_ends_in_the_same_set
     out, seen = disk / "set", set[tuple[str, int]]()
     for size in ("64k", "500k", "900k", "2m", "2100k"):  # no room for the bank, for a shard, for a later one
         assert sized(disk, size, "remount")
-        process = start(folder, out, 300, "--resume", samples=20)
+        process = start(folder, out, 300, "--resume")
         _, complaint = process.communicate(timeout=600)
         assert process.returncode == 1, complaint
         assert len(complaint.splitlines()) == 1
@@ -211,6 +211,6 @@ def test_a_full_disk_is_one_sentence_and_resuming_with_room_ends_in_the_same_set
         check_names(out, seen)
     assert seen
     assert sized(disk, "64m", "remount")
-    finish(folder, out, 300, "--resume", samples=20)
-    finish(folder, tmp_path / "twin", 300, samples=20)
+    finish(folder, out, 300, "--resume")
+    finish(folder, tmp_path / "twin", 300)
     assert same(out, tmp_path / "twin")

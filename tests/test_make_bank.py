@@ -107,6 +107,7 @@ def test_cells_that_are_all_refused_end_in_sentences(tmp_path):
         make_bank(recipe_for(tmp_path, "  - {kind: crops, root: own}\n"))
 
 
+@pytest.mark.slow
 def test_fields_whose_scale_differs_come_to_one_size(tmp_path):
     shape, rows = (100, 300), ["file,class,x,y,um_per_px"]
     for number in range(12):

@@ -35,7 +35,7 @@ def bank() -> Bank:
 @pytest.fixture(scope="module")
 def made(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grafted")
-    (folder / "small.yaml").write_text(RECIPE.replace("20, val: 5, test: 3", "6, val: 2, test: 2"))
+    (folder / "small.yaml").write_text(RECIPE.replace("20, val: 5, test: 3", "3, val: 1, test: 1"))
     bank_file.save_bank(bank, folder / "bank.h5")
     build(folder / "small.yaml", out=folder / "set", bank=folder / "bank.h5", workers=1, progress=False)
     return folder
@@ -66,7 +66,7 @@ def naive_parasites(objects: np.ndarray, bank: Bank, size: tuple[int, int]) -> n
 def test_masks_equal_the_naive_derivation(bank: Bank) -> None:
     spec = SceneSpec(overlap=0.5, overlapping_range=(0.5, 0.5), density_range=(0.5, 0.7), scale_range=(0.8, 1.2))
     planner, seen = Planner(spec, (), SIZE, 3, bank), set()
-    for index in range(0, 108, 6):
+    for index in range(0, 108, 9):
         scene = planner.plan("train", index)
         assert scene.parasite is not None
         assert np.array_equal(scene.parasite, naive_parasites(scene.objects, bank, SIZE))

@@ -325,7 +325,7 @@ class TestBad:
     def test_no_text_gives_anything_but_a_recipe_or_its_faults(self, folder: Path, text: str | bytes) -> None:
         assert_read_or_refused(folder, text)
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def test_no_value_of_a_known_key_gives_anything_else(self, folder: Path, data: st.DataObject) -> None:
         tree = {key: data.draw(VALUES, key) for key in data.draw(st.sets(st.sampled_from(sorted(Recipe.model_fields))))}
@@ -366,7 +366,7 @@ def assert_read_or_refused(folder: Path, text: str | bytes) -> None:
 
 
 class TestDump:
-    @settings(deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(data=st.dictionaries(st.text(max_size=6), VALUES, max_size=4))
     def test_it_is_read_back_as_it_was(self, data: dict) -> None:
         text = dump_yaml(data)

@@ -83,6 +83,7 @@ def test_cells_are_measured_one_by_one_and_the_best_epoch_is_theirs(data: Path, 
     assert max(watched) > 0.8
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_beside_the_pixels_leaves_their_training_as_it_is(data: Path, tmp_path: Path) -> None:
     short = (*TINY, "epochs=2")
     plain, watching = (

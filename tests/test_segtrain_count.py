@@ -248,6 +248,7 @@ def test_the_command_counts_with_a_run_and_tells_a_program(tiny_run: Path, field
     assert CliRunner().invoke(main, [*asked[:3], "--out", str(out), "--um-per-px", "0"]).exit_code == 2
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5000), st.floats(0, 1))
 @settings(max_examples=40)
 def test_intervals_are_those_of_another_library(total: int, share: float) -> None:

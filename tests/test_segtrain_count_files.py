@@ -113,6 +113,7 @@ class TestReadBack:
             np.testing.assert_array_equal(page.asarray(), awkward())
             assert page.tags["XResolution"].value[0] / page.tags["XResolution"].value[1] == pytest.approx(50_000)
 
+    @pytest.mark.slow
     def test_more_than_65535_instances_take_32_bits(self) -> None:
         many, file = np.arange(1, 70_001, dtype=np.int32).reshape(250, 280), io.BytesIO()
         write_instances(file, outlined(many))

@@ -70,6 +70,7 @@ def test_safetensors_are_the_weights_to_the_bit_and_the_config_builds_their_netw
         export(run, format="safetensors", which="last", overwrite=True)
 
 
+@pytest.mark.slow
 def test_what_was_exported_as_safetensors_is_taken_wherever_a_run_is(run: Path, tmp_path: Path) -> None:
     of_run = load_trained(run)
     point = OperatingPoint(

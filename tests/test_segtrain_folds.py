@@ -61,6 +61,7 @@ class TestAssignment:
         assert max(Counter(name for name, _ in {(image[s], f) for s, f in fold.items()}).values()) == 1
         assert sorted(Counter(fold.values()).items()) == [(1, 9), (2, 6), (3, 6)]
 
+    @pytest.mark.slow
     @given(st.lists(st.integers(0, 12), min_size=40, max_size=90), st.integers(2, 5), st.integers(0, 99))
     def test_folds_are_whole_groups_about_equal_and_drawn_by_the_seed(
         self, groups: list[int], folds: int, seed: int

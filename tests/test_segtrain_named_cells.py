@@ -102,6 +102,7 @@ def test_in_folders_of_classes_the_largest_white_cell_is_meant(tmp_path: Path) -
     assert figures["infection"]["recall"]["value"] is None
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_recall_at_ten_of_a_thousand_is_that_of_sorted_odds(data: st.DataObject) -> None:
     """Of whole odds, so that no two cells share a bin of the histogram without being equal."""

@@ -173,6 +173,7 @@ class TestAdapted:
         torch.testing.assert_close(logits.softmax(dim=1)[:, 1], single.sigmoid())
         assert torch.equal(logits.argmax(dim=1), (single.sigmoid() > 0.5).long())
 
+    @pytest.mark.slow
     def test_both_are_exported(self) -> None:
         spec = load_config(None, ["model={name: unet, width: 4, grey: true, sigmoid: true}"]).model
         model, image = spec.build(classes=2).eval(), torch.rand(1, 3, 20, 37)

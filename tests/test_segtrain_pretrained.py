@@ -202,6 +202,7 @@ class TestImageNet:
         weights = trained["network.down.1.0.conv.weight"]
         assert 0 < (weights - state["_conv_stem.weight"]).abs().max() < 0.01
 
+    @pytest.mark.slow
     def test_the_encoder_learns_at_its_own_rate(self, tmp_path: Path) -> None:
         data = write_set(tmp_path / "set", size=(32, 32), train=4, val=2)
         save_lite(tmp_path / "lite.pth")

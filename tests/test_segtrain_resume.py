@@ -170,7 +170,7 @@ class TestExtended:
         assert fitted.figures["images"] == 120
         assert_equal_runs(straight, run)
 
-    @pytest.mark.parametrize("more", ["images=60", "epochs=3"])
+    @pytest.mark.parametrize("more", ["images=60", pytest.param("epochs=3", marks=pytest.mark.slow)])
     def test_its_epochs_keep_their_share_of_the_images(self, data: Path, tmp_path: Path, more: str) -> None:
         keys = (*TINY, "ema=null", "epochs=2", "images=40")
         run = segtrain.fit(data, overrides=keys, run=tmp_path / "run", pictures=False).run
@@ -293,6 +293,7 @@ class TestRefused:
         with pytest.raises(UserError, match=r"last\.pt is missing"):
             segtrain.fit(data, overrides=TINY, run=tmp_path / "run", resume=True, pictures=False)
 
+    @pytest.mark.slow
     def test_killed_between_its_first_two_states_it_begins_anew(
         self, data: Path, straight: Path, tmp_path: Path
     ) -> None:

@@ -65,7 +65,7 @@ class TestShards:
 
     def test_serves_threads_and_pickles(self, shards: Shards) -> None:
         copy = pickle.loads(pickle.dumps(shards))
-        numbers = list(range(COUNT)) * 20
+        numbers = list(range(COUNT)) * 5
         with ThreadPoolExecutor(4) as pool:
             for i, (image, label) in zip(numbers, pool.map(copy.read, numbers), strict=True):
                 expected = picture("train", i, SIZE)

@@ -83,6 +83,7 @@ def as_predicted(path: Path, predicted: Maps) -> Path:
 WAYS = {"png": as_folder, "predict": as_predicted, "all.h5": as_h5, "each.npz": as_npz, "all.npz": as_arrays}
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_whatever_a_prediction_is_written_in(folder: Path, shards: Shards, tmp_path: Path) -> None:
     predicted = guesses(shards)
     first, *others = (segtrain.score(way(tmp_path / name, predicted), folder, **STATED) for name, way in WAYS.items())

@@ -145,6 +145,7 @@ def test_a_scale_is_what_the_tags_of_a_microscope_state(
     assert found == (None if stated is None else pytest.approx(stated, rel=1e-6))
 
 
+@pytest.mark.slow
 def test_cells_of_a_region_are_told_in_pixels_of_the_full_image(tiny_run: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), discs(300, 300))
     cv2.imwrite(str(tmp_path / "b.png"), discs(300, 300)[120:270, 50:250])
@@ -200,6 +201,7 @@ def test_skipping_glass_changes_no_label_elsewhere(slide: Path, tiny_run: Path, 
     assert "tiles" not in before
 
 
+@pytest.mark.slow
 def test_labels_of_a_slide_are_a_pyramid(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (image_reader, field_prediction, prediction_files):
         monkeypatch.setattr(module, "MAX_PIXELS", 1_000_000)

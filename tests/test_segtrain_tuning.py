@@ -88,6 +88,7 @@ class TestMixture:
         assert {kind: (mine & (kinds == kind)).sum() for kind in SHOWN} == {1: 0, 3: 0, 8: 15, 9: 15}
         assert {kind: (kinds == kind).sum() for kind in SHOWN} == dict.fromkeys(SHOWN, 20)
 
+    @pytest.mark.slow
     def test_a_training_learns_both_and_a_resume_finds_them_changed(self, data: Path, tmp_path: Path) -> None:
         own = write_set(tmp_path / "own", size=SIZE, cells=True, shown=SHOWN, digest="cd" * 32, train=4, val=2)
         asked = [*TINY, f"mix={{data: {data}, share: 0.5}}", "images=8"]
@@ -121,6 +122,7 @@ class TestStart:
         with pytest.raises(UserError, match=rf"second began with the weights of {first}, and goes on from its own"):
             fit(data, start="shipped", overrides=["images=12"], run=second, resume=True)
 
+    @pytest.mark.slow
     def test_a_set_without_parasites_leaves_what_was_learnt_of_them(self, data: Path, tmp_path: Path) -> None:
         parasites = (*TINY, "model.parasite=true", "loss.parasite={}")
         first = fit(data, overrides=parasites, run=tmp_path / "first", pictures=False).run

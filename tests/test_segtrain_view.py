@@ -211,6 +211,7 @@ class TestWhatIsRefused:
         assert "Traceback" in capsys.readouterr().err
         assert segment(server, png(drawn_field()))[0] == 200
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("linger", [(0, 0), (1, 0)], ids=["in order", "with a reset"])
     def test_a_client_that_leaves_is_not_worked_for(
         self, server: Server, capfd: pytest.CaptureFixture[str], linger: tuple[int, int]

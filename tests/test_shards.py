@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from isal import isal_zlib
+from mostly_slow import mostly_slow
 
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import published
@@ -217,7 +218,7 @@ except OSError:
 """The disk takes nothing from the moment that a dataset is made to the moment that the next one is."""
 
 
-@pytest.mark.parametrize("name", ["sample_id", "object_count", "scene", "look"])
+@pytest.mark.parametrize("name", mostly_slow(("sample_id",), ("object_count",), ("scene",), ("look",)))
 def test_a_disk_that_is_full_for_a_moment_loses_nothing_in_silence(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", FULL_FOR_A_MOMENT, tmp_path, name]
     done = subprocess.run(command, cwd=Path(__file__).parent)

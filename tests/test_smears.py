@@ -56,6 +56,7 @@ def test_a_set_and_its_recipe_hold_the_same_smears(built: Path) -> None:
     assert_same(alone, of_set["train"][2])
 
 
+@pytest.mark.slow
 def test_looks_and_parasites_of_a_recipe_are_those_of_its_set(tmp_path: Path) -> None:
     recipe = tmp_path / "rings.yaml"
     recipe.write_text(

@@ -65,6 +65,7 @@ def test_tecom() -> None:
     assert all(e.mask == e.path.replace(".bmp", ".png") and e.method is Method.GIVEN for e in found.entries)
 
 
+@pytest.mark.slow
 def test_the_lock_of_the_open_recipe_is_of_these_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMEARSYNTH_SOURCES", str(SOURCES))
     checked = check(RECIPES / "smear10-open.yaml")

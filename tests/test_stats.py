@@ -150,6 +150,7 @@ def test_a_distribution_is_that_of_its_values(parts: list[list[int]], unit: int)
     assert [one.p5, one.p25, one.median, one.p75, one.p95] == pytest.approx(due.tolist())
 
 
+@pytest.mark.slow
 def test_json_and_text_tell_the_same(folder: Path) -> None:
     told = json.loads(CliRunner().invoke(main, ["stats", str(folder / "set"), "--json"]).stdout)
     text = CliRunner().invoke(main, ["stats", str(folder / "set")]).stdout

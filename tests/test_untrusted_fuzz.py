@@ -118,7 +118,7 @@ def check(folder: Path, kind: str, whole: bytes, edits: list[tuple[str, float, b
 
 
 @pytest.mark.parametrize("kind", READERS)
-@pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [40, pytest.param(500, marks=pytest.mark.slow)])
 def test_a_damaged_file_gives_a_result_or_a_sentence(folder: Path, kind: str, examples: int) -> None:
     whole = (folder / READERS[kind][0]).read_bytes()
     READERS[kind][1](folder / READERS[kind][0])

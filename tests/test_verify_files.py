@@ -187,6 +187,7 @@ def test_digests_that_changed_places_name_their_samples(out: Path) -> None:
         assert f"{TRAIN}: train-0000000{row}: its pixels are not those of its `digest`" in found
 
 
+@pytest.mark.slow
 def test_an_image_that_was_changed_with_all_its_checksums_is_a_set_of_another_digest(out: Path) -> None:
     before = verify(out).digest
     with forged_shard(out, TRAIN) as shard:
@@ -198,6 +199,7 @@ def test_an_image_that_was_changed_with_all_its_checksums_is_a_set_of_another_di
     assert found.digest != before
 
 
+@pytest.mark.slow
 def test_the_lock_is_compared_with_the_cells_and_the_index(out: Path) -> None:
     bank = load_bank(out / "cells.h5")
     used = sorted({(bank.sources[s], p, h) for s, p, h in zip(bank.source, bank.paths, bank.sha256, strict=True)})

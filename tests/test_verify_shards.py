@@ -67,6 +67,7 @@ class TestLabels:
         assert "object row 3: " in found[0]
         assert any(re.search(message, error) for error in found)
 
+    @pytest.mark.slow
     def test_looks_of_a_scene_share_their_labels(self, built: Path, tmp_path: Path) -> None:
         out = tmp_path / "set"
         small_build(built, out, "looks=[natural, reference]", limit=2)
