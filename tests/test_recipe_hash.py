@@ -154,7 +154,7 @@ def test_what_is_to_be_published_may_be_and_its_lock_names_files_of_its_sources(
     assert {stated_facts(spec).redistribution for spec in open_recipe.sources} == {Redistribution.ALLOWED}
     assert open_recipe.lock_file is not None
     lock = read_lock(open_recipe.lock_file)
-    assert {name: len(files) for name, files in lock.items()} == {"kaggle": 1300, "pbc": 660}
+    assert {name: len(files) for name, files in lock.items()} == {"kaggle": 1300, "pbc": 1070, "chula": 374}
     assert {spec.name for spec in open_recipe.sources} == set(lock)
 
 

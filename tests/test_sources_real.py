@@ -51,7 +51,7 @@ def test_kaggle_groups_every_cell_by_its_patient() -> None:
 def test_pbc() -> None:
     found = listing("crops", "pbc", also="healthy_rbc")
     locked = read_lock(RECIPES / "smear10-open.lock")["pbc"]
-    assert len(locked) == 660
+    assert len(locked) == 1070
     assert locked.keys() <= {entry.path for entry in found.entries}
     assert set(classes(found)) == {"basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil", "thrombocyte"}
     assert min(classes(found).values()) >= 90
@@ -69,10 +69,11 @@ def test_tecom() -> None:
 def test_the_lock_of_the_open_recipe_is_of_these_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMEARSYNTH_SOURCES", str(SOURCES))
     checked = check(RECIPES / "smear10-open.yaml")
-    assert {name: len(found.entries) for name, found in checked.listings.items()} == {"kaggle": 1300, "pbc": 660}
-    more = len(listing("crops", "pbc").entries) - 660
-    assert checked.listings["pbc"].left_out.get(NOT_LOCKED, 0) == more
-    assert NOT_LOCKED not in checked.listings["kaggle"].left_out
+    cells = {"kaggle": 1300, "pbc": 1070, "chula": 7311}
+    assert {name: len(found.entries) for name, found in checked.listings.items()} == cells
+    for name in ("kaggle", "pbc"):
+        more = len(listing("crops" if name == "pbc" else name, name).entries) - cells[name]
+        assert checked.listings[name].left_out.get(NOT_LOCKED, 0) == more
 
 
 def test_what_may_not_be_published_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
