@@ -24,11 +24,9 @@ from smearsynth.base.images import Pixels
 from smearsynth.fields.scale import scaled_shape
 
 TILE = 512
-"""Pixels a side of a tile, at most, 102 um in smears: most of what a network sees of a pixel's surroundings lies in
-it."""
+"""Pixels a side of a tile, 102 um in smears: most of what a network sees of a pixel's surroundings lies in it."""
 OVERLAP = 128
-"""Pixels that neighbouring tiles share, at least: more than the largest white cell, so one of them has it whole. What
-is no more than that larger than a tile is one: two would be nearly the same."""
+"""Pixels that neighbouring tiles share, at least: more than the largest white cell, so one of them has it whole."""
 _COARSE = 8
 """Pixels a side, 1.6 um in smears, whose mean tells whether a tile is glass."""
 _LEAST_CONTRAST = 12
@@ -57,11 +55,9 @@ def tile_count(shape: tuple[int, int]) -> int:
 
 
 def starts(length: int) -> list[int]:
-    """Where the tiles of a side of that many px begin: as few as overlap enough, no larger than that takes, evenly
-    spread. The last one ends where the side does, so all are `length - starts(length)[-1]` px."""
-    count = 1 if length <= TILE + OVERLAP else -(-(length - OVERLAP) // (TILE - OVERLAP))
-    side = -(-(length + (count - 1) * OVERLAP) // count)
-    return np.linspace(0, length - side, count).round().astype(int).tolist()
+    """Where the tiles of a side of that many px begin: as few as overlap enough, evenly spread; one where one does."""
+    count = 1 + max(0, -(-(length - TILE) // (TILE - OVERLAP)))
+    return np.linspace(0, max(0, length - TILE), count).round().astype(int).tolist()
 
 
 def occupied_tiles(image: ImageReader, factor: float) -> npt.NDArray[np.bool_]:
@@ -76,8 +72,7 @@ def occupied_tiles(image: ImageReader, factor: float) -> npt.NDArray[np.bool_]:
     tops, lefts = starts(height), starts(width)
 
     def pieces(first: list[int], length: int, side: int) -> list[slice]:
-        tile = length - first[-1]
-        ends = [(of * side // length, -(-(of + tile) * side // length)) for of in first]
+        ends = [(of * side // length, -(-min(of + TILE, length) * side // length)) for of in first]
         return [slice(min(start, side - 1), end) for start, end in ends]
 
     found = np.empty((len(tops), len(lefts)), bool)
@@ -101,9 +96,9 @@ def predict_bands(
     occupied: bool (rows, columns), of `occupied_tiles`; all others are glass, and no network is asked.
     """
     height, width = image.shape
-    columns, rows = starts(width), starts(height)
-    tall, wide, tops = height - rows[-1], width - columns[-1], [*rows, height]
+    tall, wide = min(TILE, height), min(TILE, width)
     weight = _gaussian(tall)[:, None] * _gaussian(wide)
+    columns, tops = starts(width), [*starts(height), height]
     total = np.zeros((len(networks.classes) + networks.parasite, tall, width), np.float32)
     weights = np.zeros((tall, width), np.float32)
     glass = np.zeros((len(total), 1, 1), np.float32)
