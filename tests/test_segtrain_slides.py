@@ -26,7 +26,7 @@ from segtrain.inference.ready_networks import load_networks
 from segtrain.inference.slide_reader import SlideReader, region_of
 from segtrain.inference.tiles import RescaledImage, occupied_tiles
 from smearsynth.base.errors import UserError
-from smearsynth.fields.scale import Scale, to_native
+from smearsynth.fields.scale import Scale, credible, to_native
 
 Pixels = npt.NDArray[np.uint8]
 APERIO = "Aperio Image Library v12\r\n{} [0,0 {}] (256x256) none/RGB|AppMag = 40|MPP = 0.1000"
@@ -141,7 +141,7 @@ def test_a_scale_is_what_the_tags_of_a_microscope_state(
     tmp_path: Path, options: dict[str, Any], stated: float | None
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", discs(40, 60), photometric="rgb", **options)
-    found = field_prediction.stated_scale(open_image(tmp_path / "a.tif"))
+    found = credible(open_image(tmp_path / "a.tif").um_per_px)
     assert found == (None if stated is None else pytest.approx(stated, rel=1e-6))
 
 

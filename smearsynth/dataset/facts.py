@@ -195,7 +195,7 @@ def _tex(text: str) -> str:
 def claimed_version(index: Index) -> str | None:
     """The version that the recipe gives the set; None where it gives none, or the set is not all of what it calls
     frozen."""
-    if index["claim"] is not None and (index["claim"]["refused"] or index["claim"]["beginning"]):
+    if index["claim"] is not None and (index["claim"]["refused"] or "beginning" in index["claim"]):
         return None
     version: str | None = index["about"]["version"]
     return version

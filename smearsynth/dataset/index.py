@@ -239,9 +239,9 @@ def claim(frozen: Mapping[str, Any] | None, index: Mapping[str, Any]) -> dict[st
     have them. So a set that differs in one of these does not claim the digest, and one that differs in none must have
     it.
 
-    digest: of the frozen set, or of the beginning of it that has as many scenes. beginning: whether it is one. refused:
-    a sentence for everything that makes this another set, [] where it is that one. wrong: whether it should be that one
-    and is not.
+    digest: of the frozen set, or of the beginning of it that has as many scenes. beginning: true, there where it is
+    one. refused: a sentence for everything that makes this another set, [] where it is that one. wrong: whether it
+    should be that one and is not.
     """
     if frozen is None:
         return None
@@ -254,7 +254,8 @@ def claim(frozen: Mapping[str, Any] | None, index: Mapping[str, Any]) -> dict[st
     if wrong:
         found = differences({"digest": due["digest"]}, {"digest": index["digest"]})
     refused = [f"{d.path} is {shown(d.new)} here and {shown(d.old)} there" for d in found]
-    return {"digest": due["digest"], "beginning": beginning is not None, "refused": refused, "wrong": wrong}
+    known = {"digest": due["digest"], "refused": refused, "wrong": wrong}
+    return {**known, "beginning": True} if beginning else known
 
 
 def claim_of(index: Mapping[str, Any]) -> str:
@@ -262,7 +263,7 @@ def claim_of(index: Mapping[str, Any]) -> str:
     claimed = index["claim"]
     if claimed is None:
         return ""
-    frozen = f"{'the beginning of the' if claimed['beginning'] else 'the'} frozen set of {index['name']}"
+    frozen = f"{'the beginning of the' if 'beginning' in claimed else 'the'} frozen set of {index['name']}"
     if not claimed["refused"]:
         return f"This is {frozen}: its digest is the one in the recipe."
     because = "; ".join(claimed["refused"])
