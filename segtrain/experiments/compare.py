@@ -95,7 +95,7 @@ def compare(
 
     >>> config, tiny = "recipes/fit/quick.yaml", ["model.width=2", "epochs=1", "batch=4"]
     >>> done = segtrain.compare([config], overrides=tiny, budget="images=8", data="quickstart", progress=False)
-    >>> "compact" in str(done)
+    >>> "quick" in str(done)
     True
     """
     with joined() as ranks:
