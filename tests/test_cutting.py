@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from smearsynth.bank.cutting import CutImage, ImageJob, cut_image, find_cells, repair_outline
-from smearsynth.bank.outlines import FoundCells, Region, box_window, components_with, fill_holes
+from smearsynth.bank.outlines import FoundCells, Region, box_window, components_with
+from smearsynth.fields.otsu import fill_holes
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 from smearsynth.taxonomy import HEALTHY_RBC

@@ -21,7 +21,6 @@ from smearsynth.bank.outlines import (
     components,
     components_with,
     convex_hull,
-    fill_holes,
     fill_outside,
     find_edge,
     grow,
@@ -35,6 +34,7 @@ from smearsynth.bank.stained_cells import find_stained
 from smearsynth.base.images import ImageError, decode_image, decode_opacity, read_bytes, read_mask, sha256_of
 from smearsynth.base.tables import locate
 from smearsynth.fields.field_folder import CLEARLY, contrast_of_cells
+from smearsynth.fields.otsu import fill_holes
 from smearsynth.recipe.cell_options import GateSpec
 from smearsynth.sources.entry import Entry, Method
 

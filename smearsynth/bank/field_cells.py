@@ -28,13 +28,13 @@ from smearsynth.bank.outlines import (
     box_window,
     components,
     convex_hull,
-    fill_holes,
     find_edge,
     grow,
     no_region,
 )
 from smearsynth.bank.stained_cells import NEAR, Layers, find_named, found_in, is_dyed, layers_of
 from smearsynth.fields.field_folder import distance_to
+from smearsynth.fields.otsu import fill_holes
 from smearsynth.sources.entry import Box, Entry
 from smearsynth.taxonomy import HEALTHY_RBC, RED_CELLS
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from smearsynth.bank.glass import Density, Glass, Image, Mask
+from smearsynth.fields.otsu import fill_holes
 
 SoftMask = npt.NDArray[np.uint8]
 """(h, w): 0 outside, 255 inside, 128 half-way between glass and rim."""
@@ -207,13 +208,6 @@ def grow(mask: Mask, radius: int) -> Mask:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     operate = cv2.dilate if radius > 0 else cv2.erode
     return operate(mask.astype(np.uint8), disc, borderType=cv2.BORDER_REPLICATE).astype(bool)
-
-
-def fill_holes(mask: Mask) -> Mask:
-    """The mask with everything that it encloses; a 4-connected way to the image's border is an opening."""
-    filled = np.pad(mask, 1).astype(np.uint8)
-    cv2.floodFill(filled, None, (0, 0), 2)
-    return filled[1:-1, 1:-1] != 2
 
 
 def largest_component(mask: Mask) -> Mask:

@@ -26,12 +26,12 @@ from smearsynth.bank.outlines import (
     box_window,
     components,
     components_with,
-    fill_holes,
     find_edge,
     grow,
     largest_component,
     radius_of,
 )
+from smearsynth.fields.otsu import fill_holes
 from smearsynth.sources.entry import Entry
 from smearsynth.taxonomy import HEALTHY_RBC, PLATELET_CLUMP, RED_CELLS
 

@@ -247,7 +247,7 @@ def claim(frozen: Mapping[str, Any] | None, index: Mapping[str, Any]) -> dict[st
         return None
     count = {split: part["scenes"] for split, part in index["splits"].items()}
     built = {**{key: index[key] for key in _SAME}, "count": count}
-    beginning = next((part for part in frozen["beginnings"] if part["count"] == count), None)
+    beginning = next((part for part in frozen.get("beginnings", ()) if part["count"] == count), None)
     due = {**frozen, **(beginning or {})}
     found = differences({key: due[key] for key in built}, built)
     wrong = not found and due["digest"] != index["digest"]

@@ -28,7 +28,7 @@ def otsu_cells(image: Pixels) -> Mask:
     N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return _filled(grey <= _threshold(grey))
+    return fill_holes(grey <= _threshold(grey))
 
 
 def cells_and_nuclei(image: Pixels) -> Mask:
@@ -44,8 +44,8 @@ def cells_and_nuclei(image: Pixels) -> Mask:
         second = _threshold(bright)
         missed = np.count_nonzero(grey <= second) > _MOST_GAIN * np.count_nonzero(grey <= first)
         if missed and _separability(bright, second) > _LEAST_SEPARABILITY:
-            return _filled(grey <= second)
-    return _filled(grey <= first)
+            return fill_holes(grey <= second)
+    return fill_holes(grey <= first)
 
 
 def _threshold(grey: Pixels) -> float:
@@ -61,11 +61,11 @@ def _separability(values: Pixels, threshold: float) -> float:
     return share * (1 - share) * float(values[~dark].mean() - values[dark].mean()) ** 2 / variance
 
 
-def _filled(dark: Mask) -> Mask:
-    """All but the glass that can be reached from beyond the border."""
-    reached = np.pad(dark, 1).astype(np.uint8)
-    cv2.floodFill(reached, None, (0, 0), 2)
-    return reached[1:-1, 1:-1] != 2
+def fill_holes(mask: Mask) -> Mask:
+    """The mask with everything that it encloses; a 4-connected way to the image's border is an opening."""
+    filled = np.pad(mask, 1).astype(np.uint8)
+    cv2.floodFill(filled, None, (0, 0), 2)
+    return filled[1:-1, 1:-1] != 2
 
 
 @dataclass(frozen=True)

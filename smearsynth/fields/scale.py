@@ -66,10 +66,12 @@ class Scale:
         scales = {file: known for file in files if (known := self._known(file, page)) is not None}
         bar = with_progress([f for f in files if f not in scales], what="find scales", unit="images", shown=progress)
         areas = {file: _single_areas(read_image(file, page)) for file in bar}
+        together = np.concatenate([*areas.values()]) if areas else np.empty(0, np.int32)
         for file, found in areas.items():
-            many = _red_cells(found).size >= LEAST_CELLS
-            together = (found, str(file)) if many else (np.concatenate([*areas.values()]), f"{file} and all others")
-            scales[file] = _from_cells(*together)
+            if _red_cells(found).size >= LEAST_CELLS:
+                scales[file] = _from_cells(found, str(file))
+            else:
+                scales[file] = _from_cells(together, f"{file} and all others")
         return [scales[file] for file in files]
 
     def _known(self, path: Path, page: int | None) -> float | None:
