@@ -157,10 +157,9 @@ def scale_notes(images: Sequence[JudgedImage], scale: Scale) -> tuple[str, ...]:
 def um_per_px_of(image: ImageReader, scale: Scale) -> float:
     """As `Scale.of` says; by `auto` what its file states, else that of the red cells, in a large image of those in its
     middle."""
-    given = scale.given(Path(image.name))
-    given = credible(image.um_per_px) if given is None else given
-    if given is not None:
-        return given
+    known = scale.known(Path(image.name), image.um_per_px)
+    if known is not None:
+        return known
     (height, width), side = image.shape, _MIDDLE
     if height * width <= side * side:
         return estimate(image.rows(0, height), image.name)

@@ -48,6 +48,10 @@ _MOST_CUT = 0.16
 its diameter."""
 _SMOOTHING = 0.05
 """Sigma of the Gaussian over the distance transform, in its maximum: steps of a pixelled outline vanish."""
+_FLAT = 0.1
+"""Depth, px, under which all is one plain."""
+_EIGHT = np.ones((3, 3))
+"""Pixels that are neighbours, at their corners too."""
 _CONVEX = 0.8
 """Least solidity of a hole that is the pallor of a cell: glass between three discs has 0.4."""
 _WHOLE = 0.93
@@ -182,6 +186,8 @@ def _basins(component: Mask) -> Labels:
     basins = _watershed(whole)
     if basins.max() == 1 and whole.sum() >= _WHOLE * convex_hull(whole).sum():
         return basins
+    if np.array_equal(component, whole):
+        return basins
     label, count = ndimage.label(fill_holes(component) & ~component)
     for hole in (label == number for number in range(1, count + 1)):
         hull = convex_hull(hole)
@@ -194,11 +200,24 @@ def _watershed(mask: Mask) -> Labels:
     """int32 (h, w): basins of the distance transform, those of one cell as one, from 1; 0 outside the mask."""
     depth = distance_to(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1]
     depth = cv2.GaussianBlur(depth, (0, 0), max(0.5, _SMOOTHING * float(depth.max())))
+    basins = np.zeros(mask.shape, np.int32)
+    # Blurred first and then cut: next to a border a blur rounds otherwise.
+    x, y, w, h = cv2.boundingRect((mask | (depth > _FLAT)).astype(np.uint8))
+    window = box_window(x, y, w, h, 1, mask.shape)
+    basins[window] = _flooded(depth[window], mask[window])
+    return basins
+
+
+def _flooded(depth: npt.NDArray[np.float32], mask: Mask) -> Labels:
+    """int32 (h, w): the basins of a smooth distance transform, as of `_watershed`."""
     # A difference of logarithms is a ratio: of the peaks that a neck of that ratio joins, the highest one is left.
-    height = np.log(np.maximum(depth, 0.1)).astype(np.float64)
-    rise = -np.log(_ONE_CELL)
-    peaks = local_maxima(reconstruction(height - rise, height)) & mask
-    markers, _ = ndimage.label(peaks, np.ones((3, 3)))
+    height = np.log(np.maximum(depth, _FLAT)).astype(np.float64)
+    markers, count = ndimage.label(local_maxima(height) & mask, _EIGHT)
+    if count != 1:
+        peaks = local_maxima(reconstruction(height + np.log(_ONE_CELL), height))
+        markers, count = ndimage.label(peaks & mask, _EIGHT)
+    if count == 1 and cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[0] == 2:
+        return mask.astype(np.int32)
     return watershed(-depth, markers, mask=mask).astype(np.int32)
 
 

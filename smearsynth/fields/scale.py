@@ -75,10 +75,14 @@ class Scale:
         return [scales[file] for file in files]
 
     def _known(self, path: Path, page: int | None) -> float | None:
+        layout = layout_of(path, page)
+        return self.known(path, layout.um_per_px if layout else None)
+
+    def known(self, path: Path, stated: float | None) -> float | None:
+        """um/px by number or table, else what its file states, where a microscope can have that; None: only its cells
+        tell. Raises UserError where the table lacks the image."""
         given = self.given(path)
-        if given is None and (layout := layout_of(path, page)) is not None:
-            return credible(layout.um_per_px)
-        return given
+        return credible(stated) if given is None else given
 
     def given(self, path: Path) -> float | None:
         """um/px by number or table; None for `auto`. Raises UserError where the table lacks the image."""
