@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from drawn_cells import RED_CELL, VIOLET, disc, ellipse, photograph
 from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
 
-from smearsynth.bank.field_cells import find_in_field, split
+from smearsynth.bank.field_cells import find_in_field, flooded, split
 from smearsynth.bank.outlines import Region
 from smearsynth.fields.cell_outlines import Raster
 from smearsynth.sources.entry import Entry, Method
@@ -51,6 +54,18 @@ def test_two_discs_are_split_at_their_neck(distance: int, angle: float) -> None:
     assert ((parts.label > 0) != mask).sum() < 4, "but a gap that they enclose"
     # Where the cleft is narrower than two pixels it is closed: the neck is 4 px longer, of 110 px of contour.
     assert parts.cut[1:] == pytest.approx(neck_share(distance), abs=0.04)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_basins_are_those_of_the_watershed_in_full(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    centres = draw.uniform((20, 20), (150, 90), (draw.integers(1, 7), 2))
+    mask = np.max([disc(SHAPE, y, x, draw.uniform(3, 20)) for x, y in centres], axis=0) > 0.5
+    depth = cv2.GaussianBlur(ndimage.distance_transform_edt(mask).astype(np.float32), (0, 0), 0.7)
+    height = np.log(np.maximum(depth, 0.1)).astype(np.float64)
+    peaks = local_maxima(reconstruction(height + np.log(0.85), height)) & mask
+    full = watershed(-depth, ndimage.label(peaks, np.ones((3, 3)))[0], mask=mask)
+    assert (flooded(depth, mask) == full).all()
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.1])

@@ -199,17 +199,16 @@ def _basins(component: Mask) -> Labels:
 def _watershed(mask: Mask) -> Labels:
     """int32 (h, w): basins of the distance transform, those of one cell as one, from 1; 0 outside the mask."""
     depth = distance_to(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1]
-    depth = cv2.GaussianBlur(depth, (0, 0), max(0.5, _SMOOTHING * float(depth.max())))
+    return flooded(cv2.GaussianBlur(depth, (0, 0), max(0.5, _SMOOTHING * float(depth.max()))), mask)
+
+
+def flooded(depth: npt.NDArray[np.float32], mask: Mask) -> Labels:
+    """int32 (h, w): 1 to n in the basins of a smoothed distance transform, px, 0 outside the mask. Basins with a neck
+    of `_ONE_CELL` of the shallower one's depth are one."""
     basins = np.zeros(mask.shape, np.int32)
-    # Blurred first and then cut: next to a border a blur rounds otherwise.
     x, y, w, h = cv2.boundingRect((mask | (depth > _FLAT)).astype(np.uint8))
-    window = box_window(x, y, w, h, 1, mask.shape)
-    basins[window] = _flooded(depth[window], mask[window])
-    return basins
-
-
-def _flooded(depth: npt.NDArray[np.float32], mask: Mask) -> Labels:
-    """int32 (h, w): the basins of a smooth distance transform, as of `_watershed`."""
+    near = box_window(x, y, w, h, 1, mask.shape)
+    depth, mask = depth[near], mask[near]
     # A difference of logarithms is a ratio: of the peaks that a neck of that ratio joins, the highest one is left.
     height = np.log(np.maximum(depth, _FLAT)).astype(np.float64)
     markers, count = ndimage.label(local_maxima(height) & mask, _EIGHT)
@@ -217,8 +216,10 @@ def _flooded(depth: npt.NDArray[np.float32], mask: Mask) -> Labels:
         peaks = local_maxima(reconstruction(height + np.log(_ONE_CELL), height))
         markers, count = ndimage.label(peaks & mask, _EIGHT)
     if count == 1 and cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[0] == 2:
-        return mask.astype(np.int32)
-    return watershed(-depth, markers, mask=mask).astype(np.int32)
+        basins[near] = mask
+    else:
+        basins[near] = watershed(-depth, markers, mask=mask)
+    return basins
 
 
 def _cut_shares(label: Labels, count: int) -> npt.NDArray[np.float64]:
