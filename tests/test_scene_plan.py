@@ -301,22 +301,17 @@ def test_platelets_lie_over_red_cells_where_the_recipe_lets_them() -> None:
     assert hidden[1.0] > 20 * max(hidden[0.0], 1)
 
 
-@pytest.mark.parametrize(
-    ("key", "own", "chosen"),
-    [
-        ("platelet_scale_range", (6, 7), ("thrombocyte+platelet_clump/mixed", "neutrophil+thrombocyte/healthy")),
-        ("white_cell_scale_range", (1, 2, 3, 4, 5), ("neutrophil+thrombocyte/healthy", "monocyte/mixed")),
-    ],
-)
-def test_platelets_and_white_cells_have_their_own_range_of_sizes(
-    key: str, own: tuple[int, ...], chosen: tuple[str, ...]
-) -> None:
-    options = {"combinations": chosen, key: (0.5, 0.6), "scale_range": (0.9, 1.3)}
-    objects = np.concatenate([planner(**options).plan("train", index).objects for index in range(8)])
-    theirs = np.isin(objects[:, 0], own)
+def test_platelets_have_their_own_range_of_sizes() -> None:
+    chosen = ("thrombocyte+platelet_clump/mixed", "neutrophil+thrombocyte/healthy")
+    scenes = [
+        planner(combinations=chosen, platelet_scale_range=(0.5, 0.6), scale_range=(0.9, 1.3)).plan("train", index)
+        for index in range(8)
+    ]
+    objects = np.concatenate([scene.objects for scene in scenes])
+    platelets = np.isin(objects[:, 0], (6, 7))
     scale = objects[:, 6] / 65536
-    assert theirs.sum() >= 8
-    assert scale[theirs].min() >= 0.5 - 1e-4
-    assert scale[theirs].max() <= 0.6 + 1e-4
-    assert scale[~theirs].min() >= 0.9 - 1e-4
-    assert scale[~theirs].max() > 1.1
+    assert platelets.sum() >= 12
+    assert scale[platelets].min() >= 0.5 - 1e-4
+    assert scale[platelets].max() <= 0.6 + 1e-4
+    assert scale[~platelets].min() >= 0.9 - 1e-4
+    assert scale[~platelets].max() > 1.1

@@ -101,7 +101,7 @@ _DECIDES_NOTHING = {"name", "count", "shards", "publish", "about", "lock", "froz
 _LATER_OF_A_SOURCE = {"rest": "ignore", "group": None, "group_column": None, "page": None}
 _LATER: dict[str, dict[str, Any]] = {
     "cells": {"grafts": None},
-    "scene": {"platelet_overlap": 0.0, "platelet_scale_range": None, "white_cell_scale_range": None},
+    "scene": {"platelet_overlap": 0.0, "platelet_scale_range": None},
 }
 """Keys that came later, which change no hash where they say what was so before."""
 _DECIDES_NOTHING_OF_A_SOURCE = {"root", "title", "version", "licence", "redistribution", "cite", "most_refused"}

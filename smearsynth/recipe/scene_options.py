@@ -149,13 +149,6 @@ class SceneSpec(Spec):
     scale_range: Annotated[Range, Within(0.5, 2)] = Field(
         default=(0.95, 1.05), description="per cell: factor on its size at 40x; 0.5-2"
     )
-    white_cell_scale_range: Annotated[Range, Within(0.5, 2)] | None = Field(
-        default=None,
-        description="the same for white cells, which spread out more in one laboratory than in another; 0.5-2; null: "
-        "scale_range (median areas of eosinophil / neutrophil / lymphocyte / monocyte, um2, where a red cell has 41: "
-        "pbc 130 / 141 / 70 / 160, tecom 219 / 184 / 114 / 236, iumc 208 / 194 / 126 / 250, bionet 293 / 179 / 112 / "
-        "331)",
-    )
     platelet_scale_range: Annotated[Range, Within(0.5, 2)] | None = Field(
         default=None,
         description="the same for platelets and their clumps, whose size differs between laboratories; 0.5-2; "

@@ -20,7 +20,7 @@ from smearsynth.scene.masks import count_free, is_free
 from smearsynth.scene.placed_cells import OverlapLimits, add, fits, move_beside, place_touching, remove_all
 from smearsynth.scene.scene import ANGLE, CELL, CLASS, CX, CY, FLIP, SCALE
 from smearsynth.scene.warp import QUARTER, TURN, pose_of
-from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC, PLATELET_CLUMP, THROMBOCYTE, WHITE_CELLS
+from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC, PLATELET_CLUMP, THROMBOCYTE
 
 OVERLAPPING, TOUCHING, FREE = range(3)
 """Manners of placing a red cell: over another one, against another cell, or wherever it touches none, unless by
@@ -41,8 +41,8 @@ class Rules(NamedTuple):
     """What holds for all smears of a recipe: height, width of the field, px; shares and scales in 1/65536.
 
     overlap: most that two red cells may share, platelet_overlap: that a red cell and a platelet may,
-    white_cell_overlap: that any others may. gap: px between cells that touch. scale: of a red cell, white_scale: of
-    a white one, platelet_scale: of a platelet or clump. min_visible: share of a cell. max_objects: cells of a smear.
+    white_cell_overlap: that any others may. gap: px between cells that touch. scale: of a cell, platelet_scale: of a
+    platelet or clump. min_visible: share of a cell. max_objects: cells of a smear.
     """
 
     height: int
@@ -57,8 +57,6 @@ class Rules(NamedTuple):
     flip: bool
     scale_low: int
     scale_high: int
-    white_scale_low: int
-    white_scale_high: int
     platelet_scale_low: int
     platelet_scale_high: int
     min_visible: int
@@ -139,8 +137,6 @@ def _draw_pose(state, placed, n, sampler, rules, contents, class_id):  # type: i
     flip = below(state, 2) if rules.flip else 0
     if class_id in (THROMBOCYTE, PLATELET_CLUMP):
         scale = between(state, rules.platelet_scale_low, rules.platelet_scale_high)
-    elif class_id in WHITE_CELLS:
-        scale = between(state, rules.white_scale_low, rules.white_scale_high)
     else:
         scale = between(state, rules.scale_low, rules.scale_high)
     if angle % QUARTER == 0 and scale == ONE:

@@ -73,7 +73,7 @@ class Planner:
         self._combinations = spec.chosen()
         self._rules = _rules(spec, size)
         diagonal = np.hypot(self._cells.width, self._cells.height).max()
-        largest = max(self._rules.scale_high, self._rules.white_scale_high, self._rules.platelet_scale_high)
+        largest = max(self._rules.scale_high, self._rules.platelet_scale_high)
         self._reach = int(diagonal * largest / ONE) // 2 + 1
         words = words_needed(self._cells, np.arange(len(bank)), largest)
         self._most_words = int(words.max())
@@ -187,7 +187,6 @@ class Planner:
 
 def _rules(spec: SceneSpec, size: tuple[int, int]) -> Rules:
     low, high = (round(s * ONE) for s in spec.scale_range)
-    white_low, white_high = (round(s * ONE) for s in spec.white_cell_scale_range or spec.scale_range)
     platelet_low, platelet_high = (round(s * ONE) for s in spec.platelet_scale_range or spec.scale_range)
     return Rules(
         height=size[0],
@@ -202,8 +201,6 @@ def _rules(spec: SceneSpec, size: tuple[int, int]) -> Rules:
         flip=spec.flip,
         scale_low=low,
         scale_high=high,
-        white_scale_low=white_low,
-        white_scale_high=white_high,
         platelet_scale_low=platelet_low,
         platelet_scale_high=platelet_high,
         min_visible=round(spec.min_visible * ONE),
