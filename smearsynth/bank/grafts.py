@@ -12,6 +12,7 @@ two versions of numpy may make two banks of one recipe.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -28,11 +29,13 @@ from smearsynth.bank.parasites import (
     YES,
     Parasite,
     ParasiteMap,
+    ReadCell,
     colour_of,
     density_of,
     read_parasites,
 )
 from smearsynth.base import streams
+from smearsynth.base.workers import map_in_processes
 from smearsynth.recipe.cell_options import GraftsSpec
 from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC, SPLITS
 
@@ -71,8 +74,18 @@ class _Assembled:
     assembly: str
 
 
-def with_grafts(bank: Bank, spec: GraftsSpec, seed: int) -> Bank:
-    """The bank with parasite maps, and with assembled red cells appended in every split, in the order of `_of_split`.
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A cell to make: infected, look-alike or healed. row: of the host. number: how often it was taken before."""
+
+    kind: str
+    row: int
+    number: int = 0
+
+
+def with_grafts(bank: Bank, spec: GraftsSpec, seed: int, *, workers: int = 1, bar: str | None = None) -> Bank:
+    """The bank with parasite maps, and with assembled red cells appended in every split: infected cells, look-alikes,
+    healed cells. The same for any number of workers. bar: see `map_in_processes`.
 
     A host is a healthy cell in which the density rule finds nothing: a platelet on it or a stain grain would be taken
     for a parasite; nor may it find anything in a healed one. A split without a parasite to lay gets no infected cells.
@@ -82,22 +95,21 @@ def with_grafts(bank: Bank, spec: GraftsSpec, seed: int) -> Bank:
     donors: list[list[_Donor]] = [[] for _ in SPLITS]
     hosts: list[list[int]] = [[] for _ in SPLITS]
     read_whole: list[list[int]] = [[] for _ in SPLITS]
-    for row in np.flatnonzero(np.isin(bank.class_id, (INFECTED_RBC, HEALTHY_RBC))).tolist():
-        cell, split = bank.rgba(row)[..., 3] >= 128, int(bank.split[row])
-        read = read_parasites(density_of(bank, row), cell)
+    rows = np.flatnonzero(np.isin(bank.class_id, (INFECTED_RBC, HEALTHY_RBC))).tolist()
+    for row, read in zip(rows, map_in_processes(partial(_read, bank), rows, workers=workers), strict=True):
+        split = int(bank.split[row])
         if bank.class_id[row] == HEALTHY_RBC:
             hosts[split] += [row] if read.is_clean else []
             continue
         start, known = int(bank.offset[row]), read.whole and read.mask.any()
-        masks[start : start + cell.size] = (read.mask.astype(np.uint8) if known else UNKNOWN * cell).ravel()
+        marked = read.mask.astype(np.uint8) if known else UNKNOWN * (bank.rgba(row)[..., 3] >= 128)
+        masks[start : start + marked.size] = marked.ravel()
         donors[split] += [_Donor(row=row, parasite=parasite) for parasite in read.parasites]
         read_whole[split] += [row] if known else []
     bank = replace(bank, parasite=masks, assembly=("",) * len(bank))
-    new = [
-        cell
-        for split in range(len(SPLITS))
-        for cell in _of_split(bank, spec, seed, hosts[split], donors[split], read_whole[split])
-    ]
+    jobs = [job for of_split in zip(hosts, donors, read_whole, strict=True) for job in _jobs(bank, spec, *of_split)]
+    made = map_in_processes(partial(_made, bank, spec, seed, donors), jobs, workers=workers, bar=bar, unit="cells")
+    new = [cell for cell in made if cell is not None]
     return add_assembled(
         bank,
         [cell.rgba for cell in new],
@@ -108,35 +120,48 @@ def with_grafts(bank: Bank, spec: GraftsSpec, seed: int) -> Bank:
     )
 
 
-def _of_split(
-    bank: Bank,
-    spec: GraftsSpec,
-    seed: int,
-    hosts: list[int],
-    donors: list[_Donor],
-    infected: list[int],
-) -> Iterator[_Assembled]:
-    """Infected cells, then look-alikes, then healed cells. infected: rows of cells whose parasites are all known."""
+def _read(bank: Bank, row: int) -> ReadCell:
+    return read_parasites(density_of(bank, row), bank.rgba(row)[..., 3] >= 128)
+
+
+def _jobs(bank: Bank, spec: GraftsSpec, hosts: list[int], donors: list[_Donor], infected: list[int]) -> Iterator[_Job]:
+    """Of one split. infected: rows of cells whose parasites are all known."""
     for row, number in _turns(bank, hosts, spec.infected_per_host if donors else 0):
-        rng = _generator(bank, seed, "infected", row, number)
-        cell = _infected(bank, row, donors, spec, rng)
-        if cell is not None:
-            yield cell
+        yield _Job(kind="infected", row=row, number=number)
     for row, number in _turns(bank, hosts, spec.look_alikes_per_host):
-        rng = _generator(bank, seed, "look-alike", row, number)
-        rgba, density, kinds = bank.rgba(row), density_of(bank, row), []
-        if rng.random() < _CRENATED:
-            rgba, density = crenate(rgba, density, rng)
-            kinds.append("burr cell")
-        canvas = Canvas.of(density, rgba[..., 3] >= 128)
-        kinds += [draw_look_alike(canvas, rng) for _ in range(rng.integers(not kinds, 3))]
-        yield _assembled(bank, row, rgba, canvas, HEALTHY_RBC, (row,), " + ".join(kinds))
+        yield _Job(kind="look-alike", row=row, number=number)
     if spec.healed:
-        for row in infected:
-            inside = bank.rgba(row)[..., 3] >= 128
-            density = read_parasites(density_of(bank, row), inside).healed
-            if read_parasites(density, inside).is_clean:
-                yield _assembled(bank, row, bank.rgba(row), Canvas.of(density, inside), HEALTHY_RBC, (row,), "healed")
+        yield from (_Job(kind="healed", row=row) for row in infected)
+
+
+def _made(bank: Bank, spec: GraftsSpec, seed: int, donors: list[list[_Donor]], job: _Job) -> _Assembled | None:
+    """The cell, None where its host has no place for it or the rule still fires in it."""
+    row = job.row
+    if job.kind == "healed":
+        return _healed(bank, row)
+    key = streams.key(seed, "graft", job.kind, bank.groups[row], bank.sha256[row], row, job.number)
+    rng = np.random.default_rng(key)
+    if job.kind == "infected":
+        return _infected(bank, row, donors[int(bank.split[row])], spec, rng)
+    return _look_alike(bank, row, rng)
+
+
+def _healed(bank: Bank, row: int) -> _Assembled | None:
+    inside = bank.rgba(row)[..., 3] >= 128
+    density = _read(bank, row).healed
+    if not read_parasites(density, inside).is_clean:
+        return None
+    return _assembled(bank, row, bank.rgba(row), Canvas.of(density, inside), HEALTHY_RBC, (row,), "healed")
+
+
+def _look_alike(bank: Bank, row: int, rng: np.random.Generator) -> _Assembled:
+    rgba, density, kinds = bank.rgba(row), density_of(bank, row), []
+    if rng.random() < _CRENATED:
+        rgba, density = crenate(rgba, density, rng)
+        kinds.append("burr cell")
+    canvas = Canvas.of(density, rgba[..., 3] >= 128)
+    kinds += [draw_look_alike(canvas, rng) for _ in range(rng.integers(not kinds, 3))]
+    return _assembled(bank, row, rgba, canvas, HEALTHY_RBC, (row,), " + ".join(kinds))
 
 
 def _turns(bank: Bank, hosts: list[int], per_host: float) -> Iterator[tuple[int, int]]:
@@ -148,10 +173,6 @@ def _turns(bank: Bank, hosts: list[int], per_host: float) -> Iterator[tuple[int,
             taken = min(len(rows), wanted - turn)
             for k in range(taken):
                 yield rows[k * len(rows) // taken], turn // len(rows)
-
-
-def _generator(bank: Bank, seed: int, kind: str, row: int, number: int) -> np.random.Generator:
-    return np.random.default_rng(streams.key(seed, "graft", kind, bank.groups[row], bank.sha256[row], row, number))
 
 
 def _infected(

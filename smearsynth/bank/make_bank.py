@@ -106,7 +106,8 @@ def make_bank(
     clumps = recipe.cells.clumps
     bank = with_clumps(bank, size_range=clumps.size_range, per_thrombocyte=clumps.per_thrombocyte, seed=recipe.seed)
     if recipe.cells.grafts:
-        bank = with_grafts(bank, recipe.cells.grafts, recipe.seed)
+        bar = "make infected cells and look-alikes" if progress else None
+        bank = with_grafts(bank, recipe.cells.grafts, recipe.seed, workers=workers, bar=bar)
     return MadeBank(
         bank=bank,
         listings=listings,
