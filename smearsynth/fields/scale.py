@@ -75,7 +75,8 @@ class Scale:
         return [scales[file] for file in files]
 
     def _known(self, path: Path, page: int | None) -> float | None:
-        layout = layout_of(path, page)
+        # No file is opened for what a number or a table says.
+        layout = layout_of(path, page) if self.spec == AUTO else None
         return self.known(path, layout.um_per_px if layout else None)
 
     def known(self, path: Path, stated: float | None) -> float | None:
