@@ -11,7 +11,9 @@ from PIL import Image
 
 import segtrain
 from segtrain.cli import main
+from segtrain.counting.cell_names import name_crops
 from segtrain.counting.load import Network
+from segtrain.inference.ready_networks import load_networks
 from segtrain.pretrained import CARD, CELLS, FINDER, or_shipped
 from segtrain.training.run_folder import WEIGHTS, load_trained
 
@@ -61,6 +63,28 @@ def test_what_they_see_in_a_drawn_field(net: Network, name: str) -> None:
     image = np.asarray(Image.open(DRAWN / name).convert("RGB"))
     cells = net.count(image, um_per_px=0.14).cells
     assert Counter(cell["class"] for cell in cells if cell["confidence"] > SURE) == PINNED[name]
+
+
+@pytest.mark.slow
+def test_eight_views_name_a_cell_unless_two_call_it_healthy() -> None:
+    namer = load_networks([FINDER], cells=CELLS).namer
+    assert namer is not None
+    field = Image.open(DRAWN / "mamic/field_1.png").convert("RGB").reduce(2)
+    pixels = np.asarray(field.resize((field.width * 7 // 5, field.height * 7 // 5)))
+    cells = np.zeros(pixels.shape[:2], np.int32)
+    middles = [(y, x) for y in range(60, pixels.shape[0] - 60, 24) for x in range(60, pixels.shape[1] - 60, 24)]
+    for number, (y, x) in enumerate(middles, start=1):
+        cells[y - 3 : y + 3, x - 3 : x + 3] = number
+    named = np.exp(name_crops(namer, pixels, cells, len(middles)))
+
+    crops = [pixels[y - 48 : y + 48, x - 48 : x + 48] for y, x in middles]
+    views = [[np.rot90(side, turns) for side in (crop, crop[:, ::-1]) for turns in range(4)] for crop in crops]
+    seen = np.stack([namer(np.stack(each), views=(0,))[:, :, 0, 0] for each in views])
+    two, healthy = seen[:, [0, 5]], namer.classes.keys.index("healthy_rbc")
+    plain = (two[:, :, healthy] >= 0.8).all(axis=1)
+    assert 0 < plain.sum() < len(plain)
+    expected = np.where(plain[:, None], two.mean(axis=1), seen.mean(axis=1))
+    np.testing.assert_allclose(named, expected, atol=1e-5)
 
 
 @pytest.mark.slow

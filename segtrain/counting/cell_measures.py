@@ -4,27 +4,23 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from segtrain.counting.cell_names import Names, mean_evidence, name_crops, red_ids
 from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
-from segtrain.data.cell_crops import crop_at
-from segtrain.inference.field_prediction import LEAST, FieldPrediction, predict_field
+from segtrain.inference.field_prediction import FieldPrediction, predict_field
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.operating_point import OperatingPoint
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage
-from smearsynth.base.images import Pixels
 from smearsynth.fields.scale import to_native
 from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
 
-Names = Callable[[Labels, int], npt.NDArray[np.float64]]
-"""A map of n cells and n, to float64 (n, classes): logarithms of the probabilities by which each is named."""
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 BORDERS = ("top", "left", "bottom", "right")
 NOT_COUNTED = ("bottom", "right")
@@ -154,7 +150,7 @@ def cells_of(field: FieldPrediction, point: OperatingPoint | None = None, names:
     """The cells of a field as it was predicted, in pixels of the native image. point: from which odds on a red cell is
     infected. names: what names them, in place of the evidence of the field itself."""
     if names is None and field.evidence is not None:
-        names = partial(_means, field.evidence)
+        names = partial(mean_evidence, field.evidence)
     # At the networks' scale its sides are whole pixels, so the scale of the label map is only nearly the networks'.
     exact = math.sqrt(math.prod(field.native_shape) / field.label.size)
     return measure_cells(
@@ -248,37 +244,6 @@ def _votes(
     total = np.zeros((count, 256))
     np.add.at(total, (cells[inside] - 1, label[inside]), confidence[inside])
     return total
-
-
-def red_ids(keys: Sequence[str]) -> tuple[int, int] | None:
-    """Those of infected and healthy red cells, None where a network does not tell them apart."""
-    infected, healthy = CLASSES[INFECTED_RBC].key, CLASSES[HEALTHY_RBC].key
-    return (keys.index(infected), keys.index(healthy)) if {infected, healthy} <= set(keys) else None
-
-
-def _means(evidence: npt.NDArray[np.floating[Any]], cells: Labels, count: int) -> npt.NDArray[np.float64]:
-    """float64 (n, classes): mean over each cell of `evidence`, (classes, H, W)."""
-    number = cells.ravel()
-    area = np.bincount(number, minlength=count + 1)[1:]
-    sums = [np.bincount(number, plane.ravel(), minlength=count + 1)[1:] for plane in evidence]
-    return np.stack(sums, axis=1) / area[:, None]
-
-
-def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> npt.NDArray[np.float64]:
-    """float64 (n, classes): of each cell, named on a crop of its own, the logarithm of the probability of every class.
-
-    pixels: uint8 (H, W, 3) RGB at the scale of `namer`. cells: int32 (H, W), 0 = no cell, else 1 to `count`.
-    """
-    assert namer.crop is not None, "it names single cells"
-    side, named = namer.crop, []
-    corners = [
-        (((c.start + c.stop) // 2 - side // 2), ((r.start + r.stop) // 2 - side // 2))
-        for r, c in ndimage.find_objects(cells, count)
-    ]
-    for first in range(0, count, namer.batch):
-        found = namer(np.stack([crop_at(pixels, *corner, side) for corner in corners[first : first + namer.batch]]))
-        named += list(found[:, :, 0, 0])
-    return np.log(np.maximum(np.array(named, float).reshape(count, len(namer.classes)), LEAST))
 
 
 def _sums(cells: Labels, probability: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.float64]:

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from segtrain.counting.cell_measures import FieldCells, count_field, red_ids
+from segtrain.counting.cell_measures import FieldCells, count_field
+from segtrain.counting.cell_names import red_ids
 from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import check_classes
 from segtrain.inference.image_reader import ArrayReader

@@ -17,6 +17,7 @@ table; on a machine whose speed changes it may differ from what was asked for, w
 
 import json
 import math
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ from smearsynth.base.progress import ProgressBar, say
 BUDGET, MARKDOWN, CSV, CURVES = "budget.json", "results.md", "results.csv", "curves.png"
 _ROUNDS = 3
 """In which speeds are measured, of which the median counts."""
+_LONG = 10.0
+"""Seconds of one measurement beyond which it is its own mean, and the first of a training that counts alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,14 +225,18 @@ def _write_budget(out: Path, limit: ComparisonBudget | None, speeds: dict[str, f
 def _measure(ready: dict[str, Config], speeds: dict[str, float], errors: dict[str, str]) -> None:
     """Adds the images/s of every config that has none yet, or its error."""
     rates: dict[str, list[float]] = {name: [] for name in ready if name not in speeds}
+    settled: set[str] = set()
     with ProgressBar(what="measure speeds", unit="trainings", total=_ROUNDS * len(rates), shown=True) as bar:
         for _ in range(_ROUNDS):
             for name in rates:
-                if name not in errors:
+                if name not in errors and name not in settled:
+                    began = time.perf_counter()
                     try:
                         rates[name].append(training_speed(ready[name]))
                     except Exception as error:
                         errors[name] = _sentence(error)
+                    if time.perf_counter() - began > _LONG:
+                        settled.add(name)
                 bar.update()
     speeds |= {name: median(found) for name, found in rates.items() if name not in errors}
 
