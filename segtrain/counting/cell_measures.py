@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from segtrain.counting.cell_names import Names, mean_evidence, name_crops, red_ids
+from segtrain.counting.cell_names import Logarithms, Names, by_both, mean_evidence, name_crops, red_ids
 from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
 from segtrain.inference.field_prediction import FieldPrediction, predict_field
@@ -129,21 +129,28 @@ def count_field(
 ) -> tuple[FieldCells, FieldPrediction]:
     """The cells of an image of `um_per_px`, each found and named, and the prediction that they were found in; arguments
     and errors as of `predict_field`."""
-    of_map = networks.namer is None
     field = predict_field(
         networks,
         image,
         um_per_px,
         probability=probability,
-        evidence=of_map,
+        evidence=True,
         occupied=occupied,
         on_tile=on_tile,
         on_band=on_band,
     )
-    if networks.namer is None:
+    namer = networks.namer
+    if namer is None:
         return cells_of(field, networks.operating_point), field
     pixels = RescaledImage(image, um_per_px / networks.um_per_px).rows(0, field.label.shape[0])
-    return cells_of(field, networks.namer.operating_point, partial(name_crops, networks.namer, pixels)), field
+
+    def names(cells: Labels, count: int) -> Logarithms:
+        of_crops = name_crops(namer, pixels, cells, count)
+        if field.evidence is None:
+            return of_crops
+        return by_both(mean_evidence(field.evidence, cells, count), of_crops, networks.classes.keys)
+
+    return cells_of(field, namer.operating_point, names), field
 
 
 def cells_of(field: FieldPrediction, point: OperatingPoint | None = None, names: Names | None = None) -> FieldCells:
