@@ -155,7 +155,7 @@ def count_field(
 
 def cells_of(field: FieldPrediction, point: OperatingPoint | None = None, names: Names | None = None) -> FieldCells:
     """The cells of a field as it was predicted, in pixels of the native image. point: from which odds on a red cell is
-    infected. names: what names them, in place of the evidence of the field itself."""
+    infected. names: what names them, else the evidence of the field alone."""
     if names is None and field.evidence is not None:
         names = partial(mean_evidence, field.evidence)
     # At the networks' scale its sides are whole pixels, so the scale of the label map is only nearly the networks'.

@@ -1,8 +1,8 @@
 """By what each cell of a field is named: the evidence of its pixels, what a second network sees in its crop, or both.
 
 Two networks that were trained apart err apart. Of the white cells of two laboratories that gave none to the training,
-laid into smears, the crop's network names .70 and .69, the pixels' .86 and .69, and both together .84 and .73; on the
-fields of a third one it is .80, .69 and .79.
+laid into smears, the crop's network names .70 and .69 where it is told the cells, the pixels' .86 and .69, and both
+together .84 and .73; on the fields of a third laboratory it is .80, .69 and .79.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,10 @@ Logarithms = npt.NDArray[np.float64]
 Names = Callable[[Labels, int], Logarithms]
 """A map of n cells, int32 (H, W), and n, to their names."""
 _OF_FIELD = 0.4
-"""Weight of what is seen in the field; the rest is the crop's."""
+"""Weight of what is seen in the field; the rest is the crop's. 0.3 to 0.5 do as well on three laboratories together."""
 _GLANCES, _PLAIN = (0, 5), 0.8
-"""Views by which each cell is named first, and the probability of a healthy red cell in both from which it is one."""
+"""Views by which each cell is named first, of which one is no turn of the other, and the probability of a healthy red
+cell in both from which these two are enough: all eight views named 2,383 cells of 26 fields the same."""
 
 
 def red_ids(keys: Sequence[str]) -> tuple[int, int] | None:
@@ -61,7 +62,8 @@ def by_both(field: Logarithms, crop: Logarithms, keys: Sequence[str]) -> Logarit
 def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> Logarithms:
     """Each cell named on a crop of its own.
 
-    Most cells of blood are healthy red cells, and most of these are plainly so: where `_GLANCES` agree on that, the
+    A cell has no upright: all eight views of it find .93 of IML's infected cells at 1 % false alarms, and one .85. But
+    most cells of blood are healthy red cells, and most of these are plainly so: where `_GLANCES` agree on that, the
     other views are spared.
 
     pixels: uint8 (H, W, 3) RGB at the scale of `namer`. cells: int32 (H, W), 0 = no cell, else 1 to `count`.

@@ -111,14 +111,15 @@ def count(
     xlsx, roi, geojson, coco and instances, a folder of files.
 
     run: folder of a training, None for the networks that come with the package. cells: the run of a network that names
-    each cell, on a crop of its own, which those of `run` and `others` find. images: one or several files, or folders of
-    them. pictures: folder for one of each image, NAME_cells.png, with the cells outlined and numbered. group: "folder",
-    or a pattern in the path, such as (?P<patient>P[0-9]+); or group_column, columns of the table `labels`: which images
-    are one patient's or slide's, as `pooled_fields.groups_of` says. white_cells: the differential is of the first so
-    many. key: a CSV file in another folder, which tells what numbers stand for the names of images and groups in all
-    that is written. bom: CSV begins with the mark by which Excel knows UTF-8. overwrite: replace files that are there.
-    region: "x,y,width,height" of an only image, px; tables and outlines are in pixels of the full image. um_per_px,
-    tta, which, batch, device, page, progress: as for `segtrain.predict`. Raises UserError, before anything is written.
+    each cell which those of `run` and `others` find on a crop of its own, white cells together with them. images: one
+    or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells
+    outlined and numbered. group: "folder", or a pattern in the path, such as (?P<patient>P[0-9]+); or group_column,
+    columns of the table `labels`: which images are one patient's or slide's, as `pooled_fields.groups_of` says.
+    white_cells: the differential is of the first so many. key: a CSV file in another folder, which tells what numbers
+    stand for the names of images and groups in all that is written. bom: CSV begins with the mark by which Excel knows
+    UTF-8. overwrite: replace files that are there. region: "x,y,width,height" of an only image, px; tables and outlines
+    are in pixels of the full image. um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`.
+    Raises UserError, before anything is written.
 
     >>> counted = segtrain.count("runs/first", ["field.png"], out="cells.csv", um_per_px=0.2, progress=False)
     >>> [name for name, um_per_px, summary in counted.images]

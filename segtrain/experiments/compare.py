@@ -10,14 +10,14 @@ begins, so its learning rate is planned for it: the config's epochs, in which sc
 of these images (the config's `images`). A schedule that falls after a third of the epochs falls after a third of the
 budget; no training is cut off half-way.
 
-Minutes become images by the speed of each config, measured before the first training, in turn, so that whatever else
-the machine does falls on all alike. Validation is outside the budget. What the training then really took is in the
-table; on a machine whose speed changes it may differ from what was asked for, while the images are the plan's.
+Minutes become images by the speed of each config, measured before the first training, in turn and of quick ones thrice,
+so that whatever else the machine does falls on all alike. Validation is outside the budget. What the training then
+really took is in the table; on a machine whose speed changes it may differ from what was asked for, while the images
+are the plan's.
 """
 
 import json
 import math
-import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ from smearsynth.base.progress import ProgressBar, say
 BUDGET, MARKDOWN, CSV, CURVES = "budget.json", "results.md", "results.csv", "curves.png"
 _ROUNDS = 3
 """In which speeds are measured, of which the median counts."""
-_LONG = 10.0
-"""Seconds of one measurement beyond which it is its own mean, and the first of a training that counts alone."""
+_LONG = 2.0
+"""Seconds of a step beyond which one is enough: a second's disturbance is little of it, and rounds take minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +90,11 @@ def compare(
     vary: "key=value,value,..." each, of which every config is trained with every combination. overrides: of all
     configs. budget: "images=N" or "minutes=M"; None: each trains as long as its config says. data: the dataset of
     configs that name none. fields: a file that names folders of annotated real fields, on which each is measured, too
-    (see `evaluation.field_sets`); a network that names single cells names there what the package's own finds. out:
-    folder to make, or with `resume` to go on with; runs that are finished are not trained again. pictures: whether each
-    run has its own drawn, too. progress: bars on stderr, or lines in a log. A training that fails has a row that
-    says why, and does not keep the others from theirs. Raises UserError before anything is written where none can
-    begin; TrainingStoppedError when it is asked to stop.
+    (see `evaluation.field_sets`); a network that names single cells names there what the package's own finds, white
+    cells together with it. out: folder to make, or with `resume` to go on with; runs that are finished are not trained
+    again. pictures: whether each run has its own drawn, too. progress: bars on stderr, or lines in a log. A training
+    that fails has a row that says why, and does not keep the others from theirs. Raises UserError before anything is
+    written where none can begin; TrainingStoppedError when it is asked to stop.
 
     >>> config, tiny = "recipes/fit/quick.yaml", ["model.width=2", "epochs=1", "batch=4"]
     >>> done = segtrain.compare([config], overrides=tiny, budget="images=8", data="quickstart", progress=False)
@@ -230,13 +230,13 @@ def _measure(ready: dict[str, Config], speeds: dict[str, float], errors: dict[st
         for _ in range(_ROUNDS):
             for name in rates:
                 if name not in errors and name not in settled:
-                    began = time.perf_counter()
                     try:
-                        rates[name].append(training_speed(ready[name]))
+                        rate = training_speed(ready[name])
+                        rates[name].append(rate)
+                        if ready[name].batch > _LONG * rate:
+                            settled.add(name)
                     except Exception as error:
                         errors[name] = _sentence(error)
-                    if time.perf_counter() - began > _LONG:
-                        settled.add(name)
                 bar.update()
     speeds |= {name: median(found) for name, found in rates.items() if name not in errors}
 
