@@ -12,6 +12,7 @@ from shard_set import write_fields, write_set
 
 from segtrain.cli import main
 from segtrain.counting.cell_measures import count_field
+from segtrain.counting.cell_names import by_both
 from segtrain.counting.load import load
 from segtrain.counting.predict import predict
 from segtrain.data.cell_crops import CellCrops, crop_at
@@ -23,7 +24,7 @@ from segtrain.inference.ready_networks import load_networks
 from segtrain.training.config import load_config
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC, WHITE_CELLS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,6 +147,24 @@ def test_each_found_cell_is_named_by_its_pixels_and_on_its_own_crop(data: Path, 
             assert cell.infected_odds == pytest.approx(np.log(infected / healthy), abs=1e-3)
     plain, _ = count_field(load_networks([finder]), ArrayReader(image), 0.2)
     np.testing.assert_array_equal(plain.map, found.map)
+
+
+@pytest.mark.parametrize(
+    "keys", [[c.key for c in CLASSES], ["glass", "infected_rbc", "healthy_rbc"], ["glass", "monocyte"]]
+)
+def test_in_the_field_only_white_cells_are_named(keys: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    field, crop = np.log(rng.dirichlet(np.ones(len(keys)), (2, 50)))
+    both = by_both(field, crop, keys)
+    white = [i for i, key in enumerate(keys) if key in {CLASSES[w].key for w in WHITE_CELLS}]
+    others = [i for i in range(1, len(keys)) if i not in white]
+    for one in others:
+        np.testing.assert_allclose(both[:, one] - both[:, others[0]], crop[:, one] - crop[:, others[0]], atol=1e-12)
+    for one in white:
+        change = 0.4 * (field[:, one] - field[:, white[0]]) + 0.6 * (crop[:, one] - crop[:, white[0]])
+        np.testing.assert_allclose(both[:, one] - both[:, white[0]], change, atol=1e-12)
+    if not white:
+        np.testing.assert_allclose(np.exp(both[:, 1:]), np.exp(crop[:, 1:]) / np.exp(crop[:, 1:]).sum(axis=1)[:, None])
 
 
 @pytest.mark.slow
