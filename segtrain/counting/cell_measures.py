@@ -127,8 +127,8 @@ def count_field(
     on_tile: Callable[[int], object] | None = None,
     on_band: Callable[[Band], object] | None = None,
 ) -> tuple[FieldCells, FieldPrediction]:
-    """The cells of an image of `um_per_px`, each found and named, and the prediction that they were found in; arguments
-    and errors as of `predict_field`."""
+    """The cells of an image of `um_per_px`, each found and named, and the prediction that they were found in, without
+    its evidence, the largest of its maps; arguments and errors as of `predict_field`."""
     field = predict_field(
         networks,
         image,
@@ -139,9 +139,9 @@ def count_field(
         on_tile=on_tile,
         on_band=on_band,
     )
-    namer = networks.namer
+    namer, kept = networks.namer, replace(field, evidence=None)
     if namer is None:
-        return cells_of(field, networks.operating_point), field
+        return cells_of(field, networks.operating_point), kept
     pixels = RescaledImage(image, um_per_px / networks.um_per_px).rows(0, field.label.shape[0])
 
     def names(cells: Labels, count: int) -> Logarithms:
@@ -150,7 +150,7 @@ def count_field(
             return of_crops
         return by_both(mean_evidence(field.evidence, cells, count), of_crops, networks.classes.keys)
 
-    return cells_of(field, namer.operating_point, names), field
+    return cells_of(field, namer.operating_point, names), kept
 
 
 def cells_of(field: FieldPrediction, point: OperatingPoint | None = None, names: Names | None = None) -> FieldCells:

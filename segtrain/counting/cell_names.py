@@ -75,19 +75,16 @@ def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> Lo
         for rows, columns in ndimage.find_objects(cells, count)
     ]
 
-    def seen(numbers: npt.NDArray[np.int64], views: Sequence[int]) -> npt.NDArray[np.float64]:
-        found = np.zeros((len(numbers), len(namer.classes)))
-        for first in range(0, len(numbers), namer.batch):
-            batch = slice(first, first + namer.batch)
-            places = (corners[number] for number in numbers[batch])
-            crops = np.stack([crop_at(pixels, left, top, side) for left, top in places])
-            found[batch] = namer(crops, views)[:, :, 0, 0]
-        return found
-
-    glances = np.stack([seen(np.arange(count), (view,)) for view in _GLANCES])
-    mean, red = glances.mean(axis=0), red_ids(namer.classes.keys)
-    plain = (glances[:, :, red[1]] >= _PLAIN).all(axis=0) if red else np.zeros(count, bool)
+    red, mean = red_ids(namer.classes.keys), np.zeros((count, len(namer.classes)))
     others = [view for view in range(VIEWS) if view not in _GLANCES]
-    seen_by_others = seen(np.flatnonzero(~plain), others)
-    mean[~plain] = (len(_GLANCES) * mean[~plain] + len(others) * seen_by_others) / VIEWS
+    for first in range(0, count, namer.batch):
+        batch = corners[first : first + namer.batch]
+        crops = np.stack([crop_at(pixels, left, top, side) for left, top in batch])
+        glances = np.stack([namer(crops, (view,))[:, :, 0, 0] for view in _GLANCES])
+        seen = glances.mean(axis=0)
+        plain = (glances[:, :, red[1]] >= _PLAIN).all(axis=0) if red else np.zeros(len(batch), bool)
+        if not plain.all():
+            more = namer(crops[~plain], others)[:, :, 0, 0]
+            seen[~plain] = (len(_GLANCES) * seen[~plain] + len(others) * more) / VIEWS
+        mean[first : first + len(batch)] = seen
     return np.log(np.maximum(mean, LEAST))

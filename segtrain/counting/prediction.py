@@ -105,12 +105,7 @@ def predict_image(networks: Networks, image: ImageReader, um_per_px: float, *, p
         field = predict_field(networks, image, um_per_px, probability=probability, on_band=on_band)
     confidence = to_native(field.confidence.astype(np.float32) / np.float32(255), image.shape)
     return Prediction(
-        label=np.concatenate(blocks),
-        confidence=confidence,
-        um_per_px=um_per_px,
-        image=image,
-        # The evidence is of use until the cells are named, and the largest of all that there is.
-        field=replace(field, evidence=None),
+        label=np.concatenate(blocks), confidence=confidence, um_per_px=um_per_px, image=image, field=field
     )
 
 

@@ -225,16 +225,13 @@ def _write_budget(out: Path, limit: ComparisonBudget | None, speeds: dict[str, f
 def _measure(ready: dict[str, Config], speeds: dict[str, float], errors: dict[str, str]) -> None:
     """Adds the images/s of every config that has none yet, or its error."""
     rates: dict[str, list[float]] = {name: [] for name in ready if name not in speeds}
-    settled: set[str] = set()
     with ProgressBar(what="measure speeds", unit="trainings", total=_ROUNDS * len(rates), shown=True) as bar:
         for _ in range(_ROUNDS):
             for name in rates:
-                if name not in errors and name not in settled:
+                settled = rates[name] and ready[name].batch > _LONG * rates[name][0]
+                if name not in errors and not settled:
                     try:
-                        rate = training_speed(ready[name])
-                        rates[name].append(rate)
-                        if ready[name].batch > _LONG * rate:
-                            settled.add(name)
+                        rates[name].append(training_speed(ready[name]))
                     except Exception as error:
                         errors[name] = _sentence(error)
                 bar.update()
