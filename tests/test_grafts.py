@@ -11,7 +11,7 @@ from grafted_bank import RING_AT, SPEC, bank_with_rings, grafted
 from smearsynth.bank import bank_file
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.grafts import with_grafts
-from smearsynth.bank.parasites import density_of, read_parasites
+from smearsynth.bank.parasites import density_of, healed_density, read_parasites
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
 
@@ -33,18 +33,19 @@ def test_a_ring_is_found_where_it_was_drawn_and_nothing_in_a_smooth_cell() -> No
     bank = bank_with_rings()
     for row in np.flatnonzero(np.isin(bank.class_id, (HEALTHY_RBC, INFECTED_RBC))).tolist():
         cell = bank.rgba(row)[..., 3] >= 128
-        read = read_parasites(density_of(bank, row), cell)
+        before = density_of(bank, row)
+        read = read_parasites(before, cell)
+        after = healed_density(before, cell, read.mask)
         if bank.class_id[row] == HEALTHY_RBC:
             assert not read.mask.any()
-            assert np.abs(read.healed - density_of(bank, row)).max() == 0
+            assert np.abs(after - before).max() == 0
         elif read.mask.any():
             ys, xs = np.nonzero(read.mask)
             middle = np.array(cell.shape) // 2 + RING_AT
             assert np.abs(np.array([ys.mean(), xs.mean()]) - middle).max() < 2
             assert 30 < len(ys) < 120
             assert len(read.parasites) == 1
-            before, after = density_of(bank, row)[read.mask], read.healed[read.mask]
-            assert after[:, 1].max() < 0.45 < before[:, 1].max()
+            assert after[read.mask][:, 1].max() < 0.45 < before[read.mask][:, 1].max()
 
 
 def test_every_fourth_infected_cell_of_a_source_is_unknown_and_the_others_are_read(bank: Bank) -> None:

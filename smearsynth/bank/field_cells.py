@@ -210,7 +210,7 @@ def flooded(depth: npt.NDArray[np.float32], mask: Mask) -> Labels:
     near = box_window(x, y, w, h, 1, mask.shape)
     depth, mask = depth[near], mask[near]
     # A difference of logarithms is a ratio: of the peaks that a neck of that ratio joins, the highest one is left.
-    height = np.log(np.maximum(depth, _FLAT)).astype(np.float64)
+    height = np.log(np.maximum(depth, _FLAT), dtype=np.float64)
     markers, count = ndimage.label(local_maxima(height) & mask, _EIGHT)
     if count != 1:
         peaks = local_maxima(reconstruction(height + np.log(_ONE_CELL), height))

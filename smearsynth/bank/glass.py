@@ -50,8 +50,8 @@ def measure_glass(image: Image, where: Mask | None = None) -> Glass:
 
 def optical_density(image: Image, glass: Glass) -> Density:
     """float32 (h, w, 3): log of glass over light per channel; below 0 where brighter than glass, at most 5.6."""
-    light = np.log(np.maximum(np.arange(256), 1)).astype(np.float32)
-    table = np.log(np.asarray(glass, np.float32)) - light[:, None]
+    light = np.maximum(np.arange(256), 1)[:, None]
+    table = (np.log(glass) - np.log(light)).astype(np.float32)
     return cv2.LUT(image, table[None])
 
 

@@ -7,7 +7,7 @@ infected and healthy cells then have the same bodies. Where every parasite lies 
 assembled cells, and by the density rule of `parasites` for those of a source; where that finds nothing it is unknown.
 
 What is drawn comes from numpy's generator and floats, as cutting does: from one bank everything is equal anywhere, but
-two versions of numpy may make two banks of one recipe.
+two versions of numpy or OpenCV may make two banks of one recipe. Two kinds of processor do not.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,11 @@ from functools import partial
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from smearsynth.bank.bank import MARGIN, Bank, Rgba, add_assembled
-from smearsynth.bank.glass import Density, Mask
+from smearsynth.bank.glass import Mask
 from smearsynth.bank.look_alikes import crenate, draw_look_alike
 from smearsynth.bank.outlines import grow
 from smearsynth.bank.parasite_stages import SWELLING, Canvas, draw_stage, lay
@@ -27,11 +29,13 @@ from smearsynth.bank.parasites import (
     NO,
     UNKNOWN,
     YES,
+    CellDensity,
     Parasite,
     ParasiteMap,
     ReadCell,
     colour_of,
     density_of,
+    healed_density,
     read_parasites,
 )
 from smearsynth.base import streams
@@ -148,7 +152,7 @@ def _made(bank: Bank, spec: GraftsSpec, seed: int, donors: list[list[_Donor]], j
 
 def _healed(bank: Bank, row: int) -> _Assembled | None:
     inside = bank.rgba(row)[..., 3] >= 128
-    density = _read(bank, row).healed
+    density = healed_density(density_of(bank, row), inside, _read(bank, row).mask)
     if not read_parasites(density, inside).is_clean:
         return None
     return _assembled(bank, row, bank.rgba(row), Canvas.of(density, inside), HEALTHY_RBC, (row,), "healed")
@@ -201,18 +205,18 @@ def _infected(
             return None
         parts += [donor for donor, _ in rings]
         names += [record for _, record in rings]
-    canvas.parasite *= np.exp(rng.normal(0, 0.2, 3)).astype(np.float32)
+    canvas.parasite *= np.exp(rng.normal(0, 0.2, 3))
     return _assembled(bank, row, rgba, canvas, INFECTED_RBC, tuple(parts), " + ".join(names))
 
 
-def _swollen(rgba: Rgba, density: Density, rng: np.random.Generator) -> tuple[Rgba, Density]:
+def _swollen(rgba: Rgba, density: CellDensity, rng: np.random.Generator) -> tuple[Rgba, CellDensity]:
     """A cell enlarged as P. vivax swells it."""
     factor = rng.uniform(*SWELLING)
     inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
     h, w = rgba[inner].shape[:2]
     size = (round(w * factor), round(h * factor))
     rgba = cv2.copyMakeBorder(cv2.resize(rgba[inner], size), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
-    density = cv2.copyMakeBorder(cv2.resize(density[inner], size), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
+    density = cv2.copyMakeBorder(_resized(density[inner], *size[::-1]), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
     frame = np.zeros(rgba.shape[:2], bool)
     frame[inner] = True
     rgba[..., 3] *= frame
@@ -244,11 +248,19 @@ def _lay_ring(canvas: Canvas, cell: Mask, donors: list[_Donor], rng: np.random.G
 def _turned(parasite: Parasite, turn: int, enlarged: float) -> Parasite:
     """In one of the eight orientations, and enlarged. turn: 0-7, from 4 on mirrored."""
     h, w = (max(4, round(side * enlarged)) for side in np.rot90(parasite.mask, turn % 4).shape)
-    density, mask = (np.rot90(a, turn % 4) for a in (parasite.density, parasite.mask.astype(np.float32)))
+    density, mask = (np.rot90(a, turn % 4) for a in (parasite.density, parasite.mask.astype(np.float64)))
     if turn >= 4:
         density, mask = density[:, ::-1], mask[:, ::-1]
-    density, mask = (cv2.resize(np.ascontiguousarray(a), (w, h)) for a in (density, mask))
-    return Parasite(density, mask >= 0.5)
+    density, mask = (_resized(a, h, w) for a in (density, mask))
+    # Just below half, which is met exactly, and not by every processor.
+    return Parasite(density, mask > 0.499)
+
+
+def _resized(array: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.float64]:
+    """(h, w) or (h, w, 3) between its pixels, linearly. OpenCV is no better than single precision here."""
+    factors = (height / array.shape[0], width / array.shape[1], 1)[: array.ndim]
+    found: npt.NDArray[np.float64] = ndimage.zoom(array, factors, order=1, mode="nearest", grid_mode=True)
+    return found
 
 
 def _assembled(

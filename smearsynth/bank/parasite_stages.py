@@ -14,21 +14,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from smearsynth.bank.glass import Density, Mask
+from smearsynth.bank.glass import Mask
 from smearsynth.bank.outlines import Window, grow
-from smearsynth.bank.parasites import Parasite
+from smearsynth.bank.parasites import CellDensity, Parasite
 
 STAGES = ("trophozoite", "schizont", "gametocyte")
 _SHARES = (0.35, 0.2, 0.45)
 SWELLING = 1.0, 1.35
 """Of the cell's sides."""
-_CHROMATIN = np.array((0.30, 0.75, 0.25), np.float32)
+_CHROMATIN = np.array((0.30, 0.75, 0.25))
 """Density of red, green and blue, as all below."""
 _CYTOPLASM = np.array(
-    ((0.05, 0.16, 0.03), (0.02, 0.20, 0.08), (0.14, 0.13, 0.02), (0.10, 0.20, 0.02), (0.03, 0.12, 0.10)),
-    np.float32,
+    ((0.05, 0.16, 0.03), (0.02, 0.20, 0.08), (0.14, 0.13, 0.02), (0.10, 0.20, 0.02), (0.03, 0.12, 0.10))
 )
-_PIGMENT = np.array(((0.20, 0.35, 0.60), (0.45, 0.50, 0.55), (0.10, 0.25, 0.50), (0.35, 0.35, 0.30)), np.float32)
+_PIGMENT = np.array(((0.20, 0.35, 0.60), (0.45, 0.50, 0.55), (0.10, 0.25, 0.50), (0.35, 0.35, 0.30)))
 _LEAST_PIXELS = 250
 """Inside a cell, below which no stage is drawn into it."""
 
@@ -37,22 +36,22 @@ _LEAST_PIXELS = 250
 class Canvas:
     """A cell that is drawn into, all (h, w) at 40x.
 
-    body: float32 (h, w, 3), density of the cell itself. parasite: float32 (h, w, 3), what is added to it. mask: bool,
-    where the parasite lies. inside: bool, the cell without its rim; soft: float32, the same with soft edges. cy, cx,
+    body: (h, w, 3), density of the cell itself. parasite: (h, w, 3), what is added to it. mask: bool,
+    where the parasite lies. inside: bool, the cell without its rim; soft: float64, the same with soft edges. cy, cx,
     radius: centre and size of `inside`, px.
     """
 
-    body: Density
-    parasite: Density
+    body: CellDensity
+    parasite: CellDensity
     mask: Mask
     inside: Mask
-    soft: npt.NDArray[np.float32]
+    soft: npt.NDArray[np.float64]
     cy: float
     cx: float
     radius: float
 
     @classmethod
-    def of(cls, body: Density, cell: Mask) -> "Canvas":
+    def of(cls, body: CellDensity, cell: Mask) -> "Canvas":
         """cell: bool (h, w), the pixels inside the contour."""
         inside = grow(cell, -2)
         ys, xs = np.nonzero(inside)
@@ -61,7 +60,7 @@ class Canvas:
             parasite=np.zeros_like(body),
             mask=np.zeros_like(cell),
             inside=inside,
-            soft=cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.2),
+            soft=cv2.GaussianBlur(inside.astype(np.float64), (0, 0), 1.2),
             cy=float(ys.mean()) if len(ys) else 0.0,
             cx=float(xs.mean()) if len(xs) else 0.0,
             radius=float(np.sqrt(max(len(ys), 1) / np.pi)),
@@ -92,7 +91,7 @@ def draw_stage(canvas: Canvas, donors: Sequence[Parasite], rng: np.random.Genera
         return "", None
     stage = str(rng.choice(STAGES, p=_SHARES))
     cytoplasm = _varied(rng, _CYTOPLASM[rng.integers(len(_CYTOPLASM))], 0.25)
-    chromatin = _varied(rng, _CHROMATIN, 0.25) * np.float32(rng.uniform(0.5, 1.3))
+    chromatin = _varied(rng, _CHROMATIN, 0.25) * rng.uniform(0.5, 1.3)
     pigment = _varied(rng, _PIGMENT[rng.integers(len(_PIGMENT))], 0.2)
     _eat_body(canvas, cytoplasm, rng)
     name, ring = stage, None
@@ -121,19 +120,19 @@ def draw_stage(canvas: Canvas, donors: Sequence[Parasite], rng: np.random.Genera
 def lay(canvas: Canvas, parasite: Parasite, y: int, x: int, strength: float) -> None:
     """Adds a parasite whose middle comes to (y, x); what would lie outside the array is cut off."""
     here, there = canvas.windows(parasite, y, x)
-    canvas.parasite[here] += parasite.density[there] * np.float32(strength)
+    canvas.parasite[here] += parasite.density[there] * strength
     canvas.mask[here] |= parasite.mask[there]
 
 
-def _eat_body(canvas: Canvas, cytoplasm: Density, rng: np.random.Generator) -> None:
+def _eat_body(canvas: Canvas, cytoplasm: CellDensity, rng: np.random.Generator) -> None:
     """The haemoglobin that is left: paler, flatter, stippled, sometimes streaked."""
     soft = canvas.soft[..., None]
     flat = (
         cv2.GaussianBlur(canvas.body * soft, (0, 0), 5) / np.maximum(cv2.GaussianBlur(soft, (0, 0), 5), 0.05)[..., None]
     )
-    mix, left = np.float32(rng.uniform(0, 1)), np.float32(rng.uniform(0.4, 1.1))
+    mix, left = rng.uniform(0, 1), rng.uniform(0.4, 1.1)
     canvas.body = canvas.body * (1 - soft) + (canvas.body * (1 - mix) + flat * mix) * left * soft
-    stippling = np.maximum(texture(rng, canvas.soft.shape, rng.uniform(0.7, 1.6)), 0) * np.float32(rng.uniform(0, 0.7))
+    stippling = np.maximum(texture(rng, canvas.soft.shape, rng.uniform(0.7, 1.6)), 0) * rng.uniform(0, 0.7)
     canvas.parasite += (stippling * canvas.soft)[..., None] * cytoplasm
 
 
@@ -141,23 +140,23 @@ def _draw_cytoplasm(
     canvas: Canvas,
     place: tuple[float, float],
     radii: tuple[float, float],
-    colour: Density,
+    colour: CellDensity,
     grain: float,
     rng: np.random.Generator,
 ) -> None:
     """A patch of uneven cytoplasm. radii, grain: px."""
     shape = canvas.soft.shape
     patch = blob(shape, *place, *radii, rng, soft=rng.uniform(0.8, 2.5)) * canvas.soft
-    uneven = np.maximum(1 + np.float32(rng.uniform(0.2, 0.6)) * texture(rng, shape, grain), 0)
+    uneven = np.maximum(1 + rng.uniform(0.2, 0.6) * texture(rng, shape, grain), 0)
     canvas.parasite += (patch * uneven)[..., None] * colour
     canvas.mask |= patch > 0.4
 
 
 def _draw_trophozoite(
     canvas: Canvas,
-    cytoplasm: Density,
-    chromatin: Density,
-    pigment: Density,
+    cytoplasm: CellDensity,
+    chromatin: CellDensity,
+    pigment: CellDensity,
     rng: np.random.Generator,
 ) -> None:
     """Pieces of cytoplasm about some grains of chromatin, from which threads run."""
@@ -166,63 +165,59 @@ def _draw_trophozoite(
     for _ in range(rng.integers(1, 6)):
         place = y + rng.normal(0, 0.3 * radius), x + rng.normal(0, 0.3 * radius)
         radii = radius * rng.uniform(0.1, 0.35), radius * rng.uniform(0.1, 0.35)
-        _draw_cytoplasm(canvas, place, radii, cytoplasm * np.float32(rng.uniform(0.5, 1.8)), 1.6, rng)
+        _draw_cytoplasm(canvas, place, radii, cytoplasm * rng.uniform(0.5, 1.8), 1.6, rng)
     for _ in range(rng.integers(1, 5)):
         grain = canvas.near(rng, 0.45)
         spot = dot(shape, *grain, rng.uniform(1.2, 2.8)) * canvas.soft[..., None]
-        canvas.parasite += spot * chromatin * np.float32(rng.uniform(0.7, 1.3))
+        canvas.parasite += spot * chromatin * rng.uniform(0.7, 1.3)
         canvas.mask |= spot[..., 0] > 0.4
         if rng.random() < 0.6:
             thread = _thread(shape, grain, rng) * canvas.soft
-            canvas.parasite += (
-                thread[..., None] * (1.5 * cytoplasm + 0.3 * chromatin) * np.float32(rng.uniform(0.5, 1.5))
-            )
+            canvas.parasite += thread[..., None] * (1.5 * cytoplasm + 0.3 * chromatin) * rng.uniform(0.5, 1.5)
             canvas.mask |= thread > 0.25
     _scatter(canvas, pigment, int(rng.integers(0, 15)), 0.7, 1.0, rng)
 
 
 def _draw_schizont(
-    canvas: Canvas, cytoplasm: Density, chromatin: Density, pigment: Density, rng: np.random.Generator
+    canvas: Canvas, cytoplasm: CellDensity, chromatin: CellDensity, pigment: CellDensity, rng: np.random.Generator
 ) -> None:
     """6 to 24 grains of chromatin in one body, the pigment in one heap."""
     place, reach = canvas.near(rng, 0.1), canvas.radius * rng.uniform(0.5, 1.0)
     radii = reach, reach * rng.uniform(0.8, 1)
-    _draw_cytoplasm(canvas, place, radii, cytoplasm * np.float32(rng.uniform(0.3, 1.3)), 1.6, rng)
+    _draw_cytoplasm(canvas, place, radii, cytoplasm * rng.uniform(0.3, 1.3), 1.6, rng)
     size = rng.uniform(1.1, 2.6)
     for _ in range(rng.integers(6, 25)):
         turn, far = rng.uniform(0, 2 * np.pi), 0.9 * reach * np.sqrt(rng.uniform())
         y, x = place[0] + far * np.sin(turn), place[1] + far * np.cos(turn)
         radii = size * rng.uniform(0.7, 1.3), size * rng.uniform(0.7, 1.3)
         grain = blob(canvas.soft.shape, y, x, *radii, rng, soft=0.6) * canvas.soft
-        canvas.parasite += grain[..., None] * chromatin * np.float32(rng.uniform(0.6, 1.2))
+        canvas.parasite += grain[..., None] * chromatin * rng.uniform(0.6, 1.2)
         canvas.mask |= grain > 0.4
     if rng.random() < 0.6:
         y, x = canvas.near(rng, 0.3)
         for _ in range(rng.integers(3, 15)):
             at = y + rng.normal(0, 2), x + rng.normal(0, 2)
             spot = dot(canvas.soft.shape, *at, rng.uniform(0.6, 1.5)) * canvas.soft[..., None]
-            canvas.parasite += spot * pigment * np.float32(rng.uniform(0.4, 1))
+            canvas.parasite += spot * pigment * rng.uniform(0.4, 1)
     _scatter(canvas, pigment, int(rng.integers(0, 12)), 0.9, 0.8, rng)
 
 
 def _draw_gametocyte(
-    canvas: Canvas, cytoplasm: Density, chromatin: Density, pigment: Density, rng: np.random.Generator
+    canvas: Canvas, cytoplasm: CellDensity, chromatin: CellDensity, pigment: CellDensity, rng: np.random.Generator
 ) -> None:
     """A body that fills the cell, one mass of chromatin, wrinkles, and grains of pigment all over."""
     radius, shape, soft = canvas.radius, canvas.soft.shape, canvas.soft
     reach = radius * rng.uniform(0.75, 1.1)
     radii = reach, reach * rng.uniform(0.85, 1)
-    _draw_cytoplasm(
-        canvas, canvas.near(rng, 0.06), radii, cytoplasm * np.float32(rng.uniform(0.15, 1.6)), rng.uniform(1, 3), rng
-    )
+    _draw_cytoplasm(canvas, canvas.near(rng, 0.06), radii, cytoplasm * rng.uniform(0.15, 1.6), rng.uniform(1, 3), rng)
     if rng.random() < 0.7:
         radii = radius * rng.uniform(0.12, 0.3), radius * rng.uniform(0.12, 0.35)
         mass = blob(shape, *canvas.near(rng, 0.4), *radii, rng, soft=rng.uniform(0.8, 2)) * soft
-        canvas.parasite += mass[..., None] * chromatin * np.float32(rng.uniform(0.15, 0.8))
+        canvas.parasite += mass[..., None] * chromatin * rng.uniform(0.15, 0.8)
     if rng.random() < 0.5:
         streaks = _streaks(rng, shape)
         canvas.body *= 1 + np.clip(rng.uniform(0.08, 0.4) * streaks, -0.7, 0.9)[..., None] * soft[..., None]
-        canvas.parasite += (np.maximum(streaks, 0) * soft * np.float32(rng.uniform(0, 0.8)))[..., None] * cytoplasm
+        canvas.parasite += (np.maximum(streaks, 0) * soft * rng.uniform(0, 0.8))[..., None] * cytoplasm
     if rng.random() < 0.35:
         lumps = texture(rng, shape, rng.uniform(2, 5))
         canvas.body *= 1 + np.clip(rng.uniform(0.1, 0.35) * lumps, -0.7, 0.7)[..., None] * soft[..., None]
@@ -236,23 +231,23 @@ def _draw_vacuole(canvas: Canvas, rng: np.random.Generator) -> None:
     turn, far = rng.uniform(0, 2 * np.pi), canvas.radius * rng.uniform(0.1, 0.65)
     radii = canvas.radius * rng.uniform(0.15, 0.5), canvas.radius * rng.uniform(0.15, 0.4)
     y, x = canvas.cy + far * np.sin(turn), canvas.cx + far * np.cos(turn)
-    light = blob(canvas.soft.shape, y, x, *radii, rng, soft=1.2) * canvas.soft * np.float32(rng.uniform(0.4, 0.95))
+    light = blob(canvas.soft.shape, y, x, *radii, rng, soft=1.2) * canvas.soft * rng.uniform(0.4, 0.95)
     canvas.body *= 1 - light[..., None]
     canvas.parasite *= 1 - light[..., None]
     canvas.mask &= light < 0.5
 
 
 def _scatter(
-    canvas: Canvas, pigment: Density, grains: int, reach: float, strength: float, rng: np.random.Generator
+    canvas: Canvas, pigment: CellDensity, grains: int, reach: float, strength: float, rng: np.random.Generator
 ) -> None:
     """Grains of pigment, evenly within `reach` radii."""
     for _ in range(grains):
         spot = dot(canvas.soft.shape, *canvas.within(rng, reach), rng.uniform(0.4, 1.1)) * canvas.soft[..., None]
-        canvas.parasite += spot * pigment * np.float32(strength * rng.uniform(0.2, 1))
+        canvas.parasite += spot * pigment * strength * rng.uniform(0.2, 1)
 
 
-def _thread(shape: tuple[int, ...], start: tuple[float, float], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """float32 (h, w), 0-1: a thin crooked line of about 14 px from `start`."""
+def _thread(shape: tuple[int, ...], start: tuple[float, float], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """float64 (h, w), 0-1: a thin crooked line of about 14 px from `start`."""
     turn, points = rng.uniform(0, 2 * np.pi), [start]
     for _ in range(4):
         turn += rng.normal(0, 0.7)
@@ -261,13 +256,13 @@ def _thread(shape: tuple[int, ...], start: tuple[float, float], rng: np.random.G
     drawn = np.zeros(shape, np.uint8)
     eighths = np.rint(np.array([(x, y) for y, x in points]) * 8).astype(np.int32)
     cv2.polylines(drawn, [eighths], False, (255,), 1, cv2.LINE_AA, 3)
-    return cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), 0.5)
+    return cv2.GaussianBlur(drawn / 255, (0, 0), 0.5)
 
 
-def _streaks(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """float32 (h, w), deviation 1: noise drawn out along one random direction."""
+def _streaks(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """float64 (h, w), deviation 1: noise drawn out along one random direction."""
     side = int(np.hypot(shape[0], shape[1])) + 2
-    along = rng.normal(0, 1, (side, side)).astype(np.float32)
+    along = rng.normal(0, 1, (side, side))
     along = cv2.GaussianBlur(along, (0, 0), sigmaX=rng.uniform(2, 7), sigmaY=rng.uniform(0.7, 1.3))
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 180), 1)
     turned = cv2.warpAffine(along, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
@@ -275,20 +270,20 @@ def _streaks(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np
     return turned[top : top + shape[0], left : left + shape[1]] / turned.std()
 
 
-def _varied(rng: np.random.Generator, colour: Density, deviation: float) -> Density:
-    return colour * np.exp(rng.normal(0, deviation, 3)).astype(np.float32)
+def _varied(rng: np.random.Generator, colour: CellDensity, deviation: float) -> CellDensity:
+    return colour * np.exp(rng.normal(0, deviation, 3))
 
 
-def texture(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> npt.NDArray[np.float32]:
-    """float32 (h, w), mean about 0, deviation 1: noise blurred by `grain` px."""
-    noise = cv2.GaussianBlur(rng.normal(0, 1, shape).astype(np.float32), (0, 0), grain)
+def texture(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> npt.NDArray[np.float64]:
+    """float64 (h, w), mean about 0, deviation 1: noise blurred by `grain` px."""
+    noise = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), grain)
     return noise / max(float(noise.std()), 1e-6)
 
 
-def dot(shape: tuple[int, ...], y: float, x: float, radius: float) -> npt.NDArray[np.float32]:
-    """float32 (h, w, 1), 0-1: a disc with an edge of one pixel."""
+def dot(shape: tuple[int, ...], y: float, x: float, radius: float) -> npt.NDArray[np.float64]:
+    """float64 (h, w, 1), 0-1: a disc with an edge of one pixel."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    return np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1).astype(np.float32)[..., None]
+    return np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1)[..., None]
 
 
 def blob(
@@ -300,12 +295,12 @@ def blob(
     rng: np.random.Generator,
     *,
     soft: float,
-) -> npt.NDArray[np.float32]:
-    """float32 (h, w), 0-1: an irregular ellipse, turned at random, blurred by `soft` px."""
-    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+) -> npt.NDArray[np.float64]:
+    """float64 (h, w), 0-1: an irregular ellipse, turned at random, blurred by `soft` px."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
     turn = rng.uniform(0, np.pi)
     u = ((columns - x) * np.cos(turn) + (rows - y) * np.sin(turn)) / radius_x
     v = (-(columns - x) * np.sin(turn) + (rows - y) * np.cos(turn)) / radius_y
     angle = np.arctan2(v, u)
     wavy = sum(rng.normal(0, 0.12 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5))
-    return cv2.GaussianBlur((np.hypot(u, v) * (1 + wavy) < 1).astype(np.float32), (0, 0), soft)
+    return cv2.GaussianBlur((np.hypot(u, v) * (1 + wavy) < 1).astype(np.float64), (0, 0), soft)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.bank.bank import Bank
-from smearsynth.bank.glass import Density, Mask, optical_density
+from smearsynth.bank.glass import Mask, optical_density
 from smearsynth.bank.outlines import grow
 
 _BODY_WINDOW = 21
@@ -32,6 +32,9 @@ LEAST_PEAK = 0.2
 _DEEPEST = -0.15
 """Least density of what is laid: the vacuole of a ring is paler than the body around it."""
 
+CellDensity = npt.NDArray[np.float64]
+"""Optical density of a cell or of what is drawn into it, natural log: (h, w, 3), or (3,) of one colour. In double
+precision, since the last bit of many a function is the processor's own: so none of it comes to be seen in a pixel."""
 ParasiteMap = npt.NDArray[np.uint8]
 """(h, w): 0 no parasite, 1 parasite, 255 unknown."""
 NO, YES, UNKNOWN = 0, 1, 255
@@ -39,22 +42,21 @@ NO, YES, UNKNOWN = 0, 1, 255
 
 @dataclass(frozen=True, eq=False)
 class Parasite:
-    """density: float32 (h, w, 3), natural log, what it absorbs on top of a body; fades out to 0 at its edge. mask: bool
-    (h, w), where it lies."""
+    """density: (h, w, 3), what it absorbs on top of a body; fades out to 0 at its edge. mask: bool (h, w), where it
+    lies."""
 
-    density: Density
+    density: CellDensity
     mask: Mask
 
 
 @dataclass(frozen=True, eq=False)
 class ReadCell:
     """mask: bool (h, w), all parasites. whole: nothing was too large for a parasite. parasites: those that are plain
-    enough to be laid elsewhere. healed: float32 (h, w, 3), the cell's density with its parasites filled by its body."""
+    enough to be laid elsewhere."""
 
     mask: Mask
     whole: bool
     parasites: tuple[Parasite, ...]
-    healed: Density
 
     @property
     def is_clean(self) -> bool:
@@ -62,19 +64,20 @@ class ReadCell:
         return self.whole and not self.mask.any()
 
 
-def density_of(bank: Bank, row: int) -> Density:
-    """float32 (h, w, 3): optical density of a cell against its own glass."""
+def density_of(bank: Bank, row: int) -> CellDensity:
+    """(h, w, 3): optical density of a cell against its own glass."""
     red, green, blue = (int(v) for v in np.maximum(bank.glass[row], 1))
-    return optical_density(np.ascontiguousarray(bank.rgba(row)[..., :3]), (red, green, blue))
+    image = np.ascontiguousarray(bank.rgba(row)[..., :3])
+    return optical_density(image, (red, green, blue)).astype(np.float64)
 
 
-def colour_of(density: Density, glass: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def colour_of(density: CellDensity, glass: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """uint8 (h, w, 3) RGB: the inverse of `density_of`."""
     return np.clip(np.rint(np.maximum(glass, 1) * np.exp(-density)), 0, 255).astype(np.uint8)
 
 
-def read_parasites(density: Density, cell: Mask) -> ReadCell:
-    """The parasites of one red cell. density: float32 (h, w, 3). cell: bool (h, w), the pixels inside its contour."""
+def read_parasites(density: CellDensity, cell: Mask) -> ReadCell:
+    """The parasites of one red cell. density: (h, w, 3). cell: bool (h, w), the pixels inside its contour."""
     body = _body(density, cell)
     excess = density - body
     green = excess[..., 1]
@@ -92,17 +95,22 @@ def read_parasites(density: Density, cell: Mask) -> ReadCell:
         window = np.s_[max(y - 2, 0) : y + h + 2, max(x - 2, 0) : x + w + 2]
         own = parts[window] == part
         mask[window] |= own & near[window]
-        soft = cv2.GaussianBlur(own.astype(np.float32), (0, 0), 0.8)
+        soft = cv2.GaussianBlur(own.astype(np.float64), (0, 0), 0.8)
         laid = np.maximum(excess[window], _DEEPEST) * soft[..., None]
         if float(laid[..., 1].max()) > LEAST_PEAK:
-            parasites.append(Parasite(laid.astype(np.float32), own & near[window]))
-    fill = cv2.GaussianBlur(grow(mask, 1).astype(np.float32), (0, 0), 1.0)[..., None]
-    return ReadCell(mask=mask, whole=whole, parasites=tuple(parasites), healed=density * (1 - fill) + body * fill)
+            parasites.append(Parasite(laid, own & near[window]))
+    return ReadCell(mask=mask, whole=whole, parasites=tuple(parasites))
 
 
-def _body(density: Density, cell: Mask) -> Density:
+def healed_density(density: CellDensity, cell: Mask, parasites: Mask) -> CellDensity:
+    """The density of a cell, (h, w, 3), with its parasites, bool (h, w), filled by its body."""
+    fill = cv2.GaussianBlur(grow(parasites, 1).astype(np.float64), (0, 0), 1.0)[..., None]
+    return density * (1 - fill) + _body(density, cell) * fill
+
+
+def _body(density: CellDensity, cell: Mask) -> CellDensity:
     """The smooth density of a cell without what lies in it."""
     steps = np.clip(np.rint(density * 100), 0, 255).astype(np.uint8)
     smooth = np.dstack([cv2.medianBlur(np.ascontiguousarray(c), _BODY_WINDOW) for c in np.moveaxis(steps, 2, 0)])
-    body = smooth.astype(np.float32) / 100
-    return np.minimum(body, _BODY_AT_MOST * np.median(density[cell], axis=0)).astype(np.float32)
+    body: CellDensity = np.minimum(smooth / 100, _BODY_AT_MOST * np.median(density[cell], axis=0))
+    return body
