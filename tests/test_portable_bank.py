@@ -26,7 +26,7 @@ from smearsynth.sources.listing import list_sources
 recipe = load_recipe({str(TESTS.parent / "recipes" / "smear10-open.yaml")!r})
 some = {{}}
 for name, found in list_sources(recipe).items():
-    images = set(list(dict.fromkeys(entry.path for entry in found.entries))[::15])
+    images = set(list(dict.fromkeys(entry.path for entry in found.entries))[::25])
     some[name] = replace(found, entries=tuple(entry for entry in found.entries if entry.path in images))
 print(make_bank(recipe, listings=some).bank.digest)
 """
