@@ -69,6 +69,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, files: Mapping[str, File], answer: Answer, *, most_bytes: int) -> None:
         self.files, self.answer, self.most_bytes = files, answer, most_bytes
         self.working, self.closing, self.share = threading.Lock(), False, 0.0
+        self.worker: threading.Thread | None = None
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
@@ -88,6 +89,9 @@ class Server(ThreadingHTTPServer):
         self.closing = True
         with self.working:
             self.server_close()
+            worker = self.worker
+        if worker:  # torch aborts a process that ends while another thread lets go of its tensors
+            worker.join()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that left is no error; anything else is printed, and the next request served."""
@@ -134,6 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _work(self, body: bytes, fields: Mapping[str, str]) -> None:
         with self.server.working, suppress(_NobodyWaits):
+            self.server.worker = threading.current_thread()
             self._step(0)
             status, values = _outcome(partial(self.server.answer, body, fields, self._step))
             self._send_json(status, values)
