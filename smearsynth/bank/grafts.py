@@ -7,7 +7,7 @@ infected and healthy cells then have the same bodies. Where every parasite lies 
 assembled cells, and by the density rule of `parasites` for those of a source; where that finds nothing it is unknown.
 
 What is drawn comes from numpy's generator and floats, as cutting does: from one bank everything is equal anywhere, but
-two versions of numpy or OpenCV may make two banks of one recipe. Two kinds of processor do not.
+two versions of numpy or OpenCV may make two banks of one recipe. Two x86 processors do not, from AVX2 on.
 """
 
 from collections.abc import Iterator
@@ -152,7 +152,8 @@ def _made(bank: Bank, spec: GraftsSpec, seed: int, donors: list[list[_Donor]], j
 
 def _healed(bank: Bank, row: int) -> _Assembled | None:
     inside = bank.rgba(row)[..., 3] >= 128
-    density = healed_density(density_of(bank, row), inside, _read(bank, row).mask)
+    density = density_of(bank, row)
+    density = healed_density(density, inside, read_parasites(density, inside).mask)
     if not read_parasites(density, inside).is_clean:
         return None
     return _assembled(bank, row, bank.rgba(row), Canvas.of(density, inside), HEALTHY_RBC, (row,), "healed")

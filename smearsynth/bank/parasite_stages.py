@@ -36,9 +36,9 @@ _LEAST_PIXELS = 250
 class Canvas:
     """A cell that is drawn into, all (h, w) at 40x.
 
-    body: (h, w, 3), density of the cell itself. parasite: (h, w, 3), what is added to it. mask: bool,
-    where the parasite lies. inside: bool, the cell without its rim; soft: float64, the same with soft edges. cy, cx,
-    radius: centre and size of `inside`, px.
+    body: (h, w, 3), density of the cell itself. parasite: (h, w, 3), what is added to it. mask: bool, where the
+    parasite lies. inside: bool, the cell without its rim; soft: float64, the same with soft edges. cy, cx, radius:
+    centre and size of `inside`, px.
     """
 
     body: CellDensity
