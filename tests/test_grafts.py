@@ -7,10 +7,13 @@ import cv2
 import numpy as np
 import pytest
 from grafted_bank import RING_AT, SPEC, bank_with_rings, grafted
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smearsynth.bank import bank_file
 from smearsynth.bank.bank import Bank
 from smearsynth.bank.grafts import with_grafts
+from smearsynth.bank.parasite_stages import blob, dot
 from smearsynth.bank.parasites import density_of, healed_density, read_parasites
 from smearsynth.base.errors import UserError
 from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
@@ -144,6 +147,32 @@ def test_a_bank_whose_parasites_cannot_be_is_refused(bank: Bank, tmp_path: Path,
     bank_file.save_bank(replace(bank, parasite=values, parts=tuple(texts)), tmp_path / "b.h5")
     with pytest.raises(UserError, match=r"b\.h5: .*(parasite|not made of|holds a parasite)"):
         bank_file.load_bank(tmp_path / "b.h5")
+
+
+PLACES = st.floats(-40, 90)
+
+
+@given(PLACES, PLACES, st.floats(0.1, 30))
+def test_a_dot_is_the_one_drawn_on_the_whole_array(y: float, x: float, radius: float) -> None:
+    rows, columns = np.mgrid[:53, :41]
+    drawn = np.zeros((53, 41))
+    here, spot = dot(drawn.shape, y, x, radius)
+    drawn[here] = spot[..., 0]
+    assert np.array_equal(drawn, np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1))
+
+
+@given(PLACES, PLACES, st.floats(0.5, 25), st.floats(0.5, 25), st.integers(0, 2**32))
+def test_a_blob_is_the_one_drawn_on_the_whole_array(y: float, x: float, tall: float, wide: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:53, :41]
+    turn = rng.uniform(0, np.pi)
+    u = ((columns - x) * np.cos(turn) + (rows - y) * np.sin(turn)) / wide
+    v = ((rows - y) * np.cos(turn) - (columns - x) * np.sin(turn)) / tall
+    wavy, angle = np.zeros(u.shape), np.arctan2(v, u)
+    for k in (2, 3, 4, 5):
+        wavy += rng.normal(0, 0.12 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+    naive = cv2.GaussianBlur((np.hypot(u, v) * (1 + wavy) < 1).astype(np.float64), (0, 0), 0.8)
+    assert np.array_equal(blob(naive.shape, y, x, tall, wide, np.random.default_rng(seed), soft=0.8), naive)
 
 
 def test_a_burr_cell_has_spikes_all_around_and_is_as_large_as_its_host(bank: Bank) -> None:

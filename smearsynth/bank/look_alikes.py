@@ -7,6 +7,7 @@ blood of other laboratories; so all of them exist on cells of both classes, and 
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from smearsynth.bank.bank import MARGIN, Rgba
 from smearsynth.bank.parasite_stages import Canvas, blob, dot, texture
@@ -45,7 +46,7 @@ def crenate(rgba: Rgba, density: CellDensity, rng: np.random.Generator) -> tuple
     canvas.body = canvas.body * (1 - flat * soft) + own * flat * soft * rng.uniform(0.9, 1.6)
     dark = own * rng.uniform(0.15, 0.9)
     for _ in range(rng.integers(4, 20)):
-        knob = cv2.GaussianBlur(dot(rgba.shape[:2], *canvas.within(rng, 1.0), rng.uniform(1.2, 3.2)), (0, 0), 0.7)
+        knob = _soft_dot(canvas, canvas.within(rng, 1.0), rng.uniform(1.2, 3.2))
         canvas.body += knob[..., None] * soft * dark * rng.uniform(0.4, 1.2)
     return rgba, canvas.body
 
@@ -72,20 +73,28 @@ def _own_density(canvas: Canvas) -> CellDensity:
     return median
 
 
+def _soft_dot(canvas: Canvas, place: tuple[float, float], radius: float) -> npt.NDArray[np.float64]:
+    """float64 (h, w), 0-1: a disc at (y, x) with a blurred edge."""
+    drawn = np.zeros(canvas.soft.shape)
+    here, spot = dot(drawn.shape, *place, radius)
+    drawn[here] = spot[..., 0]
+    return cv2.GaussianBlur(drawn, (0, 0), 0.7)
+
+
 def _draw_stain_grains(canvas: Canvas, rng: np.random.Generator) -> None:
     colour = _STAIN[rng.integers(len(_STAIN))] * rng.uniform(0.3, 1.3)
     for _ in range(rng.integers(1, 4)):
-        canvas.body += dot(canvas.soft.shape, *canvas.within(rng, 1.0), rng.uniform(0.5, 2.4)) * colour
+        here, grain = dot(canvas.soft.shape, *canvas.within(rng, 1.0), rng.uniform(0.5, 2.4))
+        canvas.body[here] += grain * colour
 
 
 def _draw_refractile_spots(canvas: Canvas, rng: np.random.Generator) -> None:
     """Light spots with a dark ring, as of a drop of water in the mounted smear."""
-    shape, own = canvas.soft.shape, _own_density(canvas)
+    own = _own_density(canvas)
     for _ in range(rng.integers(1, 3)):
-        y, x = canvas.within(rng, 0.8)
-        radius = rng.uniform(1, 4)
-        light = cv2.GaussianBlur(dot(shape, y, x, radius), (0, 0), 0.7)
-        ring = np.clip(cv2.GaussianBlur(dot(shape, y, x, radius + 1.6), (0, 0), 0.7) - light, 0, 1)
+        place, radius = canvas.within(rng, 0.8), rng.uniform(1, 4)
+        light = _soft_dot(canvas, place, radius)
+        ring = np.clip(_soft_dot(canvas, place, radius + 1.6) - light, 0, 1)
         canvas.body *= 1 - light[..., None] * rng.uniform(0.4, 1)
         canvas.body += ring[..., None] * own * rng.uniform(0.1, 0.8)
 
@@ -107,8 +116,8 @@ def _draw_knobs(canvas: Canvas, rng: np.random.Generator) -> None:
     """The knobs of a burr cell seen from above: blunt dark dots of its own colour."""
     own = _own_density(canvas) * rng.uniform(0.25, 1.1)
     for _ in range(rng.integers(3, 22)):
-        knob = dot(canvas.soft.shape, *canvas.within(rng, 1.0), rng.uniform(1.0, 2.8)) * canvas.soft[..., None]
-        canvas.body += knob * own * rng.uniform(0.5, 1.2)
+        here, knob = canvas.dot(canvas.within(rng, 1.0), rng.uniform(1.0, 2.8))
+        canvas.body[here] += knob * own * rng.uniform(0.5, 1.2)
 
 
 def _deepen_relief(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -83,6 +83,11 @@ class Canvas:
         turn, far = rng.uniform(0, 2 * np.pi), reach * self.radius * np.sqrt(rng.uniform())
         return self.cy + far * np.sin(turn), self.cx + far * np.cos(turn)
 
+    def dot(self, place: tuple[float, float], radius: float) -> tuple[Window, npt.NDArray[np.float64]]:
+        """A `dot` as far as it lies in the cell, at (y, x)."""
+        here, spot = dot(self.soft.shape, *place, radius)
+        return here, spot * self.soft[here][..., None]
+
 
 def draw_stage(canvas: Canvas, donors: Sequence[Parasite], rng: np.random.Generator) -> tuple[str, int | None]:
     """Draws a stage into the canvas; its name, "" where the cell is too small, and the number of the donor whose ring
@@ -112,7 +117,8 @@ def draw_stage(canvas: Canvas, donors: Sequence[Parasite], rng: np.random.Genera
         for _ in range(rng.integers(4, 20)):
             turn = rng.uniform(0, 2 * np.pi)
             y, x = canvas.cy + canvas.radius * np.sin(turn), canvas.cx + canvas.radius * np.cos(turn)
-            canvas.parasite += dot(canvas.soft.shape, y, x, rng.uniform(0.6, 1.2)) * chromatin * rng.uniform(0.2, 0.6)
+            here, spot = dot(canvas.soft.shape, y, x, rng.uniform(0.6, 1.2))
+            canvas.parasite[here] += spot * chromatin * rng.uniform(0.2, 0.6)
     canvas.mask &= canvas.inside
     return name, ring
 
@@ -168,9 +174,9 @@ def _draw_trophozoite(
         _draw_cytoplasm(canvas, place, radii, cytoplasm * rng.uniform(0.5, 1.8), 1.6, rng)
     for _ in range(rng.integers(1, 5)):
         grain = canvas.near(rng, 0.45)
-        spot = dot(shape, *grain, rng.uniform(1.2, 2.8)) * canvas.soft[..., None]
-        canvas.parasite += spot * chromatin * rng.uniform(0.7, 1.3)
-        canvas.mask |= spot[..., 0] > 0.4
+        here, spot = canvas.dot(grain, rng.uniform(1.2, 2.8))
+        canvas.parasite[here] += spot * chromatin * rng.uniform(0.7, 1.3)
+        canvas.mask[here] |= spot[..., 0] > 0.4
         if rng.random() < 0.6:
             thread = _thread(shape, grain, rng) * canvas.soft
             canvas.parasite += thread[..., None] * (1.5 * cytoplasm + 0.3 * chromatin) * rng.uniform(0.5, 1.5)
@@ -197,8 +203,8 @@ def _draw_schizont(
         y, x = canvas.near(rng, 0.3)
         for _ in range(rng.integers(3, 15)):
             at = y + rng.normal(0, 2), x + rng.normal(0, 2)
-            spot = dot(canvas.soft.shape, *at, rng.uniform(0.6, 1.5)) * canvas.soft[..., None]
-            canvas.parasite += spot * pigment * rng.uniform(0.4, 1)
+            here, spot = canvas.dot(at, rng.uniform(0.6, 1.5))
+            canvas.parasite[here] += spot * pigment * rng.uniform(0.4, 1)
     _scatter(canvas, pigment, int(rng.integers(0, 12)), 0.9, 0.8, rng)
 
 
@@ -242,8 +248,8 @@ def _scatter(
 ) -> None:
     """Grains of pigment, evenly within `reach` radii."""
     for _ in range(grains):
-        spot = dot(canvas.soft.shape, *canvas.within(rng, reach), rng.uniform(0.4, 1.1)) * canvas.soft[..., None]
-        canvas.parasite += spot * pigment * strength * rng.uniform(0.2, 1)
+        here, spot = canvas.dot(canvas.within(rng, reach), rng.uniform(0.4, 1.1))
+        canvas.parasite[here] += spot * pigment * strength * rng.uniform(0.2, 1)
 
 
 def _thread(shape: tuple[int, ...], start: tuple[float, float], rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -280,10 +286,21 @@ def texture(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> n
     return noise / max(float(noise.std()), 1e-6)
 
 
-def dot(shape: tuple[int, ...], y: float, x: float, radius: float) -> npt.NDArray[np.float64]:
-    """float64 (h, w, 1), 0-1: a disc with an edge of one pixel."""
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    return np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1)[..., None]
+def dot(shape: tuple[int, ...], y: float, x: float, radius: float) -> tuple[Window, npt.NDArray[np.float64]]:
+    """A disc with an edge of one pixel: the window of the array that it lies in, and there float64 (h, w, 1), 0-1."""
+    rows, columns = (_near(at, radius + 0.5, side) for at, side in zip((y, x), shape, strict=True))
+    far = np.hypot(_offsets(rows, y)[:, None], _offsets(columns, x))
+    return (rows, columns), np.minimum(np.maximum(radius + 0.5 - far, 0), 1)[..., None]
+
+
+def _near(at: float, reach: float, side: int) -> slice:
+    """Of `side` pixels in a row those within `reach` of a place, and perhaps one more."""
+    return slice(min(max(int(at - reach), 0), side), min(max(int(at + reach + 1), 0), side))
+
+
+def _offsets(pixels: slice, at: float) -> npt.NDArray[np.float64]:
+    """How far each lies after a place, px."""
+    return np.arange(pixels.start, pixels.stop) - at
 
 
 def blob(
@@ -297,10 +314,16 @@ def blob(
     soft: float,
 ) -> npt.NDArray[np.float64]:
     """float64 (h, w), 0-1: an irregular ellipse, turned at random, blurred by `soft` px."""
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
     turn = rng.uniform(0, np.pi)
-    u = ((columns - x) * np.cos(turn) + (rows - y) * np.sin(turn)) / radius_x
-    v = (-(columns - x) * np.sin(turn) + (rows - y) * np.cos(turn)) / radius_y
+    waves = [(k, rng.normal(0, 0.12 / k), rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5)]
+    # However the waves meet, the blob reaches no further than that.
+    reach = max(radius_y, radius_x) / max(1 - sum(abs(height) for _, height, _ in waves), 0.01)
+    rows, columns = (_near(at, reach, side) for at, side in zip((y, x), shape, strict=True))
+    down, right = _offsets(rows, y)[:, None], _offsets(columns, x)
+    u = (right * np.cos(turn) + down * np.sin(turn)) / radius_x
+    v = (-right * np.sin(turn) + down * np.cos(turn)) / radius_y
     angle = np.arctan2(v, u)
-    wavy = sum(rng.normal(0, 0.12 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5))
-    return cv2.GaussianBlur((np.hypot(u, v) * (1 + wavy) < 1).astype(np.float64), (0, 0), soft)
+    wavy = sum(height * np.cos(k * angle + phase) for k, height, phase in waves)
+    drawn = np.zeros(shape)
+    drawn[rows, columns] = np.hypot(u, v) * (1 + wavy) < 1
+    return cv2.GaussianBlur(drawn, (0, 0), soft)

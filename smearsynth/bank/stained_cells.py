@@ -26,10 +26,12 @@ from smearsynth.bank.outlines import (
     box_window,
     components,
     components_with,
+    cut_region,
     find_edge,
     grow,
     largest_component,
     radius_of,
+    straight_run,
 )
 from smearsynth.fields.otsu import fill_holes
 from smearsynth.sources.entry import Entry
@@ -162,7 +164,11 @@ def _red_cells_around(layers: Layers, stained: Mask) -> list[Region]:
     found = []
     for window, component in components(layers.dense):
         cell = fill_holes(component)
-        if not is_dyed(cell, stained[window]):
+        if is_dyed(cell, stained[window]):
+            continue
+        if straight_run(cell, layers.dense.shape):
+            found.append(cut_region(window, cell, HEALTHY_RBC, layers.dense.shape))
+        else:
             others = layers.dense[window] & ~cell
             found.append(find_edge(layers.density, window, cell, others, HEALTHY_RBC, by_threshold=True))
     return found
