@@ -279,6 +279,18 @@ class TestLiteUNet:
         image = torch.randn(2, 6, 12, 16)
         torch.testing.assert_close(fixed(image), learning(image))
 
+    @pytest.mark.parametrize("fixed", [True, False])
+    def test_depthwise_convolutions_stay_in_fp32_where_others_are_in_bf16(self, fixed: bool) -> None:
+        depthwise, full = (
+            NormalisedConvolution(6, 6, 3, groups=groups, activated=False, fixed=fixed).eval() for groups in (6, 1)
+        )
+        image = torch.randn(2, 6, 12, 16)
+        expected = depthwise(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(depthwise(image), expected, rtol=0, atol=0)
+            assert depthwise(image.bfloat16()).dtype == torch.float32
+            assert full(image).dtype == torch.bfloat16
+
 
 class TestUNetHalf:
     def test_is_the_reference_network(self) -> None:

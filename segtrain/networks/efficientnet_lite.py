@@ -11,6 +11,7 @@ activation.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -84,11 +85,18 @@ class NormalisedConvolution(nn.Module):
         kept = (..., slice(self.left_out, None), slice(self.left_out, None))
         if isinstance(self.norm, FixedNorm):
             factor, offset = self.norm.factor_and_offset()
-            c = self.conv
-            x = F.conv2d(x, c.weight * factor[:, None, None, None], offset, c.stride, c.padding, groups=c.groups)[kept]
+            x = self._convolved(x, self.conv.weight * factor[:, None, None, None], offset)[kept]
         else:
-            x = self.norm(self.conv(x)[kept])
+            x = self.norm(self._convolved(x, self.conv.weight, None)[kept])
         return F.relu6(x, inplace=True) if self.activated else x
+
+    def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        conv = self.conv
+        # Depthwise, bf16 is many times slower than fp32 on a CPU.
+        in_fp32 = conv.groups > 1 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        with torch.autocast("cpu", enabled=False) if in_fp32 else nullcontext():
+            x = x.float() if in_fp32 else x
+            return F.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups)
 
 
 class InvertedResidual(nn.Module):
