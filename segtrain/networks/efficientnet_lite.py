@@ -11,7 +11,6 @@ activation.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -93,10 +92,10 @@ class NormalisedConvolution(nn.Module):
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         conv = self.conv
         # Depthwise, bf16 is many times slower than fp32 on a CPU.
-        in_fp32 = conv.groups > 1 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        with torch.autocast("cpu", enabled=False) if in_fp32 else nullcontext():
-            x = x.float() if in_fp32 else x
-            return F.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups)
+        if conv.groups > 1 and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return F.conv2d(x.float(), weight, bias, conv.stride, conv.padding, groups=conv.groups)
+        return F.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups)
 
 
 class InvertedResidual(nn.Module):

@@ -129,12 +129,10 @@ def find_edge(
     )
 
 
-def cut_region(window: Window, region: Mask, class_id: int, shape: tuple[int, ...]) -> Region:
-    """A cell that the border of an image of that shape cuts, as it roughly is: it is refused, whatever its edge."""
+def cut_region(window: Window, region: Mask, class_id: int, straight: float) -> Region:
+    """A cell that the image's border cuts, as it roughly is: it is refused, whatever its edge."""
     mask = np.where(region, np.uint8(255), np.uint8(0))
-    return Region(
-        class_id=class_id, window=window, mask=mask, rim=0.0, contact=0.0, straight=straight_run(region, shape)
-    )
+    return Region(class_id=class_id, window=window, mask=mask, rim=0.0, contact=0.0, straight=straight)
 
 
 def no_region(class_id: int, window: Window) -> Region:

@@ -7,6 +7,7 @@ holds 6 to 24 grains of chromatin, its gametocyte fills the cell with grains of 
 laboratory stains them its own way: what is learned must not be one colour.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smearsynth.bank.glass import Mask
-from smearsynth.bank.outlines import Window, grow
+from smearsynth.bank.outlines import Window, box_window, grow
 from smearsynth.bank.parasites import CellDensity, Parasite
 
 STAGES = ("trophozoite", "schizont", "gametocyte")
@@ -288,19 +289,18 @@ def texture(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> n
 
 def dot(shape: tuple[int, ...], y: float, x: float, radius: float) -> tuple[Window, npt.NDArray[np.float64]]:
     """A disc with an edge of one pixel: the window of the array that it lies in, and there float64 (h, w, 1), 0-1."""
-    rows, columns = (_near(at, radius + 0.5, side) for at, side in zip((y, x), shape, strict=True))
-    far = np.hypot(_offsets(rows, y)[:, None], _offsets(columns, x))
-    return (rows, columns), np.minimum(np.maximum(radius + 0.5 - far, 0), 1)[..., None]
+    here, down, right = _around(shape, y, x, radius + 0.5)
+    return here, np.minimum(np.maximum(radius + 0.5 - np.hypot(down, right), 0), 1)[..., None]
 
 
-def _near(at: float, reach: float, side: int) -> slice:
-    """Of `side` pixels in a row those within `reach` of a place, and perhaps one more."""
-    return slice(min(max(int(at - reach), 0), side), min(max(int(at + reach + 1), 0), side))
-
-
-def _offsets(pixels: slice, at: float) -> npt.NDArray[np.float64]:
-    """How far each lies after a place, px."""
-    return np.arange(pixels.start, pixels.stop) - at
+def _around(
+    shape: tuple[int, ...], y: float, x: float, reach: float
+) -> tuple[Window, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The window of an array that holds all pixels within `reach` of a point, and how far below it and right of it they
+    lie: float64 (h, 1) and (w,), px."""
+    rows, columns = box_window(int(x), int(y), 1, 1, math.ceil(reach), shape)
+    down, right = (np.arange(s.start, s.stop, dtype=np.float64) - at for s, at in ((rows, y), (columns, x)))
+    return (rows, columns), down[:, None], right
 
 
 def blob(
@@ -318,12 +318,11 @@ def blob(
     waves = [(k, rng.normal(0, 0.12 / k), rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5)]
     # However the waves meet, the blob reaches no further than that.
     reach = max(radius_y, radius_x) / max(1 - sum(abs(height) for _, height, _ in waves), 0.01)
-    rows, columns = (_near(at, reach, side) for at, side in zip((y, x), shape, strict=True))
-    down, right = _offsets(rows, y)[:, None], _offsets(columns, x)
+    here, down, right = _around(shape, y, x, reach)
     u = (right * np.cos(turn) + down * np.sin(turn)) / radius_x
     v = (-right * np.sin(turn) + down * np.cos(turn)) / radius_y
     angle = np.arctan2(v, u)
     wavy = sum(height * np.cos(k * angle + phase) for k, height, phase in waves)
     drawn = np.zeros(shape)
-    drawn[rows, columns] = np.hypot(u, v) * (1 + wavy) < 1
+    drawn[here] = np.hypot(u, v) * (1 + wavy) < 1
     return cv2.GaussianBlur(drawn, (0, 0), soft)

@@ -166,8 +166,8 @@ def _red_cells_around(layers: Layers, stained: Mask) -> list[Region]:
         cell = fill_holes(component)
         if is_dyed(cell, stained[window]):
             continue
-        if straight_run(cell, layers.dense.shape):
-            found.append(cut_region(window, cell, HEALTHY_RBC, layers.dense.shape))
+        if straight := straight_run(cell, layers.dense.shape):
+            found.append(cut_region(window, cell, HEALTHY_RBC, straight))
         else:
             others = layers.dense[window] & ~cell
             found.append(find_edge(layers.density, window, cell, others, HEALTHY_RBC, by_threshold=True))
