@@ -15,11 +15,12 @@ from torch import Tensor
 
 from segtrain.cli import main
 from segtrain.counting.predict import predict
+from segtrain.experiments.fit import fit
 from segtrain.inference.exported_networks import load_onnx
 from segtrain.inference.operating_point import FILE, OperatingPoint, Rate
 from segtrain.reporting.export_network import EXTRA_FILE, export
 from segtrain.reporting.model_card import model_card
-from segtrain.training.config import ModelSpec
+from segtrain.training.config import ModelSpec, load_config
 from segtrain.training.run_folder import load_trained
 from smearsynth.base.errors import UserError
 
@@ -68,6 +69,18 @@ def test_safetensors_are_the_weights_to_the_bit_and_the_config_builds_their_netw
     assert card.read_text().startswith(model_card(run))
     with pytest.raises(UserError, match="leave it out"):
         export(run, format="safetensors", which="last", overwrite=True)
+
+
+def test_what_is_handed_on_tells_nothing_of_the_machine_it_was_trained_on(run: Path, tmp_path: Path) -> None:
+    overrides = ("model.name=compact", "model.width=2", "epochs=1", "batch=4", "amp=bf16", "seed=7")
+    tuned = fit(
+        load_config(run / "config.yaml").data, overrides=overrides, start=run, run=tmp_path / "tuned", pictures=False
+    ).run
+    assert str(run) in (tuned / "config.yaml").read_text()
+    _, config, _ = export(tuned, format="safetensors", out=tmp_path / "out").files
+    assert str(run.parent) not in config.read_text()
+    known = load_trained(tmp_path / "out").config
+    assert (known.start, known.amp, known.seed) == ("run", "off", 7)
 
 
 @pytest.mark.slow

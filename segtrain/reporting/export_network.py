@@ -13,6 +13,7 @@ from segtrain.inference.operating_point import OperatingPoint
 from segtrain.inference.prediction_files import check_new, new_files
 from segtrain.pretrained import CARD, CELLS, FINDER
 from segtrain.reporting.model_card import model_card
+from segtrain.training.config import Config
 from segtrain.training.run_folder import BEST, DESCRIPTION, LAST, WEIGHTS, Trained, load_trained
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import file_digest
@@ -89,10 +90,18 @@ def _write(
     else:
         weights, config, card = files
         weights.write(_safetensors(trained, half=half))
-        config.write(
-            (json.dumps(description.plain() | {"config": trained.config.deciding()}, indent=2) + "\n").encode()
-        )
+        known = description.plain() | {"config": _handed_on(trained.config)}
+        config.write((json.dumps(known, indent=2) + "\n").encode())
         card.write(_card(run).encode())
+
+
+def _handed_on(config: Config) -> dict[str, Any]:
+    """What decides the network, less what is of the machine it was trained on: the same pixels get the same names on a
+    CPU with bf16 and on one without, and nobody else has the folder with whose weights it began."""
+    plain = config.deciding() | {"amp": "off"}
+    if config.start:
+        plain["start"] = Path(config.start).name
+    return plain
 
 
 def _safetensors(trained: Trained, *, half: bool) -> bytes:
