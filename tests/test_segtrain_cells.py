@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,25 +123,27 @@ class TestParasite:
         assert torch.equal(both[:, :10], classes)
         assert both.shape[1] == 11
         masks = np.stack([shards.more_maps(i, ["parasite"])["parasite"] for i in range(len(shards))])
-        networks = load_networks([run], which="last", device="cpu", parasite=True)
+        networks = load_networks([run], which="last", device="cpu")
         found = networks(np.stack([shards.read(i)[0] for i in range(len(shards))]))
         np.testing.assert_allclose(found[:, :10].sum(axis=1), 1, atol=1e-5)
         marked = found[:, 10] > 0.5
         dice = 2 * marked[masks == 1].sum() / (marked[masks != 255].sum() + (masks == 1).sum())
         assert dice > 0.7
 
-    def test_a_field_tells_the_parasite_of_each_cell(self, data: Path, run: Path) -> None:
+    def test_a_field_tells_the_parasite_of_each_cell_and_it_speaks_for_infected(self, data: Path, run: Path) -> None:
         image, _ = Shards(data, "test").read(0)
-        picture = ArrayReader(image, "field")
-        plain, seen = (predict_field(load_networks([run], parasite=p), picture, 0.2) for p in (False, True))
-        assert plain.parasite is None
-        assert all(cell.parasite_um2 is None for cell in cells_of(plain).cells)
-        np.testing.assert_array_equal(plain.label, seen.label)
+        seen = predict_field(load_networks([run]), ArrayReader(image, "field"), 0.2, evidence=True)
         assert seen.parasite is not None
-        cells = cells_of(seen)
-        for cell in cells.cells:
+        cells, unmarked = cells_of(seen), cells_of(replace(seen, parasite=None))
+        np.testing.assert_array_equal(cells.map, unmarked.map)
+        for cell, other in zip(cells.cells, unmarked.cells, strict=True):
             inside = seen.parasite[cells.map == cell.number]
             assert cell.parasite_um2 == pytest.approx(inside.sum() / 255 * 0.04)
+            assert other.parasite_um2 is None
+            if cell.infected_odds is not None:
+                assert other.infected_odds is not None
+                more = cell.infected_odds - other.infected_odds
+                assert more == pytest.approx(0.5 * np.log(cell.parasite_um2 + 0.05))
 
     @pytest.mark.slow
     def test_whoever_exports_it_gets_the_classes(self, run: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from segtrain.counting.cell_names import Logarithms, Names, by_both, mean_evidence, name_crops, red_ids
+from segtrain.counting.cell_names import Logarithms, Names, by_both, infected_odds, mean_evidence, name_crops, red_ids
 from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
 from segtrain.inference.field_prediction import FieldPrediction, predict_field
@@ -37,9 +37,9 @@ class MeasuredCell:
     probability of its class beside all other cells', else the mean over the cell of the probability of its class where
     the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second
     moments, 0 for a disc. parasite_um2: area of the parasite in it, the sum over the cell of its probability; None of
-    networks that do not mark it. infected_odds: log-odds of infected against healthy, of a red cell by a network that
-    names whole cells, else None. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of
-    `NOT_COUNTED`.
+    networks that do not mark it. infected_odds: log-odds as `cell_names.infected_odds` gives them, of a red cell by a
+    network that names whole cells, else None. borders: those of the image that cut it, of `BORDERS`. counted: by the
+    rule of `NOT_COUNTED`.
     """
 
     number: int
@@ -148,7 +148,7 @@ def count_field(
         of_crops = name_crops(namer, pixels, cells, count)
         if field.evidence is None:
             return of_crops
-        return by_both(mean_evidence(field.evidence, cells, count), of_crops, networks.classes.keys)
+        return by_both(mean_evidence(field.evidence, cells, count), of_crops)
 
     return cells_of(field, namer.operating_point, names), kept
 
@@ -196,9 +196,10 @@ def measure_cells(
     votes = _votes(cells, label, confidence, len(group_of))
     area = np.bincount(cells.ravel(), minlength=len(group_of) + 1)[1:]
     centre, eccentricity = _moments(cells, area)
+    parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
     pooled = None if names is None else names(cells, len(group_of))
     red = red_ids(keys)
-    parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
+    odds_of = None if pooled is None or red is None else infected_odds(pooled, red, parasites)
     height, width = label.shape
     scale = np.array(native_shape or label.shape) / label.shape
     native = (centre + 0.5) * scale - 0.5
@@ -212,8 +213,8 @@ def measure_cells(
         sure = float(votes[row, best]) / (255 * float(area[row]))
         if pooled is not None:
             best = 1 + int(pooled[row, 1:].argmax())
-            if red and best in red:
-                odds = float(pooled[row, red[0]] - pooled[row, red[1]])
+            if odds_of is not None and red and best in red:
+                odds = float(odds_of[row])
                 best = red[0] if odds > threshold else red[1]
             sure = float(np.exp(pooled[row, best] - np.logaddexp.reduce(pooled[row, 1:])))
         rows, columns = box

@@ -126,9 +126,7 @@ def count(
     ['field.png']
     """
     run, cells = or_shipped(run, cells)
-    networks = load_networks(
-        [run, *others], which=which, tta=tta, batch=batch, device=device, parasite=True, cells=cells
-    )
+    networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device, cells=cells)
     return count_with(
         networks,
         images,

@@ -202,7 +202,5 @@ def load(
                 f"{path} is an exported network, which stands alone: name its run, or leave these out", "cells", "which"
             )
         return Network(load_onnx([path, *more], tta=tta, batch=batch), path.name)
-    networks = load_networks(
-        [path, *more], which=which, tta=tta, batch=batch, device=device, parasite=True, cells=cells
-    )
+    networks = load_networks([path, *more], which=which, tta=tta, batch=batch, device=device, cells=cells)
     return Network(networks, str(path) if known else "of segtrain")

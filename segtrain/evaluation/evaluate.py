@@ -81,7 +81,7 @@ def evaluate(
         named = classes if isinstance(classes, Mapping) else read_class_names(Path(classes))
         warnings: list[str] = []
         fields = read_named_fields(target, named, warnings, page)
-        networks = load_networks([run], which=which, device=device, parasite=True, cells=cells)
+        networks = load_networks([run], which=which, device=device, cells=cells)
         paths = [field.path for field in fields]
         scales = Scale(str(AUTO if um_per_px is None else um_per_px)).of_folder(paths, page=page, progress=progress)
         counted = partial(count_file, networks, dict(zip(paths, scales, strict=True)), warnings, page=page)

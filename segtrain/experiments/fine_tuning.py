@@ -78,8 +78,7 @@ def fine_tune(
     paths = [field.path for field in fields]
     target = RunFolder(Path(run or Path("runs") / f"{folder.absolute().name}-{known.config.model.name}"))
     check_folder(target, resume=resume)
-    load = partial(load_networks, [finds], parasite=True)
-    before = load(cells=begins if names else None)
+    before = load_networks([finds], cells=begins if names else None)
     beside = [] if mix is None else [f"mix.data={json.dumps(str(Path(mix).absolute()))}"]
     if resume and config is None:
         asked = load_config(target.path / CONFIG, [*beside, *overrides])
@@ -107,7 +106,7 @@ def fine_tune(
     fitted = fit_config(asked, target, resume=resume, pictures=pictures)
 
     told_before = measure_names(measured, partial(count_file, before, scales, []))
-    now = load(cells=target.path, with_point=False) if names else load_networks([target.path], with_point=False)
+    now = load_networks([finds if names else target.path], cells=target.path if names else None, with_point=False)
     bar = with_progress(measured, what="count", unit="images", shown=True)
     found = {field.path: count_file(now, scales, [], field.path) for field in bar}
     point = _operating_point(measured, found, before, folder, load_trained(target.path).epoch)

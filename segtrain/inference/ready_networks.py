@@ -35,11 +35,12 @@ class Networks:
 
     um_per_px: the scale that they were trained at. tta: test-time augmentation, the average over the eight views of a
     tile, turned and mirrored. batch: tiles at a time. device: where and how they are computed, in words. parasite:
-    whether the probability that a pixel is of a parasite comes after those of the classes. names_cells: whether all of
-    them learnt to name whole cells (`loss.cells`), so that what they see may be averaged over a cell. operating_point:
-    that of the run, of one that has one. crop: of networks that name single cells the side in px of the crops that they
-    see. namer: such networks, of the same classes and scale, that name the cells which these find. grey: whether all of
-    them are shown grey images. digests: sha256 of the file of each one's weights.
+    whether the probability that a pixel is of a parasite comes after those of the classes, for all of them mark it.
+    names_cells: whether all of them learnt to name whole cells (`loss.cells`), so that what they see may be averaged
+    over a cell. operating_point: that of the run, of one that has one. crop: of networks that name single cells the
+    side in px of the crops that they see. namer: such networks, of the same classes and scale, that name the cells
+    which these find. grey: whether all of them are shown grey images. digests: sha256 of the file of each one's
+    weights.
     """
 
     members: tuple[Probabilities, ...]
@@ -77,14 +78,12 @@ def load_networks(
     tta: bool = False,
     batch: int | None = None,
     device: str = "auto",
-    parasite: bool = False,
     cells: str | Path | None = None,
     with_point: bool = True,
 ) -> Networks:
-    """The networks of one or more runs, on the device. batch: None is what suits the device. parasite: give its
-    probability, too, where all of them were trained to mark it. cells: the run of a network that names the cells which
-    these find. with_point: read the operating point, which is that of `cells`, else of a single run; to choose one none
-    is needed.
+    """The networks of one or more runs, on the device. batch: None is what suits the device. cells: the run of a
+    network that names the cells which these find. with_point: read the operating point, which is that of `cells`, else
+    of a single run; to choose one none is needed.
 
     Raises UserError: a run that cannot be read, runs of different classes or scales, no such device.
     """
@@ -94,7 +93,7 @@ def load_networks(
         check_alike((first.classes, first.um_per_px), (other.classes, other.um_per_px), names=(runs[0], run))
         if other.config.model.crop:
             raise UserError(f"{run} names single cells and finds none: give it beside a run that finds them", "cells")
-    networks = place_networks(trained, tta=tta, batch=batch, device=device, parasite=parasite)
+    networks = place_networks(trained, tta=tta, batch=batch, device=device)
     if cells is not None:
         namer = _namer(Path(cells), which, device=device, with_point=with_point)
         check_alike((first.classes, first.um_per_px), (namer.classes, namer.um_per_px), names=(runs[0], cells))
@@ -118,12 +117,11 @@ def place_networks(
     tta: bool = False,
     batch: int | None = None,
     device: str = "auto",
-    parasite: bool = False,
 ) -> Networks:
     """Networks that were read, of one taxonomy and scale, on the device and without operating point; the rest as of
     `load_networks`."""
     compute = [choose(amp=t.config.amp, channels_last=t.config.channels_last, device=device) for t in trained]
-    parasite = parasite and all(t.config.model.parasite for t in trained)
+    parasite = all(t.config.model.parasite for t in trained)
     return Networks(
         members=tuple(_probabilities(t, c, parasite=parasite) for t, c in zip(trained, compute, strict=True)),
         classes=trained[0].classes,
