@@ -201,14 +201,14 @@ def count_with(
         return found.cells
 
     given, cells, warnings = count_images(networks, readers, scale, keep, progress=progress)
-    told = count_result(networks, scale, names, given, cells, warnings, left_out, white_cells)
+    result = count_result(networks, scale, names, given, cells, warnings, left_out, white_cells)
     rows = (
         cell_row(names.images[one.path], cell.moved(one.corner), one.um_per_px, origin, names.of(one.path))
         for one, of_image in zip(given, cells, strict=True)
         for cell in of_image
     )
-    files.write_tables(rows, told.summary_rows(), origin, coco, names)
-    return told
+    files.write_tables(rows, result.summary_rows(), origin, coco, names)
+    return result
 
 
 def count_images(

@@ -152,13 +152,13 @@ class Network:
         scale, names = Scale(str(um_per_px)), names_of([Path(reader.name) for reader in readers])
         given, found, warnings = count_images(self.networks, readers, scale, lambda _, cells: cells, progress=progress)
         fields = FieldNames(images=names, groups={})
-        told = count_result(self.networks, scale, fields, given, [field.cells for field in found], warnings, left_out)
+        result = count_result(self.networks, scale, fields, given, [field.cells for field in found], warnings, left_out)
         pairs = zip(given, found, strict=True)
         return CellCount(
-            images=told.images,
-            together=told.together,
-            made_with=told.made_with,
-            warnings=told.warnings,
+            images=result.images,
+            together=result.together,
+            made_with=result.made_with,
+            warnings=result.warnings,
             cells=[record(names[one.path], cell) for one, field in pairs for cell in field.cells],
             given=tuple(given),
             found=tuple(found),

@@ -89,8 +89,8 @@ def summarise(
     white = [CLASSES[i].key for i in WHITE_CELLS if CLASSES[i].key in by_class]
     seen = [cell.kind for cell in counted if cell.kind in white]
     whites = len(seen)
-    told = Counter(seen[:white_cells])
-    of = told.total()
+    typed = Counter(seen[:white_cells])
+    of = typed.total()
     malaria = {CLASSES[i].key for i in (INFECTED_RBC, HEALTHY_RBC)} <= by_class.keys()
     platelets = by_class.get(CLASSES[THROMBOCYTE].key)
     infected = by_class.get(CLASSES[INFECTED_RBC].key, 0)
@@ -103,7 +103,7 @@ def summarise(
         not_counted=len(cells) - len(counted),
         parasitaemia=wilson(infected, red) if malaria and red else None,
         parasitaemia_corrected=Share(value=better[0], low=better[1], high=better[2]) if better else None,
-        differential={key: exact(told[key], of) for key in white} if of else {},
+        differential={key: exact(typed[key], of) for key in white} if of else {},
         differential_of=of,
         platelets_per_red_cell=platelets / red if platelets is not None and red else None,
         warnings=(
@@ -191,9 +191,9 @@ def pooled_table(groups: Sequence[tuple[str, str, int, CountSummary]]) -> str:
 
 def _group(of: str, name: str, images: int, summary: CountSummary) -> tuple[object, ...]:
     share, better = summary.parasitaemia, summary.parasitaemia_corrected
-    told = (f"{share.value:.2%}", f"{share.low:.2%} to {share.high:.2%}") if share else ("-", "-")
+    uncorrected = (f"{share.value:.2%}", f"{share.low:.2%} to {share.high:.2%}") if share else ("-", "-")
     corrected = f"{better.value:.2%}" if better else "-"
-    return (of, name, images, f"{summary.red_cells:,}", *told, corrected, f"{summary.white_cells:,}")
+    return (of, name, images, f"{summary.red_cells:,}", *uncorrected, corrected, f"{summary.white_cells:,}")
 
 
 def _facts(summary: CountSummary) -> list[str]:

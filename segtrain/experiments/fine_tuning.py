@@ -105,7 +105,7 @@ def fine_tune(
         raise UserError(f"{target.path} holds back fields that {folder} lacks: put them back, or begin anew", "run")
     fitted = fit_config(asked, target, resume=resume, pictures=pictures)
 
-    told_before = measure_names(measured, partial(count_file, before, scales, []))
+    figures_before = measure_names(measured, partial(count_file, before, scales, []))
     now = load_networks([finds if names else target.path], cells=target.path if names else None, with_point=False)
     bar = with_progress(measured, what="count", unit="images", shown=True)
     found = {field.path: count_file(now, scales, [], field.path) for field in bar}
@@ -113,7 +113,7 @@ def fine_tune(
     if point:
         point.save(target.path)
     threshold = point.threshold if point else 0.0
-    told_after = measure_names(measured, lambda path: found[path].at(threshold), progress=False)
+    figures_after = measure_names(measured, lambda path: found[path].at(threshold), progress=False)
     cells = {split: Counter[str]() for split in ("train", "val")}
     for field in index["fields"]:
         cells[field["split"]].update(field["cells"])
@@ -125,8 +125,8 @@ def fine_tune(
         "held_back": len(measured),
         "cells": {split: dict(found) for split, found in cells.items()},
         "left_out": index["left_out"],
-        "before": told_before,
-        "after": told_after,
+        "before": figures_before,
+        "after": figures_after,
     }
     tuned["warnings"] = [*said, *_warnings(tuned)]
     summary = plain(fitted.figures | {"tuned": tuned})

@@ -95,13 +95,13 @@ def import_annotations(
     check_target(out, overwrite=overwrite)
     target, scale = _target(to_um_per_px, resize), Scale(str(um_per_px))
     cutting = read_patches(patches) if patches else None
-    told = _read_input(Path(images), Path(masks) if masks else None, palette, classes, rest, page)
-    known = told.palette
+    asked = _read_input(Path(images), Path(masks) if masks else None, palette, classes, rest, page)
+    known = asked.palette
     if cells and known.form != "levels":
         raise UserError(f"masks of the palette {palette} have more than two levels: leave `{cells}` out", "cells")
     have = check_pairs(
-        [replace(pair, page=page) for pair in told.pairs],
-        told.errors,
+        [replace(pair, page=page) for pair in asked.pairs],
+        asked.errors,
         known,
         cells=cells,
         split=split,
@@ -112,7 +112,7 @@ def import_annotations(
     scales = scale.of_folder([one.pair.image for one in have.pairs], page=page, progress=progress)
     pairs = plan_pairs(have, scales, target, cutting)
     warnings = [
-        *told.warnings,
+        *asked.warnings,
         *([have.found] if have.found else []),
         *_warnings_of_masks(have.pairs, known),
         *_warnings_of_copies(have.pairs, have.splits),
@@ -142,7 +142,7 @@ def import_annotations(
             shards=shards,
             imported={
                 "palette": _plain(known),
-                **({"names": dict(told.labels), "rest": rest} if told.labels else {}),
+                **({"names": dict(asked.labels), "rest": rest} if asked.labels else {}),
                 "cells": have.cells,
                 "um_per_px": scale.spec,
                 "to_um_per_px": to_um_per_px,
@@ -181,10 +181,16 @@ def _read_input(
     if has_annotations(images, masks):
         keys = asked.classes.keys if asked else tuple(BY_KEY)
         names = classes if classes is None or isinstance(classes, Mapping) else read_class_names(Path(classes), keys)
-        told = find_outlined(
+        outlined = find_outlined(
             images, masks, classes=names, palette=palette, rest=IGNORE if rest == "ignore" else 0, page=page
         )
-        return _Input(pairs=told.pairs, errors=[], palette=told.palette, labels=told.labels, warnings=told.warnings)
+        return _Input(
+            pairs=outlined.pairs,
+            errors=[],
+            palette=outlined.palette,
+            labels=outlined.labels,
+            warnings=outlined.warnings,
+        )
     if given := [name for name, value in (("classes", classes), ("rest", rest != "background")) if value]:
         raise UserError(f"{masks or images}: holds masks, whose pixels say what they are: leave it out", *given)
     pairs, errors = find_pairs(images, masks or images)
