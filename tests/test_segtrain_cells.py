@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from image_folders import imported_patches
+from PIL import Image
 from shard_set import write_set
 
 from segtrain.counting.cell_measures import cells_of
+from segtrain.counting.predict import predict
 from segtrain.data.samples import Shards
 from segtrain.evaluation.evaluate import evaluate
 from segtrain.experiments.benchmark import bench
@@ -144,6 +146,19 @@ class TestParasite:
                 assert other.infected_odds is not None
                 more = cell.infected_odds - other.infected_odds
                 assert more == pytest.approx(0.5 * np.log(cell.parasite_um2 + 0.05))
+
+    def test_it_is_no_class_of_a_map(self, data: Path, tmp_path: Path) -> None:
+        marks = (*TINY, "loss.parasite={}", "model.parasite=true", "epochs=1")
+        only = fit(data, overrides=marks, run=tmp_path / "run", pictures=False).run
+        Image.fromarray(Shards(data, "test").read(0)[0]).save(tmp_path / "a.png")
+        predict(only, [tmp_path / "a.png"], out=tmp_path / "out", um_per_px=0.2, probability=True)
+        probability = np.load(tmp_path / "out/a_probability.npy").astype(np.float32)
+        label = np.asarray(Image.open(tmp_path / "out/a_label.png"))
+        assert probability.shape == (*label.shape, 10)
+        np.testing.assert_allclose(probability.sum(axis=2), 1, atol=5e-3)
+        assert label.max() < 10
+        sure = np.diff(np.sort(probability)[..., -2:])[..., 0] > 0.01
+        np.testing.assert_array_equal(label[sure], probability.argmax(axis=2)[sure])
 
     @pytest.mark.slow
     def test_whoever_exports_it_gets_the_classes(self, run: Path) -> None:

@@ -87,7 +87,7 @@ def test_what_is_handed_on_tells_nothing_of_the_machine_it_was_trained_on(run: P
 def test_what_was_exported_as_safetensors_is_taken_wherever_a_run_is(run: Path, tmp_path: Path) -> None:
     of_run = load_trained(run)
     point = OperatingPoint(
-        threshold=1.5, false_alarms=Rate(1, 9), recall=Rate(2, 3), measured_on="a set", epoch=of_run.epoch
+        threshold=1.5, false_alarms=Rate(1, 9), recall=Rate(2, 3), odds_of=(), measured_on="a set", epoch=of_run.epoch
     )
     point.save(run)
     export(run, format="safetensors", out=tmp_path / "whole")

@@ -2,6 +2,7 @@
 a set, kept with the run, and used by `count` and `evaluate`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def point(recall: float, alarms: float, *, cells: int = 2000) -> OperatingPoint:
         threshold=1.0,
         false_alarms=Rate(round(alarms * cells), cells),
         recall=Rate(round(recall * cells), cells),
+        odds_of=("pixels",),
         measured_on="set, val",
         epoch=4,
     )
@@ -46,7 +48,7 @@ def test_no_lower_threshold_keeps_to_the_false_alarms(seed: int, false_alarms: f
     # Rounded, so that scores are met several times.
     score = np.round(np.concatenate([rng.normal(-3, 1, 700), rng.normal(2, 2, 300)]), 1)
     infected = np.arange(1000) >= 700
-    chosen = choose(score, infected, false_alarms=false_alarms, measured_on="set", epoch=4)
+    chosen = choose(score, infected, false_alarms=false_alarms, odds_of=("pixels",), measured_on="set", epoch=4)
     above = (score[~infected] > chosen.threshold).sum()
     assert above == chosen.false_alarms.hits
     assert above * 1000 <= false_alarms * 700
@@ -57,7 +59,7 @@ def test_no_lower_threshold_keeps_to_the_false_alarms(seed: int, false_alarms: f
 
 def test_too_few_cells_are_refused() -> None:
     with pytest.raises(UserError, match=r"3 infected and 997 healthy .* takes 200 of each: build more smears"):
-        choose(np.zeros(1000), np.arange(1000) < 3, false_alarms=5, measured_on="set", epoch=4)
+        choose(np.zeros(1000), np.arange(1000) < 3, false_alarms=5, odds_of=("pixels",), measured_on="set", epoch=4)
 
 
 def test_with_a_perfect_network_nothing_is_corrected() -> None:
@@ -86,6 +88,7 @@ def test_an_interval_is_one_and_more_than_all_cells_are_never_infected(
         threshold=0.0,
         recall=Rate(min(found, cells), cells),
         false_alarms=Rate(min(alarms, cells), cells),
+        odds_of=("pixels",),
         measured_on="set",
         epoch=4,
     )
@@ -101,6 +104,7 @@ def test_the_interval_holds_the_true_share_in_about_95_of_100_fields(true: float
             threshold=0.0,
             recall=Rate(int(rng.binomial(400, recall)), 400),
             false_alarms=Rate(int(rng.binomial(1500, alarms)), 1500),
+            odds_of=("pixels",),
             measured_on="set",
             epoch=4,
         )
@@ -123,6 +127,9 @@ def test_it_is_read_as_it_was_written_and_a_broken_one_is_named(tmp_path: Path) 
         (tmp_path / FILE).write_text(json.dumps(known | change))
         with pytest.raises(UserError, match=r"operating_point\.json .*choose the operating point again"):
             OperatingPoint.load(tmp_path)
+    (tmp_path / FILE).write_text(json.dumps({key: value for key, value in known.items() if key != "odds_of"}))
+    with pytest.raises(UserError, match="'odds_of'.*choose the operating point again"):
+        OperatingPoint.load(tmp_path)  # of a version whose odds were of something else
 
 
 TINY = ("model.name=compact", "model.width=8", "batch=4", "optimiser.lr=0.01", "workers=0", "amp=off")
@@ -196,7 +203,12 @@ def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, other: Path) -> 
 def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path) -> None:
     epoch = load_trained(run).epoch
     OperatingPoint(
-        threshold=-50.0, false_alarms=Rate(10, 1000), recall=Rate(800, 1000), measured_on="set", epoch=epoch
+        threshold=-50.0,
+        false_alarms=Rate(10, 1000),
+        recall=Rate(800, 1000),
+        odds_of=("pixels",),
+        measured_on="set",
+        epoch=epoch,
     ).save(run)
     Image.fromarray(np.asarray(Shards(data, "test").read(0)[0])).save(tmp_path / "field.png")
     command = ["count", str(run), str(tmp_path / "field.png"), "--um-per-px", "0.2", "--out", str(tmp_path / "c.csv")]
@@ -207,7 +219,12 @@ def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path)
     assert figures["parasitaemia"]["value"] == figures["parasitaemia_corrected"]["value"] == 1
     assert "corrected" in CliRunner().invoke(main, command).stdout
     OperatingPoint(
-        threshold=50.0, false_alarms=Rate(10, 1000), recall=Rate(10, 1000), measured_on="set", epoch=epoch
+        threshold=50.0,
+        false_alarms=Rate(10, 1000),
+        recall=Rate(10, 1000),
+        odds_of=("pixels",),
+        measured_on="set",
+        epoch=epoch,
     ).save(run)
     useless = CliRunner().invoke(main, [*command, "--json"])
     figures = json.loads(useless.stdout)["all"]
@@ -236,7 +253,12 @@ def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path
     alarms = {}
     for threshold in (-50.0, 50.0):
         OperatingPoint(
-            threshold=threshold, false_alarms=Rate(0, 9), recall=Rate(1, 9), measured_on="set", epoch=epoch
+            threshold=threshold,
+            false_alarms=Rate(0, 9),
+            recall=Rate(1, 9),
+            odds_of=("pixels",),
+            measured_on="set",
+            epoch=epoch,
         ).save(run)
         command = ["evaluate", str(run), str(tmp_path), "--classes", str(tmp_path / "names.yaml"), "--um-per-px", "0.2"]
         figures = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)["infection"]
@@ -254,7 +276,9 @@ def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, other: Path, tm
         operate(plain, other, progress=False)
     with pytest.raises(UserError, match=r"infected and \d+ healthy red cells were found there"):
         operate(run, other, split="val", progress=False)
-    OperatingPoint(threshold=2.0, false_alarms=Rate(1, 9), recall=Rate(5, 9), measured_on="set", epoch=99).save(run)
+    OperatingPoint(
+        threshold=2.0, false_alarms=Rate(1, 9), recall=Rate(5, 9), odds_of=("pixels",), measured_on="set", epoch=99
+    ).save(run)
     with pytest.raises(UserError, match=r"healthy red cells were found there"):
         operate(run, other, split="val", progress=False)
     kept = OperatingPoint.load(run)
@@ -265,8 +289,12 @@ def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, other: Path, tm
 
 
 @pytest.mark.slow
-def test_one_of_another_network_of_the_run_is_refused(run: Path) -> None:
-    other = OperatingPoint(threshold=0, false_alarms=Rate(1, 9), recall=Rate(5, 9), measured_on="set", epoch=99)
-    other.save(run)
-    with pytest.raises(UserError, match="was chosen for the network of epoch 99"):
-        load_networks([run])
+def test_one_of_another_network_or_of_other_odds_is_refused(run: Path) -> None:
+    epoch = load_trained(run).epoch
+    for change, words in (
+        ({"epoch": 99}, "was chosen for the network of epoch 99"),
+        ({"odds_of": ("crop", "pixels")}, r"was chosen for odds of crop \+ pixels, and here are odds of pixels"),
+    ):
+        replace(point(0.8, 0.005), **{"epoch": epoch, **change}).save(run)
+        with pytest.raises(UserError, match=words):
+            load_networks([run])

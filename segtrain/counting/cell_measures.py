@@ -150,7 +150,7 @@ def count_field(
             return of_crops
         return by_both(mean_evidence(field.evidence, cells, count), of_crops)
 
-    return cells_of(field, namer.operating_point, names), kept
+    return cells_of(field, networks.operating_point, names), kept
 
 
 def cells_of(field: FieldPrediction, point: OperatingPoint | None = None, names: Names | None = None) -> FieldCells:
@@ -189,7 +189,7 @@ def measure_cells(
     keys: of the classes, background first. um_per_px: of the label map. native_shape: (H, W) of the image that centres
     and boxes refer to, by default the label map's own. parasite: uint8 (H, W), probability of a parasite in 1/255.
     names: gives the logarithms of the probabilities by which each cell is named; else the labels of its pixels name it,
-    by their confidence. threshold: log-odds, of those logarithms, above which a red cell is infected.
+    by their confidence. threshold: log-odds, of `infected_odds`, above which a red cell is infected.
     """
     groups = class_groups(keys, um_per_px)
     cells, group_of = label_cells(label, groups)
@@ -213,10 +213,12 @@ def measure_cells(
         sure = float(votes[row, best]) / (255 * float(area[row]))
         if pooled is not None:
             best = 1 + int(pooled[row, 1:].argmax())
+            share = pooled[row, best]
             if odds_of is not None and red and best in red:
                 odds = float(odds_of[row])
                 best = red[0] if odds > threshold else red[1]
-            sure = float(np.exp(pooled[row, best] - np.logaddexp.reduce(pooled[row, 1:])))
+                share = np.logaddexp(*pooled[row, red]) - np.logaddexp(0, -odds if best == red[0] else odds)
+            sure = float(np.exp(share - np.logaddexp.reduce(pooled[row, 1:])))
         rows, columns = box
         cut = (rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width)
         borders = tuple(border for border, is_cut in zip(BORDERS, cut, strict=True) if is_cut)

@@ -262,7 +262,7 @@ def count_result(
     def summary(paths: Iterable[Path]) -> CountSummary:
         """Counts add, and rates and intervals are of the sums."""
         together = [cell for path in paths for cell in of_path[path][1]]
-        point = (networks.namer or networks).operating_point
+        point = networks.operating_point
         return summarise(together, keys=networks.classes.keys, point=point, white_cells=white_cells)
 
     single, said = [], []

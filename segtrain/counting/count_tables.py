@@ -59,7 +59,7 @@ def made_with(networks: Networks) -> dict[str, Any]:
     recall: its known errors, as "28 of 1416". version: of segtrain."""
     namer = networks.namer
     digests = ["+".join(digest[:_DIGITS] for digest in one.digests) for one in (networks, namer) if one is not None]
-    point = (namer or networks).operating_point
+    point = networks.operating_point
     rates = {"false_alarms": point.false_alarms, "recall": point.recall} if point else {}
     return {
         "network": "/".join(digests),

@@ -1,7 +1,7 @@
 """Trained networks on images of any size: every image is judged first, and only then is the first predicted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,7 +165,7 @@ def _predict(
             blocks = list[Pixels]()
 
             def on_band(band: Band) -> None:
-                blocks.extend(native.add(replace(band, probability=band.probability[: len(classes)])))
+                blocks.extend(native.add(band))
 
             found, field = count_field(
                 networks,

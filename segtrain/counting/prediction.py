@@ -1,7 +1,7 @@
 """What a network sees in one image, as a Python object: arrays at the image's own size, a picture, and files."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -100,7 +100,7 @@ def predict_image(networks: Networks, image: ImageReader, um_per_px: float, *, p
         native, blocks = NativeLabels(shape, image.shape), []
 
         def on_band(band: Band) -> None:
-            blocks.extend(native.add(replace(band, probability=band.probability[: len(classes)])))
+            blocks.extend(native.add(band))
 
         field = predict_field(networks, image, um_per_px, probability=probability, on_band=on_band)
     confidence = to_native(field.confidence.astype(np.float32) / np.float32(255), image.shape)

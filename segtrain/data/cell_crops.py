@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtrain.data.sampler import Index
-from segtrain.data.samples import INSTANCE, PARASITE, Classes, Image, Label, Maps, Shards
+from segtrain.data.samples import INSTANCE, Classes, Image, Label, Maps, Shards
 from smearsynth.base.errors import UserError
 from smearsynth.shards.format import Header
 from smearsynth.taxonomy import IGNORE, RED_CELLS
@@ -73,8 +73,8 @@ class CellCrops(Shards):
         return self._smears.digest
 
     def has(self, name: str) -> bool:
-        """Whether its smears have that map."""
-        return self._smears.has(name)
+        """Whether crops have that map: of which pixels are of the cell they do."""
+        return name == INSTANCE
 
     def column(self, name: str) -> npt.NDArray[np.generic] | None:
         """That of its smears, a value for each cell."""
@@ -115,13 +115,8 @@ class CellCrops(Shards):
         return self._of_cell(i).astype(np.uint16)
 
     def more_maps(self, i: int, names: Collection[str]) -> Maps:
-        """As `Shards.more_maps`; a parasite of another cell is none of this one's."""
-        inside = self._of_cell(i)
-        maps: Maps = {INSTANCE: inside.astype(np.uint16)} if INSTANCE in names else {}
-        if PARASITE in names:
-            mask = self._smears.more_maps(self._smear[i], (PARASITE,))[PARASITE]
-            maps[PARASITE] = np.where(inside, self._cut(mask, i), 0).astype(np.uint8)
-        return maps
+        """As `Shards.more_maps`."""
+        return {INSTANCE: self._of_cell(i).astype(np.uint16)} if INSTANCE in names else {}
 
     def balanced(self) -> Index:
         """int64 (n,): numbers of cells, those of rarer classes several times, in the shares of `kind_shares`."""

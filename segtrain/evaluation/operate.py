@@ -76,6 +76,7 @@ def operate(
         np.array(score),
         np.array(infected, bool),
         false_alarms=false_alarms,
+        odds_of=networks.odds_of,
         # It is handed on with the weights, and a path may name whom the images are of.
         measured_on=f"{shards.root.resolve().name} ({shards.digest[:12]}), {split}",
         epoch=trained.epoch,

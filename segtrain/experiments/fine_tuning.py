@@ -109,7 +109,8 @@ def fine_tune(
     now = load_networks([finds if names else target.path], cells=target.path if names else None, with_point=False)
     bar = with_progress(measured, what="count", unit="images", shown=True)
     found = {field.path: count_file(now, scales, [], field.path) for field in bar}
-    point = _operating_point(measured, found, before, folder, load_trained(target.path).epoch)
+    where, epoch = f"{folder.resolve().name}, the fields held back", load_trained(target.path).epoch
+    point = _operating_point(measured, found, before, now, where, epoch)
     if point:
         point.save(target.path)
     threshold = point.threshold if point else 0.0
@@ -135,19 +136,31 @@ def fine_tune(
 
 
 def _operating_point(
-    fields: Sequence[NamedField], found: Mapping[Path, FieldCells], before: Networks, folder: Path, epoch: int
+    fields: Sequence[NamedField],
+    found: Mapping[Path, FieldCells],
+    before: Networks,
+    now: Networks,
+    where: str,
+    epoch: int,
 ) -> OperatingPoint | None:
     """From which odds on a red cell is infected: chosen on the fields held back, where they show healthy cells enough
-    for it and an infected one, else that of the network that was begun with."""
+    for it and an infected one, else that of the network that was begun with, if its odds were made of the same."""
     red = {CLASSES[HEALTHY_RBC].key: False, CLASSES[INFECTED_RBC].key: True}
     meant = [(cell.key, found_cell(cell, found[field.path])) for field in fields for cell in field.cells]
     odds = [(it.infected_odds, red[key]) for key, it in meant if key in red and it and it.infected_odds is not None]
     score, infected = np.array([odd for odd, _ in odds]), np.array([ill for _, ill in odds], bool)
     if infected.any() and (~infected).sum() >= LEAST_CELLS:
-        where = f"{folder.resolve().name}, the fields held back"
-        return choose(score, infected, false_alarms=FALSE_ALARMS, measured_on=where, epoch=epoch, least=1)
-    old = (before.namer or before).operating_point
-    return old and replace(old, epoch=epoch)
+        return choose(
+            score,
+            infected,
+            false_alarms=FALSE_ALARMS,
+            odds_of=now.odds_of,
+            measured_on=where,
+            epoch=epoch,
+            least=1,
+        )
+    old = before.operating_point
+    return replace(old, epoch=epoch) if old and old.odds_of == now.odds_of else None
 
 
 def _warnings(tuned: Figures) -> list[str]:

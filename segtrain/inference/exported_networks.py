@@ -80,7 +80,7 @@ def describe(trained: Trained, checkpoint: str, sha256: str) -> Description:
     return Description(
         classes=trained.classes,
         um_per_px=trained.um_per_px,
-        model=trained.config.model.model_dump(),
+        model=trained.config.model.handed_on(),
         data_digest=trained.data_digest,
         epoch=trained.epoch,
         checkpoint=checkpoint,

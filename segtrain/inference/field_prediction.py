@@ -220,15 +220,14 @@ def predict_field(
         seen = np.empty((len(networks.classes), *scaled.shape), np.float16)
     for band in predict_bands(networks, scaled, on_tile, occupied):
         rows = slice(band.top, band.top + band.probability.shape[1])
-        of_classes = band.probability[: len(networks.classes)]
-        label[rows] = of_classes.argmax(axis=0)
-        confidence[rows] = np.rint(of_classes.max(axis=0) * 255)
+        label[rows] = band.probability.argmax(axis=0)
+        confidence[rows] = np.rint(band.probability.max(axis=0) * 255)
         if kept is not None:
-            kept[:, rows] = of_classes
+            kept[:, rows] = band.probability
         if seen is not None:
-            seen[:, rows] = np.log(np.maximum(of_classes, LEAST))
-        if parasite is not None:
-            parasite[rows] = np.rint(band.probability[-1] * 255)
+            seen[:, rows] = np.log(np.maximum(band.probability, LEAST))
+        if parasite is not None and band.parasite is not None:
+            parasite[rows] = np.rint(band.parasite * 255)
         if on_band:
             on_band(band)
     return FieldPrediction(

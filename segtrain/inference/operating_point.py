@@ -43,12 +43,14 @@ class Rate:
 @dataclass(frozen=True, kw_only=True)
 class OperatingPoint:
     """threshold: log-odds of infected against healthy above which a red cell is infected. false_alarms: healthy cells
-    above it; recall: infected cells above it; both of those that were found as red cells. measured_on: the set, its
-    digest and the split. epoch: of the run, whose network it was chosen for."""
+    above it; recall: infected cells above it; both of those that were found as red cells. odds_of: what the odds are
+    made of, as `Networks.odds_of`. measured_on: the set, its digest and the split. epoch: of the run, whose network it
+    was chosen for."""
 
     threshold: float
     false_alarms: Rate
     recall: Rate
+    odds_of: tuple[str, ...]
     measured_on: str
     epoch: int
 
@@ -67,6 +69,7 @@ class OperatingPoint:
             }
             point = cls(
                 threshold=float(known["threshold"]),
+                odds_of=tuple(map(str, known["odds_of"])),
                 measured_on=str(known["measured_on"]),
                 epoch=int(known["epoch"]),
                 **rates,
@@ -87,6 +90,7 @@ def choose(
     infected: npt.NDArray[np.bool_],
     *,
     false_alarms: float,
+    odds_of: tuple[str, ...],
     measured_on: str,
     epoch: int,
     least: int = LEAST_CELLS,
@@ -108,6 +112,7 @@ def choose(
         threshold=threshold,
         false_alarms=Rate(int((healthy > threshold).sum()), len(healthy)),
         recall=Rate(int((ill > threshold).sum()), len(ill)),
+        odds_of=odds_of,
         measured_on=measured_on,
         epoch=epoch,
     )

@@ -35,12 +35,12 @@ class Networks:
 
     um_per_px: the scale that they were trained at. tta: test-time augmentation, the average over the eight views of a
     tile, turned and mirrored. batch: tiles at a time. device: where and how they are computed, in words. parasite:
-    whether the probability that a pixel is of a parasite comes after those of the classes, for all of them mark it.
+    whether the probability that a pixel is of a parasite comes after those of the classes: where all learnt to mark it.
     names_cells: whether all of them learnt to name whole cells (`loss.cells`), so that what they see may be averaged
-    over a cell. operating_point: that of the run, of one that has one. crop: of networks that name single cells the
-    side in px of the crops that they see. namer: such networks, of the same classes and scale, that name the cells
-    which these find. grey: whether all of them are shown grey images. digests: sha256 of the file of each one's
-    weights.
+    over a cell. operating_point: that of the run which names the cells, where it has one. crop: of networks that name
+    single cells the side in px of the crops that they see. namer: such networks, of the same classes and scale, that
+    name the cells which these find. grey: whether all of them are shown grey images. digests: sha256 of the file of
+    each one's weights.
     """
 
     members: tuple[Probabilities, ...]
@@ -56,6 +56,12 @@ class Networks:
     namer: "Networks | None" = None
     grey: bool = False
     digests: tuple[str, ...] = ()
+
+    @property
+    def odds_of(self) -> tuple[str, ...]:
+        """What the odds are made of by which a red cell is infected: see `counting.cell_names`."""
+        made = {"crop": self.namer is not None, "pixels": self.names_cells, "parasite": self.parasite}
+        return tuple(name for name, there in made.items() if there)
 
     def __call__(self, tiles: Pixels, views: Sequence[int] | None = None) -> npt.NDArray[np.float32]:
         """float32 (B, classes, H, W) of sum 1, with `parasite` one channel more, beside that sum; of networks that name
@@ -93,35 +99,29 @@ def load_networks(
         check_alike((first.classes, first.um_per_px), (other.classes, other.um_per_px), names=(runs[0], run))
         if other.config.model.crop:
             raise UserError(f"{run} names single cells and finds none: give it beside a run that finds them", "cells")
-    networks = place_networks(trained, tta=tta, batch=batch, device=device)
+    networks = _placed(trained, tta=tta, batch=batch, device=device)
+    decides = first
     if cells is not None:
-        namer = _namer(Path(cells), which, device=device, with_point=with_point)
-        check_alike((first.classes, first.um_per_px), (namer.classes, namer.um_per_px), names=(runs[0], cells))
-        return replace(networks, namer=namer)
-    if rest or not with_point:
+        decides = load_trained(Path(cells), which)
+        if not decides.config.model.crop:
+            raise UserError(
+                f"{cells} finds cells in fields: name a run of `model: lite_cells`, or leave it out", "cells"
+            )
+        check_alike((first.classes, first.um_per_px), (decides.classes, decides.um_per_px), names=(runs[0], cells))
+        networks = replace(networks, namer=_placed([decides], batch=_CROPS, device=device))
+    elif rest:
         return networks
-    return replace(networks, operating_point=_operating_point(Path(runs[0]), first))
+    if not with_point:
+        return networks
+    return replace(networks, operating_point=_operating_point(Path(cells or runs[0]), decides, networks.odds_of))
 
 
-def _namer(run: Path, which: Literal["best", "last"], *, device: str, with_point: bool) -> Networks:
-    trained = load_trained(run, which)
-    if not trained.config.model.crop:
-        raise UserError(f"{run} finds cells in fields: name a run of `model: lite_cells`, or leave it out", "cells")
-    networks = place_networks([trained], batch=_CROPS, device=device)
-    return replace(networks, operating_point=_operating_point(run, trained)) if with_point else networks
-
-
-def place_networks(
-    trained: Sequence[Trained],
-    *,
-    tta: bool = False,
-    batch: int | None = None,
-    device: str = "auto",
+def _placed(
+    trained: Sequence[Trained], *, tta: bool = False, batch: int | None = None, device: str = "auto"
 ) -> Networks:
-    """Networks that were read, of one taxonomy and scale, on the device and without operating point; the rest as of
-    `load_networks`."""
+    """Networks that were read, on the device; the rest as of `load_networks`."""
     compute = [choose(amp=t.config.amp, channels_last=t.config.channels_last, device=device) for t in trained]
-    parasite = all(t.config.model.parasite for t in trained)
+    parasite = all(t.config.loss.parasite is not None for t in trained)
     return Networks(
         members=tuple(_probabilities(t, c, parasite=parasite) for t, c in zip(trained, compute, strict=True)),
         classes=trained[0].classes,
@@ -137,14 +137,20 @@ def place_networks(
     )
 
 
-def _operating_point(run: Path, trained: Trained) -> OperatingPoint | None:
-    """That of the run. UserError where it was chosen for another network of it."""
+def _operating_point(run: Path, trained: Trained, odds_of: tuple[str, ...]) -> OperatingPoint | None:
+    """That of the run. UserError where it was chosen for another network of it, or for odds of something else."""
     point = OperatingPoint.load(run)
-    if point is not None and point.epoch != trained.epoch:
-        raise UserError(
-            f"{run / FILE} was chosen for the network of epoch {point.epoch}, and this is of epoch {trained.epoch}; "
-            "choose it again with `segtrain operate`, or remove the file"
-        )
+    if point is None:
+        return None
+    for chosen, here in (
+        (f"the network of epoch {point.epoch}", f"the network of epoch {trained.epoch}"),
+        (f"odds of {' + '.join(point.odds_of)}", f"odds of {' + '.join(odds_of)}"),
+    ):
+        if chosen != here:
+            raise UserError(
+                f"{run / FILE} was chosen for {chosen}, and here are {here}; choose it again with `segtrain operate`, "
+                "or remove the file"
+            )
     return point
 
 

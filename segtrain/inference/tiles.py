@@ -41,11 +41,13 @@ _CUBIC = -0.75
 
 @dataclass(frozen=True)
 class Band:
-    """Full rows of a prediction, from `top` on. probability: float32 (classes, rows, w), of sum 1, and that of the
-    parasite after them where the networks give it; the next band takes its memory. glass: nothing else is in it."""
+    """Full rows of a prediction, from `top` on. probability: float32 (classes, rows, w), of sum 1. parasite: float32
+    (rows, w), probability of a parasite, where the networks give it. The next band takes the memory of both. glass:
+    nothing else is in it."""
 
     top: int
     probability: npt.NDArray[np.float32]
+    parasite: npt.NDArray[np.float32] | None = None
     glass: bool = False
 
 
@@ -105,6 +107,10 @@ def predict_bands(
     glass[0] = 1
     skipped = False
 
+    def band(top: int, channels: npt.NDArray[np.float32], *, glass: bool = False) -> Band:
+        classes = len(networks.classes)
+        return Band(top, channels[:classes], channels[classes] if networks.parasite else None, glass)
+
     def add_glass(left: int, first: int = 0) -> None:
         """Of a tile, from its row `first` on."""
         for sums in (total[0], weights):
@@ -116,7 +122,7 @@ def predict_bands(
             if not skipped:
                 total[:], weights[:] = 0, 0
             skipped = True
-            yield Band(top, np.broadcast_to(glass, (len(total), min(after - top, tall), width)), glass=True)
+            yield band(top, np.broadcast_to(glass, (len(total), min(after - top, tall), width)), glass=True)
             continue
         if skipped:
             skipped = False
@@ -136,7 +142,7 @@ def predict_bands(
                 on_tile(len(lefts))
         done = min(after - top, tall)
         total[:, :done] /= weights[:done]
-        yield Band(top, total[:, :done])
+        yield band(top, total[:, :done])
         # One by one: numpy copies what overlaps.
         for sums in (*total, weights):
             sums[: tall - done] = sums[done:]

@@ -98,9 +98,9 @@ def _write(
 def _handed_on(config: Config) -> dict[str, Any]:
     """What decides the network, less what is of the machine it was trained on: the same pixels get the same names on a
     CPU with bf16 and on one without, and nobody else has the folder with whose weights it began."""
-    plain = config.deciding() | {"amp": "off"}
+    plain = config.deciding() | {"amp": "off", "device": "auto", "model": config.model.handed_on()}
     if config.start:
-        plain["start"] = Path(config.start).name
+        plain["start"] = Path(config.start).absolute().name
     return plain
 
 

@@ -49,11 +49,10 @@ class RunFacts:
     @property
     def network(self) -> str:
         """Its name and the options that are in use, as "unet_half, width 16, norm batch"."""
-        options = self.trained.config.model.model_dump(mode="json", exclude={"pretrained"})
-        if isinstance(options.get("encoder_weights"), str):
-            options["encoder_weights"] = Path(options["encoder_weights"]).name  # of a file not where it lay
-        named = (f"{key} {value}" for key, value in options.items() if key != "name" and value is not None)
-        return ", ".join([str(options["name"]), *(text for text in named if not text.endswith(" False"))])
+        options = self.trained.config.model.handed_on()
+        name, _ = options.pop("name"), options.pop("pretrained")
+        named = (f"{key} {value}" for key, value in options.items() if value is not None)
+        return ", ".join([name, *(text for text in named if not text.endswith(" False"))])
 
     @property
     def parameters(self) -> int:

@@ -103,6 +103,11 @@ class ModelSpec(Spec):
         crop = (self.model_extra or {}).get("crop") if self.name == CELLS else None
         return int(crop) if crop else None
 
+    def handed_on(self) -> dict[str, Any]:
+        """As plain data for others, who have of files of weights at best the same names."""
+        plain = self.model_dump()
+        return plain | {key: Path(plain[key]).name for key in ("pretrained", "encoder_weights") if plain.get(key)}
+
     def build(self, *, classes: int) -> nn.Module:
         """A new network for RGB images, its weights drawn from torch's global generator."""
         options = self.model_extra or {}
@@ -237,6 +242,8 @@ class Config(Spec):
             raise WrongValueError(f"{CELLS} names whole cells: give `loss.cells: {{weights: none}}`", "loss")
         if self.fold:
             raise WrongValueError(f"{CELLS} is trained on the set's own split: remove it", "fold")
+        if self.model.parasite:
+            raise WrongValueError("single cells are named, and no pixel of them: remove it", "model", "parasite")
         if self.resident:
             raise WrongValueError("would hold every crop of every smear: remove it", "resident")
         return self
