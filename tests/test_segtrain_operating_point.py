@@ -128,7 +128,7 @@ def test_it_is_read_as_it_was_written_and_a_broken_one_is_named(tmp_path: Path) 
         with pytest.raises(UserError, match=r"operating_point\.json .*choose the operating point again"):
             OperatingPoint.load(tmp_path)
     (tmp_path / FILE).write_text(json.dumps({key: value for key, value in known.items() if key != "odds_of"}))
-    with pytest.raises(UserError, match="'odds_of'.*choose the operating point again"):
+    with pytest.raises(UserError, match=r"'odds_of'.*choose the operating point again"):
         OperatingPoint.load(tmp_path)  # of a version whose odds were of something else
 
 
@@ -202,14 +202,7 @@ def test_it_is_chosen_on_a_set_and_kept_with_the_run(run: Path, other: Path) -> 
 @pytest.mark.slow
 def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path) -> None:
     epoch = load_trained(run).epoch
-    OperatingPoint(
-        threshold=-50.0,
-        false_alarms=Rate(10, 1000),
-        recall=Rate(800, 1000),
-        odds_of=("pixels",),
-        measured_on="set",
-        epoch=epoch,
-    ).save(run)
+    replace(point(0.8, 0.01, cells=1000), threshold=-50.0, epoch=epoch).save(run)
     Image.fromarray(np.asarray(Shards(data, "test").read(0)[0])).save(tmp_path / "field.png")
     command = ["count", str(run), str(tmp_path / "field.png"), "--um-per-px", "0.2", "--out", str(tmp_path / "c.csv")]
     command.append("--overwrite")
@@ -218,14 +211,7 @@ def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path)
     assert figures["cells"]["healthy_rbc"] == 0
     assert figures["parasitaemia"]["value"] == figures["parasitaemia_corrected"]["value"] == 1
     assert "corrected" in CliRunner().invoke(main, command).stdout
-    OperatingPoint(
-        threshold=50.0,
-        false_alarms=Rate(10, 1000),
-        recall=Rate(10, 1000),
-        odds_of=("pixels",),
-        measured_on="set",
-        epoch=epoch,
-    ).save(run)
+    replace(point(0.01, 0.01, cells=1000), threshold=50.0, epoch=epoch).save(run)
     useless = CliRunner().invoke(main, [*command, "--json"])
     figures = json.loads(useless.stdout)["all"]
     assert (figures["parasitaemia"]["value"], figures["parasitaemia_corrected"]) == (0, None)
@@ -252,14 +238,7 @@ def test_annotated_fields_are_named_at_the_operating_point(run: Path, data: Path
     (tmp_path / "names.yaml").write_text("ring: infected_rbc\nrbc: healthy_rbc\n")
     alarms = {}
     for threshold in (-50.0, 50.0):
-        OperatingPoint(
-            threshold=threshold,
-            false_alarms=Rate(0, 9),
-            recall=Rate(1, 9),
-            odds_of=("pixels",),
-            measured_on="set",
-            epoch=epoch,
-        ).save(run)
+        replace(point(0.5, 0.0), threshold=threshold, epoch=epoch).save(run)
         command = ["evaluate", str(run), str(tmp_path), "--classes", str(tmp_path / "names.yaml"), "--um-per-px", "0.2"]
         figures = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)["infection"]
         assert (figures["infected"], figures["healthy"]) == tuple(wanted.values())
@@ -276,9 +255,7 @@ def test_what_cannot_be_chosen_is_refused(run: Path, data: Path, other: Path, tm
         operate(plain, other, progress=False)
     with pytest.raises(UserError, match=r"infected and \d+ healthy red cells were found there"):
         operate(run, other, split="val", progress=False)
-    OperatingPoint(
-        threshold=2.0, false_alarms=Rate(1, 9), recall=Rate(5, 9), odds_of=("pixels",), measured_on="set", epoch=99
-    ).save(run)
+    replace(point(0.5, 0.1), epoch=99).save(run)
     with pytest.raises(UserError, match=r"healthy red cells were found there"):
         operate(run, other, split="val", progress=False)
     kept = OperatingPoint.load(run)
