@@ -18,8 +18,8 @@ cells = click.option(
     "--cells",
     type=PATH,
     metavar="RUN2",
-    help="A second network, as of recipes/fit/cells.yaml: it names each cell that RUN finds on a crop of its own, "
-    "white cells together with RUN.",
+    help="A second network, as of recipes/fit/cells.yaml: it sees each cell that RUN finds on a crop of its own, "
+    "and names it together with RUN.",
 )
 page = click.option(
     "--page", type=click.IntRange(min=1), metavar="N", help="Page of TIFF files, where several could be the image."

@@ -29,7 +29,8 @@ Names = Callable[[Labels, int], Logarithms]
 _OF_FIELD = 0.4
 """Weight of what is seen in the field; the rest is the crop's. 0.3 to 0.5 do as well on three laboratories together."""
 _OF_PARASITE, _TRACE = 0.5, 0.05
-"""Weight of the parasite, and an area in um2 that healthy cells have, too. 0.35 to 0.7 do as well, and 0.01 to 0.5."""
+"""Weight of the logarithm of the parasite's area, and um2 that are added to each area, for most cells have none; 0.35
+to 0.7, and 0.01 to 0.5, do as well."""
 _GLANCES, _PLAIN = (0, 5), 0.8
 """Views by which each cell is named first, of which one is no turn of the other, and the probability of a healthy red
 cell in both from which these two are enough: all eight views named 2,383 cells of 26 fields the same."""
@@ -50,7 +51,8 @@ def mean_evidence(evidence: npt.NDArray[np.floating[Any]], cells: Labels, count:
 
 
 def by_both(field: Logarithms, crop: Logarithms) -> Logarithms:
-    """A mean of what is seen of each cell in the field and in its crop."""
+    """The mean, by `_OF_FIELD`, of what is seen of each cell in the field and in its crop, each of them normalised over
+    all classes but the background."""
     field, crop = (seen - np.logaddexp.reduce(seen[:, 1:], axis=1)[:, None] for seen in (field, crop))
     return _OF_FIELD * field + (1 - _OF_FIELD) * crop
 
@@ -58,8 +60,11 @@ def by_both(field: Logarithms, crop: Logarithms) -> Logarithms:
 def infected_odds(
     named: Logarithms, red: tuple[int, int], parasite_um2: npt.NDArray[np.float64] | None
 ) -> npt.NDArray[np.float64]:
-    """float64 (n,): log-odds of infected against healthy of each cell. named: by what it is named. red: of `red_ids`.
-    parasite_um2: float64 (n,), the area that is marked as parasite in it, None where no network marks it."""
+    """float64 (n,): log-odds of infected against healthy of each cell, and half the logarithm of the area of parasite.
+
+    named: by what it is named. red: of `red_ids`. parasite_um2: float64 (n,), the area that is marked as parasite in
+    it, None where no network marks it.
+    """
     odds = named[:, red[0]] - named[:, red[1]]
     return odds if parasite_um2 is None else odds + _OF_PARASITE * np.log(parasite_um2 + _TRACE)
 

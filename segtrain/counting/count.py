@@ -110,8 +110,8 @@ def count(
     image, FILE.xlsx with both, of an only image FILE.zip (ImageJ) or FILE.geojson (QuPath); or with `formats`, of csv,
     xlsx, roi, geojson, coco and instances, a folder of files.
 
-    run: folder of a training, None for the networks that come with the package. cells: the run of a network that names
-    each cell which those of `run` and `others` find on a crop of its own, white cells together with them. images: one
+    run: folder of a training, None for the networks that come with the package. cells: the run of a network that sees
+    each cell which those of `run` and `others` find on a crop of its own, and names it together with them. images: one
     or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells
     outlined and numbered. group: "folder", or a pattern in the path, such as (?P<patient>P[0-9]+); or group_column,
     columns of the table `labels`: which images are one patient's or slide's, as `pooled_fields.groups_of` says.

@@ -20,7 +20,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels
 
 Probabilities = Callable[[Tensor], Tensor]
-"""uint8 (B, 3, H, W) RGB to float32 (B, classes, H, W) of sum 1, on any device."""
+"""uint8 (B, 3, H, W) RGB to float32 (B, classes, H, W) of sum 1, the parasite's after them, on any device."""
 VIEWS = 8
 """Symmetries of a square: four quarter turns, each mirrored or not."""
 _BATCH = {"cpu": 1, "cuda": 8}

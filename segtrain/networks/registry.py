@@ -84,7 +84,7 @@ class Adapted(nn.Module):
     is binary cross-entropy, and the larger one is where the sigmoid is over 1/2. So every loss and figure holds.
 
     With `parasite` the network's last output is the logit of a parasite's pixel. It comes back as one channel more only
-    where `shows_parasite` is set, as training and counting do; to all others the network is one of its classes.
+    where `shows_parasite` is set, as training and `load_networks` do; to all others the network is one of its classes.
     """
 
     luma: Tensor
