@@ -134,7 +134,7 @@ def test_each_found_cell_is_named_by_its_pixels_and_on_its_own_crop(data: Path, 
             if named in red:
                 infected, healthy = both[red]
                 marked = 0.04 * field.parasite[inside].sum() / 255
-                odds = np.log(infected / healthy * np.sqrt(marked + 0.05))
+                odds = np.log(infected / healthy * np.sqrt(min(marked, 4) + 0.05))
                 assert cell.infected_odds == pytest.approx(odds, abs=1e-3)
                 named = INFECTED_RBC if odds > 0 else HEALTHY_RBC
                 sure = both[red].sum() / (1 + np.exp(-abs(odds)))

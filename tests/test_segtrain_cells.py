@@ -145,7 +145,7 @@ class TestParasite:
             if cell.infected_odds is not None:
                 assert other.infected_odds is not None
                 more = cell.infected_odds - other.infected_odds
-                assert more == pytest.approx(0.5 * np.log(cell.parasite_um2 + 0.05))
+                assert more == pytest.approx(0.5 * np.log(min(cell.parasite_um2, 4) + 0.05))
 
     def test_it_is_no_class_of_a_map(self, data: Path, tmp_path: Path) -> None:
         marks = (*TINY, "loss.parasite={}", "model.parasite=true", "epochs=1")
