@@ -95,13 +95,13 @@ def import_annotations(
     check_target(out, overwrite=overwrite)
     target, scale = _target(to_um_per_px, resize), Scale(str(um_per_px))
     cutting = read_patches(patches) if patches else None
-    asked = _read_input(Path(images), Path(masks) if masks else None, palette, classes, rest, page)
-    known = asked.palette
+    source = _read_input(Path(images), Path(masks) if masks else None, palette, classes, rest, page)
+    known = source.palette
     if cells and known.form != "levels":
         raise UserError(f"masks of the palette {palette} have more than two levels: leave `{cells}` out", "cells")
     have = check_pairs(
-        [replace(pair, page=page) for pair in asked.pairs],
-        asked.errors,
+        [replace(pair, page=page) for pair in source.pairs],
+        source.errors,
         known,
         cells=cells,
         split=split,
@@ -112,7 +112,7 @@ def import_annotations(
     scales = scale.of_folder([one.pair.image for one in have.pairs], page=page, progress=progress)
     pairs = plan_pairs(have, scales, target, cutting)
     warnings = [
-        *asked.warnings,
+        *source.warnings,
         *([have.found] if have.found else []),
         *_warnings_of_masks(have.pairs, known),
         *_warnings_of_copies(have.pairs, have.splits),
@@ -142,7 +142,7 @@ def import_annotations(
             shards=shards,
             imported={
                 "palette": _plain(known),
-                **({"names": dict(asked.labels), "rest": rest} if asked.labels else {}),
+                **({"names": dict(source.labels), "rest": rest} if source.labels else {}),
                 "cells": have.cells,
                 "um_per_px": scale.spec,
                 "to_um_per_px": to_um_per_px,
