@@ -270,7 +270,7 @@ def test_one_of_another_network_or_of_other_odds_is_refused(run: Path) -> None:
     epoch = load_trained(run).epoch
     for change, words in (
         ({"epoch": 99}, "was chosen for the network of epoch 99"),
-        ({"odds_of": ("crop", "pixels")}, r"was chosen for odds of crop \+ pixels, and here are odds of pixels"),
+        ({"odds_of": ("crop", "pixels")}, r"was chosen for odds of crop \+ pixels, and not for odds of pixels"),
     ):
         replace(point(0.8, 0.005), **{"epoch": epoch, **change}).save(run)
         with pytest.raises(UserError, match=words):

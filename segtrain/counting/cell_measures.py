@@ -199,7 +199,7 @@ def measure_cells(
     parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
     pooled = None if names is None else names(cells, len(group_of))
     red = red_ids(keys)
-    odds_of = None if pooled is None or red is None else infected_odds(pooled, red, parasites)
+    log_odds = None if pooled is None or red is None else infected_odds(pooled, red, parasites)
     height, width = label.shape
     scale = np.array(native_shape or label.shape) / label.shape
     native = (centre + 0.5) * scale - 0.5
@@ -214,8 +214,8 @@ def measure_cells(
         if pooled is not None:
             best = 1 + int(pooled[row, 1:].argmax())
             share = pooled[row, best]
-            if odds_of is not None and red and best in red:
-                odds = float(odds_of[row])
+            if log_odds is not None and red and best in red:
+                odds = float(log_odds[row])
                 best = red[0] if odds > threshold else red[1]
                 share = np.logaddexp(*pooled[row, red]) - np.logaddexp(0, -odds if best == red[0] else odds)
             sure = float(np.exp(share - np.logaddexp.reduce(pooled[row, 1:])))

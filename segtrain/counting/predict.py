@@ -30,10 +30,10 @@ from segtrain.inference.prediction_files import (
     write_probability,
 )
 from segtrain.inference.ready_networks import Networks, load_networks
-from segtrain.inference.tiles import Band, RescaledImage, predict_bands
+from segtrain.inference.tiles import RescaledImage, predict_bands
 from segtrain.pretrained import or_shipped
 from smearsynth.base.errors import UserError, printable
-from smearsynth.base.images import Pixels, size_text
+from smearsynth.base.images import size_text
 from smearsynth.base.progress import ProgressBar
 from smearsynth.fields.scale import AUTO, Scale
 
@@ -162,11 +162,6 @@ def _predict(
         by_name = dict(zip([*files, *of_cells], opened, strict=True))
         if named or of_cells or coco is not None:
             kept, native = "probability" in files, NativeLabels(judged.shape, image.shape)
-            blocks = list[Pixels]()
-
-            def on_band(band: Band) -> None:
-                blocks.extend(native.add(band))
-
             found, field = count_field(
                 networks,
                 image,
@@ -174,9 +169,10 @@ def _predict(
                 probability=kept,
                 occupied=judged.occupied,
                 on_tile=bar.update,
-                on_band=None if named else on_band,
+                on_band=None if named else native.collect,
             )
-            pixels = write_labels(by_name, image, named_labels(found, classes.keys) if named else blocks, classes)
+            blocks = named_labels(found, classes.keys) if named else native.blocks
+            pixels = write_labels(by_name, image, blocks, classes)
             if field.probability is not None:
                 write_probability(by_name["probability"], field.probability)
             origin = {**made_with(networks), "um_per_px": um_per_px}

@@ -23,7 +23,7 @@ from segtrain.inference.prediction_files import (
     write_probability,
 )
 from segtrain.inference.ready_networks import Networks
-from segtrain.inference.tiles import Band, RescaledImage
+from segtrain.inference.tiles import RescaledImage
 from smearsynth.base.errors import UserError
 from smearsynth.base.images import Pixels, size_text
 from smearsynth.fields.scale import scaled_shape, to_native
@@ -97,12 +97,9 @@ def predict_image(networks: Networks, image: ImageReader, um_per_px: float, *, p
         found, field = count_field(networks, image, um_per_px, probability=probability)
         blocks = list(named_labels(found, classes.keys))
     else:
-        native, blocks = NativeLabels(shape, image.shape), []
-
-        def on_band(band: Band) -> None:
-            blocks.extend(native.add(band))
-
-        field = predict_field(networks, image, um_per_px, probability=probability, on_band=on_band)
+        native = NativeLabels(shape, image.shape)
+        field = predict_field(networks, image, um_per_px, probability=probability, on_band=native.collect)
+        blocks = native.blocks
     confidence = to_native(field.confidence.astype(np.float32) / np.float32(255), image.shape)
     return Prediction(
         label=np.concatenate(blocks), confidence=confidence, um_per_px=um_per_px, image=image, field=field

@@ -256,6 +256,8 @@ class NativeLabels:
         self._last_row = np.empty((0, 0, 0), np.float32)
         """Of the band before."""
         self._next = 0
+        self.blocks: list[Pixels] = []
+        """Those that were collected."""
 
     def add(self, band: Band) -> Iterator[Pixels]:
         """Blocks of full rows, uint8 (rows, w), that are decided now."""
@@ -264,6 +266,10 @@ class NativeLabels:
         for first in range(self._next, decided, step):
             yield self._block(band, slice(first, min(first + step, decided)))
         self._next, self._last_row = decided, band.probability[:, -1:].copy()
+
+    def collect(self, band: Band) -> None:
+        """Puts what is decided now into `blocks`."""
+        self.blocks.extend(self.add(band))
 
     def _block(self, band: Band, block: slice) -> Pixels:
         first = int(self._above[block.start])

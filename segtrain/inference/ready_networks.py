@@ -148,7 +148,7 @@ def _operating_point(run: Path, trained: Trained, odds_of: tuple[str, ...]) -> O
     ):
         if chosen != here:
             raise UserError(
-                f"{run / FILE} was chosen for {chosen}, and here are {here}; choose it again with `segtrain operate`, "
+                f"{run / FILE} was chosen for {chosen}, and not for {here}; choose it again with `segtrain operate`, "
                 "or remove the file"
             )
     return point

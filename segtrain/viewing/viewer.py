@@ -25,7 +25,7 @@ from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, image_warnings
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
-from segtrain.inference.tiles import Band, RescaledImage, tile_count
+from segtrain.inference.tiles import RescaledImage, tile_count
 from segtrain.pretrained import or_shipped
 from segtrain.viewing.page_server import File, Server, Step
 from smearsynth.base import html_page
@@ -166,7 +166,6 @@ class Viewer:
                 f"{MAX_PIXELS // 1_000_000} megapixels; check the scale, or cut it into fields."
             )
         native = NativeLabels(shape, picture.shape)
-        rows: list[Pixels] = []
         tiles, done = tile_count(shape), 0
 
         def on_tile(more: int) -> None:
@@ -174,11 +173,8 @@ class Viewer:
             done += more
             step(done / tiles)
 
-        def on_band(band: Band) -> None:
-            rows.extend(native.add(band))
-
-        found, prediction = count_field(self._networks, picture, um_per_px, on_tile=on_tile, on_band=on_band)
-        return found, prediction, np.concatenate(rows)
+        found, prediction = count_field(self._networks, picture, um_per_px, on_tile=on_tile, on_band=native.collect)
+        return found, prediction, np.concatenate(native.blocks)
 
 
 def at_native(prediction: FieldPrediction, cells: npt.NDArray[np.int32], label: Pixels) -> npt.NDArray[np.int32]:
