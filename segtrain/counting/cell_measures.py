@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from segtrain.counting.cell_names import Logarithms, Names, by_both, infected_odds, mean_evidence, name_crops, red_ids
+from segtrain.counting.cell_names import (
+    CellNames,
+    Logarithms,
+    Names,
+    by_both,
+    decided,
+    mean_evidence,
+    name_crops,
+    red_ids,
+)
 from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
 from segtrain.inference.field_prediction import FieldPrediction, predict_field
@@ -197,28 +206,15 @@ def measure_cells(
     area = np.bincount(cells.ravel(), minlength=len(group_of) + 1)[1:]
     centre, eccentricity = _moments(cells, area)
     parasites = None if parasite is None else _sums(cells, parasite, len(group_of)) * um_per_px**2
-    pooled = None if names is None else names(cells, len(group_of))
-    red = red_ids(keys)
-    log_odds = None if pooled is None or red is None else infected_odds(pooled, red, parasites)
+    if names is None:
+        named = _named_by_votes(votes, [groups[index].ids for index in group_of], area)
+    else:
+        named = decided(names(cells, len(group_of)), red_ids(keys), parasites, threshold)
     height, width = label.shape
     scale = np.array(native_shape or label.shape) / label.shape
     native = (centre + 0.5) * scale - 0.5
     measured = []
     for row, box in enumerate(ndimage.find_objects(cells)):
-        ids = list(groups[group_of[row]].ids)
-        if not votes[row, ids].any():
-            # Split from a cell of its group, and all of it is a patch of another group.
-            ids = list(range(1, len(keys)))
-        best, odds = ids[int(votes[row, ids].argmax())], None
-        sure = float(votes[row, best]) / (255 * float(area[row]))
-        if pooled is not None:
-            best = 1 + int(pooled[row, 1:].argmax())
-            share = pooled[row, best]
-            if log_odds is not None and red and best in red:
-                odds = float(log_odds[row])
-                best = red[0] if odds > threshold else red[1]
-                share = np.logaddexp(*pooled[row, red]) - np.logaddexp(0, -odds if best == red[0] else odds)
-            sure = float(np.exp(share - np.logaddexp.reduce(pooled[row, 1:])))
         rows, columns = box
         cut = (rows.start == 0, columns.start == 0, rows.stop == height, columns.stop == width)
         borders = tuple(border for border, is_cut in zip(BORDERS, cut, strict=True) if is_cut)
@@ -227,7 +223,7 @@ def measure_cells(
         measured.append(
             MeasuredCell(
                 number=row + 1,
-                kind=keys[best],
+                kind=keys[named.ids[row]],
                 x=float(native[row, 1]),
                 y=float(native[row, 0]),
                 left=left,
@@ -235,15 +231,28 @@ def measure_cells(
                 right=right,
                 bottom=bottom,
                 area_um2=float(area[row]) * um_per_px**2,
-                confidence=sure,
+                confidence=float(named.confidence[row]),
                 eccentricity=float(eccentricity[row]),
                 parasite_um2=None if parasites is None else float(parasites[row]),
-                infected_odds=odds,
+                infected_odds=None if math.isnan(named.infected_odds[row]) else float(named.infected_odds[row]),
                 borders=borders,
                 counted=not set(borders) & set(NOT_COUNTED),
             )
         )
     return FieldCells(map=cells, cells=tuple(measured), native_shape=native_shape or (height, width))
+
+
+def _named_by_votes(
+    votes: npt.NDArray[np.float64], ids_of: Sequence[tuple[int, ...]], area: npt.NDArray[np.int64]
+) -> CellNames:
+    """Each cell by the class of its group that most votes are for. votes: of `_votes`. ids_of: classes of each cell's
+    group. area: int64 (n,), px."""
+    allowed = np.zeros_like(votes, bool)
+    for row, ids in enumerate(ids_of):
+        # Else it was split from a cell of its group, and all of it is a patch of another group.
+        allowed[row, list(ids) if votes[row, list(ids)].any() else slice(1, None)] = True
+    kept = np.where(allowed, votes, -1.0)
+    return CellNames(kept.argmax(axis=1), kept.max(axis=1) / (255.0 * area), np.full(len(votes), np.nan))
 
 
 def _votes(
