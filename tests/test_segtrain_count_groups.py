@@ -83,7 +83,14 @@ def test_all_formats_come_into_a_folder_and_say_the_same(blood: Path, tmp_path: 
 
 def test_counts_of_a_group_add_and_then_the_rates(blood: Path, tmp_path: Path) -> None:
     point = OperatingPoint(
-        threshold=0.0, false_alarms=Rate(20, 1000), recall=Rate(300, 400), odds_of=(), measured_on="others", epoch=1
+        threshold=0.0,
+        false_alarms=Rate(20, 1000),
+        recall=Rate(300, 400),
+        odds_of=(),
+        healthy=(),
+        infected=(),
+        measured_on="others",
+        epoch=1,
     )
     known = replace(NETWORKS, operating_point=point)
     told = count_with(

@@ -17,7 +17,7 @@ from segtrain.cli import main
 from segtrain.counting.predict import predict
 from segtrain.experiments.fit import fit
 from segtrain.inference.exported_networks import load_onnx
-from segtrain.inference.operating_point import FILE, OperatingPoint, Rate
+from segtrain.inference.operating_point import EDGES, FILE, OperatingPoint, Rate
 from segtrain.reporting.export_network import EXTRA_FILE, export
 from segtrain.reporting.model_card import model_card
 from segtrain.training.config import ModelSpec, load_config
@@ -87,7 +87,14 @@ def test_what_is_handed_on_tells_nothing_of_the_machine_it_was_trained_on(run: P
 def test_what_was_exported_as_safetensors_is_taken_wherever_a_run_is(run: Path, tmp_path: Path) -> None:
     of_run = load_trained(run)
     point = OperatingPoint(
-        threshold=1.5, false_alarms=Rate(1, 9), recall=Rate(2, 3), odds_of=(), measured_on="a set", epoch=of_run.epoch
+        threshold=1.5,
+        false_alarms=Rate(1, 9),
+        recall=Rate(2, 3),
+        odds_of=(),
+        healthy=tuple(range(len(EDGES))),
+        infected=tuple(range(len(EDGES))),
+        measured_on="a set",
+        epoch=of_run.epoch,
     )
     point.save(run)
     export(run, format="safetensors", out=tmp_path / "whole")

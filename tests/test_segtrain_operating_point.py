@@ -1,6 +1,7 @@
 """The operating point: the lowest threshold that keeps to its false alarms; shares corrected by what it does; chosen on
 a set, kept with the run, and used by `count` and `evaluate`."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from PIL import Image
 
 from segtrain.cli import main
 from segtrain.counting.cell_measures import count_field
+from segtrain.counting.load import load
 from segtrain.data.samples import Shards
 from segtrain.evaluation.operate import operate
 from segtrain.experiments.fit import fit
 from segtrain.inference.image_reader import ArrayReader
-from segtrain.inference.operating_point import FILE, OperatingPoint, Rate, choose, corrected
+from segtrain.inference.operating_point import EDGES, FILE, OperatingPoint, Rate, choose, corrected
 from segtrain.inference.ready_networks import load_networks
 from segtrain.training.run_folder import load_trained
 from smearsynth.bank.bank_file import save_bank
@@ -29,6 +31,8 @@ from smearsynth.taxonomy import HEALTHY_RBC, INFECTED_RBC
 from smearsynth.verbs.build import build
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+NONE = (0,) * len(EDGES)
+"""No cell above any odds, where these do not matter."""
 
 
 def point(recall: float, alarms: float, *, cells: int = 2000) -> OperatingPoint:
@@ -37,6 +41,8 @@ def point(recall: float, alarms: float, *, cells: int = 2000) -> OperatingPoint:
         false_alarms=Rate(round(alarms * cells), cells),
         recall=Rate(round(recall * cells), cells),
         odds_of=("pixels",),
+        healthy=NONE,
+        infected=NONE,
         measured_on="set, val",
         epoch=4,
     )
@@ -55,6 +61,24 @@ def test_no_lower_threshold_keeps_to_the_false_alarms(seed: int, false_alarms: f
     assert chosen.recall.hits == (score[infected] > chosen.threshold).sum()
     lower = score[~infected][score[~infected] <= chosen.threshold]
     assert (score[~infected] > np.unique(lower)[-1] - 0.05).sum() * 1000 > false_alarms * 700
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1e-4, 0.9))
+def test_where_few_are_infected_no_other_threshold_names_fewer_cells_wrongly(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    healthy, ill = rng.normal(-3, 1.5, 900), rng.normal(2, 2, 300)
+    score, infected = np.concatenate([healthy, ill]), np.arange(1200) >= 900
+    chosen = choose(score, infected, false_alarms=5, odds_of=("pixels",), measured_on="set", epoch=4)
+    moved = chosen.at_prevalence(share)
+
+    def wrong(threshold: float) -> float:
+        return float((1 - share) * np.mean(healthy > threshold) + share * np.mean(ill <= threshold))
+
+    assert wrong(moved.threshold) == pytest.approx(min(map(wrong, EDGES)))
+    assert moved.threshold >= chosen.at_prevalence(min(3 * share, 0.99)).threshold
+    assert (moved.false_alarms.hits, moved.false_alarms.total) == ((healthy > moved.threshold).sum(), 900)
+    assert (moved.recall.hits, moved.recall.total) == ((ill > moved.threshold).sum(), 300)
+    assert (moved.prevalence, moved.measured_on, moved.odds_of) == (share, "set", ("pixels",))
 
 
 def test_too_few_cells_are_refused() -> None:
@@ -89,6 +113,8 @@ def test_an_interval_is_one_and_more_than_all_cells_are_never_infected(
         recall=Rate(min(found, cells), cells),
         false_alarms=Rate(min(alarms, cells), cells),
         odds_of=("pixels",),
+        healthy=NONE,
+        infected=NONE,
         measured_on="set",
         epoch=4,
     )
@@ -105,6 +131,8 @@ def test_the_interval_holds_the_true_share_in_about_95_of_100_fields(true: float
             recall=Rate(int(rng.binomial(400, recall)), 400),
             false_alarms=Rate(int(rng.binomial(1500, alarms)), 1500),
             odds_of=("pixels",),
+            healthy=NONE,
+            infected=NONE,
             measured_on="set",
             epoch=4,
         )
@@ -123,7 +151,7 @@ def test_it_is_read_as_it_was_written_and_a_broken_one_is_named(tmp_path: Path) 
     point(0.8, 0.005).save(tmp_path)
     assert OperatingPoint.load(tmp_path) == point(0.8, 0.005)
     known = json.loads((tmp_path / FILE).read_text())
-    for change in ({"threshold": "NaN"}, {"recall": {"hits": 3, "total": 2}}, {"false_alarms": 7}):
+    for change in ({"threshold": "NaN"}, {"recall": {"hits": 3, "total": 2}}, {"false_alarms": 7}, {"healthy": [3, 2]}):
         (tmp_path / FILE).write_text(json.dumps(known | change))
         with pytest.raises(UserError, match=r"operating_point\.json .*choose the operating point again"):
             OperatingPoint.load(tmp_path)
@@ -216,6 +244,39 @@ def test_count_corrects_by_it_and_says_so(run: Path, data: Path, tmp_path: Path)
     figures = json.loads(useless.stdout)["all"]
     assert (figures["parasitaemia"]["value"], figures["parasitaemia_corrected"]) == (0, None)
     assert any("is not corrected" in sentence for sentence in figures["warnings"])
+
+
+@pytest.mark.slow
+def test_a_share_that_is_known_moves_it_and_every_table_says_so(run: Path, data: Path, tmp_path: Path) -> None:
+    # Of healthy cells none is above -1, and of infected ones none above 3: whoever expects few goes by the first.
+    curve = {"healthy": np.where(EDGES < -1, 900, 0), "infected": np.where(EDGES < 3, 950, 0)}
+    plain = {name: tuple(values.tolist()) for name, values in curve.items()}
+    replace(point(0.8, 0.01, cells=1000), threshold=50.0, epoch=load_trained(run).epoch, **plain).save(run)
+    Image.fromarray(np.asarray(Shards(data, "test").read(0)[0])).save(tmp_path / "field.png")
+    command = ["count", str(run), str(tmp_path / "field.png"), "--um-per-px", "0.2", "--out", str(tmp_path / "c.csv")]
+    told = CliRunner().invoke(main, [*command, "--prevalence", "0.02", "--json"])
+    assert told.exit_code == 0, told.stderr
+    figures = json.loads(told.stdout)
+    known = {"operating_point": -1.0, "false_alarms": "0 of 1000", "recall": "950 of 1000", "prevalence": 0.02}
+    assert known.items() <= figures["made_with"].items()
+    with (tmp_path / "c.csv").open(newline="") as file:
+        assert {row["prevalence"] for row in csv.DictReader(file)} == {"0.02"}
+    moved = load(run, prevalence=0.02)
+    cells = moved.count(tmp_path / "field.png", 0.2).found[0].cells
+    assert "infected_rbc" in {cell.kind for cell in cells}
+    assert all((cell.kind == "infected_rbc") == (cell.infected_odds > -1) for cell in cells)
+    label = np.asarray(moved.predict(tmp_path / "field.png", 0.2).label)
+    assert label[round(cells[0].y), round(cells[0].x)] == moved.networks.classes.id_of(cells[0].kind)
+    assert {cell["class"] for cell in load(run).count(tmp_path / "field.png", 0.2).cells} == {"healthy_rbc"}
+    for wrong in ("0", "1", "-0.1", "nan"):
+        assert CliRunner().invoke(main, [*command, "--prevalence", wrong]).exit_code == 2
+        with pytest.raises(UserError, match="is no share of infected red cells"):
+            load(run, prevalence=float(wrong))
+    (run / FILE).unlink()
+    told = CliRunner().invoke(main, [*command, "--overwrite", "--prevalence", "0.02"])
+    assert told.exit_code == 2
+    assert "choose one with `segtrain operate`" in told.stderr
+    assert "--prevalence" in told.stderr
 
 
 @pytest.mark.slow

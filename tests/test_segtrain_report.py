@@ -14,12 +14,11 @@ from shard_set import write_set
 
 from segtrain.data.samples import Classes
 from segtrain.experiments.fit import fit
+from segtrain.inference.prediction_files import colour_table
 from segtrain.reporting.curves import draw_curves, read_columns
 from segtrain.reporting.run_pictures import (
-    IGNORED_GREY,
     SampleResult,
     both_ends,
-    colour_table,
     draw_confusion,
     draw_gallery,
     error_map,
@@ -48,7 +47,7 @@ def pixels_of(path: Path, colour: tuple[int, int, int]) -> int:
 def test_every_class_has_its_colour() -> None:
     table = colour_table(CLASSES)
     assert table[:3].tolist() == [[0, 0, 0], [255, 0, 0], [0x12, 0xAB, 0x34]]
-    assert table[255].tolist() == [IGNORED_GREY] * 3
+    assert table[255].tolist() == [128] * 3
 
 
 def test_an_error_has_the_colour_of_what_was_said_and_all_else_is_pale() -> None:

@@ -21,6 +21,13 @@ cells = click.option(
     help="A second network, as of recipes/fit/cells.yaml: it sees each cell that RUN finds on a crop of its own, "
     "and names it together with RUN.",
 )
+prevalence = click.option(
+    "--prevalence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="P",
+    help="Share of the red cells that are thought to be infected, such as 0.01: infected is called what makes fewest "
+    "wrong names then.  [default: by the false alarms of the operating point]",
+)
 page = click.option(
     "--page", type=click.IntRange(min=1), metavar="N", help="Page of TIFF files, where several could be the image."
 )
@@ -54,6 +61,7 @@ def run_and_rest(given: tuple[Path, ...]) -> tuple[Path | None, tuple[Path, ...]
 @um_per_px
 @others
 @cells
+@prevalence
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
 @click.option("--probability", is_flag=True, help="Keep the probability of every class too.")
 @click.option("--overwrite", is_flag=True, help="Replace predictions that are there.")
@@ -74,11 +82,12 @@ def predict(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
 
     IMAGE is a file (PNG, JPEG, TIFF, BMP and others, 8 or 16 bit, grey or colour) or a folder of them. Each is brought
     to the scale that the network was trained at, predicted in overlapping tiles, and brought back. Of NAME.png there
-    come into DIR: NAME_label.png with the ids of the classes, NAME_colour.png with their colours, NAME_overlay.png to
-    look at, and with --probability NAME_probability.npy, half floats (height, width, classes) at the scale of training.
-    TIFF files over 64 megapixels, and slides (SVS, NDPI, SCN, MRXS and others, with the extra `slides`), are read in
-    parts, at the level of a pyramid that fits, and glass is skipped, so that memory stays flat; of these, ids and
-    colours are one tiled TIFF pyramid with a palette, NAME_label.tif. A scale that the file states goes before `auto`.
+    come into DIR: NAME_label.png with the ids of the classes, 255 where it is unsure, NAME_colour.png with their
+    colours, NAME_overlay.png to look at, and with --probability NAME_probability.npy, half floats (height, width,
+    classes) at the scale of training. TIFF files over 64 megapixels, and slides (SVS, NDPI, SCN, MRXS and others, with
+    the extra `slides`), are read in parts, at the level of a pyramid that fits, and glass is skipped, so that memory
+    stays flat; of these, ids and colours are one tiled TIFF pyramid with a palette, NAME_label.tif. A scale that the
+    file states goes before `auto`.
 
     \b
     Example: one field; a part of a slide; a folder, with an ensemble and test-time augmentation
@@ -160,6 +169,7 @@ def export(run: Path, as_json: bool, **options: Any) -> None:
 )
 @click.option("--bom", is_flag=True, help="Begin CSV with the mark by which Excel knows UTF-8.")
 @cells
+@prevalence
 @um_per_px
 @others
 @click.option("--tta", is_flag=True, help="Average over the eight views of a tile, turned and mirrored.")
@@ -174,7 +184,8 @@ def count(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     RUN is a run of `segtrain fit`; without one, the networks that come with segtrain are used (`segtrain weights`).
     IMAGE is a file or a folder of them. Touching cells are split, and each is one cell of one class, that of most of
     its evidence. Those that the bottom or the right edge of an image cuts are in the table and not in the counts; those
-    at the top and the left are in both. It reports cells by class, parasitaemia (infected of all red cells) with its
+    at the top and the left are in both. A cell to whose class less than a half of the evidence goes is `unsure`, and in
+    no count of a class. It reports cells by class, parasitaemia (infected of all red cells) with its
     95 % interval, the differential of the white cells, platelets per red cell, and whether cells were too few for it.
 
     FILE.csv gets a line for each cell, and FILE_summary.csv one for all, each group and each image; FILE.xlsx has both.

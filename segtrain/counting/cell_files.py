@@ -19,10 +19,10 @@ import tifffile
 from scipy.ndimage import find_objects
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
-from segtrain.data.samples import Classes
+from segtrain.data.samples import UNSURE, Classes
 from smearsynth.base.errors import UserError
 from smearsynth.base.instance_outlines import Ring, encode_instances, outlines
-from smearsynth.taxonomy import display_name, rgb_of
+from smearsynth.taxonomy import IGNORE, display_name, rgb_of
 
 _MOST_SIDE = 32_767
 """Pixels up to which ImageJ's regions, of 16 bits a coordinate, reach."""
@@ -59,11 +59,10 @@ def write_rois(file: BinaryIO, one: OutlinedField) -> None:
     parts = one.full_outlines()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
         for cell in one.found.cells:
-            number = one.classes.keys.index(cell.kind)
             region = _region(roifile, parts[cell.number])
             region.name = f"{cell.number} {display_name(cell.kind)}"
-            region.group = number
-            region.stroke_color = bytes((255, *rgb_of(one.classes.colours[number])))
+            region.group = one.classes.id_of(cell.kind)
+            region.stroke_color = bytes((255, *rgb_of(one.classes.colour_of(cell.kind))))
             known = {"class": cell.kind, **_measurements(cell), "counted": int(cell.counted), **one.made_with}
             region.props = "".join(f"{key}: {value}\n" for key, value in known.items())
             member = zipfile.ZipInfo(f"{cell.number:05d}-{cell.kind}.roi", _FIRST_DAY)
@@ -108,7 +107,7 @@ def write_geojson(file: BinaryIO, one: OutlinedField) -> None:
                 "name": str(cell.number),
                 "classification": {
                     "name": display_name(cell.kind),
-                    "color": list(rgb_of(one.classes.colours[one.classes.keys.index(cell.kind)])),
+                    "color": list(rgb_of(one.classes.colour_of(cell.kind))),
                 },
                 "measurements": {**_measurements(cell), "Counted": int(cell.counted)},
             },
@@ -172,9 +171,8 @@ class CocoFile:
         instance, number = one.found.native_map(), len(self.images) + 1
         height, width = instance.shape
         self.made_with = one.made_with
-        self.categories = [
-            {"id": n, "name": key, "supercategory": "cell"} for n, key in enumerate(one.classes.keys) if n
-        ]
+        ids = {**dict(zip(one.classes.keys, one.classes.ids, strict=True)), UNSURE: IGNORE}
+        self.categories = [{"id": n, "name": kind, "supercategory": "cell"} for kind, n in ids.items() if n]
         self.images.append({"id": number, "file_name": one.name, "width": width, "height": height})
         area, counts, boxes = np.bincount(instance.ravel()), encode_instances(instance), find_objects(instance)
         for cell in one.found.cells:
@@ -183,7 +181,7 @@ class CocoFile:
                 {
                     "id": len(self.annotations) + 1,
                     "image_id": number,
-                    "category_id": one.classes.keys.index(cell.kind),
+                    "category_id": one.classes.id_of(cell.kind),
                     "segmentation": {"size": [height, width], "counts": counts[cell.number]},
                     "area": int(area[cell.number]),
                     "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],

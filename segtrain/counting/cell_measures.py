@@ -22,13 +22,14 @@ from segtrain.counting.cell_names import (
 )
 from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
+from segtrain.data.samples import UNSURE, id_of
 from segtrain.inference.field_prediction import FieldPrediction, predict_field
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.operating_point import OperatingPoint
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage
 from smearsynth.fields.scale import to_native
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 BORDERS = ("top", "left", "bottom", "right")
@@ -41,14 +42,14 @@ side, just one counts it. The rule of counting chambers, which take two adjacent
 class MeasuredCell:
     """One cell, in pixels of the native image, whose first pixel's centre is (0, 0).
 
-    number: from 1 in its image, as in the map. kind: key of its class. x, y: centre. left, top, right, bottom: box, the
-    last two exclusive. area_um2: of what is visible. confidence: 0 to 1, of a network that names whole cells the
-    probability of its class beside all other cells', else the mean over the cell of the probability of its class where
-    the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second
-    moments, 0 for a disc. parasite_um2: area of the parasite in it, the sum over the cell of its probability; None of
-    networks that do not mark it. infected_odds: log-odds as `cell_names.infected_odds` gives them, of a red cell by a
-    network that names whole cells, else None. borders: those of the image that cut it, of `BORDERS`. counted: by the
-    rule of `NOT_COUNTED`.
+    number: from 1 in its image, as in the map. kind: key of its class, or `UNSURE`. x, y: centre. left, top, right,
+    bottom: box, the last two exclusive. area_um2: of what is visible. confidence: 0 to 1, of a network that names whole
+    cells the probability of its class beside all other cells', else the mean over the cell of the probability of its
+    class where the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second moments, 0
+    for a disc. parasite_um2: area of the parasite in it, the sum over the cell of its probability; None of networks
+    that do not mark it. infected_odds: log-odds as `cell_names.infected_odds` gives them, of a red cell by a network
+    that names whole cells, else None. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of
+    `NOT_COUNTED`.
     """
 
     number: int
@@ -91,8 +92,9 @@ class FieldCells:
     native_shape: tuple[int, int]
 
     def class_ids(self, keys: Sequence[str]) -> npt.NDArray[np.uint8]:
-        """uint8 (n + 1,): by number in `map`, the id of the cell's class, 0 for none. keys: of the classes."""
-        return np.array([0, *(keys.index(cell.kind) for cell in self.cells)], np.uint8)
+        """uint8 (n + 1,): by number in `map`, the id of the cell's class, 0 for none, 255 for one that is unsure. keys:
+        of the classes."""
+        return np.array([0, *(id_of(cell.kind, keys) for cell in self.cells)], np.uint8)
 
     def native_map(self) -> Labels:
         """int32 (H, W): `map` at the size of the native image. Where cell and glass meet is linear between pixels of
@@ -223,7 +225,7 @@ def measure_cells(
         measured.append(
             MeasuredCell(
                 number=row + 1,
-                kind=keys[named.ids[row]],
+                kind=UNSURE if named.ids[row] == IGNORE else keys[named.ids[row]],
                 x=float(native[row, 1]),
                 y=float(native[row, 0]),
                 left=left,

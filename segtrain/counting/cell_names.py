@@ -21,7 +21,7 @@ from segtrain.data.cell_crops import crop_at
 from segtrain.inference.field_prediction import LEAST
 from segtrain.inference.ready_networks import VIEWS, Networks
 from smearsynth.base.images import Pixels
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, INFECTED_RBC
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC
 
 Logarithms = npt.NDArray[np.float64]
 """float64 (n, classes): of the probabilities by which each of n cells is named."""
@@ -34,6 +34,9 @@ _OF_PARASITE, _TRACE, _ENOUGH = 0.5, 0.05, 4.0
 which on more says nothing: of burr cells that lie thick and dark all may be marked, and where no more are called
 infected in smears, 9 of BBBC041's 329 healthy cells were without this bound, and 3 with it. Weights of 0.35 to 0.7 and
 bounds of 2 to 4 do as well."""
+_SURE = 0.5
+"""Probability below which no name is given: of white cells of three laboratories that gave none to the training, half
+of what is named with less is named wrongly."""
 _GLANCES, _PLAIN = (0, 5), 0.8
 """Views by which each cell is named first, of which one is no turn of the other, and the probability of a healthy red
 cell in both from which these two are enough: by the crop alone, all eight named 2,383 cells of 26 fields the same."""
@@ -41,8 +44,8 @@ cell in both from which these two are enough: by the crop alone, all eight named
 
 @dataclass(frozen=True)
 class CellNames:
-    """Of n cells: ids int64 (n,), of their classes; confidence float64 (n,), 0 to 1; infected_odds float64 (n,), the
-    log-odds of red cells, nan of others and where none are known."""
+    """Of n cells: ids int64 (n,), of their classes, or `IGNORE` where none is likely enough; confidence float64 (n,), 0
+    to 1; infected_odds float64 (n,), the log-odds of red cells, nan of others and where none are known."""
 
     ids: npt.NDArray[np.int64]
     confidence: npt.NDArray[np.float64]
@@ -91,16 +94,22 @@ def decided(
     threshold: float,
 ) -> CellNames:
     """The class of each cell and how sure it is beside all other classes of cells; of a red cell infected or healthy as
-    its odds are above the threshold or not. Other arguments as of `infected_odds`."""
+    its odds are above the threshold or not. One whose class is not sure has none, where a red cell is sure that is one
+    of the two. Other arguments as of `infected_odds`."""
     ids = 1 + named[:, 1:].argmax(axis=1)
     share, odds = named[np.arange(len(named)), ids], np.full(len(named), np.nan)
+    of_all = np.logaddexp.reduce(named[:, 1:], axis=1)
+    sure = share
     if red is not None:
         known, is_red = infected_odds(named, red, parasite_um2), np.isin(ids, red)
         infected = known > threshold
         ids = np.where(is_red, np.where(infected, *red), ids)
-        of_name = np.logaddexp(*named[:, red].T) - np.logaddexp(0, np.where(infected, -known, known))
-        share, odds = np.where(is_red, of_name, share), np.where(is_red, known, np.nan)
-    return CellNames(ids, np.exp(share - np.logaddexp.reduce(named[:, 1:], axis=1)), odds)
+        of_both = np.logaddexp(*named[:, red].T)
+        sure = np.where(is_red, of_both, share)
+        share = np.where(is_red, of_both - np.logaddexp(0, np.where(infected, -known, known)), share)
+        odds = np.where(is_red, known, np.nan)
+    unsure = sure - of_all < np.log(_SURE)
+    return CellNames(np.where(unsure, IGNORE, ids), np.exp(share - of_all), np.where(unsure, np.nan, odds))
 
 
 def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> Logarithms:

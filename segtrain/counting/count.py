@@ -100,6 +100,7 @@ def count(
     which: Literal["best", "last"] = "best",
     batch: int | None = None,
     cells: str | Path | None = None,
+    prevalence: float | None = None,
     device: str = "auto",
     page: int | None = None,
     region: str | Sequence[int] | None = None,
@@ -111,7 +112,9 @@ def count(
     xlsx, roi, geojson, coco and instances, a folder of files.
 
     run: folder of a training, None for the networks that come with the package. cells: the run of a network that sees
-    each cell which those of `run` and `others` find on a crop of its own, and names it together with them. images: one
+    each cell which those of `run` and `others` find on a crop of its own, and names it together with them. prevalence:
+    share of the red cells that are thought to be infected, 0 to 1: their odds are moved to where fewest cells would be
+    named wrongly then. images: one
     or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells
     outlined and numbered. group: "folder", or a pattern in the path, such as (?P<patient>P[0-9]+); or group_column,
     columns of the table `labels`: which images are one patient's or slide's, as `pooled_fields.groups_of` says.
@@ -126,7 +129,9 @@ def count(
     ['field.png']
     """
     run, cells = or_shipped(run, cells)
-    networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device, cells=cells)
+    networks = load_networks(
+        [run, *others], which=which, tta=tta, batch=batch, device=device, cells=cells, prevalence=prevalence
+    )
     return count_with(
         networks,
         images,

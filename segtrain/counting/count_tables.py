@@ -47,6 +47,7 @@ _ABOUT = {
     "parasitaemia_corrected": "by false_alarms and recall (Rogan and Gladen 1978; Lang and Reiczigel 2014)",
     "CLASS_share": "of differential_of white cells, with the exact binomial 95 % interval (table of Rümke 1960)",
     "intervals": "the chance of having met these cells, and not what the network takes a cell for",
+    "unsure": "cells to whose class the networks give less than a half; they are in no count of a class",
     "counted": "0 for a cell that the bottom or the right edge of its image cuts; it is in no count",
 }
 """What a reader of a workbook has to know of its columns."""
@@ -56,7 +57,8 @@ Row = Mapping[str, Any]
 def made_with(networks: Networks) -> dict[str, Any]:
     """Where figures come from. network: first digits of the sha256 of the weights, of a second network that names cells
     behind a slash. operating_point: log-odds from which a red cell is infected, "" where there is none; false_alarms,
-    recall: its known errors, as "28 of 1416". version: of segtrain."""
+    recall: its known errors, as "28 of 1416"; prevalence: the share of infected red cells that it was moved for.
+    version: of segtrain."""
     namer = networks.namer
     digests = ["+".join(digest[:_DIGITS] for digest in one.digests) for one in (networks, namer) if one is not None]
     point = networks.operating_point
@@ -65,6 +67,7 @@ def made_with(networks: Networks) -> dict[str, Any]:
         "network": "/".join(digests),
         "operating_point": round(point.threshold, 4) if point else "",
         **{name: f"{rate.hits} of {rate.total}" for name, rate in rates.items()},
+        **({"prevalence": point.prevalence} if point and point.prevalence else {}),
         "version": f"segtrain {version('smearsynth')}",
     }
 
@@ -87,7 +90,7 @@ def summary_row(of: str, name: str, scales: Sequence[float], summary: CountSumma
     row: dict[str, Any] = {"of": of, "name": name, "images": len(scales)}
     row |= {"um_per_px_low": round(min(scales), 5), "um_per_px_high": round(max(scales), 5)}
     row |= {**summary.cells, "red_cells": summary.red_cells, "white_cells": summary.white_cells}
-    row["not_counted"] = summary.not_counted
+    row |= {"unsure": summary.unsure, "not_counted": summary.not_counted}
     row |= _share("parasitaemia", summary.parasitaemia)
     row |= _share("parasitaemia_corrected", summary.parasitaemia_corrected)
     row["differential_of"] = summary.differential_of

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
-from segtrain.data.samples import Classes
+from segtrain.data.samples import UNSURE, Classes
 from segtrain.inference.prediction_files import draw_legend
 from smearsynth.base.images import Pixels
 from smearsynth.taxonomy import display_name, rgb_of
@@ -39,18 +39,18 @@ def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Clas
     factor = max(1, min(math.ceil(um_per_px / _FINE), _SIDE // max(image.shape)))
     drawn = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     scale = np.array(drawn.shape[1::-1]) / found.map.shape[::-1]
-    colours = dict(zip(classes.keys, classes.colours, strict=True))
     line = max(1, round(0.3 / um_per_px * factor / 2))
     outlines = _outlines(found, scale)
     for width, halo in ((line + 2, True), (line, False)):
         for cell, outline in zip(found.cells, outlines, strict=True):
-            colour = rgb_of(colours[cell.kind]) if cell.counted else _NOT_COUNTED
+            colour = rgb_of(classes.colour_of(cell.kind)) if cell.counted else _NOT_COUNTED
             around = _BRIGHT if sum(colour) < _DARK else _HALO
             cv2.polylines(drawn, outline, True, around if halo else colour, width, cv2.LINE_AA, _SHIFT)
     drawn = _numbered(drawn, found.cells, factor, _LETTER / um_per_px * factor)
     counts = Counter(cell.kind for cell in found.cells if cell.counted)
     left_out = sum(not cell.counted for cell in found.cells)
-    entries = [(f"{counts[key]} {display_name(key)}", colours[key]) for key in classes.keys if counts[key]]
+    kinds = [kind for kind in (*classes.keys, UNSURE) if counts[kind]]
+    entries = [(f"{counts[kind]} {display_name(kind)}", classes.colour_of(kind)) for kind in kinds]
     if left_out:
         entries.append((f"{left_out} cut by the bottom or right edge, not counted", f"#{bytes(_NOT_COUNTED).hex()}"))
     return np.concatenate([drawn, draw_legend(entries, drawn.shape)]) if entries else drawn

@@ -178,6 +178,7 @@ def load(
     which: Literal["best", "last"] = "best",
     tta: bool = False,
     cells: str | Path | None = None,
+    prevalence: float | None = None,
     batch: int | None = None,
     device: str = "auto",
 ) -> Network:
@@ -186,7 +187,8 @@ def load(
     run: the folder of a training, or an ONNX file that `segtrain.export` wrote; by default the networks that come with
     the package. others: runs whose probabilities are averaged with its own. which: the network of the best epoch or of
     the last. tta: average over the eight views of a tile, turned and mirrored. cells: the run of a network that names
-    each cell that `count` finds. batch: tiles at a time, by default what suits the device. device: "auto", "cpu",
+    each cell that `count` finds. prevalence: share of the red cells that are thought to be infected, as for
+    `segtrain.count`. batch: tiles at a time, by default what suits the device. device: "auto", "cpu",
     "cuda" or "cuda:1". Raises UserError.
 
     >>> net = segtrain.load("runs/first")
@@ -197,10 +199,15 @@ def load(
     path, cells = or_shipped(run, cells)
     more = list(others)
     if path.is_file():
-        if cells is not None or which == "last":
+        if cells is not None or prevalence is not None or which == "last":
             raise UserError(
-                f"{path} is an exported network, which stands alone: name its run, or leave these out", "cells", "which"
+                f"{path} is an exported network, which stands alone: name its run, or leave these out",
+                "cells",
+                "prevalence",
+                "which",
             )
         return Network(load_onnx([path, *more], tta=tta, batch=batch), path.name)
-    networks = load_networks([path, *more], which=which, tta=tta, batch=batch, device=device, cells=cells)
+    networks = load_networks(
+        [path, *more], which=which, tta=tta, batch=batch, device=device, cells=cells, prevalence=prevalence
+    )
     return Network(networks, str(path) if known else "of segtrain")

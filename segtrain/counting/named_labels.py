@@ -9,6 +9,7 @@ from segtrain.inference.field_prediction import NativeLabels
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band
 from smearsynth.base.images import MAX_PIXELS, Pixels
+from smearsynth.taxonomy import IGNORE
 
 _ROWS = 256
 """Rows of the map that are brought to the image's size at a time."""
@@ -22,10 +23,11 @@ def can_be_named(networks: Networks, shape: tuple[int, int]) -> bool:
 
 
 def named_labels(found: FieldCells, keys: Sequence[str]) -> Iterator[Pixels]:
-    """Blocks of full rows of the label at the image's size, uint8 (rows, W), from the top down. keys: of the
-    classes."""
+    """Blocks of full rows of the label at the image's size, uint8 (rows, W), 255 where a cell's class is unsure, from
+    the top down. keys: of the classes."""
     kinds = found.class_ids(keys)
     native = NativeLabels(found.map.shape, found.native_shape)
     for top in range(0, len(found.map), _ROWS):
         label = kinds[found.map[top : top + _ROWS]]
-        yield from native.add(Band(top, (label == np.arange(len(keys))[:, None, None]).astype(np.float32)))
+        there = (label == np.array([*range(len(keys)), IGNORE])[:, None, None]).astype(np.float32)
+        yield from (np.where(block == len(keys), IGNORE, block) for block in native.add(Band(top, there)))

@@ -36,6 +36,7 @@ from smearsynth.base.errors import UserError, printable
 from smearsynth.base.images import size_text
 from smearsynth.base.progress import ProgressBar
 from smearsynth.fields.scale import AUTO, Scale
+from smearsynth.taxonomy import IGNORE
 
 Figures = dict[str, Any]
 Runtime = Literal["torch", "onnx"]
@@ -46,8 +47,8 @@ _LEAST = 0.001
 
 @dataclass(frozen=True, kw_only=True)
 class PredictResult:
-    """What was written. images: one mapping each of name, width, height, um_per_px, pixels (by class, at the image's
-    size) and files. warnings: sentences that the user should read."""
+    """What was written. images: one mapping each of name, width, height, um_per_px, pixels (by class and of `UNSURE`,
+    at the image's size) and files. warnings: sentences that the user should read."""
 
     images: tuple[Figures, ...]
     device: str
@@ -70,6 +71,7 @@ def predict(
     um_per_px: str | float = AUTO,
     others: Sequence[str | Path] = (),
     cells: str | Path | None = None,
+    prevalence: float | None = None,
     tta: bool = False,
     probability: bool = False,
     overwrite: bool = False,
@@ -84,17 +86,18 @@ def predict(
     """Writes the files of `inference.prediction_files` for each image into the folder `out`.
 
     run: folder of a training, None for the network that comes with the package; others: of more, with which its
-    probabilities are averaged; cells: of a network that names each cell which they find. Where networks name whole
-    cells, a label is its cell's name, as `count` gives it, in images of up to 64 megapixels at the networks' scale, and
-    else the likeliest class of its pixel. images: one or several files, or folders of them. um_per_px: their scale, a
-    number, a table's path, or "auto". formats: files of single cells beside the labels, of roi, geojson, coco and
-    instances, as `segtrain.count` writes them. tta: average over the eight views of a tile, turned and mirrored, too.
-    probability: keep those, too. overwrite: replace files that are there. runtime: what computes; "onnx" takes what
-    `segtrain export` wrote. batch: tiles at a time, None is what suits the device. which: the network of the best epoch
-    or of the last. device: "auto", "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. region:
-    "x,y,width,height" of an only image, px; the maps are of that part, outlines in pixels of the full image. progress:
-    bars on stderr, or lines in a log. Raises UserError, before anything is written where a header, a scale or an option
-    is wrong; where an image turns out to be damaged further down, the files of those before it stay.
+    probabilities are averaged; cells: of a network that names each cell which they find; prevalence: as for
+    `segtrain.count`. Where networks name whole cells, a label is its cell's name, as `count` gives it, or 255 where
+    that is unsure, in images of up to 64 megapixels at the networks' scale, and else the likeliest class of its pixel.
+    images: one or several files, or folders of them. um_per_px: their scale, a number, a table's path, or "auto".
+    formats: files of single cells beside the labels, of roi, geojson, coco and instances, as `segtrain.count` writes
+    them. tta: average over the eight views of a tile, turned and mirrored, too. probability: keep those, too.
+    overwrite: replace files that are there. runtime: what computes; "onnx" takes what `segtrain export` wrote. batch:
+    tiles at a time, None is what suits the device. which: the network of the best epoch or of the last. device: "auto",
+    "cpu", "cuda" or "cuda:1". page: of TIFF files with several, from 1. region: "x,y,width,height" of an only image,
+    px; the maps are of that part, outlines in pixels of the full image. progress: bars on stderr, or lines in a log.
+    Raises UserError, before anything is written where a header, a scale or an option is wrong; where an image turns out
+    to be damaged further down, the files of those before it stay.
 
     >>> done = segtrain.predict("runs/first", ["field.png"], out="predicted", um_per_px=0.2, progress=False)
     >>> [pathlib.Path(file).name for file in done.images[0]["files"]]
@@ -117,13 +120,15 @@ def predict(
     known = run is not None
     run, cells = or_shipped(run, cells)
     if runtime == "torch":
-        networks = load_networks([run, *others], which=which, tta=tta, batch=batch, device=device, cells=cells)
+        networks = load_networks(
+            [run, *others], which=which, tta=tta, batch=batch, device=device, cells=cells, prevalence=prevalence
+        )
     elif which == "last":
         raise UserError(
             "the last network runs by torch only: export it, and predict with what that wrote", "which", "runtime"
         )
-    elif cells is not None and known:
-        raise UserError("names of cells come by torch only: leave it out", "cells", "runtime")
+    elif (cells is not None and known) or prevalence is not None:
+        raise UserError("names of cells come by torch only: leave it out", "cells", "prevalence", "runtime")
     else:
         networks = load_onnx([run, *others], tta=tta, batch=batch)
     judged = judge_images(readers, scale, networks, progress=progress)
@@ -197,7 +202,7 @@ def _predict(
         "height": image.shape[0],
         "um_per_px": judged.um_per_px,
         "overlay_factor": overlay_factor(image.shape),
-        "pixels": dict(zip(networks.classes.keys, pixels.tolist(), strict=True)),
+        "pixels": {classes.name_of(n): int(pixels[n]) for n in (*classes.ids, IGNORE)},
         "files": [str(file) for file in (*files.values(), *of_cells.values())],
         "warnings": warnings,
     }

@@ -31,9 +31,9 @@ from smearsynth.fields.scale import scaled_shape, to_native
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """label: uint8 (H, W), class ids at the image's size. confidence: float32 (H, W), 0 to 1, the probability of the
-    likeliest class, linear between the pixels of the network's scale. um_per_px: of the image, as it was given or
-    found. image: what was predicted. field: the prediction at the network's own scale.
+    """label: uint8 (H, W), class ids at the image's size, 255 where a cell's class is unsure. confidence: float32 (H,
+    W), 0 to 1, the probability of the likeliest class, linear between the pixels of the network's scale. um_per_px: of
+    the image, as it was given or found. image: what was predicted. field: the prediction at the network's own scale.
 
     Shown in a notebook, it is the image with its cells outlined.
 
@@ -77,9 +77,9 @@ class Prediction:
         return list(files.values())
 
     def __repr__(self) -> str:
-        shares = np.bincount(self.label.ravel(), minlength=len(self.classes)) / self.label.size
-        ranked = sorted(range(1, len(shares)), key=lambda n: -shares[n])
-        cells = ", ".join(f"{self.classes[n]} {shares[n]:.1%}" for n in ranked if shares[n] >= 0.001) or "no cells"
+        shares = np.bincount(self.label.ravel(), minlength=256) / self.label.size
+        ranked = [n for n in sorted(range(1, 256), key=lambda n: -shares[n]) if shares[n] >= 0.001]
+        cells = ", ".join(f"{self.field.classes.name_of(n)} {shares[n]:.1%}" for n in ranked) or "no cells"
         size = size_text(self.label.shape)
         return f"<Prediction of {self.image.name}: {size} px of {self.um_per_px:.4f} um, {cells}>"
 

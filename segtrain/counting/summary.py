@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scipy.special import betaincinv
 
 from segtrain.counting.cell_measures import MeasuredCell
+from segtrain.data.samples import UNSURE
 from segtrain.inference.operating_point import OperatingPoint, Rate, Z, corrected
 from smearsynth.base.command_line import columns
 from smearsynth.taxonomy import (
@@ -32,7 +33,7 @@ SUSPECT = (
     "the image"
 )
 """Warning of a parasitaemia that an image out of order gives."""
-UNSURE = 0.5
+_DOUBTFUL = 0.5
 """Confidence under which less than half of what the network saw of a cell speaks for its class."""
 
 
@@ -49,7 +50,8 @@ class Share:
 class CountSummary:
     """Of all counted cells.
 
-    cells: how many by class, of every class that the network knows. parasitaemia: infected of all red cells;
+    cells: how many by class, of every class that the network knows. unsure: those whose class is not sure, which are in
+    no other count. parasitaemia: infected of all red cells;
     parasitaemia_corrected: the same by what the network's operating point lets through and misses, None without one.
     differential: share of each white-cell class among `differential_of` white cells. platelets_per_red_cell: of single
     platelets. None or empty where no such cell was seen or the network does not distinguish them. warnings: sentences.
@@ -58,6 +60,7 @@ class CountSummary:
     cells: dict[str, int]
     red_cells: int
     white_cells: int
+    unsure: int
     not_counted: int
     parasitaemia: Share | None
     parasitaemia_corrected: Share | None
@@ -100,6 +103,7 @@ def summarise(
         cells=by_class,
         red_cells=red,
         white_cells=whites,
+        unsure=frequency[UNSURE],
         not_counted=len(cells) - len(counted),
         parasitaemia=wilson(infected, red) if malaria and red else None,
         parasitaemia_corrected=Share(value=better[0], low=better[1], high=better[2]) if better else None,
@@ -110,7 +114,7 @@ def summarise(
             *((SUSPECT,) if malaria and red and 2 * infected >= red else ()),
             *(useless if point and malaria and red and not better else ()),
             *_too_few(by_class, red, whites, malaria=malaria, differential=len(white) > 1, enough=white_cells),
-            *_unsure(by_class, Counter(cell.kind for cell in counted if cell.confidence < UNSURE)),
+            *_doubtful(by_class, Counter(cell.kind for cell in counted if cell.confidence < _DOUBTFUL)),
         ),
     )
 
@@ -157,11 +161,11 @@ def _too_few(
     return warnings
 
 
-def _unsure(cells: dict[str, int], unsure: Counter[str]) -> list[str]:
+def _doubtful(cells: dict[str, int], doubtful: Counter[str]) -> list[str]:
     return [
-        f"{display_name(key)}: of {count} counted, {unsure[key]} have a confidence under {UNSURE}; look at them"
+        f"{display_name(key)}: of {count} counted, {doubtful[key]} have a confidence under {_DOUBTFUL}; look at them"
         for key, count in cells.items()
-        if 2 * unsure[key] > count
+        if 2 * doubtful[key] > count
     ]
 
 
@@ -178,6 +182,8 @@ def summary_table(images: Mapping[str, CountSummary], together: CountSummary) ->
     lines = ["cells".ljust(_NAME_WIDTH) + "".join(_short(name).rjust(_WIDTH) for name in columns)]
     for key in together.cells:
         lines.append(_row(display_name(key), [summary.cells[key] for summary in columns.values()]))
+    if together.unsure:
+        lines.append(_row(UNSURE, [summary.unsure for summary in columns.values()]))
     lines.append(_row("not counted, at the border", [summary.not_counted for summary in columns.values()]))
     warnings = [f"Warning: {sentence}." for sentence in together.warnings]
     return "\n".join([*lines, *_block(_facts(together)), *_block(warnings)])

@@ -8,7 +8,7 @@ sentence.
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -37,6 +37,9 @@ MORE_MAPS = (INSTANCE, PARASITE)
 """uint16, 0 or 1 + row of the cell in `objects`; uint8, 0 no parasite, 1 parasite, 255 not known."""
 OUTSIDE = {"label": IGNORE, INSTANCE: 0, PARASITE: IGNORE}
 """Of each map, what is beyond the border of its image."""
+UNSURE = "unsure"
+"""What a cell is called of which a network is not sure; in a map `IGNORE`, and grey."""
+_GREY = "#808080"
 INDEX, BANK = "index.json", "cells.h5"
 _MOST_BYTES = 16_000_000
 """An index has some hundred bytes per shard; what is larger is another kind of file."""
@@ -54,6 +57,23 @@ class Classes:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def id_of(self, kind: str) -> int:
+        """Of a class's key, or `IGNORE` of `UNSURE`."""
+        return id_of(kind, self.keys)
+
+    def colour_of(self, kind: str) -> str:
+        """Of a class's key, or grey of `UNSURE`."""
+        return _GREY if kind == UNSURE else self.colours[self.keys.index(kind)]
+
+    def name_of(self, number: int) -> str:
+        """The key of a class, or `UNSURE`."""
+        return UNSURE if number == IGNORE else self.keys[number]
+
+
+def id_of(kind: str, keys: Sequence[str]) -> int:
+    """The id of a class by its key, `IGNORE` of `UNSURE`."""
+    return IGNORE if kind == UNSURE else keys.index(kind)
 
 
 class Shards:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
+from segtrain.data.samples import UNSURE
 from segtrain.evaluation.figures import Figures, by_key, none_if_nan
 from segtrain.metrics.confusion import Confusion, scores
 from smearsynth.base.progress import with_progress
@@ -32,7 +33,7 @@ _MAX_SIDE = 1600
 _BOXED_RED = range(5)
 """Classes of boxes that are red cells, as BBBC041 numbers them: 0 healthy, 1 to 4 stages of the infection; 5 is a white
 cell."""
-_NOT_RED = {CLASSES[i].key for i in FOREGROUND_CLASSES}
+_NOT_RED = {UNSURE, *(CLASSES[i].key for i in FOREGROUND_CLASSES)}
 
 
 def measure_fields(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
+from segtrain.data.samples import UNSURE
 from segtrain.evaluation.figures import Figures, estimate_line
 from segtrain.importing.outlined_images import class_error
 from segtrain.metrics.bootstrap import Floats, bootstrap
@@ -45,7 +46,8 @@ Count = Callable[[Path], FieldCells]
 
 
 class Called(NamedTuple):
-    """What a network calls a cell: the key of a class, or `NOT_FOUND`; odds: log-odds of infected, of a red cell."""
+    """What a network calls a cell: the key of a class, `UNSURE` or `NOT_FOUND`; odds: log-odds of infected, of a red
+    cell."""
 
     key: str
     odds: float | None
@@ -150,12 +152,13 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
 
 def naming_figures(tables: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> Figures:
     """images, cells, infection and white_cells as of `measure_names`, but for what takes odds or the annotations' own
-    names. tables: int64 (N, 10, 10), of each image the cells by true class and what they are called, 0 for not found.
+    names. tables: int64 (N, 10, 10 or 11), of each image the cells by true class and what they are called, 0 for not
+    found, 10 for unsure.
     units: int64 (N,), images of one number are drawn together."""
     whole = tables.sum(axis=0)
     names = ("false_alarms_per_1000", "recall", "parasitaemia_true", "parasitaemia", "balanced_accuracy")
     figures = dict(zip(names, (found.plain() for found in bootstrap(tables, units, _statistics)), strict=True))
-    columns = (NOT_FOUND, *(c.key for c in CLASSES[1:]))
+    columns = (NOT_FOUND, *(c.key for c in CLASSES[1:]), UNSURE)
     red, white = (
         {CLASSES[i].key: {columns[j]: int(n) for j, n in enumerate(whole[i]) if n} for i in kinds if whole[i].any()}
         for kinds in ((INFECTED_RBC, HEALTHY_RBC), WHITE_CELLS)
@@ -182,7 +185,7 @@ def _called(cell: NamedCell, found: FieldCells) -> Called:
 def found_cell(cell: NamedCell, found: FieldCells) -> MeasuredCell | None:
     """The cell of its field that an annotation means; None where none was found there."""
     if cell.box is None:
-        white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
+        white = [c for c in found.cells if c.kind in {UNSURE, *(CLASSES[i].key for i in WHITE_CELLS)}]
         of_white = BY_KEY[cell.key].id in WHITE_CELLS
         return max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
     if cell.outline:
@@ -231,10 +234,11 @@ def _of_outlines(sums: Floats) -> Floats:
 
 
 def _table(pairs: Sequence[tuple[NamedCell, Called]]) -> npt.NDArray[np.int64]:
-    """int64 (10, 10): annotated class by what it is called, 0 for what was not found."""
-    table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    """int64 (10, 11): annotated class by what it is called, 0 for what was not found, 10 for what is unsure."""
+    table = np.zeros((len(CLASSES), len(CLASSES) + 1), np.int64)
+    column = {**{key: kind.id for key, kind in BY_KEY.items()}, NOT_FOUND: 0, UNSURE: len(CLASSES)}
     for cell, called in pairs:
-        table[BY_KEY[cell.key].id, BY_KEY[called.key].id if called.key in BY_KEY else 0] += 1
+        table[BY_KEY[cell.key].id, column[called.key]] += 1
     return table
 
 
@@ -261,8 +265,8 @@ def _recall_at(histograms: Floats) -> Floats:
 
 
 def _statistics(tables: Floats) -> Floats:
-    """float64 (B, 5) of float64 (B, 10, 10): false alarms per 1,000, recall, true and raw parasitaemia, and the mean
-    over the white-cell types of the share that is called so; nan where there is nothing to measure."""
+    """float64 (B, 5) of float64 (B, 10, 10 or 11): false alarms per 1,000, recall, true and raw parasitaemia, and the
+    mean over the white-cell types of the share that is called so; nan where there is nothing to measure."""
     with np.errstate(invalid="ignore", divide="ignore"):
         annotated = tables.sum(axis=2)
         right = tables[:, range(len(CLASSES)), range(len(CLASSES))] / annotated

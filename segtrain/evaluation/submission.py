@@ -12,7 +12,8 @@ An `image_id` of COCO is a sample's id, or its number in the split from 1, as `s
 of two cells that overlap the one with the higher score is on top, and what no cell covers is background.
 
 A map of single cells has 1000 x class + the cell's number in its image, as Cityscapes has, and 0 for background: any
-value from 1000 on says that it is one. All that is missing, too many, of another size or no class is named.
+value from 1000 on says that it is one. In any other map 255, a cell whose class is unsure, counts as background: what
+is not named is not found. All that is missing, too many, of another size or no class is named.
 """
 
 import zipfile
@@ -120,6 +121,8 @@ class Submission:
         if not np.issubdtype(values.dtype, np.integer):
             raise UserError(f"{where} holds {values.dtype}: give whole numbers, the ids of the classes")
         of_cells = int(values.max()) >= _OF_CELLS
+        if not of_cells:
+            values = np.where(values == IGNORE, 0, values)
         label = values // _OF_CELLS if of_cells else values
         if values.min() < 0 or label.max() >= classes or (of_cells and ((values > 0) & (label == 0)).any()):
             wrong = values[(values < 0) | (label >= classes) | ((values > 0) & (label == 0))][0]

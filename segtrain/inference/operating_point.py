@@ -3,12 +3,13 @@
 A set of smears is a third infected, blood is not, and a network's own odds hold for its set. So the odds from which a
 cell counts as infected are chosen for a share of false alarms, on smears of cells of a laboratory that gave none to the
 training, and kept with the run together with what they let through and what they find there. With both rates known, a
-raw share is corrected (Rogan and Gladen, Am. J. Epidemiol. 107, 1978).
+raw share is corrected (Rogan and Gladen, Am. J. Epidemiol. 107, 1978). Who knows how many cells of a blood are infected
+moves the threshold by it: the fewer there are, the more of what is called infected would be healthy.
 """
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ FILE = "operating_point.json"
 """In a run's folder."""
 FALSE_ALARMS = 5.0
 """Healthy cells of 1,000 that may be called infected, by default."""
+EDGES = np.linspace(-12, 12, 241)
+"""Log-odds between which the cells that a point was chosen on are counted, for what other thresholds would do."""
 LEAST_CELLS = 200
 """Healthy cells, and infected ones, below which no operating point is chosen."""
 Z = 1.959963984540054
@@ -44,19 +47,38 @@ class Rate:
 class OperatingPoint:
     """threshold: log-odds of infected against healthy above which a red cell is infected. false_alarms: healthy cells
     above it; recall: infected cells above it; both of those that were found as red cells. odds_of: what the odds are
-    made of, as `Networks.odds_of`. measured_on: the set, its digest and the split. epoch: of the run, whose network it
-    was chosen for."""
+    made of, as `Networks.odds_of`. healthy, infected: how many of these cells are above each of `EDGES`. measured_on:
+    the set, its digest and the split. epoch: of the run, whose network it was chosen for. prevalence: share of infected
+    red cells that it was moved for, None for a share of false alarms."""
 
     threshold: float
     false_alarms: Rate
     recall: Rate
     odds_of: tuple[str, ...]
+    healthy: tuple[int, ...]
+    infected: tuple[int, ...]
     measured_on: str
     epoch: int
+    prevalence: float | None = None
+
+    def at_prevalence(self, share: float) -> "OperatingPoint":
+        """Moved to where fewest cells would be named wrongly if `share` of the red cells were infected, above 0 and
+        below 1; the lowest such threshold, and its rates."""
+        alarms = np.array(self.healthy) / self.false_alarms.total
+        found = np.array(self.infected) / self.recall.total
+        best = int(np.argmin((1 - share) * alarms + share * (1 - found)))
+        return replace(
+            self,
+            threshold=float(EDGES[best]),
+            false_alarms=Rate(self.healthy[best], self.false_alarms.total),
+            recall=Rate(self.infected[best], self.recall.total),
+            prevalence=share,
+        )
 
     def save(self, run: Path) -> None:
         """Writes it into a run's folder."""
-        write_text(run / FILE, json.dumps(asdict(self), indent=2) + "\n", run / f"{FILE}.part")
+        content = {name: value for name, value in asdict(self).items() if name != "prevalence"}
+        write_text(run / FILE, json.dumps(content) + "\n", run / f"{FILE}.part")
 
     @classmethod
     def load(cls, run: Path) -> Self | None:
@@ -64,15 +86,18 @@ class OperatingPoint:
         path = run / FILE
         try:
             known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            rates = {
-                name: Rate(int(known[name]["hits"]), int(known[name]["total"])) for name in ("false_alarms", "recall")
-            }
+            alarms, recall = (
+                Rate(int(known[name]["hits"]), int(known[name]["total"])) for name in ("false_alarms", "recall")
+            )
             point = cls(
                 threshold=float(known["threshold"]),
+                false_alarms=alarms,
+                recall=recall,
                 odds_of=tuple(map(str, known["odds_of"])),
+                healthy=tuple(map(int, known["healthy"])),
+                infected=tuple(map(int, known["infected"])),
                 measured_on=str(known["measured_on"]),
                 epoch=int(known["epoch"]),
-                **rates,
             )
         except FileNotFoundError:
             return None
@@ -80,7 +105,8 @@ class OperatingPoint:
             raise UserError(
                 f"{path} cannot be read ({error}): choose the operating point again, or remove it"
             ) from error
-        if not math.isfinite(point.threshold) or not all(0 <= r.hits <= r.total > 0 for r in rates.values()):
+        sane = all(0 <= r.hits <= r.total > 0 for r in (alarms, recall)) and math.isfinite(point.threshold)
+        if not sane or {len(point.healthy), len(point.infected)} != {len(EDGES)}:
             raise UserError(f"{path} holds figures that cannot be: choose the operating point again, or remove it")
         return point
 
@@ -113,9 +139,15 @@ def choose(
         false_alarms=Rate(int((healthy > threshold).sum()), len(healthy)),
         recall=Rate(int((ill > threshold).sum()), len(ill)),
         odds_of=odds_of,
+        healthy=_above(healthy),
+        infected=_above(ill),
         measured_on=measured_on,
         epoch=epoch,
     )
+
+
+def _above(score: npt.NDArray[np.float64]) -> tuple[int, ...]:
+    return tuple(int(n) for n in (score[:, None] > EDGES).sum(axis=0))
 
 
 def corrected(raw: Rate, point: OperatingPoint) -> tuple[float, float, float] | None:

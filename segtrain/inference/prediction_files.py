@@ -1,6 +1,6 @@
 """The files of one prediction, written while it goes on; none has its name before all of them are whole.
 
-NAME_label.png        class ids, one byte a pixel
+NAME_label.png        class ids, one byte a pixel, 255 where a cell's class is unsure
 NAME_colour.png       the same in the classes' colours
 NAME_overlay.png      the image with cells outlined, and a legend; of a large image a smaller copy
 NAME_probability.npy  by choice: float16 (h, w, classes) at the networks' scale, not the image's
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image, ImageDraw, ImageFont
 
-from segtrain.data.samples import Classes
+from segtrain.data.samples import UNSURE, Classes
 from segtrain.inference.field_prediction import NativeLabels
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.tiles import Band, RescaledImage
@@ -65,8 +65,8 @@ def write_prediction(
     shape: tuple[int, int],
     classes: Classes,
 ) -> npt.NDArray[np.int64]:
-    """Writes the bands of a prediction of `shape` (h, w) as they come. Gives int64 (classes,), how many pixels each
-    class has at the image's size. files: opened to write, by the keys of `targets`."""
+    """Writes the bands of a prediction of `shape` (h, w) as they come. Gives int64 (256,), how many pixels each
+    label has at the image's size. files: opened to write, by the keys of `targets`."""
     if "probability" in files:
         bands = _written(bands, files["probability"], shape, classes)
     native = NativeLabels(shape, image.shape)
@@ -83,7 +83,7 @@ def write_labels(
 ) -> npt.NDArray[np.int64]:
     """Writes label, colours and overlay, and counts as `write_prediction`. blocks: of full rows of the label at the
     image's size, uint8 (rows, W), from the top down."""
-    pixels = np.zeros(len(classes), np.int64)
+    pixels = np.zeros(256, np.int64)
     small = RescaledImage(image, overlay_factor(image.shape))
     small_label = np.empty(small.shape, np.uint8)
     sides = zip(small.shape, image.shape, strict=True)
@@ -105,7 +105,7 @@ def write_labels(
     if "colour" in files:
         label = Image.fromarray(np.concatenate(list(label_rows())))
         label.save(files["label"], "PNG", compress_level=3)
-        label.putpalette(colours_of(classes).tobytes())
+        label.putpalette(colour_table(classes).tobytes())
         label.save(files["colour"], "PNG", compress_level=3)
     else:
         _write_tiled(files["label"], label_rows(), image.shape, classes)
@@ -126,8 +126,7 @@ def _written(bands: Iterable[Band], file: BinaryIO, shape: tuple[int, int], clas
 
 
 def _write_tiled(file: BinaryIO, label_rows: Iterable[Pixels], shape: tuple[int, int], classes: Classes) -> None:
-    colours = np.zeros((256, 3), np.uint16)
-    colours[: len(classes)] = colours_of(classes).astype(np.uint16) * 257
+    colours = colour_table(classes).astype(np.uint16) * 257
     height, width = shape
     levels = max(0, (max(shape) - 1) // _SMALLEST).bit_length()
     with tifffile.TiffWriter(file, bigtiff=height * width >= 1 << 31) as tiff:
@@ -173,9 +172,10 @@ def _tiles(label_rows: Iterable[Pixels], width: int) -> Iterator[Pixels]:
         yield from (waiting[:, left : left + _ROWS] for left in range(0, width, _ROWS))
 
 
-def colours_of(classes: Classes) -> Pixels:
-    """uint8 (classes, 3) RGB."""
-    return np.array([rgb_of(colour) for colour in classes.colours], np.uint8)
+def colour_table(classes: Classes) -> Pixels:
+    """uint8 (256, 3): RGB by label; grey what is of no class."""
+    colours = [*classes.colours, *[classes.colour_of(UNSURE)] * (256 - len(classes))]
+    return np.array([rgb_of(colour) for colour in colours], np.uint8)
 
 
 def draw_overlay(image: Pixels, label: Pixels, classes: Classes) -> Pixels:
@@ -186,8 +186,9 @@ def draw_overlay(image: Pixels, label: Pixels, classes: Classes) -> Pixels:
     line = max(1, round(max(label.shape) * _LINE))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * line + 1, 2 * line + 1))
     outline = (cv2.erode(label, disc) != label) | (cv2.dilate(label, disc) != label)
-    drawn = np.where((outline & (label > 0))[..., None], colours_of(classes)[label], image)
-    entries = [(display_name(classes.keys[n]), classes.colours[n]) for n in np.unique(label) if n]
+    drawn = np.where((outline & (label > 0))[..., None], colour_table(classes)[label], image)
+    kinds = [classes.name_of(n) for n in np.unique(label) if n]
+    entries = [(display_name(kind), classes.colour_of(kind)) for kind in kinds]
     return np.concatenate([drawn, draw_legend(entries, label.shape)]) if entries else drawn
 
 

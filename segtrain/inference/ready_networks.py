@@ -86,13 +86,18 @@ def load_networks(
     device: str = "auto",
     cells: str | Path | None = None,
     with_point: bool = True,
+    prevalence: float | None = None,
 ) -> Networks:
     """The networks of one or more runs, on the device. batch: None is what suits the device. cells: the run of a
     network that names the cells which these find. with_point: read the operating point, which is that of `cells`, else
-    of a single run; to choose one none is needed.
+    of a single run; to choose one none is needed. prevalence: share of the red cells that are thought to be infected,
+    above 0 and below 1, for which it is moved.
 
-    Raises UserError: a run that cannot be read, runs of different classes or scales, no such device.
+    Raises UserError: a run that cannot be read, runs of different classes or scales, no such device, a share that is
+    none or without an operating point.
     """
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise UserError(f"{prevalence:g} is no share of infected red cells: give one above 0 and below 1", "prevalence")
     trained = [load_trained(Path(run), which) for run in runs]
     first, *rest = trained
     for run, other in zip(runs, trained, strict=True):
@@ -109,11 +114,17 @@ def load_networks(
             )
         check_alike((first.classes, first.um_per_px), (decides.classes, decides.um_per_px), names=(runs[0], cells))
         networks = replace(networks, namer=_placed([decides], batch=_CROPS, device=device))
-    elif rest:
-        return networks
-    if not with_point:
-        return networks
-    return replace(networks, operating_point=_operating_point(Path(cells or runs[0]), decides, networks.odds_of))
+    point = None
+    if with_point and (cells is not None or not rest):
+        point = _operating_point(Path(cells or runs[0]), decides, networks.odds_of)
+    if prevalence is not None:
+        if point is None:
+            raise UserError(
+                f"{cells or runs[0]} has no operating point that could be moved: choose one with `segtrain operate`",
+                "prevalence",
+            )
+        point = point.at_prevalence(prevalence)
+    return replace(networks, operating_point=point)
 
 
 def _placed(

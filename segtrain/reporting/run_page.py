@@ -18,6 +18,7 @@ from segtrain.data.samples import INDEX, Shards, read_cell_sources
 from segtrain.evaluation.evaluate import check_held_out
 from segtrain.evaluation.figures import NAMES
 from segtrain.evaluation.set_evaluation import MeasuredSplit, measure_images
+from segtrain.inference.prediction_files import colour_table
 from segtrain.metrics.bootstrap import Estimate, bootstrap
 from segtrain.metrics.calibration import BINS
 from segtrain.metrics.confusion import OF_CLASS, WHOLE, all_scores
@@ -26,7 +27,6 @@ from segtrain.reporting.model_card import CARD, WARNING, Reached, RunFacts, mark
 from segtrain.reporting.run_pictures import (
     SampleResult,
     both_ends,
-    colour_table,
     error_colours,
     error_map,
     predict_sample,

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from segtrain.data.samples import Classes, Shards
 from segtrain.evaluation.field_evaluation import CELL_AS_GLASS, GLASS_AS_CELL
 from segtrain.evaluation.set_evaluation import Predict, measure_images
-from segtrain.inference.prediction_files import colours_of
+from segtrain.inference.prediction_files import colour_table
 from segtrain.reporting.curves import draw_curves, read_columns
 from segtrain.training.config import load_config
 from segtrain.training.device import choose
@@ -29,7 +29,6 @@ Scored = list[tuple[float, int]]
 """(score, sample number) of each."""
 
 CURVES, CONFUSION, GALLERY = "curves.png", "confusion.png", "gallery.png"
-IGNORED_GREY = 128
 _FADED = 0.35
 """Contrast that is left of the image under the error map, so that errors stand out."""
 _INCHES = 2.2
@@ -150,13 +149,6 @@ def error_colours(classes: Classes) -> Pixels:
     table = colour_table(classes)
     if len(classes) == 2:
         table[:2] = CELL_AS_GLASS, GLASS_AS_CELL
-    return table
-
-
-def colour_table(classes: Classes) -> Pixels:
-    """uint8 (256, 3): RGB by label; ignored pixels grey."""
-    table = np.full((256, 3), IGNORED_GREY, np.uint8)
-    table[list(classes.ids)] = colours_of(classes)
     return table
 
 

@@ -21,7 +21,7 @@ from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_fiel
 from segtrain.counting.count_tables import COLUMNS, made_with, record, write_csv
 from segtrain.counting.field_quality import field_warnings
 from segtrain.counting.summary import CountSummary, Share, summarise
-from segtrain.data.samples import Classes
+from segtrain.data.samples import UNSURE, Classes
 from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, image_warnings
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
@@ -117,8 +117,8 @@ class Viewer:
             "most_pixels": MAX_PIXELS,
             "um_per_px": self._um_per_px,
             "classes": [
-                {"id": number, "name": display_name(key), "colour": colour}
-                for number, key, colour in zip(classes.ids, classes.keys, classes.colours, strict=True)
+                {"id": classes.id_of(kind), "name": display_name(kind), "colour": classes.colour_of(kind)}
+                for kind in (*classes.keys, UNSURE)
             ],
         }
 
@@ -225,7 +225,7 @@ def count_data(found: FieldCells, classes: Classes, name: str, origin: Mapping[s
     more = summary.not_counted
     return {
         "objects": [_object(cell, classes) for cell in found.cells],
-        "counts": {classes.keys.index(key): count for key, count in summary.cells.items()},
+        "counts": {classes.id_of(kind): n for kind, n in {**summary.cells, UNSURE: summary.unsure}.items()},
         "summary": _lines(summary),
         "warnings": [*map(_as_sentence, summary.warnings)],
         "note": f"Not counted: {more} that the bottom or right edge cuts." if more else "",
@@ -240,7 +240,7 @@ def _as_sentence(text: str) -> str:
 def _object(cell: MeasuredCell, classes: Classes) -> dict[str, Any]:
     cut = f"Cut by the {' and '.join(cell.borders)} edge{'s' * (len(cell.borders) > 1)}" if cell.borders else ""
     return {
-        "class": classes.keys.index(cell.kind),
+        "class": classes.id_of(cell.kind),
         "area_um2": cell.area_um2,
         "confidence": cell.confidence,
         "x": cell.left,
