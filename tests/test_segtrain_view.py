@@ -127,7 +127,7 @@ class TestWhatIsTold:
         keys = ("background", "cell")
         found = measure_cells(label, label * 255, keys=keys, um_per_px=0.2)
         told = count_data(found, Classes((0, 1), keys, ("#000000", "#ffffff")), "a.png", {"um_per_px": 0.2})
-        assert (told["counts"], told["summary"]) == ({1: 1}, [])
+        assert (told["counts"], told["summary"]) == ({1: 1, 255: 0}, [])
 
     def test_a_cell_has_its_number_its_box_and_its_edges(self, server: Server) -> None:
         _, told = segment(server, png(drawn_field()[:, 30:]), name="a.png")

@@ -30,9 +30,10 @@ COLUMNS = (
     "border",
     "counted",
 )
-"""image: its name, after "./" where a spreadsheet would else take it for a formula. x, y, left, top, right, bottom: px
-of the image as it was given. border: edges of the image that cut the cell, "top left" for two. counted: 1, or 0 for a
-cell that the bottom or the right edge cuts. In a table, um_per_px and what `made_with` gives follow."""
+"""image: its name, after "./" where a spreadsheet would else take it for a formula. class: its key, or "unsure". x, y,
+left, top, right, bottom: px of the image as it was given. border: edges of the image that cut the cell, "top left" for
+two. counted: 1, or 0 for a cell that the bottom or the right edge cuts. In a table, um_per_px and what `made_with`
+gives follow."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a spreadsheet cell that is computed instead of shown."""
 _DECIMALS = {"x": 1, "y": 1, "area_um2": 2, "confidence": 3, "eccentricity": 3, "um_per_px": 5}

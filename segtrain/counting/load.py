@@ -36,10 +36,10 @@ ImageLike = str | Path | Pixels
 class CellCount(CountResult):
     """The cells of one image or several; what `CountResult` has, and each cell.
 
-    cells: a mapping each, as `pandas.DataFrame(count.cells)` takes them: image, cell (its number), class, x, y, left,
-    top, right, bottom (px of the image), area_um2, confidence, eccentricity, border and counted (1, or 0 where the
-    bottom or the right edge cuts it). Printed, it is what a laboratory reports; in a notebook, with the picture of an
-    only image.
+    cells: a mapping each, as `pandas.DataFrame(count.cells)` takes them: image, cell (its number), class (a key, or
+    "unsure"), x, y, left, top, right, bottom (px of the image), area_um2, confidence, eccentricity, border and counted
+    (1, or 0 where the bottom or the right edge cuts it). Printed, it is what a laboratory reports; in a notebook, with
+    the picture of an only image.
 
     >>> count = segtrain.load("runs/first").count("field.png", um_per_px=0.2)
     >>> count.map.max() == len(count.cells), sum(count.summary.cells.values()) <= len(count.cells)
