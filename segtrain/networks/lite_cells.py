@@ -2,7 +2,9 @@
 
 A U-Net says pixel by pixel what there is, and a parasite of 50 pixels must earn its cell a name through all of them.
 Here the crop is seen as a whole: its mean says what most of it is like, its maximum that something is there at all. The
-first two stages, edges and colours, keep what they learnt on ImageNet: that loses nothing and spares half of the time.
+first three stages keep what they learnt on ImageNet: what learns on from few laboratories learns these laboratories. Of
+white cells of Bio-net, which gave none, two trainings name 0.96 and 0.95 (balanced) instead of 0.80 and 0.89 where two
+stages are kept, and infected cells are found as well.
 """
 
 import torch
@@ -13,7 +15,7 @@ from segtrain.networks.efficientnet_lite import IMAGENET, NONE, STAGES, LearntEn
 from smearsynth.base.errors import UserError
 
 _DEPTH = 4
-_KEPT = 2
+_KEPT = 3
 """Stages of the encoder, and those of them that do not learn on."""
 
 
