@@ -11,6 +11,8 @@ UM_PER_PX = 0.20
 """Scale that every cell is brought to ("40x"), micrometres per pixel."""
 IGNORE = 255
 """Label of a pixel that has no weight and enters no metric; only imported sets contain it."""
+UNSURE = "unsure"
+"""What a cell is called that a network names with too little certainty; in the map of a prediction it is `IGNORE`."""
 
 
 @dataclass(frozen=True)

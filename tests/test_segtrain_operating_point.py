@@ -272,6 +272,8 @@ def test_a_share_that_is_known_moves_it_and_every_table_says_so(run: Path, data:
         assert CliRunner().invoke(main, [*command, "--prevalence", wrong]).exit_code == 2
         with pytest.raises(UserError, match="is no share of infected red cells"):
             load(run, prevalence=float(wrong))
+    with pytest.raises(UserError, match="several runs have no operating point together"):
+        load(run, others=[run], prevalence=0.02)
     (run / FILE).unlink()
     told = CliRunner().invoke(main, [*command, "--overwrite", "--prevalence", "0.02"])
     assert told.exit_code == 2

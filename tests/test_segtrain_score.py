@@ -152,6 +152,9 @@ def test_results_of_coco_are_cells_the_surest_on_top(
     figures = segtrain.score(tmp_path / "results.json", folder, **STATED)
     objects = figures["cells"]["objects"]
     assert (figures["miou"]["value"], objects["f1"], objects["pq"]) == (1, 1, 1)
+    unsure = results[0] | {"category_id": 255, "score": 1}
+    (tmp_path / "results.json").write_text(json.dumps([*results, unsure]))
+    assert segtrain.score(tmp_path / "results.json", folder, **STATED)["miou"]["value"] == 1
     (tmp_path / "results.json").write_text(json.dumps([results[0] | {"image_id": 99}]))
     with pytest.raises(UserError, match=r"results\.json: \[0\]: 99 is no sample: give its id, or its number from 1"):
         segtrain.score(tmp_path / "results.json", folder, **STATED)

@@ -26,7 +26,8 @@ prevalence = click.option(
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     metavar="P",
     help="Share of the red cells that are thought to be infected, such as 0.01: infected is called what makes fewest "
-    "wrong names then.  [default: by the false alarms of the operating point]",
+    "wrong names then, so of few infected cells fewer are found; read the corrected figure.  [default: none, the "
+    "operating point as it was chosen]",
 )
 page = click.option(
     "--page", type=click.IntRange(min=1), metavar="N", help="Page of TIFF files, where several could be the image."
@@ -82,7 +83,7 @@ def predict(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
 
     IMAGE is a file (PNG, JPEG, TIFF, BMP and others, 8 or 16 bit, grey or colour) or a folder of them. Each is brought
     to the scale that the network was trained at, predicted in overlapping tiles, and brought back. Of NAME.png there
-    come into DIR: NAME_label.png with the ids of the classes, 255 where it is unsure, NAME_colour.png with their
+    come into DIR: NAME_label.png with the ids of the classes, 255 where a cell is unsure, NAME_colour.png with their
     colours, NAME_overlay.png to look at, and with --probability NAME_probability.npy, half floats (height, width,
     classes) at the scale of training. TIFF files over 64 megapixels, and slides (SVS, NDPI, SCN, MRXS and others, with
     the extra `slides`), are read in parts, at the level of a pyramid that fits, and glass is skipped, so that memory
@@ -184,9 +185,10 @@ def count(given: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     RUN is a run of `segtrain fit`; without one, the networks that come with segtrain are used (`segtrain weights`).
     IMAGE is a file or a folder of them. Touching cells are split, and each is one cell of one class, that of most of
     its evidence. Those that the bottom or the right edge of an image cuts are in the table and not in the counts; those
-    at the top and the left are in both. A cell to whose class less than a half of the evidence goes is `unsure`, and in
-    no count of a class. It reports cells by class, parasitaemia (infected of all red cells) with its
-    95 % interval, the differential of the white cells, platelets per red cell, and whether cells were too few for it.
+    at the top and the left are in both. A cell to whose class networks give less than a half, to a red cell's two
+    together, is `unsure`, and in no count of a class. It reports cells by class, parasitaemia (infected of all red
+    cells) with its 95 % interval, the differential of the white cells, platelets per red cell, and whether cells were
+    too few for it.
 
     FILE.csv gets a line for each cell, and FILE_summary.csv one for all, each group and each image; FILE.xlsx has both.
     Of one image, FILE.zip opens in ImageJ and FILE.geojson in QuPath. With --format, all that is asked for comes into

@@ -19,10 +19,10 @@ import tifffile
 from scipy.ndimage import find_objects
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
-from segtrain.data.samples import UNSURE, Classes
+from segtrain.data.samples import Classes
 from smearsynth.base.errors import UserError
 from smearsynth.base.instance_outlines import Ring, encode_instances, outlines
-from smearsynth.taxonomy import IGNORE, display_name, rgb_of
+from smearsynth.taxonomy import IGNORE, UNSURE, display_name, rgb_of
 
 _MOST_SIDE = 32_767
 """Pixels up to which ImageJ's regions, of 16 bits a coordinate, reach."""

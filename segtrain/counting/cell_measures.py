@@ -22,14 +22,14 @@ from segtrain.counting.cell_names import (
 )
 from segtrain.counting.instances import class_groups, label_cells
 from segtrain.counting.watershed_split import Labels
-from segtrain.data.samples import UNSURE, id_of
+from segtrain.data.samples import id_of
 from segtrain.inference.field_prediction import FieldPrediction, predict_field
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.operating_point import OperatingPoint
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band, RescaledImage
 from smearsynth.fields.scale import to_native
-from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC
+from smearsynth.taxonomy import CLASSES, HEALTHY_RBC, IGNORE, INFECTED_RBC, UNSURE
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 BORDERS = ("top", "left", "bottom", "right")
@@ -45,11 +45,11 @@ class MeasuredCell:
     number: from 1 in its image, as in the map. kind: key of its class, or `UNSURE`. x, y: centre. left, top, right,
     bottom: box, the last two exclusive. area_um2: of what is visible. confidence: 0 to 1, of a network that names whole
     cells the probability of its class beside all other cells', else the mean over the cell of the probability of its
-    class where the network saw that class, and 0 elsewhere. eccentricity: of the ellipse of the same second moments, 0
-    for a disc. parasite_um2: area of the parasite in it, the sum over the cell of its probability; None of networks
-    that do not mark it. infected_odds: log-odds as `cell_names.infected_odds` gives them, of a red cell by a network
-    that names whole cells, else None. borders: those of the image that cut it, of `BORDERS`. counted: by the rule of
-    `NOT_COUNTED`.
+    class where the network saw that class, and 0 elsewhere; where it is unsure, that of the likeliest. eccentricity: of
+    the ellipse of the same second moments, 0 for a disc. parasite_um2: area of the parasite in it, the sum over the
+    cell of its probability; None of networks that do not mark it. infected_odds: log-odds as `cell_names.infected_odds`
+    gives them, of a red cell by a network that names whole cells, else None. borders: those of the image that cut it,
+    of `BORDERS`. counted: by the rule of `NOT_COUNTED`.
     """
 
     number: int

@@ -93,23 +93,23 @@ def decided(
     parasite_um2: npt.NDArray[np.float64] | None,
     threshold: float,
 ) -> CellNames:
-    """The class of each cell and how sure it is beside all other classes of cells; of a red cell infected or healthy as
-    its odds are above the threshold or not. One whose class is not sure has none, where a red cell is sure that is one
-    of the two. Other arguments as of `infected_odds`."""
-    ids = 1 + named[:, 1:].argmax(axis=1)
-    share, odds = named[np.arange(len(named)), ids], np.full(len(named), np.nan)
-    of_all = np.logaddexp.reduce(named[:, 1:], axis=1)
-    sure = share
+    """The class of each cell and how sure it is beside all other classes of cells. A red cell is one that is rather one
+    of the two than any other, infected as its odds are above the threshold or not. A cell to whose class less than a
+    half is given, of a red cell to both together, has none. Other arguments as of `infected_odds`."""
+    odds = np.full(len(named), np.nan)
+    ids, given = 1 + named[:, 1:].argmax(axis=1), named[:, 1:].max(axis=1)
+    of_name = given
     if red is not None:
-        known, is_red = infected_odds(named, red, parasite_um2), np.isin(ids, red)
-        infected = known > threshold
+        both, other = np.logaddexp(*named[:, red].T), np.delete(named, [0, *red], axis=1)
+        known = infected_odds(named, red, parasite_um2)
+        is_red, infected = both > other.max(axis=1, initial=-np.inf), known > threshold
         ids = np.where(is_red, np.where(infected, *red), ids)
-        of_both = np.logaddexp(*named[:, red].T)
-        sure = np.where(is_red, of_both, share)
-        share = np.where(is_red, of_both - np.logaddexp(0, np.where(infected, -known, known)), share)
+        given = np.where(is_red, both, given)
+        of_name = np.where(is_red, both - np.logaddexp(0, np.where(infected, -known, known)), given)
         odds = np.where(is_red, known, np.nan)
-    unsure = sure - of_all < np.log(_SURE)
-    return CellNames(np.where(unsure, IGNORE, ids), np.exp(share - of_all), np.where(unsure, np.nan, odds))
+    total = np.logaddexp.reduce(named[:, 1:], axis=1)
+    unsure = given - total < np.log(_SURE)
+    return CellNames(np.where(unsure, IGNORE, ids), np.exp(of_name - total), np.where(unsure, np.nan, odds))
 
 
 def name_crops(namer: Networks, pixels: Pixels, cells: Labels, count: int) -> Logarithms:

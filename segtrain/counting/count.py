@@ -113,16 +113,16 @@ def count(
 
     run: folder of a training, None for the networks that come with the package. cells: the run of a network that sees
     each cell which those of `run` and `others` find on a crop of its own, and names it together with them. prevalence:
-    share of the red cells that are thought to be infected, 0 to 1: their odds are moved to where fewest cells would be
-    named wrongly then. images: one
-    or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png, with the cells
-    outlined and numbered. group: "folder", or a pattern in the path, such as (?P<patient>P[0-9]+); or group_column,
-    columns of the table `labels`: which images are one patient's or slide's, as `pooled_fields.groups_of` says.
-    white_cells: the differential is of the first so many. key: a CSV file in another folder, which tells what numbers
-    stand for the names of images and groups in all that is written. bom: CSV begins with the mark by which Excel knows
-    UTF-8. overwrite: replace files that are there. region: "x,y,width,height" of an only image, px; tables and outlines
-    are in pixels of the full image. um_per_px, tta, which, batch, device, page, progress: as for `segtrain.predict`.
-    Raises UserError, before anything is written.
+    share of the red cells that are thought to be infected, above 0 and below 1: their odds are moved to where fewest
+    cells would be named wrongly then, so that where few are infected fewer of them are found; read the corrected
+    figure. images: one or several files, or folders of them. pictures: folder for one of each image, NAME_cells.png,
+    with the cells outlined and numbered. group: "folder", or a pattern in the path, such as (?P<patient>P[0-9]+); or
+    group_column, columns of the table `labels`: which images are one patient's or slide's, as `pooled_fields.groups_of`
+    says. white_cells: the differential is of the first so many. key: a CSV file in another folder, which tells what
+    numbers stand for the names of images and groups in all that is written. bom: CSV begins with the mark by which
+    Excel knows UTF-8. overwrite: replace files that are there. region: "x,y,width,height" of an only image, px; tables
+    and outlines are in pixels of the full image. um_per_px, tta, which, batch, device, page, progress: as for
+    `segtrain.predict`. Raises UserError, before anything is written.
 
     >>> counted = segtrain.count("runs/first", ["field.png"], out="cells.csv", um_per_px=0.2, progress=False)
     >>> [name for name, um_per_px, summary in counted.images]
@@ -247,8 +247,9 @@ def _count_one(
     found = count_field(networks, one.image, one.um_per_px, occupied=one.occupied, on_tile=on_tile)[0]
     kept = keep(one, found)
     pixels = RescaledImage(one.image, one.um_per_px / networks.um_per_px).rows(0, found.map.shape[0])
-    unsure = (text.removeprefix(f"{one.image.name} is ") for text in image_warnings(one.image, networks, one.occupied))
-    return kept, (*unsure, *field_warnings(pixels, networks.um_per_px, found))
+    of_image = image_warnings(one.image, networks, one.occupied)
+    told = (text.removeprefix(f"{one.image.name} is ") for text in of_image)
+    return kept, (*told, *field_warnings(pixels, networks.um_per_px, found))
 
 
 def count_result(

@@ -48,7 +48,7 @@ _ABOUT = {
     "parasitaemia_corrected": "by false_alarms and recall (Rogan and Gladen 1978; Lang and Reiczigel 2014)",
     "CLASS_share": "of differential_of white cells, with the exact binomial 95 % interval (table of Rümke 1960)",
     "intervals": "the chance of having met these cells, and not what the network takes a cell for",
-    "unsure": "cells to whose class the networks give less than a half; they are in no count of a class",
+    "unsure": "cells to whose class (of red cells to both) networks give less than a half; in no count of a class",
     "counted": "0 for a cell that the bottom or the right edge of its image cuts; it is in no count",
 }
 """What a reader of a workbook has to know of its columns."""

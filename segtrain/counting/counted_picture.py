@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
-from segtrain.data.samples import UNSURE, Classes
+from segtrain.data.samples import Classes
 from segtrain.inference.prediction_files import draw_legend
 from smearsynth.base.images import Pixels
-from smearsynth.taxonomy import display_name, rgb_of
+from smearsynth.taxonomy import UNSURE, display_name, rgb_of
 
 _FINE = 0.1
 """um/px of a picture, at most: a red cell is then 73 px wide, and its number can be read."""
@@ -25,13 +25,13 @@ _SMOOTH = 1.5
 """Deviation of the Gaussian along an outline, in pixels of the label map, whose steps are not the cell's."""
 _SHIFT = 4
 """Binary places of an outline's fractions of a pixel."""
-_HALO, _BRIGHT, _NOT_COUNTED = (20, 20, 20), (240, 240, 240), (150, 150, 150)
+_HALO, _BRIGHT, _NOT_COUNTED = (20, 20, 20), (240, 240, 240), (255, 255, 255)
 _DARK = 200
 """Sum of red, green and blue under which a colour, such as that of monocytes, is seen on a bright halo only."""
 
 
 def draw_cells(image: Pixels, um_per_px: float, found: FieldCells, classes: Classes) -> Pixels:
-    """uint8 (H', W', 3): `image` with each counted cell outlined in its class's colour and numbered, in grey the cells
+    """uint8 (H', W', 3): `image` with each counted cell outlined in its class's colour and numbered, in white the cells
     that the border rule leaves out, and below a legend with the counts. Enlarged by a whole factor if cells are small.
 
     image: uint8 (H, W, 3) of `um_per_px`.

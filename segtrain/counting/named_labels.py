@@ -8,7 +8,8 @@ from segtrain.counting.cell_measures import FieldCells
 from segtrain.inference.field_prediction import NativeLabels
 from segtrain.inference.ready_networks import Networks
 from segtrain.inference.tiles import Band
-from smearsynth.base.images import MAX_PIXELS, Pixels
+from smearsynth.base.errors import UserError
+from smearsynth.base.images import MAX_PIXELS, Pixels, size_text
 from smearsynth.taxonomy import IGNORE
 
 _ROWS = 256
@@ -17,9 +18,17 @@ _ROWS = 256
 
 def can_be_named(networks: Networks, shape: tuple[int, int]) -> bool:
     """Whether an image of (h, w) at the networks' scale is predicted cell by cell: where they name whole cells, and
-    the image is one that can be counted."""
-    names = networks.namer is not None or networks.names_cells
-    return names and shape[0] * shape[1] <= MAX_PIXELS
+    the image is one that can be counted. UserError where it is not, and a prevalence is stated, which only cells have.
+    """
+    fits = networks.names_whole_cells and shape[0] * shape[1] <= MAX_PIXELS
+    if not fits and networks.operating_point and networks.operating_point.prevalence:
+        raise UserError(
+            f"an image of {size_text(shape)} px at {networks.um_per_px:g} um/px is predicted pixel by pixel, which it "
+            "does not move: leave it out, or name a region",
+            "prevalence",
+            "region",
+        )
+    return fits
 
 
 def named_labels(found: FieldCells, keys: Sequence[str]) -> Iterator[Pixels]:

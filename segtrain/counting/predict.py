@@ -134,12 +134,14 @@ def predict(
     judged = judge_images(readers, scale, networks, progress=progress)
     if asked:
         check_sizes(judged, networks)
+    named = [can_be_named(networks, one.shape) for one in judged]
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(one.tiles for one in judged)
     done, coco = list[Figures](), CocoFile()
     with ProgressBar(what="predict", unit="tiles", total=total, shown=progress) as bar:
-        for one, files_of_image, cell_files in zip(judged, wanted, of_cells, strict=True):
-            done.append(_predict(networks, one, files_of_image, bar, cell_files, coco if COCO in asked else None))
+        for one, by_cell, files_of_image, cell_files in zip(judged, named, wanted, of_cells, strict=True):
+            take = coco if COCO in asked else None
+            done.append(_predict(networks, one, files_of_image, bar, cell_files, take, named=by_cell))
     with new_files(together) as opened:
         for file in opened:
             coco.write(file)
@@ -159,10 +161,12 @@ def _predict(
     bar: ProgressBar,
     of_cells: dict[str, Path],
     coco: CocoFile | None,
+    *,
+    named: bool,
 ) -> Figures:
-    """of_cells: files of single cells, by format. coco: takes them too."""
+    """of_cells: files of single cells, by format. coco: takes them too. named: whether labels are the names of
+    cells."""
     image, classes, um_per_px = judged.image, networks.classes, judged.um_per_px
-    named = can_be_named(networks, judged.shape)
     with new_files([*files.values(), *of_cells.values()]) as opened:
         by_name = dict(zip([*files, *of_cells], opened, strict=True))
         if named or of_cells or coco is not None:

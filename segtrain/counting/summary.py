@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from scipy.special import betaincinv
 
 from segtrain.counting.cell_measures import MeasuredCell
-from segtrain.data.samples import UNSURE
 from segtrain.inference.operating_point import OperatingPoint, Rate, Z, corrected
 from smearsynth.base.command_line import columns
 from smearsynth.taxonomy import (
@@ -18,6 +17,7 @@ from smearsynth.taxonomy import (
     PLATELET_CLUMP,
     RED_CELLS,
     THROMBOCYTE,
+    UNSURE,
     WHITE_CELLS,
     display_name,
 )
@@ -113,7 +113,7 @@ def summarise(
         warnings=(
             *((SUSPECT,) if malaria and red and 2 * infected >= red else ()),
             *(useless if point and malaria and red and not better else ()),
-            *_too_few(by_class, red, whites, malaria=malaria, differential=len(white) > 1, enough=white_cells),
+            *_too_few(frequency, red, whites, malaria=malaria, differential=len(white) > 1, enough=white_cells),
             *_doubtful(by_class, Counter(cell.kind for cell in counted if cell.confidence < _DOUBTFUL)),
         ),
     )
@@ -144,17 +144,17 @@ def exact(hits: int, total: int) -> Share:
 
 
 def _too_few(
-    cells: dict[str, int], red: int, whites: int, *, malaria: bool, differential: bool, enough: int | None
+    cells: Counter[str], red: int, whites: int, *, malaria: bool, differential: bool, enough: int | None
 ) -> list[str]:
     warnings = []
-    if not any(cells.values()):
+    if not cells.total():
         return ["no cell was counted"]
     if malaria and red < ENOUGH_RED:
         warnings.append(f"red cells counted: {red}; a parasitaemia takes {ENOUGH_RED}: mind its interval")
     if differential and whites < (enough or ENOUGH_WHITE):
         takes = f"was asked of {enough}" if enough else f"takes {ENOUGH_WHITE}"
         warnings.append(f"white cells counted: {whites}; a differential {takes}: mind its intervals")
-    clumps = cells.get(CLASSES[PLATELET_CLUMP].key, 0)
+    clumps = cells[CLASSES[PLATELET_CLUMP].key]
     if clumps:
         are = "clump of platelets is" if clumps == 1 else "clumps of platelets are"
         warnings.append(f"{clumps} {are} not in the platelets per red cell, which is too low by theirs")

@@ -23,7 +23,7 @@ from smearsynth.base.errors import UserError, first_line
 from smearsynth.base.hdf5 import UNREADABLE, is_contiguous, is_of, open_to_read, own_dataset
 from smearsynth.shards.format import FILE_NAME, Header
 from smearsynth.shards.reader import ShardReader
-from smearsynth.taxonomy import IGNORE
+from smearsynth.taxonomy import IGNORE, UNSURE
 
 Image = npt.NDArray[np.uint8]
 """uint8 (H, W, 3), RGB."""
@@ -37,8 +37,6 @@ MORE_MAPS = (INSTANCE, PARASITE)
 """uint16, 0 or 1 + row of the cell in `objects`; uint8, 0 no parasite, 1 parasite, 255 not known."""
 OUTSIDE = {"label": IGNORE, INSTANCE: 0, PARASITE: IGNORE}
 """Of each map, what is beyond the border of its image."""
-UNSURE = "unsure"
-"""What a cell is called of which a network is not sure; in a map `IGNORE`, and grey."""
 _GREY = "#808080"
 INDEX, BANK = "index.json", "cells.h5"
 _MOST_BYTES = 16_000_000
@@ -54,6 +52,10 @@ class Classes:
     ids: tuple[int, ...]
     keys: tuple[str, ...]
     colours: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if UNSURE in self.keys:
+            raise UserError(f"a class has the key {UNSURE!r}, which is what a cell without a name is called: rename it")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -14,13 +14,12 @@ import torch
 from PIL import Image
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
-from segtrain.data.samples import UNSURE
 from segtrain.evaluation.figures import Figures, by_key, none_if_nan
 from segtrain.metrics.confusion import Confusion, scores
 from smearsynth.base.progress import with_progress
 from smearsynth.fields.field_folder import Field, Mask
 from smearsynth.fields.scale import to_native
-from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES, IGNORE
+from smearsynth.taxonomy import CLASSES, FOREGROUND_CLASSES, IGNORE, UNSURE
 
 Method = Callable[[Field], Mask]
 """A field to bool (H, W), true where a cell is."""
@@ -75,7 +74,7 @@ def _figures(confusion: Confusion, images: list[dict[str, Any]]) -> Figures:
 
 def count_boxed(field: Field, found: FieldCells) -> Figures:
     """boxed: how many of a field's boxes are red cells. counted: how many cells the network finds that are neither
-    white cells nor platelets.
+    white cells nor platelets nor unsure.
 
     Experts mostly leave cells at the border without a box. So a cell that the border cuts is left out where its centre
     is in no box, as is one that is mostly where the field's truth does not count. found: in pixels of the field.

@@ -1,8 +1,9 @@
 """Names held against an expert's: cells of real fields that somebody annotated, and what a network calls them.
 
 Points, boxes and outlines of any annotation tool (`fields.annotations`), or images in a folder of their class, each of
-one cell of that class: the largest white cell, or the largest of all where no white cell is meant. What a name of the
-annotations stands for is the user's to say. A cell that was annotated and not found counts as named wrongly.
+one cell of that class: the largest white cell, where there is none the largest that is unsure, or the largest of all
+where no white cell is meant. What a name of the annotations stands for is the user's to say. A cell that was annotated
+and is not found, or unsure, counts as named wrongly.
 """
 
 import math
@@ -16,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segtrain.counting.cell_measures import FieldCells, MeasuredCell
-from segtrain.data.samples import UNSURE
 from segtrain.evaluation.figures import Figures, estimate_line
 from segtrain.importing.outlined_images import class_error
 from segtrain.metrics.bootstrap import Floats, bootstrap
@@ -27,7 +27,7 @@ from smearsynth.base.progress import with_progress
 from smearsynth.fields.annotation_files import SUFFIXES
 from smearsynth.fields.annotations import read_annotations
 from smearsynth.fields.cell_outlines import Outline
-from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, WHITE_CELLS
+from smearsynth.taxonomy import BY_KEY, CLASSES, HEALTHY_RBC, INFECTED_RBC, UNSURE, WHITE_CELLS
 
 _REACH = 3
 """Pixels at the networks' scale by which a point may lie beside its cell."""
@@ -80,6 +80,7 @@ def read_named_fields(
     wrong = [f"{name}: {error}" for name, key in classes.items() if (error := class_error(key))]
     if wrong:
         raise UserError("\n".join(wrong), "classes")
+    classes = {UNSURE: None, **classes}
     files = sorted(path.relative_to(folder).as_posix() for path in walk_files(folder)[0] if path.is_file())
     images = [file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES]
     if not images:
@@ -115,10 +116,11 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
     """images, cells: annotated. infection: healthy, infected, false_alarms_per_1000, recall, recall_by_name,
     parasitaemia_true, parasitaemia (of the annotated cells that are called red), recall_at_10_per_1000 (at the odds
     that 10 of 1,000 of these healthy cells are above: what a network can tell, whatever its operating point; None of
-    one that does not name whole cells), confusion (true key -> called key or "not found" -> cells). white_cells:
-    confusion and balanced_accuracy. outlines: of the cells that somebody drew, `cells`, mean `iou` with the cell that
-    is found there (0 where none is), and the share `found_at_half` of an IoU of 0.5 or more. Each figure is a mapping
-    of value, low and high, the interval of 95 % by the bootstrap over images; None where there is nothing to measure.
+    one that does not name whole cells), confusion (true key -> called key, "unsure" or "not found" -> cells).
+    white_cells: confusion and balanced_accuracy. outlines: of the cells that somebody drew, `cells`, mean `iou` with
+    the cell that is found there (0 where none is), and the share `found_at_half` of an IoU of 0.5 or more. Each figure
+    is a mapping of value, low and high, the interval of 95 % by the bootstrap over images; None where there is nothing
+    to measure.
     """
     called: list[list[tuple[NamedCell, Called]]] = []
     drawn = []
@@ -153,8 +155,7 @@ def measure_names(fields: Sequence[NamedField], count: Count, *, progress: bool 
 def naming_figures(tables: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> Figures:
     """images, cells, infection and white_cells as of `measure_names`, but for what takes odds or the annotations' own
     names. tables: int64 (N, 10, 10 or 11), of each image the cells by true class and what they are called, 0 for not
-    found, 10 for unsure.
-    units: int64 (N,), images of one number are drawn together."""
+    found, 10 for unsure. units: int64 (N,), images of one number are drawn together."""
     whole = tables.sum(axis=0)
     names = ("false_alarms_per_1000", "recall", "parasitaemia_true", "parasitaemia", "balanced_accuracy")
     figures = dict(zip(names, (found.plain() for found in bootstrap(tables, units, _statistics)), strict=True))
@@ -185,9 +186,10 @@ def _called(cell: NamedCell, found: FieldCells) -> Called:
 def found_cell(cell: NamedCell, found: FieldCells) -> MeasuredCell | None:
     """The cell of its field that an annotation means; None where none was found there."""
     if cell.box is None:
-        white = [c for c in found.cells if c.kind in {UNSURE, *(CLASSES[i].key for i in WHITE_CELLS)}]
+        white = [c for c in found.cells if c.kind in {CLASSES[i].key for i in WHITE_CELLS}]
+        unsure = [c for c in found.cells if c.kind == UNSURE]
         of_white = BY_KEY[cell.key].id in WHITE_CELLS
-        return max(white if of_white else found.cells, key=lambda c: c.area_um2, default=None)
+        return max((white or unsure) if of_white else found.cells, key=lambda c: c.area_um2, default=None)
     if cell.outline:
         inside = _under(cell.outline, found)
         best = int(inside[1:].argmax()) + 1

@@ -150,6 +150,8 @@ def _coco_results(path: Path, samples: Sequence[str]) -> dict[str, list[tuple[in
         if sample not in found:
             raise UserError(f"{path}: [{count}]: {image!r} is no sample: give its id, or its number from 1")
         kind = int(cell["category_id"])
+        if kind == IGNORE:
+            continue
         if not 0 < kind < IGNORE:
             raise UserError(f"{path}: [{count}]: category_id {kind} is no class of cells: they are numbered from 1")
         if outline is not None:

@@ -27,7 +27,7 @@ from smearsynth.fields.annotation_rows import NO_CLASS
 from smearsynth.fields.annotations import Annotation, Annotations, read_annotations
 from smearsynth.fields.cell_outlines import Outline, rectangle
 from smearsynth.fields.field_folder import image_tree
-from smearsynth.taxonomy import CLASSES, IGNORE, display_name
+from smearsynth.taxonomy import CLASSES, IGNORE, UNSURE, display_name
 
 Names = Mapping[str, str | None]
 """What names of annotations stand for: the key of a class, or None."""
@@ -160,6 +160,7 @@ def _labels(names: set[str], classes: Names | None, palette: str, where: Path) -
     else:
         known = read_palette(IDS if palette == AUTO else palette)
         own = labels_by_name(known.classes)
+    own[UNSURE] = IGNORE
     keys = ("background", *known.classes.keys[1:])
     wrong = [f"{name}: {error}" for name, key in (classes or {}).items() if (error := class_error(key, keys))]
     if wrong:

@@ -26,7 +26,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.json_values import read_json
 from smearsynth.base.tables import canonical
 from smearsynth.base.validation import Spec, did_you_mean, validate
-from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION, display_name, rgb_of
+from smearsynth.taxonomy import BY_KEY, CLASSES, IGNORE, TAXONOMY_VERSION, UNSURE, display_name, rgb_of
 
 AUTO, REFERENCE, IDS, BINARY, INSTANCES = "auto", "reference", "ids", "binary", "instances"
 KIND = ConfigKind(noun="palette", start="`classes:`", example="classes")
@@ -88,6 +88,7 @@ def _of_the_ten(name: str) -> Palette:
     classes = Classes(tuple(c.id for c in CLASSES), tuple(BY_KEY), tuple(c.colour for c in CLASSES))
     colours = {c.rgb: c.id for c in CLASSES} | {other: BY_KEY[key].id for key, other in _SPELLINGS.items()}
     if name == REFERENCE:
+        colours |= {rgb_of(classes.colour_of(UNSURE)): IGNORE}
         return Palette(name=name, form="colours", classes=classes, colours=colours, values={})
     values = {c.id: c.id for c in CLASSES} | {IGNORE: IGNORE}
     return Palette(name=name, form="values", classes=classes, colours=colours, values=values)
@@ -185,6 +186,8 @@ def _order_errors(spec: PaletteSpec) -> Iterator[str]:
         if c.id not in (None, place):
             yield f"classes: {c.key} has the id {c.id} and stands at place {place}, counted from 0; put it in order."
     yield from (f"classes: {key} stands there twice; name each class once." for key in _twice(keys))
+    if UNSURE in keys:
+        yield f"classes: {UNSURE} is what a cell without a name is called; give its colours or values to `ignore_...`."
 
 
 def _meaning_errors(spec: PaletteSpec) -> Iterator[str]:

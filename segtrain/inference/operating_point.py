@@ -24,7 +24,7 @@ FILE = "operating_point.json"
 FALSE_ALARMS = 5.0
 """Healthy cells of 1,000 that may be called infected, by default."""
 EDGES = np.linspace(-12, 12, 241)
-"""Log-odds between which the cells that a point was chosen on are counted, for what other thresholds would do."""
+"""Log-odds above which the cells that a point was chosen on are counted, for what other thresholds would do."""
 LEAST_CELLS = 200
 """Healthy cells, and infected ones, below which no operating point is chosen."""
 Z = 1.959963984540054
@@ -63,7 +63,13 @@ class OperatingPoint:
 
     def at_prevalence(self, share: float) -> "OperatingPoint":
         """Moved to where fewest cells would be named wrongly if `share` of the red cells were infected, above 0 and
-        below 1; the lowest such threshold, and its rates."""
+        below 1; the lowest such threshold, and its rates. UserError where it was chosen on too few cells to say so."""
+        if self.recall.total < LEAST_CELLS:
+            raise UserError(
+                f"the operating point was chosen on {self.recall.total} infected cells ({self.measured_on}), and to "
+                f"move it takes {LEAST_CELLS}: leave it out",
+                "prevalence",
+            )
         alarms = np.array(self.healthy) / self.false_alarms.total
         found = np.array(self.infected) / self.recall.total
         best = int(np.argmin((1 - share) * alarms + share * (1 - found)))
@@ -103,10 +109,13 @@ class OperatingPoint:
             return None
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise UserError(
-                f"{path} cannot be read ({error}): choose the operating point again, or remove it"
+                f"{path} cannot be read ({error}), or is of an earlier version: choose the operating point again, or "
+                "remove it"
             ) from error
         sane = all(0 <= r.hits <= r.total > 0 for r in (alarms, recall)) and math.isfinite(point.threshold)
-        if not sane or {len(point.healthy), len(point.infected)} != {len(EDGES)}:
+        for rate, curve in ((alarms, point.healthy), (recall, point.infected)):
+            sane &= len(curve) == len(EDGES) and all(0 <= above <= rate.total for above in curve)
+        if not sane:
             raise UserError(f"{path} holds figures that cannot be: choose the operating point again, or remove it")
         return point
 

@@ -23,14 +23,14 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image, ImageDraw, ImageFont
 
-from segtrain.data.samples import UNSURE, Classes
+from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import NativeLabels
 from segtrain.inference.image_reader import ImageReader
 from segtrain.inference.tiles import Band, RescaledImage
 from smearsynth.base.errors import UserError
 from smearsynth.base.files import published
 from smearsynth.base.images import MAX_PIXELS, Pixels
-from smearsynth.taxonomy import display_name, rgb_of
+from smearsynth.taxonomy import UNSURE, display_name, rgb_of
 
 OVERLAY_SIDE = 4096
 """Pixels of an overlay's longer side, at most."""

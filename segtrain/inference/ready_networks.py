@@ -58,6 +58,11 @@ class Networks:
     digests: tuple[str, ...] = ()
 
     @property
+    def names_whole_cells(self) -> bool:
+        """Whether a cell that is found gets its name as a whole, and may be unsure."""
+        return self.namer is not None or self.names_cells
+
+    @property
     def odds_of(self) -> tuple[str, ...]:
         """What the odds are made of by which a red cell is infected: see `counting.cell_names`."""
         made = {"crop": self.namer is not None, "pixels": self.names_cells, "parasite": self.parasite}
@@ -118,6 +123,8 @@ def load_networks(
     if with_point and (cells is not None or not rest):
         point = _operating_point(Path(cells or runs[0]), decides, networks.odds_of)
     if prevalence is not None:
+        if point is None and rest and cells is None:
+            raise UserError("several runs have no operating point together: leave it out", "prevalence", "others")
         if point is None:
             raise UserError(
                 f"{cells or runs[0]} has no operating point that could be moved: choose one with `segtrain operate`",

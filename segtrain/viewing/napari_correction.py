@@ -23,12 +23,13 @@ from smearsynth.base.files import published
 from smearsynth.base.images import Pixels
 from smearsynth.base.instance_outlines import outlines
 from smearsynth.fields.json_annotations import UNCLASSIFIED
-from smearsynth.taxonomy import rgb_of
+from smearsynth.taxonomy import IGNORE, UNSURE, rgb_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldLayers:
-    """image: uint8 (H, W, 3). cells: int32 (H, W), 0 none, else the number of a cell. classes: uint8 (H, W), ids."""
+    """image: uint8 (H, W, 3). cells: int32 (H, W), 0 none, else the number of a cell. classes: uint8 (H, W), ids, 255
+    for unsure."""
 
     image: Pixels
     cells: npt.NDArray[np.int32]
@@ -131,6 +132,7 @@ def open_viewer(library: Any, layers: FieldLayers, classes: Classes, **options: 
     """A window of napari, and its layers image, classes and cells, which outlive it. options: of its Viewer."""
     viewer = library.Viewer(title="segtrain: close the window to save", **options)
     colours: dict[int | None, str] = {None: "transparent", **dict(enumerate(classes.colours)), 0: "transparent"}
+    colours[IGNORE] = classes.colour_of(UNSURE)
     by_class = library.utils.DirectLabelColormap(color_dict=colours)
     image = viewer.add_image(layers.image, name="image", rgb=True)
     named = viewer.add_labels(layers.classes.copy(), name="classes", colormap=by_class, opacity=0.3)

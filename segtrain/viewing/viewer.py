@@ -21,7 +21,7 @@ from segtrain.counting.cell_measures import FieldCells, MeasuredCell, count_fiel
 from segtrain.counting.count_tables import COLUMNS, made_with, record, write_csv
 from segtrain.counting.field_quality import field_warnings
 from segtrain.counting.summary import CountSummary, Share, summarise
-from segtrain.data.samples import UNSURE, Classes
+from segtrain.data.samples import Classes
 from segtrain.inference.field_prediction import FieldPrediction, NativeLabels, image_warnings
 from segtrain.inference.image_reader import ArrayReader
 from segtrain.inference.ready_networks import Networks, load_networks
@@ -33,7 +33,7 @@ from smearsynth.base.errors import UserError
 from smearsynth.base.html_page import inline, share
 from smearsynth.base.images import FORMATS, Pixels, decode_image, size_text
 from smearsynth.fields.scale import AUTO, RED_CELL_UM, Scale, scaled_shape
-from smearsynth.taxonomy import CLASSES, RED_CELLS, WHITE_CELLS, display_name
+from smearsynth.taxonomy import CLASSES, RED_CELLS, UNSURE, WHITE_CELLS, display_name
 
 MAX_BYTES = 100 << 20
 MAX_PIXELS = 40_000_000
@@ -118,7 +118,7 @@ class Viewer:
             "um_per_px": self._um_per_px,
             "classes": [
                 {"id": classes.id_of(kind), "name": display_name(kind), "colour": classes.colour_of(kind)}
-                for kind in (*classes.keys, UNSURE)
+                for kind in (*classes.keys, *([UNSURE] if self._networks.names_whole_cells else []))
             ],
         }
 
@@ -141,8 +141,8 @@ class Viewer:
         shown = count_data(found, classes, name, {"um_per_px": um_per_px, **made_with(self._networks)})
         field = RescaledImage(ArrayReader(pixels, name), um_per_px / self._networks.um_per_px)
         unfit = field_warnings(field.rows(0, found.map.shape[0]), self._networks.um_per_px, found)
-        unsure = image_warnings(ArrayReader(pixels, name), self._networks)
-        shown["warnings"] += map(_as_sentence, (*unsure, *unfit))
+        of_image = image_warnings(ArrayReader(pixels, name), self._networks)
+        shown["warnings"] += map(_as_sentence, (*of_image, *unfit))
         return {
             "name": name,
             "width": label.shape[1],

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from smearsynth.base.errors import UserError
 from smearsynth.base.tables import canonical
 from smearsynth.recipe.source_options import SourceSpec
-from smearsynth.taxonomy import CLASSES
+from smearsynth.taxonomy import CLASSES, UNSURE
 
 _OTHER_NAMES = {
     "baso": "basophil",
@@ -34,7 +34,10 @@ _OTHER_NAMES = {
 }
 
 
-_GENERAL = {canonical(name): key for name, key in [*((c.key, c.key) for c in CLASSES if c.id), *_OTHER_NAMES.items()]}
+_GENERAL: dict[str, str | None] = {
+    **{canonical(name): key for name, key in [*((c.key, c.key) for c in CLASSES if c.id), *_OTHER_NAMES.items()]},
+    UNSURE: None,
+}
 
 
 def resolve(found: Iterable[str], spec: SourceSpec, own: Mapping[str, str | None]) -> dict[str, str | None]:
