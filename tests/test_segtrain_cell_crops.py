@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIDE = 32
 COMMON = ("workers=0", "amp=off", "loss.cells={least: 20, weights: none}", "ema=0.8")
-CELLS = ("model={name: lite_cells, crop: 32}", "optimiser.lr=3e-3", "batch=8", "images=480", "epochs=2", *COMMON)
+CELLS = ("model={name: lite_cells, crop: 32}", "optimiser.lr=1e-2", "batch=8", "images=960", "epochs=2", *COMMON)
 FINDER = (
     "model={name: compact, width: 8, parasite: true}",
     "loss.parasite={}",
