@@ -127,7 +127,7 @@ def test_each_found_cell_is_named_by_its_pixels_and_on_its_own_crop(data: Path, 
             inside = found.map == cell.number
             of_crop = named_on_crop(model, image, inside)
             of_field = np.exp(field.evidence[:, inside].astype(float).mean(axis=1))
-            both = (of_crop / of_crop[1:].sum()) ** 0.6 * (of_field / of_field[1:].sum()) ** 0.4
+            both = (of_crop / of_crop[1:].sum()) ** 0.7 * (of_field / of_field[1:].sum()) ** 0.3
             both /= both[1:].sum()
             named = 1 + both[1:].argmax()
             sure = certain = both[named]
