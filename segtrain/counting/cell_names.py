@@ -28,8 +28,8 @@ Logarithms = npt.NDArray[np.float64]
 Names = Callable[[Labels, int], Logarithms]
 """A map of n cells, int32 (H, W), and n, to their names."""
 _OF_FIELD = 0.3
-"""Weight of what is seen in the field; the rest is the crop's. On three laboratories together 0.2 to 0.4 do as well: with
-more of it, white cells of left-out laboratories laid into smears are named better, and those of real fields worse."""
+"""Weight of what is seen in the field; the rest is the crop's. On three laboratories together 0.2 to 0.4 do as well:
+with more, white cells of left-out laboratories in smears are named better, and those of real fields worse."""
 _OF_PARASITE, _TRACE, _ENOUGH = 0.5, 0.05, 4.0
 """Weight of the logarithm of the parasite's area; um2 that are added to each area, for most cells have none; and from
 which on more says nothing: of burr cells that lie thick and dark all may be marked, and where no more are called
