@@ -36,8 +36,8 @@ which on more says nothing: of burr cells that lie thick and dark all may be mar
 infected in smears, 9 of BBBC041's 329 healthy cells were without this bound, and 3 with it. Weights of 0.35 to 0.7 and
 bounds of 2 to 4 do as well."""
 _SURE = 0.5
-"""Probability below which no name is given: of white cells of three laboratories that gave none to the training, half
-of what is named with less is named wrongly."""
+"""Probability below which no name is given: of white cells of three laboratories that gave none to the training, 54 of
+1,007 have less, and 32 of these would be named wrongly; of 7,300 red cells 9 have less."""
 _GLANCES, _PLAIN = (0, 5), 0.8
 """Views by which each cell is named first, of which one is no turn of the other, and the probability of a healthy red
 cell in both from which these two are enough: by the crop alone, all eight named 2,383 cells of 26 fields the same."""
