@@ -187,7 +187,7 @@ def test_files_of_a_small_and_of_a_large_image_hold_the_same(
         files = dict(zip(wanted, opened, strict=True))
         pixels = write_prediction(files, image, predict_bands(network, image), image.shape, ABC)
     label = direct.label
-    assert pixels.tolist() == np.bincount(label.ravel(), minlength=3).tolist()
+    assert pixels.tolist() == np.bincount(label.ravel(), minlength=256).tolist()
     np.testing.assert_array_equal(np.load(wanted["probability"]), direct.probability.astype("<f2").transpose(1, 2, 0))
     colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
     with Image.open(wanted["label"]) as ids, Image.open(wanted["label" if large else "colour"]) as coloured:
