@@ -169,7 +169,10 @@ def named_on_crop(model: torch.nn.Module, image: np.ndarray, inside: np.ndarray)
 def test_a_training_of_crops_learns_measures_and_is_evaluated_as_such(data: Path, runs: tuple[Path, Path]) -> None:
     figures = evaluate(runs[1], data, split="val")
     assert figures["foreground_dice"] == 1  # nothing but cells is measured
-    assert figures["white_accuracy"] > 0.9  # cells of one colour each
+    # One name for both types of white cells would give 0.5, one for all red cells too; on other processors, and from
+    # other seeds, so short a training comes to 0.78 to 1, and 0.92 to 1.
+    assert figures["white_accuracy"] > 0.6
+    assert figures["infected_accuracy"] > 0.8
 
 
 @pytest.mark.slow
