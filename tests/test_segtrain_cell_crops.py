@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIDE = 32
 COMMON = ("workers=0", "amp=off", "loss.cells={least: 20, weights: none}", "ema=0.8")
-CELLS = ("model={name: lite_cells, crop: 32}", "optimiser.lr=1e-2", "batch=8", "images=960", "epochs=2", *COMMON)
+CELLS = ("model={name: lite_cells, crop: 32}", "optimiser.lr=1e-2", "batch=8", "images=3200", "epochs=2", *COMMON)
 FINDER = (
     "model={name: compact, width: 8, parasite: true}",
     "loss.parasite={}",
@@ -162,17 +162,14 @@ def named_on_crop(model: torch.nn.Module, image: np.ndarray, inside: np.ndarray)
     assert (logits == logits[:, :, :1, :1]).all()
     seen = logits[:, :, 0, 0].softmax(dim=1).double().numpy()
     glances = seen[[0, 5]]
-    return (glances if (glances[:, HEALTHY_RBC] >= 0.8).all() else seen).mean(axis=0)
+    return np.maximum((glances if (glances[:, HEALTHY_RBC] >= 0.8).all() else seen).mean(axis=0), 1e-12)
 
 
 @pytest.mark.slow
 def test_a_training_of_crops_learns_measures_and_is_evaluated_as_such(data: Path, runs: tuple[Path, Path]) -> None:
     figures = evaluate(runs[1], data, split="val")
     assert figures["foreground_dice"] == 1  # nothing but cells is measured
-    # One name for both types of white cells would give 0.5, one for all red cells too; on other processors, and from
-    # other seeds, so short a training comes to 0.78 to 1, and 0.92 to 1.
-    assert figures["white_accuracy"] > 0.6
-    assert figures["infected_accuracy"] > 0.8
+    assert figures["white_accuracy"] > 0.9  # cells of one colour each
 
 
 @pytest.mark.slow
