@@ -119,11 +119,11 @@ def load_networks(
             )
         check_alike((first.classes, first.um_per_px), (decides.classes, decides.um_per_px), names=(runs[0], cells))
         networks = replace(networks, namer=_placed([decides], batch=_CROPS, device=device))
-    point = None
-    if with_point and (cells is not None or not rest):
+    point, one_decides = None, cells is not None or not rest
+    if with_point and one_decides:
         point = _operating_point(Path(cells or runs[0]), decides, networks.odds_of)
     if prevalence is not None:
-        if point is None and rest and cells is None:
+        if not one_decides:
             raise UserError("several runs have no operating point together: leave it out", "prevalence", "others")
         if point is None:
             raise UserError(
